@@ -1,0 +1,90 @@
+# Every command a person or CI runs. `make` lists them.
+
+FILTERS := ratelimit
+PROBES  := $(patsubst tests/probe/%/Cargo.toml,%,$(wildcard tests/probe/*/Cargo.toml))
+
+# Envoy to test with. Unless one is named, `make need-envoy` puts ours here.
+ENVOY ?= $(CURDIR)/.tools/bin/envoy
+override ENVOY := $(if $(findstring /,$(ENVOY)),$(abspath $(ENVOY)),$(ENVOY))
+
+STEP    := @tools/step.sh
+WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
+NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-packages need-node
+TARGETS := help setup wasm run bench test test-fast e2e vectors check fmt audit clean distclean
+
+export ENVOY FILTERS PROBES
+# The shell counts its own seconds under this name.
+unexport SECONDS
+
+ifneq ($(TIDEGATE_VECTORS),)
+override TIDEGATE_VECTORS := $(abspath $(TIDEGATE_VECTORS))
+export TIDEGATE_VECTORS
+endif
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: $(TARGETS) $(NEEDS)
+
+##@ Start
+
+help: ## List the targets
+	@on=; off=; if [ -t 1 ] && [ -z "$$NO_COLOR" ]; then on=$$(printf '\033[1;36m'); off=$$(printf '\033[0m'); fi; \
+	awk -v on="$$on" -v off="$$off" -F ':.*## ' \
+		'/^##@ / { print "\n" on substr($$0, 5) off } /^[a-z0-9-]+:.*## / { printf "  %s%-11s%s %s\n", on, $$1, off, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
+
+setup: need-rust need-envoy need-bindgen need-func-e need-packages ## Install what the other targets need (each also installs its own)
+
+wasm: need-rust ## Build the modules into dist/ and check their sizes
+	@tools/wasm.sh
+
+run: need-envoy wasm ## Run the demo: make run SECONDS=20, or without SECONDS until Ctrl-C
+	@tools/demo.sh $(SECONDS)
+
+##@ Prove
+
+test: test-fast e2e ## Run every test
+
+test-fast: vectors ## Run the tests that need no Envoy
+	$(STEP) "tests on the host" cargo test
+
+e2e: need-envoy wasm ## Run the tests inside the real Envoy
+	$(STEP) "tests in Envoy" cargo test -p tidegate-tests --test e2e -- --test-threads=2
+
+vectors: need-rust need-bindgen need-node ## Run the test vectors, natively and on wasm32: TIDEGATE_VECTORS=folder for others
+	$(STEP) "vectors on the host" cargo run -q -p tidegate-vectors
+	$(STEP) "vectors on wasm32-unknown-unknown" \
+		env CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/.tools/bin/wasm-bindgen-test-runner" \
+		cargo test -p tidegate-vectors --target wasm32-unknown-unknown -- --nocapture
+
+bench: need-envoy need-packages wasm ## Measure the cost of a request: BENCH_ARGS=... is passed on
+	$(STEP) "benchmark" cargo run --release -q -p tidegate-tests --bin bench -- $(BENCH_ARGS)
+
+##@ Check
+
+check: need-rust need-deny ## Check format, lints, documentation, licences and sources
+	$(STEP) "format" cargo fmt --all --check
+	$(STEP) "lints, host" cargo clippy -q --all-targets -- -D warnings
+	$(STEP) "lints, end-to-end tests" cargo clippy -q -p tidegate-tests --test e2e -- -D warnings
+	$(STEP) "lints, modules" cargo clippy -q --target wasm32-wasip1 $(WASM_P) -- -D warnings
+	$(STEP) "lints, policy without std" cargo clippy -q --target wasm32-unknown-unknown -p tidegate-policy -- -D warnings
+	$(STEP) "documentation" env RUSTDOCFLAGS=-Dwarnings cargo doc -q --no-deps
+	$(STEP) "dependencies" .tools/bin/cargo-deny --log-level error check bans licenses sources
+
+fmt: ## Format the source
+	@cargo fmt --all
+
+audit: need-deny ## Check the dependencies against known vulnerabilities; needs the network
+	$(STEP) "advisories" .tools/bin/cargo-deny check advisories
+
+##@ Clean
+
+clean: ## Remove what was built
+	@cargo clean -q
+	@rm -rf dist
+
+distclean: clean ## Remove what was installed into this folder, too
+	@rm -rf .venv .tools
+
+$(NEEDS): need-%:
+	@tools/setup.sh $*

@@ -1,0 +1,69 @@
+//! What a stage asks, answered by Envoy.
+
+use std::num::NonZeroU32;
+
+use tidegate_policy::host::{Clock, Meter, Store, StoreError, Version};
+use tidegate_policy::time::Timestamp;
+
+use crate::abi::{self, Status};
+use crate::meter::Counters;
+
+/// Envoy, with the counters of one plugin.
+pub struct Envoy<'a>(pub &'a Counters);
+
+/// The cells alone, for before there are counters.
+pub struct Cells;
+
+/// A version that no cell ever has: makes a write create the cell or do nothing.
+const NO_VERSION: u32 = u32::MAX;
+
+impl Clock for Envoy<'_> {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(abi::monotonic_nanos())
+    }
+}
+
+impl Meter for Envoy<'_> {
+    fn add(&self, index: usize, n: u64) {
+        self.0.add(index, n);
+    }
+}
+
+impl Store for Envoy<'_> {
+    fn load(&self, cell: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        Cells.load(cell)
+    }
+
+    fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError> {
+        Cells.replace(cell, bytes, version)
+    }
+
+    fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        Cells.create(cell, bytes)
+    }
+}
+
+impl Store for Cells {
+    fn load(&self, cell: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        match abi::shared_data(cell) {
+            Ok((bytes, version)) => Ok(NonZeroU32::new(version).map(|version| (bytes, Version(version)))),
+            Err(Status::NOT_FOUND) => Ok(None),
+            Err(_) => Err(StoreError::Unavailable),
+        }
+    }
+
+    fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError> {
+        abi::set_shared_data(cell, bytes, version.0.get()).map_err(|status| match status {
+            Status::CAS_MISMATCH => StoreError::Stale,
+            _ => StoreError::Unavailable,
+        })
+    }
+
+    fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        match abi::set_shared_data(cell, bytes, NO_VERSION) {
+            Ok(()) => Ok(true),
+            Err(Status::CAS_MISMATCH) => Ok(false),
+            Err(_) => Err(StoreError::Unavailable),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A JSON document as a tree that forgets nothing.
+//!
+//! Unlike a map, an object keeps its fields in order and keeps repeated ones, so that a
+//! reader can say `limits[0].burst: given twice` instead of silently taking the last.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// One value of a JSON document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Json {
+    /// `[…]`
+    Array(Vec<Json>),
+    /// `true` or `false`
+    Bool(bool),
+    /// `null`
+    Null,
+    /// A number that is not an integer between −2⁶³ and 2⁶⁴−1. No field takes one, so its
+    /// value is not kept: printing it would cost a module 14 KiB.
+    Fraction,
+    /// A negative integer.
+    Negative(i64),
+    /// A natural number.
+    Natural(u64),
+    /// `{…}`, in document order, repetitions included.
+    Object(Vec<(String, Json)>),
+    /// `"…"`
+    Text(String),
+}
+
+impl Json {
+    /// Parses a document, or says where and why it is not JSON.
+    ///
+    /// # Errors
+    /// The parser's own words, with line and column.
+    pub fn parse(document: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(document).map_err(|error| alloc::format!("{error}"))
+    }
+}
+
+/// Names the value the way an error message should: its kind, and itself when short.
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Array(items) if items.is_empty() => f.write_str("an empty list"),
+            Self::Array(_) => f.write_str("a list"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Null => f.write_str("null"),
+            Self::Fraction => f.write_str("a fraction"),
+            Self::Negative(value) => write!(f, "{value}"),
+            Self::Natural(value) => write!(f, "{value}"),
+            Self::Object(_) => f.write_str("an object"),
+            Self::Text(text) => {
+                let shown: String = text.chars().take(40).collect();
+                let dots = if shown.len() < text.len() { "…" } else { "" };
+                write!(f, "{:?}{dots}", shown)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Tree)
+    }
+}
+
+struct Tree;
+
+impl<'de> Visitor<'de> for Tree {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(u64::try_from(value).map_or(Json::Negative(value), Json::Natural))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Natural(value))
+    }
+
+    fn visit_f64<E>(self, _value: f64) -> Result<Json, E> {
+        Ok(Json::Fraction)
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Json::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Json, A::Error> {
+        let mut object = Vec::new();
+        while let Some(field) = fields.next_entry()? {
+            object.push(field);
+        }
+        Ok(Json::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_fields_are_kept() {
+        let got = Json::parse(br#"{"a": 1, "a": [true, null, -2, 1.5, "x"]}"#).unwrap();
+        let Json::Object(fields) = got else { panic!("not an object") };
+        let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a", "a"]);
+        let Json::Array(items) = &fields[1].1 else { panic!("not a list") };
+        assert_eq!(items[2], Json::Negative(-2));
+        assert_eq!(items[3], Json::Fraction);
+    }
+
+    #[test]
+    fn a_syntax_error_says_where() {
+        let error = Json::parse(b"{\n  \"a\": }").unwrap_err();
+        assert_eq!(error, "expected value at line 2 column 8");
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let deep: Vec<u8> = core::iter::repeat_n(b'[', 100_000).collect();
+        assert!(Json::parse(&deep).unwrap_err().starts_with("recursion limit exceeded"));
+    }
+}

@@ -1,0 +1,83 @@
+//! What a stage may ask of its host: the time, shared cells, counters.
+//!
+//! Small traits rather than one large one, so that a test stubs two methods, and no
+//! type of any proxy in a signature. They are implemented by the glue (Envoy), by the
+//! simulator, and by a turnstile that stops before each store call to try every order.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::num::NonZeroU32;
+
+use crate::time::Timestamp;
+
+/// All that a stage may ask.
+pub trait Host: Clock + Store + Meter {}
+
+impl<T: Clock + Store + Meter> Host for T {}
+
+/// A monotonic clock, the same for all workers.
+pub trait Clock {
+    /// The current instant. Two workers may read it in either order within nanoseconds.
+    fn now(&self) -> Timestamp;
+}
+
+/// Byte cells that all workers of one host share.
+///
+/// A cell is created once, before traffic, and never goes away. What an implementation
+/// must do is spelled out as a test, `tidegate_sim::contract`, that runs against the
+/// simulator and inside Envoy.
+pub trait Store {
+    /// The bytes of a cell with the version to name when replacing them, or `None` when
+    /// there is no such cell.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the host does not answer.
+    fn load(&self, cell: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError>;
+
+    /// Replaces the bytes of an existing cell if it still is as `version` says.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when somebody else wrote in between, and
+    /// [`StoreError::Unavailable`] when the host does not answer.
+    fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError>;
+
+    /// Creates a cell; `false` when it exists, which leaves it as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the host does not answer.
+    fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError>;
+}
+
+/// Names one write of one cell. No two writes of a cell have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version(pub NonZeroU32);
+
+/// Counters, by their position in the list that the stage declared.
+pub trait Meter {
+    /// Adds `n` to the counter at `index` of [`crate::http::Stage::counters`].
+    fn add(&self, index: usize, n: u64);
+}
+
+/// Why the store did not do as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Every attempt lost to another worker.
+    Contended,
+    /// The cell changed since it was read.
+    Stale,
+    /// The host refused the call, or the cell is not there.
+    Unavailable,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Contended => "lost every compare-and-swap to other workers",
+            Self::Stale => "cell changed since it was read",
+            Self::Unavailable => "host refused the shared-data call",
+        })
+    }
+}
+
+impl core::error::Error for StoreError {}

@@ -1,0 +1,41 @@
+//! HTTP status and gRPC status, each as the other side sees it.
+//!
+//! Sources: gRPC's `http-grpc-status-mapping.md`, as Envoy applies it to local replies,
+//! and the HTTP mapping of `google.rpc.Code`.
+
+/// `RESOURCE_EXHAUSTED`
+pub const RESOURCE_EXHAUSTED: u32 = 8;
+/// `UNAVAILABLE`
+pub const UNAVAILABLE: u32 = 14;
+
+/// The gRPC status that a client makes of a plain HTTP error.
+#[must_use]
+pub fn from_http(status: u32) -> u32 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => UNAVAILABLE,
+        _ => 2,
+    }
+}
+
+/// The HTTP status that a gateway makes of a gRPC status.
+#[must_use]
+pub fn to_http(status: u32) -> u32 {
+    match status {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        RESOURCE_EXHAUSTED => 429,
+        12 => 501,
+        UNAVAILABLE => 503,
+        16 => 401,
+        _ => 500,
+    }
+}

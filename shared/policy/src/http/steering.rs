@@ -1,0 +1,47 @@
+//! Headers that steer us, which a client must not send.
+//!
+//! Filters of ours hand choices to Envoy and to each other in `x-tidegate-*` headers. One
+//! that arrives from outside is removed on entry, look-alikes with underscores included
+//! (many servers fold `_` to `-`; reference 7.7).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::message::Request;
+use super::verdict::Edit;
+
+const PREFIX: &[u8] = b"x-tidegate-";
+
+/// One removal for each steering header that the client sent.
+pub fn removals(request: &impl Request) -> Vec<Edit> {
+    let names = request.headers().iter().map(|(name, _)| *name).filter(|name| steers(name));
+    names.map(|name| Edit::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned())).collect()
+}
+
+fn steers(name: &[u8]) -> bool {
+    name.len() >= PREFIX.len()
+        && name.iter().zip(PREFIX).all(|(byte, expected)| match byte {
+            b'_' => *expected == b'-',
+            _ => byte.eq_ignore_ascii_case(expected),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn look_alikes_steer_too() {
+        let cases = [
+            ("x-tidegate-cluster", true),
+            ("x_tidegate_cluster", true),
+            ("X-Tidegate-", true),
+            ("x-tidegate", false),
+            ("x-tidegates-x", false),
+            ("x-request-id", false),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(steers(name.as_bytes()), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What a stage wants done, as data. Glue does it and decides nothing.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// It goes on, after these edits.
+    Continue(Vec<Edit>),
+    /// It is answered here and now.
+    Reply(Reply),
+}
+
+/// One change to a message, or one fact for those who come later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Edit {
+    /// Appends a response header.
+    AddResponseHeader(String, String),
+    /// Removes every value of a request header.
+    RemoveRequestHeader(String),
+}
+
+/// An answer in place of the upstream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status, 200 to 599; a gRPC client gets 200 and `grpc_status`.
+    pub status: u32,
+    /// gRPC status, for requests that are gRPC.
+    pub grpc_status: u32,
+    /// Headers besides those that the host sets.
+    pub headers: Vec<(String, String)>,
+    /// The body; the message, for gRPC.
+    pub body: String,
+    /// Response-code details for access logs: no spaces, no user input.
+    pub details: String,
+}

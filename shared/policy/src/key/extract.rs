@@ -1,0 +1,177 @@
+//! From a request to the hash of its key.
+//!
+//! The hashed bytes are the rule's number (two bytes, little end first) and then the
+//! part's value, as reference 2.10 has it. With several parts each is preceded by its
+//! length, so that `a` + `bc` and `ab` + `c` differ. A long value counts by its length,
+//! its first and its last 512 bytes: bounded work, and tokens whose beginnings are alike
+//! still differ in their signatures.
+
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use super::address::{self, Network};
+use super::part::Part;
+use crate::hash::sip::{SipHash13, SipKey};
+use crate::http::{path, Request, RequestExt};
+
+/// What a limit counts by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    rule: u16,
+    parts: Vec<Part>,
+}
+
+/// A part of the key is not in the request, or is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing;
+
+/// Bytes hashed at either end of a long value.
+const END: usize = 512;
+
+// === impl Key ===
+
+impl Key {
+    /// A key of these parts. `rule` keeps limits apart that count by the same parts.
+    #[must_use]
+    pub fn new(rule: u16, parts: Vec<Part>) -> Self {
+        Self { rule, parts }
+    }
+
+    /// Whether every request has the same key.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        self.parts.iter().all(Part::is_constant)
+    }
+
+    /// The hash of the request's key. When a part is missing, `lenient` takes it as empty:
+    /// all requests without it count together.
+    ///
+    /// # Errors
+    /// [`Missing`] when a part is not there, or empty, and `lenient` is false.
+    pub fn hash(&self, secret: SipKey, request: &impl Request, lenient: bool) -> Result<u64, Missing> {
+        let mut sink = Sink { hash: SipHash13::new(secret), framed: self.parts.len() > 1 };
+        sink.hash.write(&self.rule.to_le_bytes());
+        for part in &self.parts {
+            if !sink.part(part, request) {
+                if !lenient {
+                    return Err(Missing);
+                }
+                sink.value(&[]);
+            }
+        }
+        Ok(sink.hash.finish())
+    }
+}
+
+// === impl Sink ===
+
+struct Sink {
+    hash: SipHash13,
+    framed: bool,
+}
+
+impl Sink {
+    /// Hashes one part; `false`, and nothing hashed, when it is missing.
+    fn part(&mut self, part: &Part, request: &impl Request) -> bool {
+        match part {
+            Part::ClientAddress { trusted_hops, peer_appended, ipv6_prefix } => {
+                let hops = trusted_hops.saturating_add(usize::from(*peer_appended && *trusted_hops > 0));
+                return self.address(request, hops, *ipv6_prefix);
+            }
+            Part::Constant(text) => self.value(text.as_bytes()),
+            Part::Cookie(name) => {
+                let mut cookies = request.values("cookie");
+                return self.some(cookies.find_map(|header| path::cookie(header, name)));
+            }
+            Part::Header(name) => return self.header(request, name),
+            Part::Host => {
+                let host = path::host(request.authority());
+                return self.some(Some(&host.to_ascii_lowercase()));
+            }
+            Part::Method => return self.some(request.header(":method")),
+            Part::PathSegment(index) => return self.some(path::segment(request.path(), *index)),
+            Part::QueryParameter(name) => {
+                return self.some(request.header(":path").and_then(|t| path::query_parameter(t, name)));
+            }
+        }
+        true
+    }
+
+    fn some(&mut self, value: Option<&[u8]>) -> bool {
+        match value {
+            None | Some([]) => false,
+            Some(value) => {
+                self.value(value);
+                true
+            }
+        }
+    }
+
+    /// All values count, joined as Envoy joins them, so that a client cannot hide the one
+    /// that the upstream will read behind another.
+    fn header(&mut self, request: &impl Request, name: &str) -> bool {
+        let mut values = request.values(name);
+        let first = values.next();
+        let Some(second) = values.next() else { return self.some(first) };
+        let mut joined = first.unwrap_or_default().to_vec();
+        for value in core::iter::once(second).chain(values) {
+            joined.push(b',');
+            joined.extend_from_slice(value);
+        }
+        self.value(&joined);
+        true
+    }
+
+    fn address(&mut self, request: &impl Request, hops: usize, ipv6_prefix: u8) -> bool {
+        let Some(peer) = request.peer() else { return false };
+        let forwarded = request.headers().iter();
+        let forwarded = forwarded.filter(|(name, _)| *name == b"x-forwarded-for").map(|(_, value)| *value);
+        let client = address::client(forwarded, peer, hops);
+        let mut text = Text::default();
+        let _ = write!(text, "{}", Network::of(client, ipv6_prefix));
+        self.value(text.as_bytes());
+        true
+    }
+
+    fn value(&mut self, value: &[u8]) {
+        if self.framed {
+            self.hash.write(&(value.len() as u64).to_le_bytes());
+        }
+        match (value.get(..END), value.len().checked_sub(END).and_then(|from| value.get(from..))) {
+            (Some(head), Some(tail)) if value.len() > END.saturating_mul(2) => {
+                self.hash.write(&(value.len() as u64).to_le_bytes());
+                self.hash.write(head);
+                self.hash.write(tail);
+            }
+            _ => self.hash.write(value),
+        }
+    }
+}
+
+/// Room for the text of an address, on the stack.
+struct Text {
+    bytes: [u8; 48],
+    len: usize,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { bytes: [0; 48], len: 0 }
+    }
+}
+
+impl Text {
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let end = self.len.saturating_add(text.len());
+        let room = self.bytes.get_mut(self.len..end).ok_or(core::fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! What Tidegate decides: policies as pure functions, without a proxy.
+//!
+//! ```text
+//!  request ─► key ─► decide ◄─► state (bytes)        stage ─► Verdict, Edits
+//!             who    what to    what we              asks the host: load a cell,
+//!             asks?  do         remember             decide, write back, answer
+//! ```
+//!
+//! Everything but `stage.rs` is a function from values to values: time, randomness
+//! and hashes are arguments. [`host`] says what a stage may ask of its host, [`http`]
+//! what it sees of an exchange and what it may answer, [`config`] how a JSON document
+//! becomes a policy or a list of all that is wrong with it, [`key`] how a request
+//! becomes the identity that a limit counts by. [`ratelimit`] is the first policy.
+//!
+//! The crate is `no_std`, so that a stray clock, lock or random call does not compile,
+//! and total: whatever a request, a peer or a shared cell contains is answered with a
+//! value, never with a panic, because a panic costs a worker its whole VM.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod config;
+pub mod hash;
+pub mod host;
+pub mod http;
+pub mod key;
+pub mod ratelimit;
+pub mod time;

@@ -1,0 +1,387 @@
+//! The configuration of the rate-limit filter, as users write it.
+//!
+//! The reference with all fields, bounds and defaults is `docs/config.md`; a test keeps
+//! it and this file from drifting apart.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::num::NonZeroU32;
+
+use super::decide::Rate;
+use super::lease::Terms;
+use super::state::{self, WAYS};
+use crate::config::{document, ConfigError, Object, Reader};
+use crate::hash::xxh64::xxh64;
+use crate::http::matcher::{collect, header_named};
+use crate::http::{problem, Matcher};
+use crate::key::{Key, Part};
+use crate::time::Span;
+
+/// Everything that the filter was told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The limits in the order of the document.
+    pub limits: Vec<Limit>,
+    /// How replies and responses tell the client about its limits.
+    pub headers: Style,
+    /// Whether admitted responses carry these headers too.
+    pub headers_on_admitted: bool,
+    /// What refused clients get.
+    pub reply: ReplyPolicy,
+    /// What becomes of a request that the filter cannot decide.
+    pub on_failure: OnFailure,
+}
+
+/// One limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// Its name in cells, metrics, replies and logs.
+    pub name: String,
+    /// To which requests it applies; to all, when empty.
+    pub matches: Vec<Matcher>,
+    /// What it counts by.
+    pub key: Key,
+    /// What happens to requests that lack a part of the key.
+    pub on_missing_key: OnMissingKey,
+    /// Requests in a period, as configured.
+    pub requests: u32,
+    /// The period, as configured.
+    pub period: Span,
+    /// How fast and how much at once.
+    pub rate: Rate,
+    /// [`state::tag`] of the rate.
+    pub tag: u32,
+    /// Units that one request costs.
+    pub cost: u64,
+    /// Whether it refuses.
+    pub mode: Mode,
+    /// Bounds of its leases.
+    pub terms: Terms,
+    /// Blocks of its table, as a power of two.
+    pub block_bits: u32,
+}
+
+/// What a limit does about requests beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Refuses them.
+    Enforce,
+    /// Counts them and lets them pass.
+    Observe,
+}
+
+/// What happens to a request that lacks a part of a limit's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMissingKey {
+    /// It is refused.
+    Refuse,
+    /// It shares one bucket with all others that lack the same.
+    Shared,
+    /// The limit does not apply to it.
+    Skip,
+}
+
+/// What becomes of a request when the filter itself fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It passes.
+    Allow,
+    /// It is answered with 503.
+    Refuse,
+}
+
+/// The headers that tell a client about its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Envoy's `X-RateLimit-*`.
+    Draft03Envoy,
+    /// `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-11.
+    Draft11,
+    /// None but `Retry-After`.
+    None,
+}
+
+/// What refused clients get.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplyPolicy {
+    /// HTTP status, 400 to 599.
+    pub status: u32,
+    /// gRPC status.
+    pub grpc_status: u32,
+    /// The body; problem details when `None`.
+    pub body: Option<String>,
+    /// The body's media type.
+    pub content_type: String,
+    /// Further headers.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Most limits of one filter.
+const MAX_LIMITS: usize = 32;
+/// Most keys of all tables together, about 70 MiB of cells.
+const MAX_KEYS: u64 = 4 << 20;
+const FIELDS: [&str; 8] =
+    ["limits", "table", "leases", "headers", "headers_on_admitted", "reply", "mode", "on_failure"];
+const LIMIT_FIELDS: [&str; 10] =
+    ["name", "match", "key", "requests", "per_ms", "burst", "cost", "on_missing_key", "mode", "table"];
+const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
+
+// === impl Policy ===
+
+impl Policy {
+    /// Parses the filter's configuration.
+    ///
+    /// # Errors
+    /// Every problem of the document.
+    pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
+        document(json, Self::read)
+    }
+
+    fn read(reader: &Reader<'_>) -> Option<Self> {
+        let object = reader.object(&FIELDS)?;
+        let defaults = Defaults::read(&object);
+        let limits = object.required("limits", "a list of limits").and_then(|r| {
+            let items = r.items(1..=MAX_LIMITS, "limits")?;
+            let limits = items.iter().enumerate().map(|(index, item)| {
+                let earlier = items.get(..index).unwrap_or(&[]);
+                Limit::read(item, earlier, defaults.as_ref()?)
+            });
+            let limits = limits.fold(Some(Vec::new()), collect)?;
+            fits(&r, &limits).then_some(limits)
+        });
+        let styles =
+            [("draft11", Style::Draft11), ("draft03_envoy", Style::Draft03Envoy), ("none", Style::None)];
+        let headers = object.or("headers", Style::Draft11, |r| r.choice(&styles));
+        let headers_on_admitted = object.or("headers_on_admitted", false, Reader::boolean);
+        let reply = object.or("reply", ReplyPolicy::default(), ReplyPolicy::read);
+        let failures = [("allow", OnFailure::Allow), ("refuse", OnFailure::Refuse)];
+        let on_failure = object.or("on_failure", OnFailure::Allow, |r| r.choice(&failures));
+        Some(Self {
+            limits: limits?,
+            headers: headers?,
+            headers_on_admitted: headers_on_admitted?,
+            reply: reply?,
+            on_failure: on_failure?,
+        })
+    }
+}
+
+/// What limits take from the top of the document.
+struct Defaults {
+    mode: Mode,
+    keys: u64,
+    lease_units: u64,
+    lease_ttl: Span,
+}
+
+impl Defaults {
+    /// `None` values were reported; the limits are still checked with sane ones.
+    fn read(object: &Object<'_>) -> Option<Self> {
+        let mode = object.or("mode", Mode::Enforce, |r| r.choice(&MODES));
+        let keys = object.or("table", 32_768, |r| table_keys(r));
+        let leases = object.or("leases", Some((32, 100)), |r| {
+            let leases = r.object(&["units", "ttl_ms"])?;
+            let units = leases.or("units", 32, |r| r.integer(0..=1024, "units"));
+            let ttl_ms = leases.or("ttl_ms", 100, |r| r.integer(1..=10_000, "ms"));
+            Some(units.zip(ttl_ms))
+        });
+        let (lease_units, ttl_ms) = leases.flatten().unwrap_or((32, 100));
+        Some(Self {
+            mode: mode.unwrap_or(Mode::Enforce),
+            keys: keys.unwrap_or(32_768),
+            lease_units,
+            lease_ttl: Span::from_millis(ttl_ms),
+        })
+    }
+}
+
+/// Reads `{"keys": 32768}`: how many keys a table has room for.
+fn table_keys(reader: &Reader<'_>) -> Option<u64> {
+    let table = reader.object(&["keys"])?;
+    table.or("keys", 32_768, |r| r.integer(16..=1 << 20, "keys"))
+}
+
+/// Whether all tables together are within bounds.
+fn fits(reader: &Reader<'_>, limits: &[Limit]) -> bool {
+    let total = limits.iter().fold(0_u64, |sum, limit| sum.saturating_add(limit.keys()));
+    if total > MAX_KEYS {
+        reader.report(format!("the tables have room for {total} keys together, expected at most {MAX_KEYS}"));
+    }
+    total <= MAX_KEYS
+}
+
+// === impl Limit ===
+
+impl Limit {
+    /// Keys that its table has room for.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        (WAYS as u64).checked_shl(self.block_bits).unwrap_or(u64::MAX)
+    }
+
+    fn read(reader: &Reader<'_>, earlier: &[Reader<'_>], defaults: &Defaults) -> Option<Self> {
+        let object = reader.object(&LIMIT_FIELDS)?;
+        let name = object.required("name", "a name").and_then(|r| limit_name(&r, earlier));
+        let matches = object.or("match", Vec::new(), Matcher::read_any);
+        let parts = object.required("key", "a list of key parts").and_then(|r| {
+            let items = r.items(1..=8, "key parts")?;
+            items.iter().map(Part::read).fold(Some(Vec::new()), collect)
+        });
+        let missing = [
+            ("shared", OnMissingKey::Shared),
+            ("skip", OnMissingKey::Skip),
+            ("refuse", OnMissingKey::Refuse),
+        ];
+        let on_missing_key = object.or("on_missing_key", OnMissingKey::Shared, |r| r.choice(&missing));
+        let mode = object.or("mode", defaults.mode, |r| r.choice(&MODES));
+        let keys = object.or("table", defaults.keys, table_keys);
+        let rate = read_rate(&object);
+
+        let (requests, period, rate, cost) = rate?;
+        let name = name?;
+        let key = Key::new(rule_number(&name), parts?);
+        let terms = Terms::new(rate, cost, defaults.lease_units, defaults.lease_ttl);
+        let block_bits = if key.is_constant() { 0 } else { block_bits(keys?) };
+        Some(Self {
+            matches: matches?,
+            on_missing_key: on_missing_key?,
+            mode: mode?,
+            tag: state::tag(rate),
+            name,
+            key,
+            requests,
+            period,
+            rate,
+            cost,
+            terms,
+            block_bits,
+        })
+    }
+}
+
+/// Reads what makes the rate: the requests, the period, the rate and the cost.
+fn read_rate(object: &Object<'_>) -> Option<(u32, Span, Rate, u64)> {
+    let counts = 1..=u64::from(u32::MAX);
+    let requests = object
+        .required("requests", "an integer, 1 to 4294967295 requests")
+        .and_then(|r| r.integer(counts.clone(), "requests"));
+    let per_ms = object
+        .required("per_ms", "an integer, 1 to 86400000 ms")
+        .and_then(|r| r.integer(1..=86_400_000, "ms"));
+    let burst = object.or("burst", requests, |r| r.integer(counts.clone(), "requests").map(Some)).flatten();
+    let cost = object.or("cost", 1, |r| r.integer(counts, "units"));
+
+    let (requests, burst, cost) = (requests?, burst?, cost?);
+    if cost > burst {
+        let reader = object.optional("cost").or_else(|| object.optional("burst"))?;
+        reader
+            .report(format!("a cost of {cost} with a burst of {burst} never passes, expected 1 to {burst}"));
+        return None;
+    }
+    let as_count = |n: u64| u32::try_from(n).ok().and_then(NonZeroU32::new);
+    let period = Span::from_millis(per_ms?);
+    let requests = as_count(requests)?;
+    let rate = Rate::new(requests, period, as_count(burst)?);
+    if rate.is_none() {
+        let reader = object.optional("burst").or_else(|| object.optional("requests"))?;
+        reader.report(format!(
+            "a burst of {burst} would take over 146 years to come back, expected a smaller one"
+        ));
+    }
+    Some((requests.get(), period, rate?, cost))
+}
+
+/// Reads a name that is fit for cells and metrics and not taken by an earlier limit.
+fn limit_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
+    let name = reader.text(64)?;
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if !name.bytes().all(fits) {
+        reader.report(format!("{name:?} is not a name, expected letters, digits, `-` and `_`"));
+        return None;
+    }
+    let same = |other: &str| other == name || rule_number(other) == rule_number(name);
+    let taken = earlier.iter().find_map(|limit| limit.text_field("name").filter(|other| same(other)));
+    match taken {
+        Some(other) if other == name => {
+            reader.report(format!("{name:?} is already used"));
+            None
+        }
+        Some(other) => {
+            reader.report(format!("{name:?} has the same number as {other:?}, expected another name"));
+            None
+        }
+        None => Some(name.to_owned()),
+    }
+}
+
+/// The number that keeps limits apart in the hashed key. It comes from the name, so that
+/// adding or reordering limits leaves the buckets of the others where they are.
+#[must_use]
+pub fn rule_number(name: &str) -> u16 {
+    u16::try_from(xxh64(name.as_bytes(), 0) >> 48).unwrap_or(0)
+}
+
+/// Blocks for `keys` keys, rounded up to a power of two, as its exponent.
+fn block_bits(keys: u64) -> u32 {
+    keys.div_ceil(WAYS as u64).next_power_of_two().trailing_zeros()
+}
+
+// === impl ReplyPolicy ===
+
+impl Default for ReplyPolicy {
+    fn default() -> Self {
+        Self {
+            status: 429,
+            grpc_status: crate::http::grpc::RESOURCE_EXHAUSTED,
+            body: None,
+            content_type: problem::MEDIA_TYPE.to_string(),
+            headers: Vec::new(),
+        }
+    }
+}
+
+impl ReplyPolicy {
+    fn read(reader: &Reader<'_>) -> Option<Self> {
+        let object = reader.object(&["status", "grpc_status", "body", "content_type", "headers"])?;
+        let status = object.or("status", 429, |r| r.integer(400..=599, "as HTTP status"));
+        let grpc_status = object.or("grpc_status", 8, |r| r.integer(1..=16, "as gRPC status"));
+        let body = object.or("body", None, |r| r.text(16_384).map(|text| Some(text.to_owned())));
+        let fallback = if object.has("body") { "text/plain" } else { problem::MEDIA_TYPE };
+        let content_type = object.or("content_type", fallback.to_owned(), header_value);
+        let headers = object.or("headers", Vec::new(), |r| {
+            let header = |(name, value): &(&str, Reader<'_>)| {
+                Some((response_header(name, value)?, header_value(value)?))
+            };
+            r.entries(32)?.iter().map(header).fold(Some(Vec::new()), collect)
+        });
+        Some(Self {
+            status: u32::try_from(status?).unwrap_or(429),
+            grpc_status: u32::try_from(grpc_status?).unwrap_or(8),
+            body: body?,
+            content_type: content_type?,
+            headers: headers?,
+        })
+    }
+}
+
+fn header_value(reader: &Reader<'_>) -> Option<String> {
+    let text = reader.text(4096)?;
+    if text.bytes().any(|b| b < 0x20 || b == 0x7f) {
+        reader.report("has control characters, expected a header value".to_owned());
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// A header that a reply may set: any but those that the host and the filter set.
+fn response_header(name: &str, value: &Reader<'_>) -> Option<String> {
+    let reserved = ["content-length", "content-type", "connection", "transfer-encoding", "retry-after"];
+    let lower = header_named(name, value)?;
+    if reserved.contains(&lower.as_str()) {
+        value.report(format!("`{lower}` is set by the filter, expected another header"));
+        return None;
+    }
+    Some(lower)
+}

@@ -1,0 +1,277 @@
+//! One request through all limits: evaluate every one, then charge every one, or none.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use super::charge::{Charge, Found, Shard};
+use super::config::{Mode, OnFailure, OnMissingKey, Policy, Style};
+use super::headers::{self, Quota};
+use super::metrics::{self, What};
+use super::reply::{self, Refusal};
+use super::state;
+use crate::config::ConfigError;
+use crate::hash::sip::SipKey;
+use crate::host::{Host, Store, StoreError};
+use crate::http::{steering, Callback, CellSpec, Counter, Edit, Request, RequestExt, Seed, Stage, Verdict};
+use crate::time::{Span, Timestamp};
+
+/// The rate-limit filter.
+pub struct RateLimit {
+    policy: Policy,
+    secret: Cell<SipKey>,
+    /// What this worker keeps of each limit, in the policy's order.
+    shards: Vec<Shard>,
+    /// The charges of the request under way; kept to reuse its memory.
+    charges: RefCell<Vec<Charge>>,
+    observed: Vec<String>,
+    refused: Vec<String>,
+}
+
+/// What to remember until the response.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    outcome: Outcome,
+    response: Vec<(String, String)>,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Outcome {
+    Admitted,
+    Failed,
+    /// Passed although the limit at this index would refuse it.
+    Observed(usize),
+    Refused(usize),
+    /// No limit applies.
+    #[default]
+    Unlimited,
+}
+
+const SECRET_CELL: &str = "tidegate/ratelimit/1/secret";
+
+impl Stage for RateLimit {
+    const NAME: &'static str = "ratelimit";
+    const PROPERTY: &'static str = "tidegate.ratelimit";
+    const CALLBACKS: &'static [Callback] =
+        &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::Tick];
+
+    type Exchange = Exchange;
+
+    fn configure(json: &[u8]) -> Result<Self, ConfigError> {
+        let policy = Policy::parse(json)?;
+        let labels = |word: &str| policy.limits.iter().map(|l| alloc::format!("{word}:{}", l.name)).collect();
+        Ok(Self {
+            secret: Cell::new(SipKey::from_bytes([0; 16])),
+            shards: policy.limits.iter().map(Shard::new).collect(),
+            charges: RefCell::default(),
+            observed: labels("observed"),
+            refused: labels("refused"),
+            policy,
+        })
+    }
+
+    fn cells(&self) -> Vec<CellSpec> {
+        let secret = CellSpec { name: SECRET_CELL.to_string(), seed: Seed::Random(16) };
+        let blocks = self.shards.iter().flat_map(Shard::cells);
+        let blocks = blocks.map(|name| CellSpec { name, seed: Seed::Zeros(state::BYTES) });
+        core::iter::once(secret).chain(blocks).collect()
+    }
+
+    fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
+        let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
+        let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
+        self.secret.set(SipKey::from_bytes(bytes));
+        Ok(())
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        metrics::counters(self.policy.limits.iter().map(|limit| limit.name.as_str()))
+    }
+
+    fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+        let now = host.now();
+        let mut charges = self.charges.take();
+        charges.clear();
+        self.evaluate(&mut charges, request, now, host);
+        if !self.blocked(&charges) {
+            self.commit(&mut charges, now, host);
+        }
+        let verdict = self.conclude(exchange, &charges, request, now, host);
+        self.charges.replace(charges);
+        verdict
+    }
+
+    fn on_response(&self, exchange: &mut Exchange, _host: &impl Host) -> Vec<Edit> {
+        let headers = core::mem::take(&mut exchange.response);
+        headers.into_iter().map(|(name, value)| Edit::AddResponseHeader(name, value)).collect()
+    }
+
+    fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
+        match exchange.outcome {
+            Outcome::Admitted => Some("admitted"),
+            Outcome::Failed => Some("failed"),
+            Outcome::Observed(index) => self.observed.get(index).map(String::as_str),
+            Outcome::Refused(index) => self.refused.get(index).map(String::as_str),
+            Outcome::Unlimited => None,
+        }
+    }
+
+    fn on_tick(&self, host: &impl Host) {
+        let now = host.now();
+        for (index, shard) in self.shards.iter().enumerate() {
+            count(host, index, What::Stranded, shard.sweep(now));
+        }
+    }
+}
+
+// === impl RateLimit ===
+
+impl RateLimit {
+    /// Finds what each limit that applies says, without charging any.
+    fn evaluate(&self, charges: &mut Vec<Charge>, request: &impl Request, now: Timestamp, host: &impl Host) {
+        for (index, (limit, shard)) in self.policy.limits.iter().zip(&self.shards).enumerate() {
+            if !limit.matches.is_empty() && !limit.matches.iter().any(|m| m.holds(request)) {
+                continue;
+            }
+            let lenient = limit.on_missing_key == OnMissingKey::Shared;
+            let charge = match limit.key.hash(self.secret.get(), request, lenient) {
+                Ok(hash) => Charge::evaluate(limit, shard, index, hash, now, host),
+                Err(_) if limit.on_missing_key == OnMissingKey::Skip => continue,
+                Err(_) => Charge::without_key(index),
+            };
+            charges.push(charge);
+        }
+    }
+
+    fn enforces(&self, charge: &Charge) -> bool {
+        self.policy.limits.get(charge.limit).is_some_and(|limit| limit.mode == Mode::Enforce)
+    }
+
+    /// Whether this charge alone keeps the request from passing.
+    fn blocks(&self, charge: &Charge) -> bool {
+        self.enforces(charge)
+            && match charge.found {
+                Found::Failed => self.policy.on_failure == OnFailure::Refuse,
+                Found::Refused { .. } => true,
+                Found::Admitted { .. } | Found::Charged { .. } | Found::Leased { .. } => false,
+            }
+    }
+
+    fn blocked(&self, charges: &[Charge]) -> bool {
+        charges.iter().any(|charge| self.blocks(charge))
+    }
+
+    /// Charges every limit, or none when one of them turns out to refuse after all.
+    fn commit(&self, charges: &mut [Charge], now: Timestamp, host: &impl Host) {
+        for at in 0..charges.len() {
+            let (done, rest) = charges.split_at_mut_checked(at).unwrap_or((&mut [], &mut []));
+            let Some(charge) = rest.first_mut() else { return };
+            let Some((limit, shard)) = self.of(charge) else { return };
+            charge.commit(limit, shard, now, host);
+            if self.blocks(charge) {
+                for earlier in done {
+                    if let Some((_, shard)) = self.of(earlier) {
+                        earlier.undo(shard, host);
+                    }
+                }
+                return;
+            }
+        }
+        for charge in charges.iter() {
+            if let Some((_, shard)) = self.of(charge) {
+                charge.settle(shard, host);
+            }
+        }
+    }
+
+    fn of(&self, charge: &Charge) -> Option<(&super::Limit, &Shard)> {
+        self.policy.limits.get(charge.limit).zip(self.shards.get(charge.limit))
+    }
+
+    /// Counts what happened and says what becomes of the request.
+    fn conclude(
+        &self,
+        exchange: &mut Exchange,
+        charges: &[Charge],
+        request: &impl Request,
+        now: Timestamp,
+        host: &impl Host,
+    ) -> Verdict {
+        let blocked = self.blocked(charges);
+        let mut violated = Vec::new();
+        let mut wait = Some(Span::ZERO);
+        let mut outcome = if charges.is_empty() { Outcome::Unlimited } else { Outcome::Admitted };
+        for charge in charges {
+            let (index, enforced) = (charge.limit, self.enforces(charge));
+            match charge.found {
+                Found::Refused { retry_after, .. } if enforced => {
+                    count(host, index, What::Refused, 1);
+                    violated.extend(self.policy.limits.get(index).map(|limit| limit.name.as_str()));
+                    wait = wait.zip(retry_after).map(|(a, b)| a.max(b));
+                    if !matches!(outcome, Outcome::Refused(_)) {
+                        outcome = Outcome::Refused(index);
+                    }
+                }
+                Found::Refused { .. } if !blocked => {
+                    count(host, index, What::Observed, 1);
+                    if outcome == Outcome::Admitted {
+                        outcome = Outcome::Observed(index);
+                    }
+                }
+                Found::Failed => {
+                    count(host, index, What::Failed, 1);
+                    if !matches!(outcome, Outcome::Refused(_)) {
+                        outcome = Outcome::Failed;
+                    }
+                }
+                _ if !blocked => count(host, index, What::Admitted, 1),
+                _ => {}
+            }
+        }
+        exchange.outcome = outcome;
+        if !violated.is_empty() {
+            let quotas = self.quotas(charges, now);
+            let policy = &self.policy;
+            let refusal = Refusal { violated: &violated, retry_after: wait, grpc: request.is_grpc() };
+            return Verdict::Reply(reply::refused(&policy.reply, policy.headers, &quotas, refusal));
+        }
+        if blocked {
+            return Verdict::Reply(reply::failed(request.is_grpc()));
+        }
+        if self.policy.headers_on_admitted && self.policy.headers != Style::None {
+            exchange.response = reply::quota_headers(self.policy.headers, &self.quotas(charges, now));
+        }
+        Verdict::Continue(steering::removals(request))
+    }
+
+    /// What to tell the client about each limit that applied to its request.
+    fn quotas<'a>(&'a self, charges: &[Charge], now: Timestamp) -> Vec<Quota<'a>> {
+        let quota = |charge: &Charge| {
+            let (limit, _) = self.of(charge)?;
+            let (bucket, leased) = charge.standing()?;
+            let (units, window_secs) = headers::window(limit.requests, limit.period);
+            Some(Quota {
+                name: &limit.name,
+                units,
+                unit: None,
+                window_secs,
+                partition: None,
+                remaining: limit
+                    .rate
+                    .remaining(bucket, now)
+                    .saturating_add(leased.saturating_mul(limit.cost)),
+                next_unit: limit.rate.next_unit(bucket, now),
+                reset: limit.rate.reset_after(bucket, now),
+            })
+        };
+        charges.iter().filter_map(quota).collect()
+    }
+}
+
+/// Adds to a counter of the limit at `index`.
+pub(super) fn count(host: &impl Host, index: usize, what: What, n: u64) {
+    if n > 0 {
+        host.add(metrics::index(index, what), n);
+    }
+}

@@ -1,0 +1,171 @@
+//! The bytes of a block: one shared cell.
+//!
+//! ```text
+//! offset  size  what                                          little endian throughout
+//!      0     1  layout, 1
+//!      1     3  zero
+//!      4     4  tag of the rate that the times below belong to
+//!      8     8  overflow bucket, ns
+//!     16  16×16 ways: fingerprint (6 bytes), zero (2 bytes), bucket in ns (8 bytes)
+//! ```
+//!
+//! 272 bytes. A bucket of 0 was never charged. Decoding is total: bytes of another size or
+//! layout are an empty block, which is also what a freshly created cell of zeros is.
+
+use super::decide::{Bucket, Rate};
+use super::table::Way;
+use crate::hash::xxh64::xxh64;
+use crate::time::{Span, Timestamp};
+
+/// Ways of a block.
+pub const WAYS: usize = 16;
+/// Bytes of a block.
+pub const BYTES: usize = 272;
+
+const LAYOUT: u8 = 1;
+const HEAD: usize = 16;
+
+/// A block of a limit's table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    tag: u32,
+    /// What the block has given away to newcomers that no way could take.
+    pub overflow: Bucket,
+    /// The keys.
+    pub ways: [Way; WAYS],
+}
+
+/// The tag of a rate, never 0.
+#[must_use]
+pub fn tag(rate: Rate) -> u32 {
+    let mut bytes = [0; 16];
+    let words = [rate.interval().as_nanos(), rate.capacity().as_nanos()];
+    for (place, byte) in bytes.iter_mut().zip(words.iter().flat_map(|word| word.to_le_bytes())) {
+        *place = byte;
+    }
+    u32::try_from(xxh64(&bytes, 0) >> 32).unwrap_or(1).max(1)
+}
+
+// === impl Block ===
+
+impl Block {
+    /// A block that knows nobody.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { tag: 0, overflow: Bucket::FULL, ways: [Way::default(); WAYS] }
+    }
+
+    /// The block in `bytes`.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Self {
+        let mut block = Self::empty();
+        let Some((head, ways)) = bytes.split_at_checked(HEAD) else { return block };
+        if bytes.len() != BYTES || head.first() != Some(&LAYOUT) {
+            return block;
+        }
+        block.tag = head.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+        block.overflow = bucket(head.get(8..));
+        for (way, entry) in block.ways.iter_mut().zip(ways.chunks_exact(16)) {
+            way.fingerprint = word(entry.get(..8)) & (u64::MAX >> 16);
+            way.bucket = bucket(entry.get(8..));
+        }
+        block
+    }
+
+    /// The bytes of the block.
+    #[must_use]
+    pub fn encode(&self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        let head = u64::from(LAYOUT) | (u64::from(self.tag) << 32);
+        let words = [head, self.overflow.instant().as_nanos()].into_iter();
+        let ways = self.ways.iter().flat_map(|way| [way.fingerprint, way.bucket.instant().as_nanos()]);
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words.chain(ways)) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Makes the block's times fit `rate`, whose tag is `tag`.
+    ///
+    /// When a limit was reconfigured, what its keys owe is kept as time, but never as more
+    /// than the new capacity: a key that had used up a slow limit starts a fast one empty,
+    /// instead of being refused until the slow one would have been full again (ADR 0008).
+    pub fn adopt(&mut self, rate: Rate, tag: u32, now: Timestamp) {
+        if self.tag == tag {
+            return;
+        }
+        let clamp = |bucket: Bucket, most: Span| bucket.min(Bucket::full_at(now.plus(most)));
+        if self.tag != 0 {
+            self.overflow = clamp(self.overflow, rate.interval());
+            for way in &mut self.ways {
+                way.bucket = clamp(way.bucket, rate.capacity());
+            }
+        }
+        self.tag = tag;
+    }
+}
+
+fn word(bytes: Option<&[u8]>) -> u64 {
+    bytes.and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+fn bucket(bytes: Option<&[u8]>) -> Bucket {
+    Bucket::full_at(Timestamp::from_nanos(word(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some_block() -> Block {
+        let mut block = Block::empty();
+        block.tag = 0xaabb_ccdd;
+        block.overflow = Bucket::full_at(Timestamp::from_nanos(1));
+        block.ways[0] = Way {
+            fingerprint: 0x1122_3344_5566,
+            bucket: Bucket::full_at(Timestamp::from_nanos(0x0102_0304_0506_0708)),
+        };
+        block
+    }
+
+    #[test]
+    fn layout_1_is_pinned() {
+        let bytes = some_block().encode();
+        #[rustfmt::skip]
+        let expected = [
+            1, 0, 0, 0, 0xdd, 0xcc, 0xbb, 0xaa,
+            1, 0, 0, 0, 0, 0, 0, 0,
+            0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0, 0,
+            8, 7, 6, 5, 4, 3, 2, 1,
+        ];
+        assert_eq!(bytes[..32], expected);
+        assert!(bytes[32..].iter().all(|b| *b == 0));
+        assert_eq!(Block::decode(&bytes), some_block());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_empty() {
+        let mut other_layout = some_block().encode();
+        other_layout[0] = 2;
+        let long = [1; BYTES + 1];
+        for bytes in [&[][..], &[1; 271], &[0; BYTES], &other_layout, &long] {
+            assert_eq!(Block::decode(bytes), Block::empty(), "{} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_new_rate_keeps_debts_up_to_its_capacity() {
+        let rate = |per_ms| {
+            Rate::new(1.try_into().unwrap(), Span::from_millis(per_ms), 1.try_into().unwrap()).unwrap()
+        };
+        let (slow, fast) = (rate(60_000), rate(1_000));
+        let now = Timestamp::from_nanos(1_000_000_000_000);
+        let mut block = Block::empty();
+        block.adopt(slow, tag(slow), now);
+        block.ways[3].bucket = Bucket::full_at(now.plus(Span::from_secs(60)));
+        block.ways[4].bucket = Bucket::full_at(now.plus(Span::from_millis(10)));
+        block.adopt(fast, tag(fast), now);
+        assert_eq!(block.ways[3].bucket, Bucket::full_at(now.plus(Span::from_secs(1))));
+        assert_eq!(block.ways[4].bucket, Bucket::full_at(now.plus(Span::from_millis(10))));
+    }
+}

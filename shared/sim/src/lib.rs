@@ -1,0 +1,23 @@
+//! A host without a proxy.
+//!
+//! [`SimHost`] has a clock that tests move, [`SimStore`] has cells with the real host's
+//! rules, the awkward one included, [`Worker`] drives a stage as glue does. [`explore`]
+//! runs several workers against one store in every order that their store calls can take.
+//! [`contract`] says what any store must do; it runs here and inside Envoy, so the
+//! simulator cannot drift from the host. [`fuzz`] has the bodies of the fuzz targets.
+
+#![forbid(unsafe_code)]
+
+pub mod contract;
+pub mod explore;
+pub mod fuzz;
+pub mod host;
+pub mod request;
+pub mod store;
+pub mod worker;
+
+pub use explore::explore;
+pub use host::SimHost;
+pub use request::SimRequest;
+pub use store::SimStore;
+pub use worker::Worker;

@@ -1,0 +1,49 @@
+//! A request made up by a test.
+
+use std::net::IpAddr;
+
+use tidegate_policy::http::{Header, Request};
+
+/// A request with the headers a test wants.
+#[derive(Clone, Debug)]
+pub struct SimRequest<'a> {
+    headers: Vec<Header<'a>>,
+    peer: Option<IpAddr>,
+}
+
+impl<'a> SimRequest<'a> {
+    /// `GET` of a path, sent by 192.0.2.1.
+    #[must_use]
+    pub fn get(path: &'a str) -> Self {
+        let headers = vec![
+            (&b":method"[..], &b"GET"[..]),
+            (b":path", path.as_bytes()),
+            (b":authority", b"shop.example.com"),
+        ];
+        Self { headers, peer: Some(IpAddr::from([192, 0, 2, 1])) }
+    }
+
+    /// With another header.
+    #[must_use]
+    pub fn header(mut self, name: &'a str, value: &'a [u8]) -> Self {
+        self.headers.push((name.as_bytes(), value));
+        self
+    }
+
+    /// Sent by another address, or by one that the host does not know.
+    #[must_use]
+    pub fn from(mut self, peer: Option<IpAddr>) -> Self {
+        self.peer = peer;
+        self
+    }
+}
+
+impl Request for SimRequest<'_> {
+    fn headers(&self) -> &[Header<'_>] {
+        &self.headers
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+}

@@ -1,0 +1,93 @@
+//! Shared cells with the rules of Envoy's shared data.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tidegate_policy::host::{Store, StoreError, Version};
+
+/// Cells that workers share, across threads too.
+#[derive(Debug, Default)]
+pub struct SimStore(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    cells: BTreeMap<String, (Vec<u8>, NonZeroU32)>,
+    last: u32,
+    calls: u64,
+    broken: bool,
+}
+
+impl SimStore {
+    /// Store calls so far, failed ones included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// Makes every later call fail, or work again.
+    pub fn set_broken(&self, broken: bool) {
+        self.state().broken = broken;
+    }
+
+    /// The names of all cells.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.state().cells.keys().cloned().collect()
+    }
+
+    /// Writes a cell whatever it holds, as nobody but a test does.
+    pub fn put(&self, cell: &str, bytes: &[u8]) {
+        self.state().write(cell, bytes);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn call(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let mut state = self.state();
+        state.calls += 1;
+        if state.broken {
+            return Err(StoreError::Unavailable);
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    /// Versions are one counter for all cells, as in Envoy.
+    fn write(&mut self, cell: &str, bytes: &[u8]) {
+        self.last += 1;
+        let version = NonZeroU32::new(self.last).unwrap_or(NonZeroU32::MIN);
+        self.cells.insert(cell.to_owned(), (bytes.to_vec(), version));
+    }
+}
+
+impl Store for SimStore {
+    fn load(&self, cell: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        let state = self.call()?;
+        Ok(state.cells.get(cell).map(|(bytes, version)| (bytes.clone(), Version(*version))))
+    }
+
+    /// As in Envoy, a write to a cell that does not exist creates it, whatever the version.
+    fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError> {
+        let mut state = self.call()?;
+        match state.cells.get(cell) {
+            Some((_, current)) if *current != version.0 => Err(StoreError::Stale),
+            _ => {
+                state.write(cell, bytes);
+                Ok(())
+            }
+        }
+    }
+
+    fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        let mut state = self.call()?;
+        let missing = !state.cells.contains_key(cell);
+        if missing {
+            state.write(cell, bytes);
+        }
+        Ok(missing)
+    }
+}

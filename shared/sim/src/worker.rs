@@ -1,0 +1,80 @@
+//! A stage on a host, driven as glue drives it.
+
+use tidegate_policy::config::ConfigError;
+use tidegate_policy::host::{Host, StoreError};
+use tidegate_policy::http::{Edit, Request, Seed, Stage, Verdict};
+
+/// One worker: a configured stage and its host.
+#[derive(Debug)]
+pub struct Worker<S, H> {
+    stage: S,
+    /// The host, so that tests can move its clock and read its counters.
+    pub host: H,
+}
+
+/// Why a worker could not be made.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration is wrong.
+    Config(ConfigError),
+    /// The cells could not be made or read.
+    Store(StoreError),
+}
+
+impl<S: Stage, H: Host> Worker<S, H> {
+    /// Configures a stage, creates its missing cells and starts it. Cells that glue would
+    /// fill with random bytes get the bytes 0, 1, 2, …, so that runs repeat.
+    ///
+    /// # Errors
+    /// What glue would log before refusing the configuration.
+    pub fn new(json: &str, host: H) -> Result<Self, StartError> {
+        let mut stage = S::configure(json.as_bytes()).map_err(StartError::Config)?;
+        for cell in stage.cells() {
+            let bytes = match cell.seed {
+                Seed::Random(size) => (0..=u8::MAX).cycle().take(size).collect(),
+                Seed::Zeros(size) => vec![0; size],
+            };
+            host.create(&cell.name, &bytes).map_err(StartError::Store)?;
+        }
+        stage.start(&host).map_err(StartError::Store)?;
+        Ok(Self { stage, host })
+    }
+
+    /// A request, from its headers to what becomes of it.
+    pub fn request(&self, request: &impl Request) -> Verdict {
+        self.stage.on_request(&mut S::Exchange::default(), request, &self.host)
+    }
+
+    /// A whole exchange: the verdict, the edits to its response if there is one, and the
+    /// word for access logs.
+    pub fn exchange(&self, request: &impl Request) -> (Verdict, Vec<Edit>, Option<String>) {
+        let mut exchange = S::Exchange::default();
+        let verdict = self.stage.on_request(&mut exchange, request, &self.host);
+        let outcome = self.stage.outcome(&exchange).map(str::to_owned);
+        let edits = match verdict {
+            Verdict::Continue(_) => self.stage.on_response(&mut exchange, &self.host),
+            Verdict::Reply(_) => Vec::new(),
+        };
+        (verdict, edits, outcome)
+    }
+
+    /// The timer.
+    pub fn tick(&self) {
+        self.stage.on_tick(&self.host);
+    }
+
+    /// The stage itself.
+    pub fn stage(&self) -> &S {
+        &self.stage
+    }
+
+    /// What the counter with this name stands at, for hosts that tell; see `SimHost::count`.
+    ///
+    /// # Panics
+    /// When the stage declares no such counter.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> usize {
+        let counters = self.stage.counters();
+        counters.iter().position(|c| c.name == name).unwrap_or_else(|| panic!("no counter {name}"))
+    }
+}

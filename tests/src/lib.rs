@@ -1,0 +1,41 @@
+//! Runs Envoy with Tidegate's modules and looks at what it does.
+//!
+//! ```text
+//!   bootstrap ──config──► envoy ──admin──► admin, stats     what it counted
+//!                         ▲   │
+//!   client, grpc, load ───┘   └──────────► upstream         what it passed on
+//! ```
+//!
+//! Three rules hold everywhere. Ports come from the kernel and are read back, so tests run side
+//! by side. Waiting is always for a condition with a deadline ([`eventually`](fn@eventually)),
+//! never for a time. A test that needs something the machine lacks fails with the command that
+//! provides it.
+//!
+//! All of it blocks on plain threads; only [`grpc`] hides a runtime. Like any test, the harness
+//! panics on what should not happen, and returns a value for what a test may want to happen.
+
+pub mod admin;
+pub mod bootstrap;
+pub mod client;
+pub mod envoy;
+pub mod eventually;
+pub mod grpc;
+mod http1;
+pub mod lds;
+pub mod load;
+pub mod options;
+pub mod paths;
+mod process;
+pub mod stats;
+pub mod upstream;
+pub mod wasm;
+
+pub use bootstrap::Bootstrap;
+pub use client::{Client, Request, Response};
+pub use envoy::{Envoy, StartFailure};
+pub use eventually::eventually;
+pub use lds::{FileLds, Update};
+pub use load::Load;
+pub use options::Options;
+pub use upstream::{Answer, Upstream};
+pub use wasm::WasmFilter;

