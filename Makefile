@@ -48,7 +48,7 @@ test: test-fast e2e ## Run every test
 test-fast: vectors ## Run the tests that need no Envoy
 	$(STEP) "tests on the host" cargo test
 
-e2e: need-envoy wasm ## Run the tests inside the real Envoy
+e2e: need-envoy need-func-e wasm ## Run the tests inside the real Envoy
 	$(STEP) "tests in Envoy" cargo test -p tidegate-tests --test e2e -- --test-threads=2
 
 vectors: need-rust need-bindgen need-node ## Run the test vectors, natively and on wasm32: TIDEGATE_VECTORS=folder for others

@@ -2,4 +2,14 @@
 //!
 //! Each test starts its own Envoy, so tests run in any order and side by side.
 
+mod cases;
+mod config_errors;
+mod exports;
+mod failure;
+mod host_contract;
+mod hostile;
+mod million;
+mod ratelimit;
+mod reload;
+mod setup;
 mod smoke;

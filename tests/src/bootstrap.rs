@@ -186,7 +186,7 @@ impl Bootstrap {
         let manager = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": hcm});
         let mut listener = self.listener.clone();
         listener.insert("name".to_owned(), json!(self.name));
-        listener.insert("address".to_owned(), loopback());
+        listener.entry("address").or_insert_with(loopback);
         listener.insert("filter_chains".to_owned(), json!([{"filters": [manager]}]));
         Value::Object(listener)
     }

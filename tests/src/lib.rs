@@ -16,9 +16,11 @@
 
 pub mod admin;
 pub mod bootstrap;
+pub mod cases;
 pub mod client;
 pub mod envoy;
 pub mod eventually;
+pub mod func_e;
 pub mod grpc;
 mod http1;
 pub mod lds;
@@ -34,6 +36,7 @@ pub use bootstrap::Bootstrap;
 pub use client::{Client, Request, Response};
 pub use envoy::{Envoy, StartFailure};
 pub use eventually::eventually;
+pub use func_e::FuncE;
 pub use lds::{FileLds, Update};
 pub use load::Load;
 pub use options::Options;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::envoy::Envoy;
+use crate::paths;
 
 /// What is not part of the configuration.
 #[derive(Clone, Debug)]
@@ -33,6 +34,7 @@ impl Options {
         let file = dir.join("envoy.yaml"); // JSON is YAML too.
         fs::write(&file, config).expect("a configuration file");
         let mut command = Command::new(Envoy::find());
+        command.current_dir(paths::root()); // As users do: examples name modules from there.
         command.arg("-c").arg(file).arg("--admin-address-path").arg(dir.join("admin"));
         command.args(["--log-level", "warning", "--component-log-level", &self.log]);
         // Without this, Envoy ignores misspelt fields in an updated listener, not in a static one.

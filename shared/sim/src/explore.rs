@@ -6,6 +6,7 @@
 //! sleeping, no stress loops: a bug that needs one particular order is found in a run that
 //! prints that order.
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tidegate_policy::host::{Clock, Meter, Store, StoreError, Version};
@@ -20,6 +21,8 @@ pub struct Gate<'a> {
     turnstile: &'a Turnstile,
     store: &'a SimStore,
     worker: usize,
+    /// Store calls that the worker lives to make.
+    lives: Cell<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +94,7 @@ fn run<R: Send>(
                 let turnstile = &turnstile;
                 scope.spawn(move || {
                     let _done = DoneOnDrop(turnstile, worker);
-                    work(worker, Gate { turnstile, store, worker })
+                    work(worker, Gate { turnstile, store, worker, lives: Cell::new(u64::MAX) })
                 })
             })
             .collect();
@@ -155,6 +158,28 @@ impl Turnstile {
 
 // === impl Gate ===
 
+impl<'a> Gate<'a> {
+    /// The store without the turnstile, for what happens before the run.
+    #[must_use]
+    pub fn store(&self) -> &'a SimStore {
+        self.store
+    }
+
+    /// Lets the worker make `calls` store calls and then none ever again: what a trap
+    /// between two of them would look like to the others.
+    pub fn die_after(&self, calls: u64) {
+        self.lives.set(calls);
+    }
+
+    /// Stops until it is this worker's turn.
+    fn pass(&self) -> Result<&SimStore, StoreError> {
+        let left = self.lives.get().checked_sub(1).ok_or(StoreError::Unavailable)?;
+        self.lives.set(left);
+        self.turnstile.wait(self.worker);
+        Ok(self.store)
+    }
+}
+
 impl Clock for Gate<'_> {
     fn now(&self) -> Timestamp {
         START
@@ -167,18 +192,15 @@ impl Meter for Gate<'_> {
 
 impl Store for Gate<'_> {
     fn load(&self, cell: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
-        self.turnstile.wait(self.worker);
-        self.store.load(cell)
+        self.pass()?.load(cell)
     }
 
     fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError> {
-        self.turnstile.wait(self.worker);
-        self.store.replace(cell, bytes, version)
+        self.pass()?.replace(cell, bytes, version)
     }
 
     fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
-        self.turnstile.wait(self.worker);
-        self.store.create(cell, bytes)
+        self.pass()?.create(cell, bytes)
     }
 }
 

@@ -15,8 +15,14 @@ impl<'a> SimRequest<'a> {
     /// `GET` of a path, sent by 192.0.2.1.
     #[must_use]
     pub fn get(path: &'a str) -> Self {
+        Self::request("GET", path)
+    }
+
+    /// A request with another method, sent by 192.0.2.1.
+    #[must_use]
+    pub fn request(method: &'a str, path: &'a str) -> Self {
         let headers = vec![
-            (&b":method"[..], &b"GET"[..]),
+            (&b":method"[..], method.as_bytes()),
             (b":path", path.as_bytes()),
             (b":authority", b"shop.example.com"),
         ];

@@ -41,6 +41,13 @@ impl SimStore {
         self.state().write(cell, bytes);
     }
 
+    /// Another store with the same cells.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        let state = self.state();
+        Self(Mutex::new(State { cells: state.cells.clone(), last: state.last, ..State::default() }))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

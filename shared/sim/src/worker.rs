@@ -1,7 +1,7 @@
 //! A stage on a host, driven as glue drives it.
 
 use tidegate_policy::config::ConfigError;
-use tidegate_policy::host::{Host, StoreError};
+use tidegate_policy::host::{Host, Store, StoreError};
 use tidegate_policy::http::{Edit, Request, Seed, Stage, Verdict};
 
 /// One worker: a configured stage and its host.
@@ -28,15 +28,16 @@ impl<S: Stage, H: Host> Worker<S, H> {
     /// # Errors
     /// What glue would log before refusing the configuration.
     pub fn new(json: &str, host: H) -> Result<Self, StartError> {
-        let mut stage = S::configure(json.as_bytes()).map_err(StartError::Config)?;
-        for cell in stage.cells() {
-            let bytes = match cell.seed {
-                Seed::Random(size) => (0..=u8::MAX).cycle().take(size).collect(),
-                Seed::Zeros(size) => vec![0; size],
-            };
-            host.create(&cell.name, &bytes).map_err(StartError::Store)?;
-        }
-        stage.start(&host).map_err(StartError::Store)?;
+        let stage = start(json, &host)?;
+        Ok(Self { stage, host })
+    }
+
+    /// The same, but started on the bare cells, so that the host sees only requests.
+    ///
+    /// # Errors
+    /// As [`Worker::new`].
+    pub fn started_on(store: &impl Store, json: &str, host: H) -> Result<Self, StartError> {
+        let stage = start(json, store)?;
         Ok(Self { stage, host })
     }
 
@@ -77,4 +78,17 @@ impl<S: Stage, H: Host> Worker<S, H> {
         let counters = self.stage.counters();
         counters.iter().position(|c| c.name == name).unwrap_or_else(|| panic!("no counter {name}"))
     }
+}
+
+fn start<S: Stage>(json: &str, store: &impl Store) -> Result<S, StartError> {
+    let mut stage = S::configure(json.as_bytes()).map_err(StartError::Config)?;
+    for cell in stage.cells() {
+        let bytes = match cell.seed {
+            Seed::Random(size) => (0..=u8::MAX).cycle().take(size).collect(),
+            Seed::Zeros(size) => vec![0; size],
+        };
+        store.create(&cell.name, &bytes).map_err(StartError::Store)?;
+    }
+    stage.start(store).map_err(StartError::Store)?;
+    Ok(stage)
 }

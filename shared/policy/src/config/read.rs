@@ -137,17 +137,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An integer within `range`; `unit` is a plural such as `requests` or `ms`.
+    /// An integer within `range`; `unit` is a plural such as `requests` or `ms`, or empty.
     #[must_use]
     pub fn integer(&self, range: RangeInclusive<u64>, unit: &str) -> Option<u64> {
         let (min, max) = (range.start(), range.end());
+        let of = if unit.is_empty() { String::new() } else { format!(" {unit}") };
         match self.json {
             Json::Natural(n) if range.contains(n) => Some(*n),
             Json::Natural(_) | Json::Negative(_) => {
-                self.report(format!("{} {unit} is out of range, expected {min} to {max} {unit}", self.json));
+                self.report(format!("{}{of} is out of range, expected {min} to {max}{of}", self.json));
                 None
             }
-            _ => self.expected(&format!("an integer, {min} to {max} {unit}")),
+            _ => self.expected(&format!("an integer, {min} to {max}{of}")),
         }
     }
 

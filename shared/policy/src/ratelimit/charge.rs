@@ -192,22 +192,19 @@ impl Charge {
         }
     }
 
-    /// Takes the charge back, unless somebody has built on it in between: then it stays, so
-    /// that the limit can only be too strict, by one request, and never too lax.
-    pub(super) fn undo(&self, shard: &Shard, host: &impl Host) {
-        let Found::Charged { change, before, .. } = &self.found else { return };
+    /// Takes the charge back. Where others have charged the same key in between, all but a
+    /// little of it, and where the key has lost its way to another, nothing: the limit can
+    /// only be too strict for a moment, and never too lax.
+    pub(super) fn undo(&self, limit: &Limit, shard: &Shard, now: Timestamp, host: &impl Host) {
+        let Found::Charged { change, before, lease, .. } = &self.found else { return };
         let number = shard.place(self.hash).block;
+        let requests = lease.map_or(1, |taken| taken.requests.saturating_add(1));
+        let charge = limit.rate.interval().times(limit.cost.saturating_mul(requests));
         for _ in 0..TRIES {
             let Ok((mut block, version)) = shard.load(number, host) else { return };
-            let revert = match (*change, *before) {
-                (Change::Overflow(ours), Undo::Overflow(old)) if block.overflow == ours => {
-                    Change::Overflow(old)
-                }
-                (Change::Way(at, ours), Undo::Way(old)) if block.ways.get(at) == Some(&ours) => {
-                    Change::Way(at, old)
-                }
-                _ => return,
-            };
+            // Others may have charged leases as of their end, which is not yet.
+            let ago = host.now().since(now).plus(limit.terms.ttl());
+            let Some(revert) = revert(&block, *change, *before, charge, ago) else { return };
             let _ = apply(&mut block, revert);
             if shard.replace(number, &block, version, host) != Err(StoreError::Stale) {
                 return;
@@ -262,6 +259,24 @@ fn lease(
     let seen = shard.hot.borrow().seen(hash);
     let requests = limit.terms.size(seen, limit.rate.remaining(next, now));
     (requests > 0).then(|| limit.terms.take(limit.rate, next, now, requests)).flatten()
+}
+
+/// The change that takes back another one, as far as that can be done.
+fn revert(block: &Block, made: Change, before: Undo, charge: Span, ago: Span) -> Option<Change> {
+    match (made, before) {
+        (Change::Overflow(ours), Undo::Overflow(old)) => {
+            (block.overflow == ours).then_some(Change::Overflow(old))
+        }
+        (Change::Way(at, ours), Undo::Way(old)) => {
+            let now = *block.ways.get(at)?;
+            if now == ours {
+                return Some(Change::Way(at, old));
+            }
+            let built_on = now.fingerprint == ours.fingerprint && now.bucket > ours.bucket;
+            built_on.then(|| Change::Way(at, Way { bucket: now.bucket.refund(charge, ago), ..now }))
+        }
+        _ => None,
+    }
 }
 
 /// Makes a change and says what it replaced.

@@ -345,8 +345,8 @@ impl Default for ReplyPolicy {
 impl ReplyPolicy {
     fn read(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.object(&["status", "grpc_status", "body", "content_type", "headers"])?;
-        let status = object.or("status", 429, |r| r.integer(400..=599, "as HTTP status"));
-        let grpc_status = object.or("grpc_status", 8, |r| r.integer(1..=16, "as gRPC status"));
+        let status = object.or("status", 429, |r| r.integer(400..=599, ""));
+        let grpc_status = object.or("grpc_status", 8, |r| r.integer(1..=16, ""));
         let body = object.or("body", None, |r| r.text(16_384).map(|text| Some(text.to_owned())));
         let fallback = if object.has("body") { "text/plain" } else { problem::MEDIA_TYPE };
         let content_type = object.or("content_type", fallback.to_owned(), header_value);

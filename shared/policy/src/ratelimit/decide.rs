@@ -143,6 +143,17 @@ impl Bucket {
         self.0
     }
 
+    /// The bucket with `charge` taken back that was made `ago`, after which others charged
+    /// it too.
+    ///
+    /// Without that charge theirs might have started from a later instant, by at most as
+    /// long as ago it was; so that much is kept, and what is left is never less than if
+    /// the charge had never been (ADR 0009).
+    #[must_use]
+    pub const fn refund(self, charge: Span, ago: Span) -> Self {
+        Self(self.0.minus(charge.minus(ago)))
+    }
+
     /// Whether it decides at `now` as a bucket that was never charged.
     #[must_use]
     pub fn is_full(self, now: Timestamp) -> bool {

@@ -56,6 +56,12 @@ impl Terms {
         Self { max_units, ttl: ttl.min(share), cost: cost.max(1) }
     }
 
+    /// How long a lease lives at most.
+    #[must_use]
+    pub const fn ttl(&self) -> Span {
+        self.ttl
+    }
+
     /// How many requests to lease for a worker that saw the key `seen` times in one
     /// [`WINDOW`], when `remaining` units are left; 0 for no lease.
     #[must_use]

@@ -171,8 +171,8 @@ impl RateLimit {
             charge.commit(limit, shard, now, host);
             if self.blocks(charge) {
                 for earlier in done {
-                    if let Some((_, shard)) = self.of(earlier) {
-                        earlier.undo(shard, host);
+                    if let Some((limit, shard)) = self.of(earlier) {
+                        earlier.undo(limit, shard, now, host);
                     }
                 }
                 return;

@@ -1,0 +1,135 @@
+//! What the rate-limit filter says about its configuration.
+
+use tidegate_policy::ratelimit::config::{Mode, OnFailure, OnMissingKey, Style};
+use tidegate_policy::ratelimit::Policy;
+use tidegate_policy::time::Span;
+
+/// The example of the reference.
+const EXAMPLE: &str = r#"{"limits": [{"name": "per-client", "match": {"path": {"prefix": "/api"}},
+    "key": [{"header": "x-api-key"}], "requests": 5, "per_ms": 1000, "burst": 10, "cost": 1,
+    "on_missing_key": "shared", "mode": "enforce"}],
+    "table": {"keys": 32768}, "headers": "draft11", "on_failure": "allow"}"#;
+
+/// One limit with these fields instead of, or besides, the required ones.
+fn limit(fields: &str) -> String {
+    let required = [("name", r#""a""#), ("key", r#"["host"]"#), ("requests", "5"), ("per_ms", "1000")];
+    let rest = required.iter().filter(|(name, _)| !fields.contains(&format!("\"{name}\":")));
+    let rest: Vec<String> = rest.map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    let comma = if fields.is_empty() || rest.is_empty() { "" } else { ", " };
+    format!("{{\"limits\": [{{{}{comma}{fields}}}]}}", rest.join(", "))
+}
+
+fn problems(json: &str) -> Vec<String> {
+    let error = Policy::parse(json.as_bytes()).err();
+    error.map_or(Vec::new(), |e| e.problems.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn absent_fields_have_the_documented_defaults() {
+    let policy = Policy::parse(limit("").as_bytes()).unwrap();
+    assert_eq!((policy.headers, policy.headers_on_admitted), (Style::Draft11, false));
+    assert_eq!(policy.on_failure, OnFailure::Allow);
+    assert_eq!((policy.reply.status, policy.reply.grpc_status), (429, 8));
+    assert_eq!(policy.reply.content_type, "application/problem+json");
+    let limit = &policy.limits[0];
+    assert_eq!((limit.rate.burst().get(), limit.cost, limit.keys()), (5, 1, 32_768));
+    assert_eq!((limit.mode, limit.on_missing_key), (Mode::Enforce, OnMissingKey::Shared));
+    assert_eq!(limit.period, Span::from_secs(1));
+    assert!(limit.matches.is_empty());
+}
+
+#[test]
+fn the_example_is_read_as_written() {
+    let policy = Policy::parse(EXAMPLE.as_bytes()).unwrap();
+    let limit = &policy.limits[0];
+    assert_eq!((limit.name.as_str(), limit.requests, limit.rate.burst().get()), ("per-client", 5, 10));
+    assert_eq!(limit.matches.len(), 1);
+}
+
+#[test]
+fn a_table_has_room_for_the_next_power_of_two() {
+    for (keys, room) in [(16, 16), (17, 32), (1_000, 1_024), (32_768, 32_768), (1_048_576, 1_048_576)] {
+        let policy = Policy::parse(limit(&format!("\"table\": {{\"keys\": {keys}}}")).as_bytes()).unwrap();
+        assert_eq!(policy.limits[0].keys(), room, "{keys} keys");
+    }
+    let constant = limit(r#""key": [{"constant": "all"}]"#);
+    assert_eq!(Policy::parse(constant.as_bytes()).unwrap().limits[0].keys(), 16, "one block is enough");
+}
+
+#[test]
+fn each_problem_says_where_what_and_what_would_be_right() {
+    #[rustfmt::skip]
+    let cases = [
+        (limit(r#""requests": 0"#), "limits[0].requests: 0 requests is out of range, expected 1 to 4294967295 requests"),
+        (limit(r#""requests": "5""#), "limits[0].requests: found \"5\", expected an integer, 1 to 4294967295 requests"),
+        (limit(r#""requests": 1.5"#), "limits[0].requests: found a fraction, expected an integer, 1 to 4294967295 requests"),
+        (limit(r#""requests": -1"#), "limits[0].requests: -1 requests is out of range, expected 1 to 4294967295 requests"),
+        (limit(r#""per_ms": 86400001"#), "limits[0].per_ms: 86400001 ms is out of range, expected 1 to 86400000 ms"),
+        (limit(r#""per_ms": null"#), "limits[0].per_ms: missing, expected an integer, 1 to 86400000 ms"),
+        (limit(r#""burst": 0"#), "limits[0].burst: 0 requests is out of range, expected 1 to 4294967295 requests"),
+        (limit(r#""bursts": 3"#), "limits[0].bursts: unknown field `bursts`, expected one of `name`, `match`, `key`, `requests`, `per_ms`, `burst`, `cost`, `on_missing_key`, `mode`, `table`"),
+        (limit(r#""cost": 6"#), "limits[0].cost: a cost of 6 with a burst of 5 never passes, expected 1 to 5"),
+        (limit(r#""requests": 1, "per_ms": 86400000, "burst": 4294967295"#), "limits[0].burst: a burst of 4294967295 would take over 146 years to come back, expected a smaller one"),
+        (limit(r#""name": "a b""#), "limits[0].name: \"a b\" is not a name, expected letters, digits, `-` and `_`"),
+        (limit(r#""name": """#), "limits[0].name: a text of 0 bytes is out of range, expected 1 to 64 bytes"),
+        (limit(r#""key": []"#), "limits[0].key: 0 key parts are out of range, expected 1 to 8"),
+        (limit(r#""key": "host""#), "limits[0].key: found \"host\", expected a list of key parts"),
+        (limit(r#""key": ["ip"]"#), "limits[0].key[0]: found \"ip\", expected one of `client_address`, `host`, `method`"),
+        (limit(r#""key": [{"heder": "x"}]"#), "limits[0].key[0].heder: unknown field `heder`, expected one of `client_address`, `constant`, `cookie`, `header`, `host`, `method`, `path_segment`, `query_parameter`"),
+        (limit(r#""key": [{"header": "a b"}]"#), "limits[0].key[0].header: \"a b\" is not a header name, expected letters, digits and `-`"),
+        (limit(r#""key": [{"client_address": {"ipv6_prefix": 8}}]"#), "limits[0].key[0].client_address.ipv6_prefix: 8 bits is out of range, expected 16 to 128 bits"),
+        (limit(r#""mode": "off""#), "limits[0].mode: found \"off\", expected one of `enforce`, `observe`"),
+        (limit(r#""on_missing_key": "deny""#), "limits[0].on_missing_key: found \"deny\", expected one of `shared`, `skip`, `refuse`"),
+        (limit(r#""table": {"keys": 8}"#), "limits[0].table.keys: 8 keys is out of range, expected 16 to 1048576 keys"),
+        (r#"{"limits": []}"#.to_owned(), "limits: 0 limits are out of range, expected 1 to 32"),
+        ("{}".to_owned(), "limits: missing, expected a list of limits"),
+        ("[]".to_owned(), "configuration: found an empty list, expected an object"),
+        (String::new(), "configuration: not JSON: EOF while parsing a value at line 1 column 0, expected one JSON object"),
+        ("{\"limits\": [}".to_owned(), "configuration: not JSON: expected value at line 1 column 13, expected one JSON object"),
+    ];
+    for (json, expected) in cases {
+        assert_eq!(problems(&json), [expected], "{json}");
+    }
+}
+
+#[test]
+fn all_problems_are_listed_at_once() {
+    let json = r#"{
+        "limits": [
+            {"name": "a", "key": ["host"], "requests": 0, "per_ms": 1000},
+            {"name": "a", "key": [{"header": ""}], "per_ms": 0, "mode": 7, "mode": "observe"},
+            {"match": {"path": {"prefix": "x"}}, "key": ["host"], "requests": 1, "per_ms": 1},
+            7
+        ],
+        "headers": "draft12", "on_failure": true, "lease": {},
+        "reply": {"status": 200, "headers": {"Retry-After": "1", "x y": "z", "ok": "\n"}}
+    }"#;
+    let expected = [
+        "lease: unknown field `lease`, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `reply`, `mode`, `on_failure`",
+        "limits[0].requests: 0 requests is out of range, expected 1 to 4294967295 requests",
+        "limits[1].mode: given twice, expected once",
+        "limits[1].name: \"a\" is already used",
+        "limits[1].key[0].header: a text of 0 bytes is out of range, expected 1 to 256 bytes",
+        "limits[1].mode: found 7, expected one of `enforce`, `observe`",
+        "limits[1].requests: missing, expected an integer, 1 to 4294967295 requests",
+        "limits[1].per_ms: 0 ms is out of range, expected 1 to 86400000 ms",
+        "limits[2].name: missing, expected a name",
+        "limits[2].match.path.prefix: \"x\" is not a path, expected one that starts with `/`",
+        "limits[3]: found 7, expected an object",
+        "headers: found \"draft12\", expected one of `draft11`, `draft03_envoy`, `none`",
+        "reply.status: 200 is out of range, expected 400 to 599",
+        "reply.headers.Retry-After: `retry-after` is set by the filter, expected another header",
+        "reply.headers.x y: \"x y\" is not a header name, expected letters, digits and `-`",
+        "reply.headers.ok: has control characters, expected a header value",
+        "on_failure: found true, expected one of `allow`, `refuse`",
+    ];
+    assert_eq!(problems(json).join("\n"), expected.join("\n"));
+}
+
+#[test]
+fn tables_are_bounded_together() {
+    let table = r#""key": ["host"], "requests": 1, "per_ms": 1, "table": {"keys": 1048576}"#;
+    let limits: Vec<String> = (0..5).map(|n| format!("{{\"name\": \"l{n}\", {table}}}")).collect();
+    let got = problems(&format!("{{\"limits\": [{}]}}", limits.join(", ")));
+    assert_eq!(got, ["limits: the tables have room for 5242880 keys together, expected at most 4194304"]);
+}

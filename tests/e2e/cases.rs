@@ -1,0 +1,40 @@
+//! The cases that need no passing of time, in Envoy.
+
+use tidegate_tests::cases::{self, Case, Expect, Step};
+use tidegate_tests::{paths, Bootstrap, Client, Envoy, Options, Request, WasmFilter};
+
+#[test]
+fn envoy_does_as_the_cases_say() {
+    let cases: Vec<Case> = cases::all().into_iter().filter(Case::is_timeless).collect();
+    assert!(cases.len() >= 15, "only {} cases", cases.len());
+    for case in &cases {
+        run(case);
+    }
+}
+
+fn run(case: &Case) {
+    let filter = WasmFilter::new(&paths::module("ratelimit")).raw_config(&case.config);
+    let bootstrap = Bootstrap::new().wasm(&filter).direct_response("/", 200, "ok");
+    let envoy = Envoy::start(&bootstrap.json(), &Options::default())
+        .unwrap_or_else(|failure| panic!("{}: {}", case.name, failure.log));
+    let mut client = Client::connect(envoy.addr());
+    for (index, step) in case.steps.iter().enumerate() {
+        for time in 0..step.times {
+            one(&mut client, step, &format!("{}, step {index}, time {time}", case.name));
+        }
+    }
+    assert_eq!(envoy.log(), "", "{}", case.name);
+}
+
+fn one(client: &mut Client, step: &Step, place: &str) {
+    let mut request = Request::new(&step.method, &step.path);
+    for (name, value) in step.header_pairs() {
+        request = request.header(name, value);
+    }
+    let response = client.send(&request);
+    let got = if response.status == 200 { Expect::Admit } else { Expect::Refuse };
+    assert_eq!(got, step.expect, "{place}: {}", response.status);
+    for (name, expected) in &step.gives {
+        assert_eq!(&response.header(name).unwrap_or_default(), expected, "{place}: {name}");
+    }
+}

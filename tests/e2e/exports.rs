@@ -1,0 +1,166 @@
+//! What a module exports and imports. Envoy enters a module for every callback that it
+//! finds, so one too many costs every request.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use tidegate_tests::paths::module;
+
+const EXPORT: u8 = 7;
+const IMPORT: u8 = 2;
+
+#[test]
+fn only_the_callbacks_in_use_are_exported() {
+    let exports = Module::of("ratelimit").exports();
+    let expected = [
+        "_initialize",
+        "memory",
+        "proxy_abi_version_0_2_1",
+        "proxy_on_configure",
+        "proxy_on_context_create",
+        "proxy_on_delete",
+        "proxy_on_memory_allocate",
+        "proxy_on_request_headers",
+        "proxy_on_response_headers",
+        "proxy_on_tick",
+        "proxy_on_vm_start",
+    ];
+    assert_eq!(exports, expected.map(str::to_owned).into());
+    let streaming = |name: &&String| name.ends_with("_body") || name.ends_with("_trailers");
+    assert_eq!(exports.iter().find(streaming), None);
+}
+
+#[test]
+fn only_known_host_functions_are_imported() {
+    // Many are the SDK's, whose dispatcher could call them for callbacks that we do not export.
+    let host = [
+        "add_header_map_value",
+        "call_foreign_function",
+        "close_stream",
+        "continue_stream",
+        "define_metric",
+        "dequeue_shared_queue",
+        "done",
+        "enqueue_shared_queue",
+        "get_buffer_bytes",
+        "get_current_time_nanoseconds",
+        "get_header_map_pairs",
+        "get_header_map_value",
+        "get_property",
+        "get_shared_data",
+        "get_status",
+        "grpc_call",
+        "grpc_cancel",
+        "grpc_close",
+        "grpc_send",
+        "grpc_stream",
+        "http_call",
+        "increment_metric",
+        "log",
+        "register_shared_queue",
+        "remove_header_map_value",
+        "replace_header_map_value",
+        "resolve_shared_queue",
+        "send_local_response",
+        "set_buffer_bytes",
+        "set_header_map_pairs",
+        "set_property",
+        "set_shared_data",
+        "set_tick_period_milliseconds",
+    ];
+    let system =
+        ["clock_time_get", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
+    let host = host.map(|name| format!("env.proxy_{name}"));
+    let system = system.map(|name| format!("wasi_snapshot_preview1.{name}"));
+    let expected: BTreeSet<_> = host.into_iter().chain(system).collect();
+    assert_eq!(Module::of("ratelimit").imports(), expected);
+}
+
+#[test]
+fn a_module_is_small() {
+    let size = Module::of("ratelimit").bytes.len();
+    assert!(size <= 250 << 10, "{size} bytes");
+}
+
+/// A module's bytes.
+struct Module {
+    bytes: Vec<u8>,
+}
+
+/// A place in a module's bytes.
+struct Cursor<'a>(&'a [u8]);
+
+// === impl Module ===
+
+impl Module {
+    fn of(filter: &str) -> Self {
+        Self { bytes: fs::read(module(filter)).unwrap() }
+    }
+
+    /// The names of all exports.
+    fn exports(&self) -> BTreeSet<String> {
+        let mut section = self.section(EXPORT);
+        let count = section.number();
+        let export = |section: &mut Cursor<'_>| {
+            let name = section.text();
+            section.take(1);
+            section.number();
+            name
+        };
+        (0..count).map(|_| export(&mut section)).collect()
+    }
+
+    /// The imports as `module.name`, all of them functions.
+    fn imports(&self) -> BTreeSet<String> {
+        let mut section = self.section(IMPORT);
+        let count = section.number();
+        let import = |section: &mut Cursor<'_>| {
+            let name = format!("{}.{}", section.text(), section.text());
+            assert_eq!(section.take(1), [0], "{name} is no function");
+            section.number();
+            name
+        };
+        (0..count).map(|_| import(&mut section)).collect()
+    }
+
+    fn section(&self, wanted: u8) -> Cursor<'_> {
+        let mut rest = Cursor(&self.bytes);
+        assert_eq!(rest.take(8), b"\0asm\x01\0\0\0");
+        loop {
+            let id = rest.take(1)[0];
+            let size = rest.number();
+            let content = rest.take(size);
+            if id == wanted {
+                return Cursor(content);
+            }
+        }
+    }
+}
+
+// === impl Cursor ===
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(count);
+        self.0 = rest;
+        taken
+    }
+
+    /// An unsigned LEB128 number.
+    fn number(&mut self) -> usize {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let byte = usize::from(self.take(1)[0]);
+            value |= (byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return value;
+            }
+            shift += 7;
+        }
+    }
+
+    fn text(&mut self) -> String {
+        let length = self.number();
+        String::from_utf8(self.take(length).to_vec()).unwrap()
+    }
+}

@@ -1,0 +1,120 @@
+//! The rules of `docs/architecture.md`, section 2, read off manifests and sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Every Rust source of the project with its path from the root.
+fn sources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["filters", "shared", "tests", "tools", "fuzz"].iter().map(|f| root().join(f)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+            let path = entry.unwrap().path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+                found.push((name, read(&path)));
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {} sources", found.len());
+    found.sort();
+    found
+}
+
+/// The names in `[dependencies]` of a manifest.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = read(&root().join(manifest));
+    let section = text.split("\n[").find(|s| s.starts_with("dependencies]")).unwrap_or_default();
+    section
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+#[test]
+fn policy_depends_on_serde_and_nothing_else() {
+    assert_eq!(dependencies("shared/policy/Cargo.toml"), ["serde", "serde_json"]);
+    let lib = read(&root().join("shared/policy/src/lib.rs"));
+    assert!(lib.contains("#![no_std]") && lib.contains("#![forbid(unsafe_code)]"));
+}
+
+#[test]
+fn decisions_do_not_know_the_host() {
+    let pure =
+        ["key.rs", "decide.rs", "state.rs", "table.rs", "lease.rs", "hot.rs", "headers.rs", "reply.rs"];
+    for (name, text) in sources() {
+        let is_pure = pure.iter().any(|file| name.ends_with(&format!("/{file}")));
+        if name.starts_with("shared/policy/src/") && (is_pure || name.contains("/key/")) {
+            assert!(!text.contains("crate::host"), "{name} imports crate::host");
+        }
+    }
+}
+
+#[test]
+fn only_glue_and_probes_name_proxy_wasm() {
+    for (name, text) in sources() {
+        let may = ["shared/glue/", "tests/probe/", "filters/"].iter().any(|folder| name.starts_with(folder));
+        let names = text.contains("proxy_wasm::") && !name.ends_with("layering.rs");
+        assert!(may || !names, "{name} names proxy_wasm");
+    }
+}
+
+#[test]
+fn a_filter_is_one_line() {
+    for (name, text) in sources().iter().filter(|(name, _)| name.starts_with("filters/")) {
+        let code: Vec<&str> = text
+            .lines()
+            .filter(|l| !l.is_empty() && !l.starts_with("//!") && !l.starts_with("#!["))
+            .collect();
+        assert!(code.len() == 1 && code[0].starts_with("tidegate_glue::filter!("), "{name}: {code:?}");
+    }
+}
+
+#[test]
+fn unsafe_lives_in_the_abi_alone() {
+    for (name, text) in sources() {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let has = code.clone().any(|line| line.contains("unsafe {") || line.contains("unsafe fn"));
+        let may = name == "shared/glue/src/abi.rs" || name.starts_with("tests/");
+        assert!(may || !has, "{name} has unsafe code");
+    }
+}
+
+#[test]
+fn no_file_is_above_400_lines_and_no_function_above_60() {
+    for (name, text) in sources() {
+        assert!(text.lines().count() <= 400, "{name} has {} lines", text.lines().count());
+        let mut start: Option<(usize, usize)> = None;
+        for (number, line) in text.lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let is_fn = line.trim_start().split(' ').take(5).any(|word| word == "fn") && !line.ends_with(';');
+            if is_fn && !line.trim_start().starts_with("//") {
+                start = Some((number, indent));
+            }
+            if let (Some((from, at)), true) = (start, line.trim_start() == "}") {
+                if indent == at {
+                    assert!(
+                        number - from < 60,
+                        "{name}:{} is a function of {} lines",
+                        from + 1,
+                        number - from + 1
+                    );
+                    start = None;
+                }
+            }
+        }
+    }
+}

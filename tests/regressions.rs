@@ -1,0 +1,40 @@
+//! Every saved fuzz input, through the same bodies that `fuzz/` runs.
+
+use std::path::Path;
+
+/// Inputs live in `fuzz/regressions/<target>/`; a target without a folder has none yet.
+#[test]
+fn saved_inputs_do_not_panic() {
+    let mut seen = 0;
+    for (name, body) in tidegate_sim::fuzz::BODIES {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/regressions").join(name);
+        for entry in std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            body(&std::fs::read(&path).unwrap());
+            seen += 1;
+        }
+    }
+    assert!(seen >= tidegate_sim::fuzz::BODIES.len(), "only {seen} saved inputs");
+}
+
+/// Every prefix and every one-byte change of the saved inputs: the neighbourhood in which
+/// a decoder's mistakes live.
+#[test]
+fn neighbours_of_saved_inputs_do_not_panic() {
+    for (name, body) in tidegate_sim::fuzz::BODIES {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/regressions").join(name);
+        for entry in std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let step = (bytes.len() / 64).max(1);
+            for at in (0..bytes.len()).step_by(step) {
+                body(&bytes[..at]);
+                for change in [0x00, 0x22, 0x7b, 0xff] {
+                    let mut changed = bytes.clone();
+                    changed[at] = change;
+                    body(&changed);
+                }
+            }
+        }
+    }
+}

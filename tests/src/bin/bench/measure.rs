@@ -1,0 +1,136 @@
+//! The measuring itself: rounds over all Envoys.
+
+use std::io::{stderr, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use tidegate_tests::{options, Envoy, Load};
+
+use crate::options::Options;
+use crate::rows::{self, Row};
+
+/// The Envoys and what was measured of them.
+pub(crate) struct Bench {
+    subjects: Vec<Subject>,
+    pub(crate) measured: Vec<Measured>,
+}
+
+/// A row with its samples.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    pub(crate) row: Row,
+    /// Processor time a request in microseconds, one a round.
+    pub(crate) samples: Vec<f64>,
+}
+
+struct Subject {
+    envoy: Envoy,
+    /// Requests sent so far, warming up included.
+    sent: u64,
+}
+
+// === impl Bench ===
+
+impl Bench {
+    /// Starts an Envoy for each row and warms it up.
+    pub(crate) fn start(options: &Options) -> Self {
+        let rows = rows::only(rows::all(&options.against), &options.only);
+        let progress = Progress::new("starting", rows.len());
+        let mut subjects = Vec::new();
+        for (done, row) in rows.iter().enumerate() {
+            progress.show(done, &row.title);
+            let envoy = Envoy::start(&row.bootstrap(), &options::Options::workers(row.workers));
+            let envoy = envoy.unwrap_or_else(|failure| panic!("{}: {failure}", row.title));
+            let mut subject = Subject { envoy, sent: 0 };
+            subject.ask(row, row.warm_up(), options.connections);
+            subjects.push(subject);
+        }
+        progress.end();
+        let measured = rows.into_iter().map(|row| Measured { row, samples: Vec::new() }).collect();
+        Self { subjects, measured }
+    }
+
+    /// Measures every row `options.rounds` times.
+    pub(crate) fn run(&mut self, options: &Options) {
+        let progress = Progress::new("measuring", options.rounds);
+        let count = self.subjects.len();
+        for round in 0..options.rounds {
+            progress.show(round, "");
+            for step in 0..count {
+                let index = place(round, step, count);
+                let cost = self.subjects[index].ask(
+                    &self.measured[index].row,
+                    options.requests,
+                    options.connections,
+                );
+                self.measured[index].samples.push(cost);
+            }
+        }
+        progress.end();
+    }
+}
+
+/// Which row is the `step`th of a round: each round starts one further on, every other one
+/// goes backwards, so that no row always follows the same one.
+fn place(round: usize, step: usize, count: usize) -> usize {
+    let step = if round % 2 == 0 { step } else { count - 1 - step };
+    (step + round) % count
+}
+
+// === impl Subject ===
+
+impl Subject {
+    /// Sends so many requests; processor time a request in microseconds.
+    fn ask(&mut self, row: &Row, requests: u64, connections: usize) -> f64 {
+        let first = self.sent;
+        self.sent += requests;
+        let load = Load::new(self.envoy.addr()).connections(connections).requests(requests);
+        let before = self.envoy.cpu();
+        let report = load.run(|_, number, out| row.request(first + number, out));
+        let spent = self.envoy.cpu() - before;
+        let right = report.count(row.status);
+        assert!(right + 20 >= requests, "{}: {:?}, expected {}", row.title, report.by_status(), row.status);
+        micros(spent) / per(requests)
+    }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+#[allow(clippy::cast_precision_loss, reason = "no run has 2^52 requests")]
+fn per(requests: u64) -> f64 {
+    requests as f64
+}
+
+/// A line that says how far it is, on a terminal; a line now and then, elsewhere.
+struct Progress {
+    what: &'static str,
+    count: usize,
+    start: Instant,
+    terminal: bool,
+}
+
+// === impl Progress ===
+
+impl Progress {
+    fn new(what: &'static str, count: usize) -> Self {
+        Self { what, count, start: Instant::now(), terminal: stderr().is_terminal() }
+    }
+
+    fn show(&self, done: usize, detail: &str) {
+        let seconds = self.start.elapsed().as_secs();
+        let line = format!("{} {}/{} {seconds} s {detail}", self.what, done + 1, self.count);
+        if self.terminal {
+            eprint!("\r\x1b[K{line}");
+            let _ = stderr().flush();
+        } else if done % 10 == 0 {
+            eprintln!("{line}");
+        }
+    }
+
+    fn end(&self) {
+        if self.terminal {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

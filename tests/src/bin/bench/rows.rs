@@ -1,0 +1,231 @@
+//! What is measured: the rows of the table.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{json, Value};
+use tidegate_tests::{paths, Bootstrap, Request, WasmFilter};
+
+/// One row: an Envoy with a filter, and the requests it gets.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// Its name in the JSON and for `--only`.
+    pub(crate) id: String,
+    /// Its name in the table.
+    pub(crate) title: String,
+    /// The heading it stands under.
+    pub(crate) group: &'static str,
+    pub(crate) filter: Filter,
+    pub(crate) keys: Keys,
+    pub(crate) workers: u32,
+    /// The row that costs nothing, by definition.
+    pub(crate) base: String,
+    /// The row to be a multiple of.
+    pub(crate) unit: String,
+    pub(crate) target: Option<Target>,
+    /// The status that nearly all answers have.
+    pub(crate) status: u16,
+}
+
+/// The filter before the direct response.
+#[derive(Clone, Debug)]
+pub(crate) enum Filter {
+    Lua,
+    Native,
+    None,
+    Wasm(PathBuf, Option<Value>),
+}
+
+/// The keys that requests have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Keys {
+    /// So many in turn.
+    Many(u64),
+    /// The same each time.
+    One,
+}
+
+/// At most so many times what another row costs.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) most: f64,
+    pub(crate) of: String,
+}
+
+/// More keys than come again within a lease's time, fewer than the table has room for.
+const COLD: u64 = 30_000;
+const MILLION: u64 = 1_000_000;
+/// Reads one header and does nothing with it.
+const LUA: &str = r#"function envoy_on_request(handle) local key = handle:headers():get("x-api-key") end"#;
+
+/// Every row, in the table's order.
+pub(crate) fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
+    let ours = paths::module("ratelimit");
+    let with = |config| Filter::Wasm(ours.clone(), Some(config));
+    let empty = || Filter::Wasm(paths::probe("empty"), None);
+    let mut rows = vec![
+        row("none", "no filter", Filter::None).under(WHAT),
+        row("empty", "empty SDK filter", empty()).under(WHAT),
+        row("native", "native local_ratelimit", Filter::Native).under(WHAT),
+        row("lua", "Lua, reads one header", Filter::Lua).under(WHAT),
+        row("hot", "hot key", with(limits(1, FAST))).under(OURS).most(1.2, "empty"),
+        row("cold", "cold keys, 30,000 in turn", with(limits(1, FAST)))
+            .keys(COLD)
+            .under(OURS)
+            .most(1.6, "empty"),
+        row("refused", "hot key, refused", with(limits(1, SLOW))).status(429).under(OURS),
+        row("four", "four limits, four hot keys", with(limits(4, FAST))).under(OURS),
+        row("told", "hot key, headers_on_admitted", with(told())).under(OURS),
+        row("one-key", "1 key, leases off", with(unleased())).under(FLAT),
+        row("million", "1,000,000 keys in turn", with(unleased()))
+            .keys(MILLION)
+            .under(FLAT)
+            .most(1.1, "one-key"),
+    ];
+    for workers in [2, 4] {
+        let on = |row: Row| row.on(workers).under(WORKERS);
+        rows.extend([
+            on(row("none", "no filter", Filter::None)),
+            on(row("empty", "empty SDK filter", empty())),
+            on(row("hot", "hot key", with(limits(1, FAST)))),
+            on(row("cold", "cold keys, 30,000 in turn", with(limits(1, FAST))).keys(COLD)),
+        ]);
+    }
+    for (name, module) in against {
+        let other = || Filter::Wasm(module.clone(), Some(limits(1, FAST)));
+        rows.push(row(&format!("hot/{name}"), &format!("hot key, {name}"), other()).under(AGAINST));
+        rows.push(
+            row(&format!("cold/{name}"), &format!("cold keys, {name}"), other()).keys(COLD).under(AGAINST),
+        );
+    }
+    rows
+}
+
+/// The rows that have one of these words in their id, and those they are compared with.
+pub(crate) fn only(rows: Vec<Row>, words: &[String]) -> Vec<Row> {
+    let wanted = |row: &Row| words.is_empty() || words.iter().any(|word| row.id.contains(word.as_str()));
+    let mut needed: Vec<String> = Vec::new();
+    for row in rows.iter().filter(|row| wanted(row)) {
+        needed.extend([row.id.clone(), row.base.clone(), row.unit.clone()]);
+        needed.extend(row.target.iter().map(|target| target.of.clone()));
+    }
+    rows.into_iter().filter(|row| needed.contains(&row.id)).collect()
+}
+
+const WHAT: &str = "to compare with";
+const OURS: &str = "ratelimit";
+const FLAT: &str = "flat in keys";
+const WORKERS: &str = "workers";
+const AGAINST: &str = "other modules";
+
+/// A million a second, a million at once: nothing is refused.
+const FAST: u64 = 1_000_000;
+/// One an hour: all but the first is refused.
+const SLOW: u64 = 1;
+
+fn limits(count: usize, requests: u64) -> Value {
+    let per_ms = if requests == SLOW { 3_600_000 } else { 1000 };
+    let limit = |(name, header): (&str, &str)| json!({"name": name, "key": [{"header": header}], "requests": requests, "per_ms": per_ms});
+    let all = [("key", "x-api-key"), ("user", "x-user-id"), ("tenant", "x-tenant"), ("agent", "user-agent")];
+    json!({"limits": all.into_iter().take(count).map(limit).collect::<Vec<_>>()})
+}
+
+fn told() -> Value {
+    let mut config = limits(1, FAST);
+    config["headers_on_admitted"] = json!(true);
+    config
+}
+
+fn unleased() -> Value {
+    let mut config = limits(1, FAST);
+    config["leases"] = json!({"units": 0});
+    config
+}
+
+fn row(id: &str, title: &str, filter: Filter) -> Row {
+    Row {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        group: OURS,
+        filter,
+        keys: Keys::One,
+        workers: 1,
+        base: "none".to_owned(),
+        unit: "empty".to_owned(),
+        target: None,
+        status: 200,
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    fn keys(self, count: u64) -> Self {
+        Self { keys: Keys::Many(count), ..self }
+    }
+
+    fn most(self, most: f64, of: &str) -> Self {
+        Self { target: Some(Target { most, of: of.to_owned() }), ..self }
+    }
+
+    /// Measured on so many workers, and compared with rows that are, too.
+    fn on(self, workers: u32) -> Self {
+        let with = |id: &str| format!("{id}@{workers}");
+        let title = format!("{workers} workers: {}", self.title);
+        Self { id: with(&self.id), base: with(&self.base), unit: with(&self.unit), title, workers, ..self }
+    }
+
+    fn status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    fn under(self, group: &'static str) -> Self {
+        Self { group, ..self }
+    }
+
+    /// The configuration of its Envoy.
+    pub(crate) fn bootstrap(&self) -> String {
+        let start = Bootstrap::new().balanced().direct_response("/", 200, "ok");
+        match &self.filter {
+            Filter::Lua => start.lua(LUA),
+            Filter::Native => start.local_rate_limit(u32::MAX, "1s"),
+            Filter::None => start,
+            Filter::Wasm(module, config) => start.wasm(&wasm(module, config.as_ref())),
+        }
+        .json()
+    }
+
+    /// Requests that bring its Envoy to the state that is measured.
+    pub(crate) fn warm_up(&self) -> u64 {
+        match self.keys {
+            Keys::Many(count) => count.min(50_000),
+            Keys::One => 3_000,
+        }
+    }
+
+    /// Appends the request of this number.
+    pub(crate) fn request(&self, number: u64, out: &mut Vec<u8>) {
+        let key = match self.keys {
+            Keys::Many(count) => number % count,
+            Keys::One => 0,
+        };
+        let request = Request::get("/api/v1/orders/8812?fields=id,total,currency&page=2")
+            .header("host", "shop.example.com")
+            .header("user-agent", "okhttp/4.12.0 (Android 15; shop/7.31.2)")
+            .header("accept", "application/json")
+            .header("accept-language", "en-GB,en;q=0.8")
+            .header("content-type", "application/json")
+            .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+            .header("x-api-key", format!("7b1e5c90-aa41-4f0e-9d6b-{key:012x}"))
+            .header("x-user-id", "u-20318844")
+            .header("x-tenant", "acme");
+        out.extend_from_slice(&request.bytes());
+    }
+}
+
+fn wasm(module: &Path, config: Option<&Value>) -> WasmFilter {
+    let filter = WasmFilter::new(module).name("filter");
+    match config {
+        Some(config) => filter.config(config),
+        None => filter,
+    }
+}

@@ -1,0 +1,136 @@
+//! Lines of text with colours, and numbers as a person reads them.
+
+use std::fmt::Write;
+
+/// How a piece of text looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ink {
+    Admitted,
+    Dim,
+    Plain,
+    Refused,
+    Title,
+}
+
+/// One line: pieces of text from left to right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Line(Vec<(Ink, String)>);
+
+// === impl Line ===
+
+impl Line {
+    /// A line that starts with `text`.
+    pub(crate) fn new(ink: Ink, text: impl Into<String>) -> Self {
+        Self::default().and(ink, text)
+    }
+
+    /// Appends `text`.
+    pub(crate) fn and(mut self, ink: Ink, text: impl Into<String>) -> Self {
+        self.0.push((ink, text.into()));
+        self
+    }
+
+    /// Appends `text` so that it ends at column `width`.
+    pub(crate) fn flush(self, ink: Ink, text: &str, width: usize) -> Self {
+        let gap = width.saturating_sub(self.len() + text.chars().count()).max(1);
+        self.and(Ink::Plain, " ".repeat(gap)).and(ink, text)
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(|(_, text)| text.chars().count()).sum()
+    }
+
+    /// What to write for it: at most `width` columns, no blanks at the end.
+    pub(crate) fn show(&self, width: usize, colours: bool) -> String {
+        let (mut out, mut left) = (String::new(), width);
+        for (ink, text) in &self.0 {
+            let text: String = text.chars().take(left).collect();
+            left -= text.chars().count();
+            match ink.code().filter(|_| colours && !text.trim().is_empty()) {
+                Some(code) => {
+                    let _ = write!(out, "\x1b[{code}m{text}\x1b[0m");
+                }
+                None => out.push_str(&text),
+            }
+        }
+        out.truncate(out.trim_end().len());
+        out
+    }
+}
+
+// === impl Ink ===
+
+impl Ink {
+    fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Admitted => Some("32"),
+            Self::Dim => Some("2"),
+            Self::Plain => None,
+            Self::Refused => Some("31"),
+            Self::Title => Some("1;36"),
+        }
+    }
+}
+
+/// A number with its thousands apart: `12,345`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A bar for each value, one column wide, as high as its part of `most`. What is there is seen,
+/// however little it is.
+pub(crate) fn bars(values: impl Iterator<Item = Option<u64>>, most: u64) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let bar = |value: Option<u64>| match value {
+        None | Some(0) => ' ',
+        Some(value) => BARS[usize::try_from((value * 8).div_ceil(most.max(1))).unwrap_or(8).clamp(1, 8) - 1],
+    };
+    values.map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_at_the_width_and_coloured_on_demand() {
+        let line = Line::new(Ink::Admitted, "▁▂▃").and(Ink::Plain, " and ").and(Ink::Refused, "█").flush(
+            Ink::Dim,
+            "end",
+            14,
+        );
+        #[rustfmt::skip]
+        let cases = [
+            // width  colours  shown
+            (20,      false,   "▁▂▃ and █  end"),
+            (9,       false,   "▁▂▃ and █"),
+            (8,       true,    "\x1b[32m▁▂▃\x1b[0m and"),
+            (20,      true,    "\x1b[32m▁▂▃\x1b[0m and \x1b[31m█\x1b[0m  \x1b[2mend\x1b[0m"),
+            (0,       true,    ""),
+        ];
+        for (width, colours, shown) in cases {
+            assert_eq!(line.show(width, colours), shown, "{width}");
+        }
+    }
+
+    #[test]
+    fn thousands_are_apart() {
+        let got = [0, 999, 1_000, 1_234_567].map(grouped);
+        assert_eq!(got, ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn bars_show_the_least_and_the_most() {
+        let values = [None, Some(0), Some(1), Some(400), Some(800), Some(900)];
+        assert_eq!(bars(values.into_iter(), 800), "  ▁▄██");
+        assert_eq!(bars([Some(0)].into_iter(), 0), " ");
+    }
+}

@@ -1,0 +1,116 @@
+//! What the clients of the demo talk to: an upstream, and Envoy with the filter before it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+
+use serde_json::json;
+use tidegate_policy::ratelimit::{Limit, Policy};
+use tidegate_tests::paths::{module, root};
+use tidegate_tests::{stats, Answer, Bootstrap, Envoy, Options, Upstream, WasmFilter};
+
+/// Envoy's workers.
+pub(crate) const WORKERS: u32 = 2;
+/// The port to take if it is free: the example's.
+const PORT: u16 = 10_000;
+
+/// All of it, running.
+#[derive(Debug)]
+pub(crate) struct World {
+    envoy: Envoy,
+    addr: SocketAddr,
+    upstream: Upstream,
+    answered: usize,
+    policy: Policy,
+    counts: BTreeMap<String, u64>,
+}
+
+// === impl World ===
+
+impl World {
+    /// Starts it with the limits of the example.
+    pub(crate) fn start() -> Result<Self, String> {
+        let example = root().join("envoy-config/ratelimit.yaml");
+        let text = fs::read_to_string(&example).map_err(|error| format!("{}: {error}", example.display()))?;
+        let limits = plugin_configuration(&text).ok_or("the example has no plugin configuration")?;
+        let policy = Policy::parse(limits.as_bytes()).map_err(|error| error.to_string())?;
+        let upstream = Upstream::new(|seen| match seen.path.as_str() {
+            "/login" => Answer::new(401, "wrong password\n"),
+            _ => Answer::new(200, "hello from the upstream\n"),
+        });
+        let filter = WasmFilter::new(module("ratelimit")).raw_config(&limits);
+        let port = TcpListener::bind(("127.0.0.1", PORT)).map_or(0, |_| PORT);
+        let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+        let config = Bootstrap::new().wasm(&filter).cluster("upstream", &[upstream.addr()]);
+        let config = config.forward("/", "upstream").balanced().listener_field("address", address);
+        let envoy = Envoy::start(&config.json(), &Options::workers(WORKERS)).map_err(|e| e.to_string())?;
+        Ok(Self { addr: envoy.addr(), envoy, upstream, answered: 0, policy, counts: BTreeMap::new() })
+    }
+
+    /// Where Envoy listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The limits in force.
+    pub(crate) fn limits(&self) -> &[Limit] {
+        &self.policy.limits
+    }
+
+    /// Looks at Envoy and the upstream anew.
+    pub(crate) fn look(&mut self) -> Result<(), String> {
+        if !self.envoy.is_running() {
+            return Err(format!("Envoy has ended; its log:\n{}", self.envoy.log()));
+        }
+        self.answered += self.upstream.take_seen().len();
+        // A busy machine may be late to answer; then the last numbers stand.
+        if let Ok((200, page)) = self.envoy.admin().try_get("/stats?filter=wasmcustom.tidegate") {
+            self.counts = stats::numbers(&page);
+        }
+        Ok(())
+    }
+
+    /// Requests that reached the upstream.
+    pub(crate) fn answered(&self) -> usize {
+        self.answered
+    }
+
+    /// What the filter counted of a limit; at most a second old.
+    pub(crate) fn count(&self, limit: &str, what: &str) -> u64 {
+        let name = format!("wasmcustom.tidegate.ratelimit.limit.{limit}.{what}");
+        self.counts.get(&name).copied().unwrap_or(0)
+    }
+}
+
+/// The text of the plugin's configuration in an example: the only block scalar that is a `value`.
+fn plugin_configuration(yaml: &str) -> Option<String> {
+    let mut lines = yaml.lines().skip_while(|line| line.trim() != "value: |");
+    let indent = indent(lines.next()?);
+    let block = lines.take_while(|line| line.trim().is_empty() || self::indent(line) > indent);
+    Some(block.map(|line| line.trim().to_owned() + "\n").collect())
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugin_configuration_is_the_block_after_value() {
+        let yaml = "a:\n  value: |\n    {\n\n      \"b\": 1\n    }\n  c: d\n";
+        assert_eq!(plugin_configuration(yaml).as_deref(), Some("{\n\n\"b\": 1\n}\n"));
+        assert_eq!(plugin_configuration("a:\n  value: b\n"), None);
+    }
+
+    #[test]
+    fn every_client_is_held_by_a_limit_of_the_example() {
+        let text = fs::read_to_string(root().join("envoy-config/ratelimit.yaml")).unwrap();
+        let policy = Policy::parse(plugin_configuration(&text).unwrap().as_bytes()).unwrap();
+        for role in crate::cast::CAST {
+            assert!(policy.limits.iter().any(|limit| limit.name == role.limit), "{}", role.name);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Which code answers to which vector file.
+//!
+//! To claim a file, add a module and a line to [`CLAIMS`].
+
+mod client_ip;
+mod gcra;
+mod hash;
+mod leasing;
+mod limiter_comparison;
+mod ratelimit_headers;
+mod rl_table;
+
+use std::num::NonZeroU32;
+
+use tidegate_policy::hash::sip::SipKey;
+use tidegate_policy::ratelimit::Rate;
+use tidegate_policy::time::Span;
+
+use crate::data::{Fault, Node};
+
+/// Checks a document and counts its cases.
+pub type Claim = fn(&Node<'_>) -> Result<usize, Fault>;
+
+const CLAIMS: [(&str, Claim); 7] = [
+    ("client_ip", client_ip::check),
+    ("gcra", gcra::check),
+    ("hash", hash::check),
+    ("leasing", leasing::check),
+    ("limiter_comparison", limiter_comparison::check),
+    ("ratelimit_headers", ratelimit_headers::check),
+    ("rl_table", rl_table::check),
+];
+
+/// What claims the file `name`: `gcra.json` and `gcra-more.json` are of one kind.
+#[must_use]
+pub fn of(name: &str) -> Option<Claim> {
+    let stem = name.strip_suffix(".json")?;
+    let kind = stem.split_once('-').map_or(stem, |(kind, _)| kind);
+    CLAIMS.iter().find(|(claimed, _)| *claimed == kind).map(|(_, claim)| *claim)
+}
+
+/// The rate in the fields `limit`, `period_s` and `burst`, its interval and capacity
+/// compared with `T_ns` and `tau_ns`.
+fn rate(case: &Node<'_>) -> Result<Rate, Fault> {
+    let limit: NonZeroU32 = count(&case.field("limit")?)?;
+    let burst: NonZeroU32 = count(&case.field("burst")?)?;
+    let period = Span::from_secs(case.field("period_s")?.natural()?);
+    let rate = Rate::new(limit, period, burst);
+    let rate = rate.ok_or_else(|| case.malformed("limit, period and burst make no rate".to_string()))?;
+    case.field("T_ns")?.is(rate.interval().as_nanos())?;
+    case.field("tau_ns")?.is(rate.capacity().as_nanos())?;
+    Ok(rate)
+}
+
+/// An integer of at least 1.
+fn count(node: &Node<'_>) -> Result<NonZeroU32, Fault> {
+    NonZeroU32::new(node.count()?).ok_or_else(|| node.malformed("found 0, expected at least 1".to_string()))
+}
+
+/// The key of the published SipHash test values: the bytes 00 to 0f.
+fn test_key() -> SipKey {
+    SipKey::from_bytes(std::array::from_fn(|index| u8::try_from(index).unwrap_or(0)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The number at the end of a field's name, behind `prefix`.
+fn suffix(name: &str, prefix: &str) -> Option<u64> {
+    name.strip_prefix(prefix)?.parse().ok()
+}

@@ -1,0 +1,230 @@
+//! Small models of what the vectors compare us with, and published formulas.
+
+use std::collections::VecDeque;
+
+/// Something that admits or refuses, in ticks that never go back.
+pub trait Limiter {
+    /// Whether a request at `now` passes.
+    fn admit(&mut self, now: u64) -> bool;
+}
+
+/// Counts in windows that follow each other; Envoy's reference rate-limit service.
+#[derive(Debug)]
+pub struct FixedWindow {
+    limit: u64,
+    period: u64,
+    window: u64,
+    count: u64,
+}
+
+/// Remembers each request for a period.
+#[derive(Debug)]
+pub struct SlidingLog {
+    limit: u64,
+    period: u64,
+    log: VecDeque<u64>,
+}
+
+/// Estimates from the counts of two windows, in integers (reference 2.1; Cloudflare).
+#[derive(Debug)]
+pub struct SlidingWindow {
+    limit: u64,
+    period: u64,
+    window: u64,
+    count: u64,
+    previous: u64,
+}
+
+/// The size of a count-min sketch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountMin {
+    /// Counters of a row.
+    pub width: u64,
+    /// Rows.
+    pub depth: u64,
+}
+
+/// Doorman's `PROPORTIONAL_SHARE`: who wants no more than an equal share gets it; what they
+/// leave tops up the others in proportion to what they lack.
+#[must_use]
+pub fn proportional_share(capacity: f64, wants: &[f64]) -> Vec<f64> {
+    if wants.iter().sum::<f64>() <= capacity {
+        return wants.to_vec();
+    }
+    let equal = capacity / wants.len() as f64;
+    let left: f64 = wants.iter().map(|want| (equal - want).max(0.0)).sum();
+    let lacking: f64 = wants.iter().map(|want| (want - equal).max(0.0)).sum();
+    let share = |want: &f64| if *want <= equal { *want } else { equal + (want - equal) * left / lacking };
+    wants.iter().map(share).collect()
+}
+
+/// Doorman's `FAIR_SHARE`: as equal as can be, nobody getting more than he wants.
+#[must_use]
+pub fn fair_share(capacity: f64, wants: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..wants.len()).collect();
+    order.sort_by(|a, b| wants[*a].total_cmp(&wants[*b]));
+    let mut shares = vec![0.0; wants.len()];
+    let mut left = capacity;
+    for (served, index) in order.into_iter().enumerate() {
+        shares[index] = wants[index].min(left / (wants.len() - served) as f64);
+        left -= shares[index];
+    }
+    shares
+}
+
+/// What is refused for nothing when each of `proxies` has its part of `limit` and all
+/// traffic goes to one.
+#[must_use]
+pub fn unused_shares(limit: f64, proxies: f64) -> f64 {
+    limit - limit / proxies
+}
+
+/// What the other `proxies` admit at `rate` in the `delay` until they hear of each other.
+#[must_use]
+pub fn unseen(proxies: f64, rate: f64, delay: f64) -> f64 {
+    rate * delay * proxies - rate * delay
+}
+
+/// The probability that a lookup meets another key's fingerprint.
+#[must_use]
+pub fn false_share(bits: u32, ways: u32) -> f64 {
+    f64::from(ways) / 2_f64.powf(f64::from(bits))
+}
+
+/// Pairs of keys with equal fingerprints to expect in a table without a free way.
+#[must_use]
+pub fn colliding_pairs(blocks: u32, ways: u32, bits: u32) -> f64 {
+    let ways = f64::from(ways);
+    f64::from(blocks) * ways * (ways - 1.0) / 2.0 / 2_f64.powf(f64::from(bits))
+}
+
+/// The probability that a Poisson variable of this mean is above `most`.
+#[must_use]
+pub fn poisson_above(mean: f64, most: u32) -> f64 {
+    let mut term = (1..=most).fold((-mean).exp(), |term, k| term * mean / f64::from(k));
+    let mut sum = 0.0;
+    // From the mean on each term is smaller than the one before.
+    for k in most.saturating_add(1).. {
+        term *= mean / f64::from(k);
+        sum += term;
+        if f64::from(k) > mean && term <= sum * 1e-17 {
+            break;
+        }
+    }
+    sum
+}
+
+/// The sketch whose estimates are off by more than `eps` of all counts with probability `delta`.
+#[must_use]
+pub fn count_min(eps: f64, delta: f64) -> CountMin {
+    CountMin { width: (std::f64::consts::E / eps).ceil() as u64, depth: (1.0 / delta).ln().ceil() as u64 }
+}
+
+/// Seconds of a unit of Envoy's rate-limit service.
+#[must_use]
+pub fn unit_seconds(unit: &str) -> Option<u64> {
+    const DAY: u64 = 24 * 60 * 60;
+    Some(match unit {
+        "SECOND" => 1,
+        "MINUTE" => 60,
+        "HOUR" => 60 * 60,
+        "DAY" => DAY,
+        "WEEK" => 7 * DAY,
+        "MONTH" => 30 * DAY,
+        "YEAR" => 365 * DAY,
+        _ => return None,
+    })
+}
+
+/// The name of a gRPC status.
+#[must_use]
+pub fn grpc_name(status: u32) -> Option<&'static str> {
+    let names = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    names.get(usize::try_from(status).ok()?).copied()
+}
+
+// === impl FixedWindow ===
+
+impl FixedWindow {
+    /// `limit` requests in each window of `period`.
+    #[must_use]
+    pub fn new(limit: u64, period: u64) -> Self {
+        Self { limit, period, window: 0, count: 0 }
+    }
+}
+
+impl Limiter for FixedWindow {
+    fn admit(&mut self, now: u64) -> bool {
+        if now / self.period != self.window {
+            (self.window, self.count) = (now / self.period, 0);
+        }
+        let admit = self.count < self.limit;
+        self.count += u64::from(admit);
+        admit
+    }
+}
+
+// === impl SlidingLog ===
+
+impl SlidingLog {
+    /// `limit` requests in any `period`.
+    #[must_use]
+    pub fn new(limit: u64, period: u64) -> Self {
+        Self { limit, period, log: VecDeque::new() }
+    }
+}
+
+impl Limiter for SlidingLog {
+    fn admit(&mut self, now: u64) -> bool {
+        while self.log.front().is_some_and(|first| first + self.period < now) {
+            self.log.pop_front();
+        }
+        let admit = (self.log.len() as u64) < self.limit;
+        if admit {
+            self.log.push_back(now);
+        }
+        admit
+    }
+}
+
+// === impl SlidingWindow ===
+
+impl SlidingWindow {
+    /// About `limit` requests in any `period`.
+    #[must_use]
+    pub fn new(limit: u64, period: u64) -> Self {
+        Self { limit, period, window: 0, count: 0, previous: 0 }
+    }
+}
+
+impl Limiter for SlidingWindow {
+    fn admit(&mut self, now: u64) -> bool {
+        let window = now / self.period;
+        if window != self.window {
+            self.previous = if window == self.window + 1 { self.count } else { 0 };
+            (self.window, self.count) = (window, 0);
+        }
+        let before = self.previous * (self.period - now % self.period);
+        let admit = before + self.count * self.period + self.period <= self.limit * self.period;
+        self.count += u64::from(admit);
+        admit
+    }
+}

@@ -1,0 +1,254 @@
+//! The runner is worth as much as the wrong vectors that it notices: each value of each
+//! claimed file is changed, one at a time, and the file must then fail.
+#![cfg(not(target_arch = "wasm32"))]
+
+use serde_json::Value;
+use tidegate_vectors::data::FREE_TEXT;
+use tidegate_vectors::{check, claims, run, Failure, File, Outcome};
+
+/// Inputs whose change by a little may change no answer, and names, which are free text.
+/// `*` stands for any index. Every expected value is missing here, and so must be noticed.
+#[rustfmt::skip]
+const SILENT: [&str; 22] = [
+    "client_ip.json/aggregate/*/ip",                            // one network
+    "client_ip.json/cases/*/peer",                              // not looked at
+    "client_ip.json/cases/*/trusted_hops",                      // 5 or 6 of 1
+    "client_ip.json/cases/*/xff",
+    "gcra.json/cases/*/name",
+    "gcra.json/cases/*/steps/*/cost",                           // 101 or 102 of 100: never
+    "gcra.json/redis_cell/*/period",                            // replies are whole seconds
+    "gcra.json/redis_cell/*/steps/*/now_ns",
+    "leasing.json/cases/*/lease",                               // nobody is left with a part of one
+    "leasing.json/cases/*/requests",                            // more are refused as well
+    "leasing.json/cases/*/workers",
+    "leasing.json/doorman/wants/*",                             // who wants little gets it anyway
+    "ratelimit_headers.json/cases/*/denied/retry_after_ns",     // headers are whole seconds
+    "ratelimit_headers.json/cases/*/name",
+    "ratelimit_headers.json/cases/*/policies/*/next_unit_ns",
+    "ratelimit_headers.json/cases/*/policies/*/reset_ns",
+    "ratelimit_headers.json/grpc/*/http",                       // 502, 503 and 504 are alike
+    "rl_table.json/cases/*/name",
+    "rl_table.json/cases/*/steps/*/cost",
+    "rl_table.json/cases/*/steps/*/now_ns",
+    "rl_table.json/maths/count_min/*/delta",                    // sizes are rounded up
+    "rl_table.json/maths/count_min/*/eps",
+];
+
+/// Formulas with prose behind them: changed at the front only.
+const PROSE: [&str; 3] = ["/bounds/*", "/rows/*/algo", "/rows/*/worst"];
+
+/// What may be left out: free text, one of many, and what not every case has.
+const OPTIONAL: [&str; 10] = [
+    "gcra.json/cases/*/name",
+    "leasing.json/bounds/*",
+    "ratelimit_headers.json/cases/*/expect_envoy_draft03",
+    "ratelimit_headers.json/cases/*/name",
+    "ratelimit_headers.json/grpc/*/name",
+    "ratelimit_headers.json/grpc_to_http/*",
+    "ratelimit_headers.json/unit_seconds/*",
+    "rl_table.json/cases/*/name",
+    "rl_table.json/maths/expected_colliding_pairs_full_table/*",
+    "rl_table.json/maths/p_false_share_per_lookup/*",
+];
+
+fn files() -> Vec<File> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors");
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let names = entries.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let file = |path: std::path::PathBuf| File {
+        name: path.file_name().unwrap().to_str().unwrap().to_string(),
+        text: Ok(std::fs::read_to_string(path).unwrap()),
+    };
+    names.map(file).filter(|file| claims::of(&file.name).is_some()).collect()
+}
+
+fn document(file: &File) -> Value {
+    serde_json::from_str(file.text.as_ref().unwrap()).unwrap()
+}
+
+fn outcome(file: &File, document: &Value) -> Result<Outcome, String> {
+    let changed = File { name: file.name.clone(), text: Ok(document.to_string()) };
+    check(&changed).map_err(|fault| fault.to_string())
+}
+
+/// The JSON pointers of everything in a document.
+fn pointers(value: &Value, at: &str, out: &mut Vec<String>) {
+    out.push(at.to_string());
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                pointers(item, &format!("{at}/{index}"), out);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, item) in fields {
+                pointers(item, &format!("{at}/{name}"), out);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Other values of the same type, close to this one.
+fn changes(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Bool(value) => vec![(!value).into()],
+        Value::Null => vec![1.into()],
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(n), _) => [n.checked_add(1), n.checked_sub(1).filter(|less| *less >= 0 || n < 0)]
+                .into_iter()
+                .flatten()
+                .map(Value::from)
+                .collect(),
+            (None, Some(x)) => vec![(x * 1.000_1).into(), (x * 0.999_9).into()],
+            _ => vec![0.into()],
+        },
+        Value::String(text) => vec![format!("9{text}").into(), format!("{text}9").into()],
+        Value::Array(_) | Value::Object(_) => Vec::new(),
+    }
+}
+
+fn free_text(pointer: &str) -> bool {
+    let field = pointer.rsplit('/').next().unwrap();
+    field != "name" && FREE_TEXT.contains(&field)
+}
+
+/// Changes every value of every file as `change` says, and lists what was not noticed and
+/// is not in `allowed`.
+fn unnoticed(allowed: &[&str], change: impl Fn(&Value, &str) -> Vec<Value>) -> Vec<String> {
+    let mut unnoticed = Vec::new();
+    for file in files() {
+        let original = document(&file);
+        let mut all = Vec::new();
+        pointers(&original, "", &mut all);
+        for pointer in all.iter().filter(|pointer| !free_text(pointer)) {
+            let place = format!("{}{pointer}", file.name);
+            let silent = allowed.iter().any(|pattern| alike(pattern, &place));
+            for changed in change(&original, pointer) {
+                if !silent && outcome(&file, &changed).is_ok() {
+                    let leaf = |document: &Value| document.pointer(pointer).cloned();
+                    unnoticed.push(format!("{place}: {:?} became {:?}", leaf(&original), leaf(&changed)));
+                }
+            }
+        }
+    }
+    unnoticed
+}
+
+fn alike(pattern: &str, place: &str) -> bool {
+    let (mut a, mut b) = (pattern.split('/'), place.split('/'));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(_)) => {}
+            (left, right) if left == right => {}
+            _ => return false,
+        }
+    }
+}
+
+fn with(original: &Value, pointer: &str, value: Value) -> Value {
+    let mut changed = original.clone();
+    *changed.pointer_mut(pointer).unwrap() = value;
+    changed
+}
+
+fn without(original: &Value, pointer: &str) -> Option<Value> {
+    let mut changed = original.clone();
+    let (parent, field) = pointer.rsplit_once('/')?;
+    changed.pointer_mut(parent)?.as_object_mut()?.remove(field)?;
+    Some(changed)
+}
+
+#[test]
+fn the_vectors_hold() {
+    for file in files() {
+        let outcome = outcome(&file, &document(&file));
+        assert!(matches!(outcome, Ok(Outcome::Ran { cases: 1.. })), "{}: {outcome:?}", file.name);
+    }
+}
+
+#[test]
+fn each_changed_value_is_noticed() {
+    let left = unnoticed(&SILENT, |original, pointer| {
+        let mut changes = changes(original.pointer(pointer).unwrap());
+        if PROSE.iter().any(|pattern| alike(pattern, pointer)) {
+            changes.truncate(1);
+        }
+        changes.into_iter().map(|change| with(original, pointer, change)).collect()
+    });
+    assert!(left.is_empty(), "{}", left.join("\n"));
+}
+
+#[test]
+fn each_missing_field_is_noticed() {
+    let left = unnoticed(&OPTIONAL, |original, pointer| without(original, pointer).into_iter().collect());
+    assert!(left.is_empty(), "{}", left.join("\n"));
+}
+
+#[test]
+fn each_wrong_type_is_noticed() {
+    let left = unnoticed(&[], |original, pointer| {
+        [serde_json::json!([[true]]), serde_json::json!({"x": 1}), Value::Bool(true), 1.5.into(), "".into()]
+            .into_iter()
+            .filter(|value| {
+                let leaf = original.pointer(pointer).unwrap();
+                std::mem::discriminant(leaf) != std::mem::discriminant(value)
+            })
+            .map(|value| with(original, pointer, value))
+            .collect()
+    });
+    assert!(left.is_empty(), "{}", left.join("\n"));
+}
+
+#[test]
+fn each_emptied_list_is_noticed() {
+    let left = unnoticed(&[], |original, pointer| {
+        let list = original.pointer(pointer).unwrap().is_array();
+        list.then(|| with(original, pointer, Value::Array(Vec::new()))).into_iter().collect()
+    });
+    assert!(left.is_empty(), "{}", left.join("\n"));
+}
+
+#[test]
+fn each_unknown_field_is_noticed() {
+    let left = unnoticed(&[], |original, pointer| {
+        let mut changed = original.clone();
+        let object = changed.pointer_mut(pointer).unwrap().as_object_mut();
+        object.and_then(|fields| fields.insert("typo".to_string(), 1.into()).xor(Some(Value::Null)));
+        if changed == *original {
+            Vec::new()
+        } else {
+            vec![changed]
+        }
+    });
+    assert!(left.is_empty(), "{}", left.join("\n"));
+}
+
+#[test]
+fn a_failure_says_where() {
+    let gcra = files().into_iter().find(|file| file.name == "gcra.json").unwrap();
+    let original = document(&gcra);
+    let wrong = with(&original, "/cases/1/steps/3/remaining", 2.into());
+    let place = "cases[1 5_per_s_burst_5].steps[3]";
+    assert_eq!(outcome(&gcra, &wrong), Err(format!("{place}.remaining: expected 2, got 1")));
+    let missing = without(&original, "/cases/1/steps/3/remaining").unwrap();
+    assert_eq!(outcome(&gcra, &missing), Err(format!("{place}: field `remaining` is missing")));
+    let mistyped = with(&original, "/cases/1/steps/3/remaining", "1".into());
+    assert_eq!(outcome(&gcra, &mistyped), Err(format!("{place}.remaining: expected \"1\", got 1")));
+    let text = File { text: Ok("{".to_string()), ..gcra };
+    let error = check(&text).unwrap_err().to_string();
+    assert_eq!(error, "not JSON: EOF while parsing an object at line 1 column 1");
+}
+
+#[test]
+fn a_run_ends_at_the_first_failure_and_needs_files() {
+    let file = |name: &str, text: &str| File { name: name.to_string(), text: Ok(text.to_string()) };
+    let mut said = Vec::new();
+    let files = vec![file("z.json", ""), file("gcra.json", "{}"), file("a.json", ""), file("README.md", "")];
+    let failure = run("here", files, |name, outcome| said.push(format!("{name}: {outcome}"))).unwrap_err();
+    assert_eq!(said, ["a.json: not run"]);
+    assert_eq!(failure.to_string(), "gcra.json: field `cases` is missing");
+    let failure = run("here", vec![file("README.md", "")], |_, _| ()).unwrap_err();
+    assert!(matches!(failure, Failure::Folder { .. }), "{failure}");
+}
