@@ -5,11 +5,17 @@ set -euo pipefail
 args=()
 [[ -z ${1:-} ]] || args=(--seconds "$1")
 
-# At a terminal the demo is a job of its own: Ctrl-C then reaches it and not make, which
-# would call it an error. With the trap, the shell does not follow a job that died of it.
-trap : INT
-[[ ! -t 0 ]] || set -m
+tools/step.sh "the demo" cargo build --release -q -p tidegate-tests --bin demo
 
+run=(cargo run --release -q -p tidegate-tests --bin demo -- ${args[@]+"${args[@]}"})
+
+# Without a terminal the demo takes the place of this script, so that it gets make's signals.
+[[ -t 0 ]] || exec "${run[@]}"
+
+# At a terminal it is a job of its own: Ctrl-C then reaches it and not make, which would call it
+# an error. With the trap, the shell does not follow a job that died of it.
+trap : INT
+set -m
 status=0
-cargo run --release -q -p tidegate-tests --bin demo -- ${args[@]+"${args[@]}"} || status=$?
+"${run[@]}" || status=$?
 ((status == 0 || status == 130)) || exit "$status"

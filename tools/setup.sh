@@ -85,20 +85,20 @@ install_deny() {
     "${install[@]}" --locked || "${install[@]}"
 }
 
-# === func-e: runs other versions of Envoy; nothing depends on it ===
+# === func-e: runs Envoy as users do; only a test of just that needs it ===
 
 need_func_e() {
     local stamp=.tools/func-e-$FUNC_E_VERSION
     [[ ! -f $stamp || ! -x $BIN/func-e ]] || return 0
     if ! have go; then
-        note "func-e is not installed, as Go is missing; only trying other Envoy versions needs it"
+        note "func-e is not installed, as Go is missing; the test of func-e will fail"
         return
     fi
     if step "func-e $FUNC_E_VERSION into .tools" \
         env GOBIN="$BIN" go install "github.com/tetratelabs/func-e/cmd/func-e@v$FUNC_E_VERSION"; then
         touch "$stamp"
     else
-        note "func-e is not installed; only trying other Envoy versions needs it"
+        note "func-e is not installed; the test of func-e will fail"
     fi
 }
 

@@ -1,1 +1,83 @@
-//! To come.
+//! A VM that ends: who is hurt, for how long, and what is remembered.
+//!
+//! The module that traps is a probe of its own. What holds for it holds for any other
+//! filter in front of ours or behind it.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tidegate_tests::paths::probe;
+use tidegate_tests::{eventually, Bootstrap, Client, Envoy, Options, WasmFilter};
+
+use crate::setup::{ask, assert_counters, by_key, filter};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn trap() -> WasmFilter {
+    WasmFilter::new(probe("trap"))
+}
+
+fn ratelimit() -> WasmFilter {
+    filter(&json!({"limits": [by_key("per-key", 100)]}))
+}
+
+/// An Envoy with these filters that logs details and counts on two workers.
+fn chain(filters: &[WasmFilter]) -> Envoy {
+    let chain = filters.iter().fold(Bootstrap::new().balanced(), Bootstrap::wasm);
+    let chain = chain.direct_response("/", 200, "ok").access_log("%RESPONSE_CODE% %RESPONSE_CODE_DETAILS%");
+    Envoy::start(&chain.json(), &Options::workers(2)).unwrap()
+}
+
+/// Lines of the access log that are `line`.
+fn logged(envoy: &Envoy, line: &str) -> usize {
+    envoy.access_log().lines().filter(|got| *got == line).count()
+}
+
+#[test]
+fn what_clients_owe_survives_the_trap_of_a_neighbour() {
+    for (name, filters) in [("in front", [trap(), ratelimit()]), ("behind", [ratelimit(), trap()])] {
+        for at in ["request", "response"] {
+            let envoy = chain(&filters);
+            let mut client = Client::connect(envoy.addr());
+            assert_eq!(ask(&mut client, "over", 101), [&[200; 100][..], &[429]].concat(), "{name}, {at}");
+
+            let trapped = client.get("/", &[("x-key", "a"), ("x-trap", at)]);
+            assert_eq!(trapped.status, 503, "{name}, {at}");
+            eventually("the access log", PATIENCE, || logged(&envoy, "503 wasm_fail_stream") == 1);
+
+            // The VM comes back with a later request, and then for good.
+            eventually("the reload", PATIENCE, || client.get("/", &[("x-key", "b")]).status == 200);
+            assert_eq!(envoy.stat("wasm.trap.vm_reload_success"), 1, "{name}, {at}");
+            assert_eq!(ask(&mut client, "over", 3), [429; 3], "{name}, {at}");
+            assert_eq!(ask(&mut client, "c", 3), [200; 3], "{name}, {at}");
+            assert_eq!(envoy.stat("wasm.tidegate-ratelimit.vm_reload_success"), 0, "{name}, {at}");
+            assert!(envoy.log().contains("trap: asked for in"), "{name}, {at}");
+        }
+    }
+}
+
+#[test]
+fn a_filter_behind_a_trap_counts_only_what_it_saw() {
+    let envoy = chain(&[trap(), ratelimit()]);
+    let mut client = Client::connect(envoy.addr());
+    assert_eq!(client.get("/", &[("x-key", "a"), ("x-trap", "request")]).status, 503);
+    eventually("the reload", PATIENCE, || client.get("/", &[("x-key", "a")]).status == 200);
+    assert_counters(&envoy, "per-key", &[("admitted", 1), ("refused", 0)]);
+}
+
+#[test]
+fn the_trap_of_one_worker_leaves_the_others_alone() {
+    // Without a reload the hurt worker stays hurt, so there is nothing to race with.
+    let envoy = chain(&[trap().failure_policy("FAIL_CLOSED"), ratelimit()]);
+    let [mut hurt, mut unhurt] = [0, 1].map(|_| Client::connect(envoy.addr()));
+    assert_eq!((ask(&mut hurt, "a", 1), ask(&mut unhurt, "a", 1)), (vec![200], vec![200]));
+    let connections = envoy.stats(r"^listener\..*worker_\d\.downstream_cx_total$");
+    assert_eq!(connections.values().collect::<Vec<_>>(), [&1, &1], "one connection for each worker");
+
+    assert_eq!(hurt.get("/", &[("x-trap", "request")]).status, 503);
+    for _ in 0..20 {
+        assert_eq!((ask(&mut hurt, "a", 1), ask(&mut unhurt, "a", 1)), (vec![503], vec![200]));
+    }
+    assert_eq!((hurt.opened(), unhurt.opened()), (1, 1));
+    assert_counters(&envoy, "per-key", &[("admitted", 22), ("refused", 0)]);
+}

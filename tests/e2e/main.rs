@@ -4,6 +4,7 @@
 
 mod cases;
 mod config_errors;
+mod examples;
 mod exports;
 mod failure;
 mod host_contract;

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::prctl;
-use nix::sys::signal::{kill, Signal};
+use nix::sys::signal::{kill, SigSet, Signal};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
@@ -110,8 +110,13 @@ fn spawn(mut command: Command) -> io::Result<Child> {
     });
     // Ctrl-C at a terminal is for this process alone, which then ends its children in order.
     command.process_group(0);
-    // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
-    unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) };
+    // A child inherits which signals are blocked, and one that blocks SIGTERM would not leave.
+    let prepare = || {
+        SigSet::empty().thread_set_mask()?;
+        Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(prepare) };
     let (reply, child) = channel();
     orders.send((command, reply)).map_err(io::Error::other)?;
     child.recv().map_err(io::Error::other)?

@@ -1,4 +1,10 @@
-//! The list of a stage's callbacks, as bytes that can be made at compile time.
+//! The list of a stage's callbacks, as bytes made at compile time.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time: what would panic does not compile"
+)]
 
 use tidegate_policy::http::Stage;
 

@@ -73,7 +73,7 @@ fn clients_learn_their_limits_in_the_style_asked_for() {
         ("draft11",       vec![("ratelimit-policy", r#""hourly";q=10;w=3600"#), ("ratelimit", r#""hourly";r=0;t=360"#)],
                           vec![("ratelimit-policy", r#""hourly";q=10;w=3600"#), ("ratelimit", r#""hourly";r=1;t=360"#)]),
         ("draft03_envoy", vec![("x-ratelimit-limit", r#"10, 10;w=3600;name="hourly""#), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "719")],
-                          vec![("x-ratelimit-limit", r#"10, 10;w=3600;name="hourly""#), ("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "359")]),
+                          vec![("x-ratelimit-limit", r#"10, 10;w=3600;name="hourly""#), ("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "360")]),
         ("none",          vec![], vec![]),
     ];
     for (style, when_refused, when_admitted) in cases {

@@ -126,10 +126,10 @@ impl Parser<'_, '_> {
 
     fn variable(&mut self) -> Option<f64> {
         let text = self.rest.trim_start();
-        let named =
+        let mut named =
             self.variables.iter().filter_map(|(name, value)| Some((*value, text.strip_prefix(name)?)));
         let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        let (value, rest) = named.filter(|(_, rest)| ends(rest)).next_back()?;
+        let (value, rest) = named.find(|(_, rest)| ends(rest))?;
         self.rest = rest;
         Some(value)
     }

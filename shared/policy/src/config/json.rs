@@ -57,7 +57,7 @@ impl fmt::Display for Json {
             Self::Text(text) => {
                 let shown: String = text.chars().take(40).collect();
                 let dots = if shown.len() < text.len() { "…" } else { "" };
-                write!(f, "{:?}{dots}", shown)
+                write!(f, "{shown:?}{dots}")
             }
         }
     }

@@ -33,9 +33,7 @@ pub struct Object<'a> {
 /// # Errors
 /// Every problem that the walk reported, or the one syntax error.
 pub fn document<T>(bytes: &[u8], read: impl FnOnce(&Reader<'_>) -> Option<T>) -> Result<T, ConfigError> {
-    let json = Json::parse(bytes).map_err(|what| {
-        ConfigError::one(Path::root(), format!("not JSON: {what}, expected one JSON object"))
-    })?;
+    let json = Json::parse(bytes).map_err(|what| ConfigError::one(Path::root(), not_json(bytes, &what)))?;
     let problems = RefCell::new(Vec::new());
     let value = read(&Reader { json: &json, path: Path::root(), problems: &problems });
     let problems = problems.into_inner();
@@ -43,6 +41,21 @@ pub fn document<T>(bytes: &[u8], read: impl FnOnce(&Reader<'_>) -> Option<T>) ->
         Some(value) if problems.is_empty() => Ok(value),
         _ if problems.is_empty() => Err(ConfigError::one(Path::root(), "is not usable".to_string())),
         _ => Err(ConfigError { problems }),
+    }
+}
+
+/// Why `bytes` are no document. Two mistakes are so common that the parser's own words,
+/// `why`, would only mislead: no configuration at all, and one that the host hands over as
+/// protobuf instead of text.
+fn not_json(bytes: &[u8], why: &str) -> String {
+    let binary = |b: &u8| *b < b' ' && !b.is_ascii_whitespace();
+    if bytes.is_empty() {
+        "empty, expected one JSON object".to_string()
+    } else if bytes.iter().any(binary) {
+        "binary, as a google.protobuf.Struct is, expected one JSON object in a google.protobuf.StringValue"
+            .to_string()
+    } else {
+        format!("not JSON: {why}, expected one JSON object")
     }
 }
 

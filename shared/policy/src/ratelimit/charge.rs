@@ -41,6 +41,7 @@ pub(super) struct Charge {
 
 /// What a limit says about a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "lives in a vector that is reused; a box would be allocated")]
 pub(super) enum Found {
     /// The cell admits it; not charged yet.
     Admitted { block: Block, version: Version, outcome: table::Outcome },
@@ -149,12 +150,16 @@ impl Charge {
     fn ask(&self, limit: &Limit, shard: &Shard, now: Timestamp, host: &impl Host) -> Found {
         let place = shard.place(self.hash);
         let Ok((mut block, version)) = shard.load(place.block, host) else { return Found::Failed };
-        block.adopt(limit.rate, limit.tag, now);
+        let cut = block.adopt(limit.rate, limit.tag, now);
         let outcome =
             table::decide(limit.rate, &block.ways, block.overflow, place.fingerprint, now, limit.cost);
         match outcome.decision {
             Decision::Admit { .. } => Found::Admitted { block, version, outcome },
             Decision::Refuse { retry_after } => {
+                if cut {
+                    // Unwritten, the debt would be cut anew as of each refusal, and never end.
+                    let _ = shard.replace(place.block, &block, version, host);
+                }
                 let until = now.plus(retry_after.unwrap_or(Span::ZERO));
                 shard.hot.borrow_mut().refuse(self.hash, until, outcome.before);
                 Found::Refused { retry_after, bucket: Some(outcome.before) }

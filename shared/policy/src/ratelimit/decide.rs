@@ -85,7 +85,8 @@ impl Rate {
         Self { capacity: self.interval, burst: NonZeroU32::MIN, ..self }
     }
 
-    /// Decides a request of `cost` units against `bucket` at `now`.
+    /// Decides a request of `cost` units against `bucket` at `now`. A cost of 0 asks without
+    /// charging: the bucket stays as it is.
     ///
     /// The clock may step backwards between calls. The bucket then looks emptier than it
     /// is, so a step back can refuse a request but never admit an extra one.
@@ -95,7 +96,7 @@ impl Rate {
         let next = bucket.0.max(now).plus(charge);
         let debt = next.since(now);
         if debt <= self.capacity {
-            Decision::Admit { next: Bucket(next) }
+            Decision::Admit { next: if cost == 0 { bucket } else { Bucket(next) } }
         } else {
             Decision::Refuse { retry_after: Some(debt.minus(self.capacity)) }
         }
@@ -202,6 +203,12 @@ mod tests {
     fn a_cost_above_the_burst_never_passes() {
         let decision = rate(10, Span::from_secs(1), 3).decide(Bucket::FULL, Timestamp::ZERO, 4);
         assert_eq!(decision, Decision::Refuse { retry_after: None });
+    }
+
+    #[test]
+    fn a_cost_of_nothing_leaves_the_bucket() {
+        let (rate, bucket) = (rate(10, Span::from_secs(1), 3), Bucket::full_at(Timestamp::from_nanos(7)));
+        assert_eq!(rate.decide(bucket, Timestamp::from_nanos(9), 0), Decision::Admit { next: bucket });
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Hot {
         if entry.leased > 0 && now > entry.leased_until {
             stranded = entry.leased;
             entry.leased = 0;
+            entry.doubt();
         }
         let known = if entry.leased > 0 {
             Known::Leased { left: entry.leased, bucket: entry.bucket }
@@ -123,6 +124,7 @@ impl Hot {
         let ended = |entry: &&mut Entry| entry.leased > 0 && now > entry.leased_until;
         self.entries.iter_mut().filter(ended).fold(0, |sum, entry| {
             let lost = core::mem::take(&mut entry.leased);
+            entry.doubt();
             sum.saturating_add(lost)
         })
     }
@@ -154,7 +156,7 @@ impl Hot {
 
 /// The two entries that a key may have, from bits that neither block nor neighbour use.
 fn slots(hash: u64) -> (usize, usize) {
-    let at = |bits: u64| usize::try_from(bits % ENTRIES as u64).unwrap_or(0);
+    let at = |bits: u64| usize::try_from(bits.checked_rem(ENTRIES as u64).unwrap_or(0)).unwrap_or(0);
     (at(hash), at(hash >> 20))
 }
 
@@ -164,6 +166,13 @@ impl Entry {
     /// Whether another key may take the entry: its own has not come for a window.
     fn is_idle(&self, now: Timestamp) -> bool {
         now.since(self.seen_at) > WINDOW
+    }
+
+    /// A lease ended unspent: the key comes less often than it seemed, so the next is half
+    /// as large. Without this, one window of a high rate strands leases for another.
+    fn doubt(&mut self) {
+        self.rate >>= 1;
+        self.count >>= 1;
     }
 
     fn count_one(&mut self, now: Timestamp) {
@@ -221,6 +230,17 @@ mod tests {
         }
         assert_eq!(hot.seen(7), 100);
         assert_eq!(hot.seen(8), 0);
+    }
+
+    #[test]
+    fn a_lease_that_ends_unspent_halves_the_rate() {
+        let mut hot = Hot::default();
+        for ms in 0..=200 {
+            let _ = hot.see(7, at(ms));
+        }
+        hot.keep(7, &taken(9, at(205)));
+        assert_eq!(hot.see(7, at(206)), (Known::Nothing, 9));
+        assert_eq!(hot.seen(7), 50);
     }
 
     #[test]

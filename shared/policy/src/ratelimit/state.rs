@@ -90,18 +90,20 @@ impl Block {
     /// When a limit was reconfigured, what its keys owe is kept as time, but never as more
     /// than the new capacity: a key that had used up a slow limit starts a fast one empty,
     /// instead of being refused until the slow one would have been full again (ADR 0008).
-    pub fn adopt(&mut self, rate: Rate, tag: u32, now: Timestamp) {
-        if self.tag == tag {
-            return;
+    ///
+    /// Says whether a debt was cut. Then the block must be written even if nothing is
+    /// charged to it: what was cut was cut as of `now`.
+    pub fn adopt(&mut self, rate: Rate, tag: u32, now: Timestamp) -> bool {
+        let known = core::mem::replace(&mut self.tag, tag);
+        if known == tag || known == 0 {
+            return false;
         }
-        let clamp = |bucket: Bucket, most: Span| bucket.min(Bucket::full_at(now.plus(most)));
-        if self.tag != 0 {
-            self.overflow = clamp(self.overflow, rate.interval());
-            for way in &mut self.ways {
-                way.bucket = clamp(way.bucket, rate.capacity());
-            }
-        }
-        self.tag = tag;
+        let cut = |bucket: &mut Bucket, most: Span| {
+            let bound = Bucket::full_at(now.plus(most));
+            core::mem::replace(bucket, bound.min(*bucket)) > bound
+        };
+        let overflow = cut(&mut self.overflow, rate.interval());
+        self.ways.iter_mut().fold(overflow, |any, way| cut(&mut way.bucket, rate.capacity()) || any)
     }
 }
 
@@ -161,11 +163,13 @@ mod tests {
         let (slow, fast) = (rate(60_000), rate(1_000));
         let now = Timestamp::from_nanos(1_000_000_000_000);
         let mut block = Block::empty();
-        block.adopt(slow, tag(slow), now);
+        assert!(!block.adopt(slow, tag(slow), now));
         block.ways[3].bucket = Bucket::full_at(now.plus(Span::from_secs(60)));
         block.ways[4].bucket = Bucket::full_at(now.plus(Span::from_millis(10)));
-        block.adopt(fast, tag(fast), now);
+        assert!(block.adopt(fast, tag(fast), now));
         assert_eq!(block.ways[3].bucket, Bucket::full_at(now.plus(Span::from_secs(1))));
         assert_eq!(block.ways[4].bucket, Bucket::full_at(now.plus(Span::from_millis(10))));
+        assert!(!block.adopt(fast, tag(fast), now), "only once");
+        assert!(!block.adopt(slow, tag(slow), now), "nothing is too much for a slower rate");
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! `docs/performance.md` says how to read it.
 
+mod caller;
 mod machine;
 mod measure;
 mod options;

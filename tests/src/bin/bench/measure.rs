@@ -3,8 +3,9 @@
 use std::io::{stderr, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use tidegate_tests::{options, Envoy, Load};
+use tidegate_tests::{options, Envoy};
 
+use crate::caller::Caller;
 use crate::options::Options;
 use crate::rows::{self, Row};
 
@@ -24,6 +25,7 @@ pub(crate) struct Measured {
 
 struct Subject {
     envoy: Envoy,
+    caller: Caller,
     /// Requests sent so far, warming up included.
     sent: u64,
 }
@@ -40,8 +42,9 @@ impl Bench {
             progress.show(done, &row.title);
             let envoy = Envoy::start(&row.bootstrap(), &options::Options::workers(row.workers));
             let envoy = envoy.unwrap_or_else(|failure| panic!("{}: {failure}", row.title));
-            let mut subject = Subject { envoy, sent: 0 };
-            subject.ask(row, row.warm_up(), options.connections);
+            let caller = Caller::connect(envoy.addr(), options.connections);
+            let mut subject = Subject { envoy, caller, sent: 0 };
+            subject.ask(row, row.warm_up());
             subjects.push(subject);
         }
         progress.end();
@@ -57,11 +60,7 @@ impl Bench {
             progress.show(round, "");
             for step in 0..count {
                 let index = place(round, step, count);
-                let cost = self.subjects[index].ask(
-                    &self.measured[index].row,
-                    options.requests,
-                    options.connections,
-                );
+                let cost = self.subjects[index].ask(&self.measured[index].row, options.requests);
                 self.measured[index].samples.push(cost);
             }
         }
@@ -80,15 +79,13 @@ fn place(round: usize, step: usize, count: usize) -> usize {
 
 impl Subject {
     /// Sends so many requests; processor time a request in microseconds.
-    fn ask(&mut self, row: &Row, requests: u64, connections: usize) -> f64 {
+    fn ask(&mut self, row: &Row, requests: u64) -> f64 {
         let first = self.sent;
         self.sent += requests;
-        let load = Load::new(self.envoy.addr()).connections(connections).requests(requests);
         let before = self.envoy.cpu();
-        let report = load.run(|_, number, out| row.request(first + number, out));
+        let right = self.caller.ask(requests, row.status, |number, out| row.request(first + number, out));
         let spent = self.envoy.cpu() - before;
-        let right = report.count(row.status);
-        assert!(right + 20 >= requests, "{}: {:?}, expected {}", row.title, report.by_status(), row.status);
+        assert!(right + 20 >= requests, "{}: {right} of {requests} answers are {}", row.title, row.status);
         micros(spent) / per(requests)
     }
 }
@@ -123,7 +120,7 @@ impl Progress {
         if self.terminal {
             eprint!("\r\x1b[K{line}");
             let _ = stderr().flush();
-        } else if done % 10 == 0 {
+        } else if done % (self.count / 10).max(1) == 0 {
             eprintln!("{line}");
         }
     }

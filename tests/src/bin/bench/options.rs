@@ -14,7 +14,7 @@ pub(crate) struct Options {
     pub(crate) requests: u64,
     /// Connections that they come on.
     pub(crate) connections: usize,
-    /// Rows whose title or id has one of these words; all rows, when empty.
+    /// Ids of the rows to measure; all rows, when empty.
     pub(crate) only: Vec<String>,
     /// Further modules to measure beside ours, each by its name and its file.
     pub(crate) against: Vec<(String, PathBuf)>,
@@ -24,14 +24,14 @@ pub(crate) struct Options {
 }
 
 const USAGE: &str = "\
-usage: bench [--quick] [--rounds N] [--requests N] [--connections N] [--only WORD[,WORD...]]
+usage: bench [--quick] [--rounds N] [--requests N] [--connections N] [--only ID[,ID...]]
              [--against NAME=MODULE]... [--assert] [--json FILE]
 
-  --rounds N             times that every row is measured, default 60
-  --requests N           requests of a row in a round, default 2000
-  --connections N        connections that they come on, default 8
-  --quick                15 rounds
-  --only WORD,...        only rows whose id has one of these words, and what they are compared with
+  --rounds N             times that every row is measured, default 400
+  --requests N           requests of a row in a round, default 320
+  --connections N        connections that they come on, default 32
+  --quick                60 rounds
+  --only ID,...          only these rows and what they are compared with
   --against NAME=MODULE  measure hot and cold keys with this module too
   --assert               exit with 1 when a target is missed
   --json FILE            all samples; default bench.json in the target directory";
@@ -42,9 +42,9 @@ impl Options {
     /// The options in `args`, or what is wrong with them.
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
-            rounds: 60,
-            requests: 2000,
-            connections: 8,
+            rounds: 400,
+            requests: 320,
+            connections: 32,
             only: Vec::new(),
             against: Vec::new(),
             assert: false,
@@ -53,7 +53,7 @@ impl Options {
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or(format!("{name} needs a value\n\n{USAGE}"));
             match name.as_str() {
-                "--quick" => options.rounds = 15,
+                "--quick" => options.rounds = 60,
                 "--assert" => options.assert = true,
                 "--rounds" => options.rounds = count(&name, &value()?)?,
                 "--requests" => options.requests = count(&name, &value()?)?,

@@ -100,9 +100,12 @@ pub(crate) fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
     rows
 }
 
-/// The rows that have one of these words in their id, and those they are compared with.
+/// The rows with these ids, or with `id/module`, and those they are compared with.
 pub(crate) fn only(rows: Vec<Row>, words: &[String]) -> Vec<Row> {
-    let wanted = |row: &Row| words.is_empty() || words.iter().any(|word| row.id.contains(word.as_str()));
+    let wanted = |row: &Row| {
+        words.is_empty()
+            || words.iter().any(|word| row.id == *word || row.id.starts_with(&format!("{word}/")))
+    };
     let mut needed: Vec<String> = Vec::new();
     for row in rows.iter().filter(|row| wanted(row)) {
         needed.extend([row.id.clone(), row.base.clone(), row.unit.clone()]);

@@ -77,7 +77,8 @@ impl Role {
                 if end.comes_before(start + self.pace.due(number)) {
                     return;
                 }
-                let outcome = client.try_send(&(self.request)(number)).map_or(Outcome::Unanswered, outcome);
+                let outcome =
+                    client.try_send(&(self.request)(number)).map_or(Outcome::Unanswered, |r| outcome(&r));
                 lock(&shared).record(start.elapsed(), outcome);
             }
         });
@@ -85,7 +86,7 @@ impl Role {
     }
 }
 
-fn outcome(response: Response) -> Outcome {
+fn outcome(response: &Response) -> Outcome {
     match response.status {
         429 => Outcome::Refused(response.header("retry-after").and_then(|wait| wait.parse().ok())),
         500.. => Outcome::Unanswered,

@@ -66,7 +66,11 @@ impl Tally {
     /// The answers in the second with this number.
     pub(crate) fn second(&self, number: u64) -> Second {
         let (kept, second) = self.seconds[slot(number)];
-        if kept == number { second } else { Second::default() }
+        if kept == number {
+            second
+        } else {
+            Second::default()
+        }
     }
 
     /// The latest `count` seconds, the present one last; `None` before the start.

@@ -7,6 +7,7 @@ use std::fmt::Write;
 pub(crate) enum Ink {
     Admitted,
     Dim,
+    Name,
     Plain,
     Refused,
     Title,
@@ -65,6 +66,7 @@ impl Ink {
         match self {
             Self::Admitted => Some("32"),
             Self::Dim => Some("2"),
+            Self::Name => Some("1"),
             Self::Plain => None,
             Self::Refused => Some("31"),
             Self::Title => Some("1;36"),

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use serde_json::json;
 use tidegate_policy::ratelimit::{Limit, Policy};
 use tidegate_tests::paths::{module, root};
-use tidegate_tests::{stats, Answer, Bootstrap, Envoy, Options, Upstream, WasmFilter};
+use tidegate_tests::{stats, Answer, Bootstrap, Envoy, Options, StartFailure, Upstream, WasmFilter};
 
 /// Envoy's workers.
 pub(crate) const WORKERS: u32 = 2;
@@ -39,11 +39,9 @@ impl World {
             _ => Answer::new(200, "hello from the upstream\n"),
         });
         let filter = WasmFilter::new(module("ratelimit")).raw_config(&limits);
-        let port = TcpListener::bind(("127.0.0.1", PORT)).map_or(0, |_| PORT);
-        let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
         let config = Bootstrap::new().wasm(&filter).cluster("upstream", &[upstream.addr()]);
-        let config = config.forward("/", "upstream").balanced().listener_field("address", address);
-        let envoy = Envoy::start(&config.json(), &Options::workers(WORKERS)).map_err(|e| e.to_string())?;
+        let config = config.forward("/", "upstream").balanced();
+        let envoy = start(&config, PORT).or_else(|_| start(&config, 0)).map_err(|e| e.to_string())?;
         Ok(Self { addr: envoy.addr(), envoy, upstream, answered: 0, policy, counts: BTreeMap::new() })
     }
 
@@ -80,6 +78,13 @@ impl World {
         let name = format!("wasmcustom.tidegate.ratelimit.limit.{limit}.{what}");
         self.counts.get(&name).copied().unwrap_or(0)
     }
+}
+
+/// Starts Envoy on this port, which must be its alone: by default, Envoys share one.
+fn start(config: &Bootstrap, port: u16) -> Result<Envoy, StartFailure> {
+    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    let config = config.clone().listener_field("address", address);
+    Envoy::start(&config.listener_field("enable_reuse_port", false.into()).json(), &Options::workers(WORKERS))
 }
 
 /// The text of the plugin's configuration in an example: the only block scalar that is a `value`.

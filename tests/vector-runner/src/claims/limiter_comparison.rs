@@ -22,7 +22,7 @@ struct Gcra {
 /// Ticks in which one unit comes back.
 const TICKS: u64 = 4;
 /// Instants at which a flood may begin, and may go on.
-const PHASES: u64 = 16;
+const PHASES: u64 = 8;
 /// Largest limit that is searched.
 const MAX_LIMIT: u64 = 1000;
 /// The limit for a formula that names none.

@@ -1,6 +1,6 @@
 //! Which code answers to which vector file.
 //!
-//! To claim a file, add a module and a line to [`CLAIMS`].
+//! To claim a file, add a module and a line to `CLAIMS`.
 
 mod client_ip;
 mod gcra;

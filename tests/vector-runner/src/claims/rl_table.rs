@@ -74,7 +74,8 @@ fn case(case: &Node<'_>) -> Result<(), Fault> {
         let block = &mut table[place.block as usize];
         let outcome = decide(rate, &block.ways, block.overflow, place.fingerprint, now, cost);
         answer(&step.field("expect")?, rate, place, now, &outcome)?;
-        block.apply(outcome.change);
+        // A cost of 0 asks without charging.
+        block.apply(outcome.change.filter(|_| cost > 0));
         outcomes.push(outcome.how);
     }
     let stats = case.field("stats")?;

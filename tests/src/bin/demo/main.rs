@@ -1,0 +1,143 @@
+//! `make run`: clients of every kind before one Envoy, and live what becomes of their requests.
+//!
+//! ```text
+//!   cast ──requests──► world: Envoy, the filter, an upstream
+//!    │ answers           │ counters
+//!    ▼                   ▼
+//!   tally ───────────► view ──► frame, summary ──lines──► screen
+//! ```
+//!
+//! Signals are waited for by a thread of their own, so everything else just runs until the
+//! [`End`], and leaves in order.
+
+mod cast;
+mod frame;
+mod screen;
+mod summary;
+mod tally;
+mod text;
+mod view;
+mod world;
+
+use std::env;
+use std::io;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+
+use self::cast::{Actor, End, CAST};
+use self::screen::Screen;
+use self::view::View;
+use self::world::World;
+
+const USAGE: &str = "usage: demo [--seconds N]";
+/// Time between two pictures.
+const PICTURE: Duration = Duration::from_millis(250);
+/// How late the filter's counters may be.
+const FLUSH: Duration = Duration::from_millis(1_500);
+
+fn main() -> ExitCode {
+    let done = arguments(env::args().skip(1)).and_then(|length| run(length, &on_signal()));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How many seconds to run, if not until a signal.
+fn arguments(mut args: impl Iterator<Item = String>) -> Result<Option<u64>, String> {
+    match (args.next().as_deref(), args.next(), args.next()) {
+        (None, ..) => Ok(None),
+        (Some("--seconds"), Some(count), None) => {
+            let count = count.parse().ok().filter(|count| (1..=86_400).contains(count));
+            count.map(Some).ok_or_else(|| "--seconds: expected a whole number, 1 to 86400".to_owned())
+        }
+        _ => Err(USAGE.to_owned()),
+    }
+}
+
+/// An end that comes with Ctrl-C, when the demo is asked to leave, or when who started it has gone.
+/// To be called before any thread starts, as threads inherit which signals they leave to others.
+fn on_signal() -> End {
+    let signals: SigSet = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+    let end = End::default();
+    let _ = prctl::set_pdeathsig(Signal::SIGTERM);
+    if signals.thread_block().is_ok() {
+        let end = end.clone();
+        thread::spawn(move || {
+            let _ = signals.wait();
+            end.come();
+        });
+    }
+    end
+}
+
+/// The demo, until its end. Whether all limits held.
+fn run(length: Option<u64>, end: &End) -> Result<bool, String> {
+    let mut world = World::start()?;
+    let mut screen = Screen::open();
+    let start = Instant::now();
+    let actors: Vec<Actor> = CAST.iter().map(|role| role.play(world.addr(), start, end)).collect();
+    let shown = show(&mut world, &actors, &screen, start, length, end);
+    end.come();
+
+    let cast: Vec<_> = actors.into_iter().map(Actor::leave).collect();
+    let elapsed = start.elapsed();
+    shown?;
+    let last = loop {
+        world.look()?;
+        let view = View::new(&world, cast.iter().cloned(), elapsed, length);
+        let counted = view.limits.iter().map(|limit| limit.counts[0] + limit.counts[2]).max();
+        if counted >= Some(view.admitted()) || start.elapsed() > elapsed + FLUSH {
+            break view;
+        }
+        thread::sleep(PICTURE / 10);
+    };
+    drop(world);
+    screen.close();
+    let _ = screen.print(&summary::summary(&last));
+    Ok(last.holds())
+}
+
+/// Shows what happens until the end.
+fn show(
+    world: &mut World,
+    actors: &[Actor],
+    screen: &Screen,
+    start: Instant,
+    length: Option<u64>,
+    end: &End,
+) -> Result<(), String> {
+    let rest = if screen.is_terminal() { PICTURE } else { Duration::from_secs(1) };
+    for picture in 0.. {
+        if end.comes_before(start + rest * picture) {
+            return Ok(());
+        }
+        world.look()?;
+        let clients = actors.iter().map(|actor| (actor.role, actor.tally()));
+        let view = View::new(world, clients, start.elapsed(), length);
+        // Nobody looks any more: that is an end, too.
+        if paint(screen, &view, picture).is_err() || length.is_some_and(|s| view.elapsed.as_secs() >= s) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn paint(screen: &Screen, view: &View, picture: u32) -> io::Result<()> {
+    if screen.is_terminal() {
+        let (width, height) = Screen::size();
+        screen.draw(&frame::frame(view, width, height))
+    } else if picture == 0 {
+        screen.print(&summary::opening(view))
+    } else {
+        screen.print(&[summary::second(view)])
+    }
+}

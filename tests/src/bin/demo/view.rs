@@ -1,0 +1,119 @@
+//! The numbers of one moment, all that a frame shows.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tidegate_policy::ratelimit::config::Mode;
+use tidegate_policy::ratelimit::Limit;
+use tidegate_policy::time::Span;
+
+use crate::cast::Role;
+use crate::tally::Tally;
+use crate::world::{World, WORKERS};
+
+/// One moment.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) elapsed: Duration,
+    /// How long the demo lasts, unless until Ctrl-C.
+    pub(crate) length: Option<u64>,
+    pub(crate) addr: SocketAddr,
+    pub(crate) workers: u32,
+    /// Requests that reached the upstream.
+    pub(crate) answered: u64,
+    pub(crate) clients: Vec<ClientView>,
+    pub(crate) limits: Vec<LimitView>,
+}
+
+/// One client.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientView {
+    pub(crate) name: String,
+    pub(crate) habit: String,
+    /// The limit that holds it.
+    pub(crate) limit: String,
+    pub(crate) tally: Tally,
+}
+
+/// One limit and what the filter counted of it.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitView {
+    pub(crate) name: String,
+    pub(crate) rule: String,
+    /// Requests that one key may have passed until now.
+    pub(crate) most: u64,
+    /// In the order of [`COUNTS`].
+    pub(crate) counts: [u64; COUNTS.len()],
+}
+
+/// The filter's counters that are shown.
+pub(crate) const COUNTS: [&str; 5] = ["admitted", "refused", "observed", "leases", "evicted"];
+
+// === impl View ===
+
+impl View {
+    /// What is to be seen `elapsed` after the start.
+    pub(crate) fn new(
+        world: &World,
+        clients: impl Iterator<Item = (Role, Tally)>,
+        elapsed: Duration,
+        length: Option<u64>,
+    ) -> Self {
+        let client = |(role, tally): (Role, Tally)| ClientView {
+            name: role.name.to_owned(),
+            habit: role.habit.to_owned(),
+            limit: role.limit.to_owned(),
+            tally,
+        };
+        let limit = |limit: &Limit| LimitView {
+            name: limit.name.clone(),
+            rule: rule(limit),
+            most: most(limit, elapsed),
+            counts: COUNTS.map(|what| world.count(&limit.name, what)),
+        };
+        Self {
+            elapsed,
+            length,
+            addr: world.addr(),
+            workers: WORKERS,
+            answered: world.answered() as u64,
+            clients: clients.map(client).collect(),
+            limits: world.limits().iter().map(limit).collect(),
+        }
+    }
+
+    /// Whether every client stayed within its limit.
+    pub(crate) fn holds(&self) -> bool {
+        self.clients.iter().all(|client| client.tally.total.admitted <= self.most(client))
+    }
+
+    /// Requests that this client's limit may have admitted until now.
+    pub(crate) fn most(&self, client: &ClientView) -> u64 {
+        self.limits.iter().find(|limit| limit.name == client.limit).map_or(0, |limit| limit.most)
+    }
+
+    /// Admitted requests of all clients.
+    pub(crate) fn admitted(&self) -> u64 {
+        self.clients.iter().map(|client| client.tally.total.admitted).sum()
+    }
+}
+
+/// A limit in words: `5 a second, 10 at once`, or `5 a second, observed`.
+fn rule(limit: &Limit) -> String {
+    let period = match limit.period.as_millis() {
+        1_000 => "a second".to_owned(),
+        60_000 => "a minute".to_owned(),
+        ms => format!("in {ms} ms"),
+    };
+    match limit.mode {
+        Mode::Enforce => format!("{} {period}, {} at once", limit.requests, limit.rate.burst()),
+        Mode::Observe => format!("{} {period}, observed", limit.requests),
+    }
+}
+
+/// No window of this length has more: the burst, and one for each interval.
+fn most(limit: &Limit, window: Duration) -> u64 {
+    let window = Span::from_nanos(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX));
+    let units = u64::from(limit.rate.burst().get()) + window.count_of(limit.rate.interval());
+    units / limit.cost
+}
