@@ -185,11 +185,24 @@ fn links_lead_somewhere() {
         let folder = root().join(&name).parent().unwrap().to_owned();
         let text = prose(&text);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(t, _)| t);
-        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
-            let file = target.split('#').next().unwrap();
-            assert!(folder.join(file).exists(), "{}: {target}", name.display());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { root().join(&name) } else { folder.join(file) };
+            assert!(file.exists(), "{}: {target}", name.display());
+            let there = anchor.is_empty() || anchors(&read(&file)).contains(&anchor.to_owned());
+            assert!(there, "{}: no heading for {target}", name.display());
         }
     }
+}
+
+/// What links call the headings of a document.
+fn anchors(text: &str) -> Vec<String> {
+    let prose = prose(text);
+    let headings = prose.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+    let kept = |c: &char| c.is_ascii_alphanumeric() || " -_".contains(*c);
+    headings
+        .map(|heading| heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-"))
+        .collect()
 }
 
 #[test]
@@ -230,12 +243,15 @@ fn metrics_that_are_named_are_counted_and_the_other_way_round() {
     let names: Vec<String> = stage.counters().into_iter().map(|counter| counter.name).collect();
     let words: Vec<&str> = names.iter().filter_map(|name| name.rsplit('.').next()).collect();
     for (name, text) in documents() {
-        for rest in text.split("tidegate_ratelimit_").skip(1) {
-            let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap();
-            assert!(words.contains(&word), "{}: tidegate_ratelimit_{word}", name.display());
+        for named in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
+            let word = named.strip_prefix("tidegate_ratelimit_");
+            assert!(word.is_none_or(|word| words.contains(&word)), "{}: {named}", name.display());
         }
     }
     let operations = read(&root().join("docs/operations.md"));
-    let documented: Vec<String> = rows(&operations, "ratelimit").into_iter().map(|(word, _)| word).collect();
+    let documented: Vec<String> = rows(&operations, "wasmcustom.tidegate.ratelimit.limit.<name>")
+        .into_iter()
+        .map(|(word, _)| word)
+        .collect();
     assert_eq!(documented, words, "docs/operations.md");
 }

@@ -13,7 +13,7 @@ fn envoy_does_as_the_cases_say() {
 }
 
 fn run(case: &Case) {
-    let filter = WasmFilter::new(&paths::module("ratelimit")).raw_config(&case.config);
+    let filter = WasmFilter::new(paths::module("ratelimit")).raw_config(&case.config);
     let bootstrap = Bootstrap::new().wasm(&filter).direct_response("/", 200, "ok");
     let envoy = Envoy::start(&bootstrap.json(), &Options::default())
         .unwrap_or_else(|failure| panic!("{}: {}", case.name, failure.log));

@@ -19,11 +19,8 @@ fn curious() -> serde_json::Value {
         json!("host"),
         json!({"client_address": {"trusted_hops": 1, "peer_appended": true}}),
     ];
-    let mut limits: Vec<_> = keys
-        .iter()
-        .enumerate()
-        .map(|(index, key)| limit(&format!("limit-{index}"), key, 1_000_000))
-        .collect();
+    let mut limits: Vec<_> =
+        keys.iter().enumerate().map(|(index, key)| limit(&format!("limit-{index}"), key, 50_000)).collect();
     limits[0]["match"] = json!([
         {"path": {"template": "/{one}/**"}, "host": "*.test", "headers": [{"name": "x-key", "prefix": "k"}]},
         {"path": {"prefix": "/"}},

@@ -3,3 +3,4 @@
 mod failure;
 mod orders;
 mod rates;
+mod reload;

@@ -62,8 +62,6 @@ pub trait Meter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Every attempt lost to another worker.
-    Contended,
     /// The cell changed since it was read.
     Stale,
     /// The host refused the call, or the cell is not there.
@@ -73,7 +71,6 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Contended => "lost every compare-and-swap to other workers",
             Self::Stale => "cell changed since it was read",
             Self::Unavailable => "host refused the shared-data call",
         })

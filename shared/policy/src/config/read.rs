@@ -253,6 +253,7 @@ impl<'a> Object<'a> {
 
 fn one_of(words: &[&str]) -> String {
     match words {
+        [] => "no field".to_string(),
         [word] => format!("`{word}`"),
         _ => format!("one of {}", listed(words)),
     }

@@ -83,8 +83,10 @@ impl Matcher {
         let methods = object.or("method", Vec::new(), |r| {
             texts(r, "methods").map(|methods| methods.into_iter().map(str::to_ascii_uppercase).collect())
         });
-        let hosts = object
-            .or("host", Vec::new(), |r| Some(texts(r, "hosts")?.into_iter().map(HostMatch::new).collect()));
+        let hosts = object.or("host", Vec::new(), |r| {
+            let given = if r.is_array() { r.items(1..=MAX_LIST, "hosts")? } else { alloc::vec![r.clone()] };
+            given.iter().map(HostMatch::read).fold(Some(Vec::new()), collect)
+        });
         let headers = object.or("headers", Vec::new(), |r| {
             let items = r.items(1..=MAX_LIST, "headers")?;
             items.iter().map(HeaderMatch::read).fold(Some(Vec::new()), collect)
@@ -178,11 +180,20 @@ fn template_holds(segments: &[Segment], path: &[u8]) -> bool {
 }
 
 impl HostMatch {
-    fn new(text: &str) -> Self {
-        match text.strip_prefix('*') {
-            Some(suffix) if suffix.starts_with('.') => Self::Suffix(suffix.to_owned()),
-            _ => Self::Exact(text.to_owned()),
+    fn read(reader: &Reader<'_>) -> Option<Self> {
+        let text = reader.text(256)?;
+        let (suffix, rest) = match text.strip_prefix('*') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let is_host = |b: u8| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b);
+        let has_port = path::host(rest.as_bytes()).len() < rest.len();
+        if has_port || !rest.bytes().all(is_host) || (suffix && !(rest.starts_with('.') && rest.len() > 1)) {
+            let right = "a host without a port, or `*.` and a domain";
+            reader.report(alloc::format!("{text:?} is no host, expected {right}"));
+            return None;
         }
+        Some(if suffix { Self::Suffix(rest.to_owned()) } else { Self::Exact(rest.to_owned()) })
     }
 
     fn holds(&self, host: &[u8]) -> bool {
@@ -304,8 +315,9 @@ mod tests {
 
     #[test]
     fn all_fields_of_a_match_must_hold() {
+        type Case = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)], bool);
         #[rustfmt::skip]
-        let cases: &[(&str, &str, &str, &[(&str, &str)], bool)] = &[
+        let cases: &[Case] = &[
             // match                                          method  path          headers            holds
             (r#"{}"#,                                          "GET",  "/",          &[],               true),
             (r#"{"path": {"exact": "/a"}}"#,                   "GET",  "/a?x=1",     &[],               true),
@@ -337,7 +349,8 @@ mod tests {
     #[test]
     fn a_bad_match_says_what_would_be_right() {
         let json = r#"[{"path": {"exact": "a"}}, {"path": {"template": "/x/**/y"}},
-                       {"headers": [{"name": "a b", "exact": "x", "prefix": "y"}], "methd": "GET"}]"#;
+                       {"headers": [{"name": "a b", "exact": "x", "prefix": "y"}], "methd": "GET"},
+                       {"host": ["*", "a.b:80", "*a.b", "a/b"]}]"#;
         let error = document(json.as_bytes(), Matcher::read_any).unwrap_err();
         let got: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -348,6 +361,10 @@ mod tests {
                 "[2].methd: unknown field `methd`, expected one of `path`, `method`, `host`, `headers`",
                 "[2].headers[0].name: \"a b\" is not a header name, expected letters, digits and `-`",
                 "[2].headers[0]: found several of `exact`, `prefix`, `present`, expected at most one",
+                "[3].host[0]: \"*\" is no host, expected a host without a port, or `*.` and a domain",
+                "[3].host[1]: \"a.b:80\" is no host, expected a host without a port, or `*.` and a domain",
+                "[3].host[2]: \"*a.b\" is no host, expected a host without a port, or `*.` and a domain",
+                "[3].host[3]: \"a/b\" is no host, expected a host without a port, or `*.` and a domain",
             ]
         );
     }

@@ -245,7 +245,8 @@ impl RateLimit {
         Verdict::Continue(steering::removals(request))
     }
 
-    /// What to tell the client about each limit that applied to its request.
+    /// What to tell the client about each limit that applied to its request. One that only
+    /// observes is not the client's business.
     fn quotas<'a>(&'a self, charges: &[Charge], now: Timestamp) -> Vec<Quota<'a>> {
         let quota = |charge: &Charge| {
             let (limit, _) = self.of(charge)?;
@@ -265,7 +266,7 @@ impl RateLimit {
                 reset: limit.rate.reset_after(bucket, now),
             })
         };
-        charges.iter().filter_map(quota).collect()
+        charges.iter().filter(|charge| self.enforces(charge)).filter_map(quota).collect()
     }
 }
 

@@ -76,11 +76,10 @@ impl Block {
     #[must_use]
     pub fn encode(&self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
-        let head = u64::from(LAYOUT) | (u64::from(self.tag) << 32);
-        let words = [head, self.overflow.instant().as_nanos()].into_iter();
-        let ways = self.ways.iter().flat_map(|way| [way.fingerprint, way.bucket.instant().as_nanos()]);
-        for (place, word) in bytes.chunks_exact_mut(8).zip(words.chain(ways)) {
-            place.copy_from_slice(&word.to_le_bytes());
+        let (head, ways) = bytes.split_at_mut(HEAD);
+        put(head, u64::from(LAYOUT) | (u64::from(self.tag) << 32), self.overflow);
+        for (entry, way) in ways.chunks_exact_mut(16).zip(&self.ways) {
+            put(entry, way.fingerprint, way.bucket);
         }
         bytes
     }
@@ -104,6 +103,13 @@ impl Block {
         };
         let overflow = cut(&mut self.overflow, rate.interval());
         self.ways.iter_mut().fold(overflow, |any, way| cut(&mut way.bucket, rate.capacity()) || any)
+    }
+}
+
+/// Fills 16 bytes with a word and a bucket.
+fn put(entry: &mut [u8], word: u64, bucket: Bucket) {
+    for (place, word) in entry.chunks_exact_mut(8).zip([word, bucket.instant().as_nanos()]) {
+        place.copy_from_slice(&word.to_le_bytes());
     }
 }
 
