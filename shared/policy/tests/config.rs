@@ -77,6 +77,7 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (limit(r#""key": ["ip"]"#), "limits[0].key[0]: found \"ip\", expected one of `client_address`, `host`, `method`"),
         (limit(r#""key": [{"heder": "x"}]"#), "limits[0].key[0].heder: unknown field `heder`, expected one of `client_address`, `constant`, `cookie`, `header`, `host`, `method`, `path_segment`, `query_parameter`"),
         (limit(r#""key": [{"header": "a b"}]"#), "limits[0].key[0].header: \"a b\" is not a header name, expected letters, digits and `-`"),
+        (limit(r#""key": [{"header": "Host"}]"#), "limits[0].key[0].header: `host` is not among the headers, expected `host` in place of a header"),
         (limit(r#""key": [{"client_address": {"ipv6_prefix": 8}}]"#), "limits[0].key[0].client_address.ipv6_prefix: 8 bits is out of range, expected 16 to 128 bits"),
         (limit(r#""mode": "off""#), "limits[0].mode: found \"off\", expected one of `enforce`, `observe`"),
         (limit(r#""on_missing_key": "deny""#), "limits[0].on_missing_key: found \"deny\", expected one of `shared`, `skip`, `refuse`"),

@@ -244,10 +244,16 @@ impl HeaderMatch {
     }
 }
 
-/// Reads a header name: a token (RFC 9110, 5.1), made lower case.
+/// Reads the name of a request header: a token (RFC 9110, 5.1), made lower case. `host` is
+/// none, because HTTP/2 and Envoy have it as the authority: it would never be found.
 #[must_use]
 pub fn header_name(reader: &Reader<'_>) -> Option<String> {
-    header_named(reader.text(256)?, reader)
+    let name = header_named(reader.text(256)?, reader)?;
+    if name == "host" {
+        reader.report("`host` is not among the headers, expected `host` in place of a header".to_owned());
+        return None;
+    }
+    Some(name)
 }
 
 /// Checks a header name that stands elsewhere than in a value; reports it at `reader`.
