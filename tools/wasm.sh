@@ -34,7 +34,7 @@ collect() {
         cp "$BUILT/tidegate_probe_$name.wasm" "dist/probes/$name.wasm"
     done
     for name in "${filters[@]}"; do
-        "${CARGO_TARGET_DIR:-target}/debug/tidegate-pack" "$BUILT/tidegate_$name.wasm" "dist/tidegate-$name.wasm"
+        "${CARGO_TARGET_DIR:-target}/debug/tidegate-pack" "$BUILT/tidegate_${name//-/_}.wasm" "dist/tidegate-$name.wasm"
         optimize "dist/tidegate-$name.wasm"
     done
 }

@@ -8,7 +8,7 @@ use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
 
 fn worker(on_failure: &str, mode: &str) -> (Arc<SimStore>, Worker<RateLimit, SimHost>) {
     let json = format!(
-        r#"{{"on_failure": "{on_failure}", "limits": [{{"name": "a", "key": [{{"header": "k"}}], "mode": "{mode}",
+        r#"{{"log_admitted": true, "on_failure": "{on_failure}", "limits": [{{"name": "a", "key": [{{"header": "k"}}], "mode": "{mode}",
             "requests": 1, "per_ms": 86400000}}]}}"#
     );
     let store = Arc::new(SimStore::default());

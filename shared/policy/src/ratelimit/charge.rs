@@ -68,7 +68,10 @@ const TRIES: usize = 8;
 
 impl Shard {
     pub(super) fn new(limit: &Limit) -> Self {
-        let cell = format!("tidegate/ratelimit/1/{}/{}/0000", limit.name, limit.block_bits);
+        // 22 bytes, which Envoy's strings hold without a heap block of their own: on the way to
+        // a cold cell that is one miss of the processor's cache less.
+        let bits = char::from_digit(limit.block_bits, 36).unwrap_or('0');
+        let cell = format!("tidegate/rl1/{:04x}{bits}0000", limit.number);
         Self { hot: RefCell::default(), cell: RefCell::new(cell), block_bits: limit.block_bits }
     }
 

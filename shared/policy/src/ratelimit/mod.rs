@@ -28,4 +28,4 @@ pub mod table;
 
 pub use config::{Limit, Policy};
 pub use decide::{Bucket, Decision, Rate};
-pub use stage::RateLimit;
+pub use stage::{RateLimit, RateLimitWithHeaders};

@@ -16,8 +16,16 @@ use crate::host::{Host, Store, StoreError};
 use crate::http::{steering, Callback, CellSpec, Counter, Edit, Request, RequestExt, Seed, Stage, Verdict};
 use crate::time::{Span, Timestamp};
 
-/// The rate-limit filter.
-pub struct RateLimit {
+/// The rate-limit filter. It touches requests only.
+pub type RateLimit = Limiter<false>;
+
+/// The rate-limit filter that can tell admitted clients about their limits, too. It is
+/// another module, because the host enters a module for each response as soon as that exports
+/// the callback, and exports cannot depend on a configuration.
+pub type RateLimitWithHeaders = Limiter<true>;
+
+/// The rate-limit filter; with `RESPONSES` it can add headers to admitted responses.
+pub struct Limiter<const RESPONSES: bool> {
     policy: Policy,
     secret: Cell<SipKey>,
     /// What this worker keeps of each limit, in the policy's order.
@@ -48,18 +56,21 @@ enum Outcome {
     Unlimited,
 }
 
-const SECRET_CELL: &str = "tidegate/ratelimit/1/secret";
+const SECRET_CELL: &str = "tidegate/rl1/secret";
 
-impl Stage for RateLimit {
+impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     const NAME: &'static str = "ratelimit";
     const PROPERTY: &'static str = "tidegate.ratelimit";
-    const CALLBACKS: &'static [Callback] =
-        &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::Tick];
+    const CALLBACKS: &'static [Callback] = if RESPONSES {
+        &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::Tick]
+    } else {
+        &[Callback::RequestHeaders, Callback::Tick]
+    };
 
     type Exchange = Exchange;
 
     fn configure(json: &[u8]) -> Result<Self, ConfigError> {
-        let policy = Policy::parse(json)?;
+        let policy = Policy::parse(json, RESPONSES)?;
         let labels = |word: &str| policy.limits.iter().map(|l| alloc::format!("{word}:{}", l.name)).collect();
         Ok(Self {
             secret: Cell::new(SipKey::from_bytes([0; 16])),
@@ -109,7 +120,7 @@ impl Stage for RateLimit {
 
     fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
         match exchange.outcome {
-            Outcome::Admitted => Some("admitted"),
+            Outcome::Admitted => self.policy.log_admitted.then_some("admitted"),
             Outcome::Failed => Some("failed"),
             Outcome::Observed(index) => self.observed.get(index).map(String::as_str),
             Outcome::Refused(index) => self.refused.get(index).map(String::as_str),
@@ -125,9 +136,9 @@ impl Stage for RateLimit {
     }
 }
 
-// === impl RateLimit ===
+// === impl Limiter ===
 
-impl RateLimit {
+impl<const RESPONSES: bool> Limiter<RESPONSES> {
     /// Finds what each limit that applies says, without charging any.
     fn evaluate(&self, charges: &mut Vec<Charge>, request: &impl Request, now: Timestamp, host: &impl Host) {
         for (index, (limit, shard)) in self.policy.limits.iter().zip(&self.shards).enumerate() {
