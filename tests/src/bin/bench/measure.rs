@@ -24,7 +24,7 @@ pub(crate) struct Measured {
 }
 
 /// Requests before those that count: caches fill, and a key that is hot becomes so again.
-const LEAD: u64 = 128;
+const LEAD: u64 = 1_000;
 
 struct Subject {
     envoy: Envoy,
