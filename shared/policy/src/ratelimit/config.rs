@@ -42,8 +42,8 @@ pub struct Policy {
 pub struct Limit {
     /// Its name in metrics, replies and logs.
     pub name: String,
-    /// [`rule_number`] of the name, in cells and hashed keys.
-    pub number: u16,
+    /// [`number`] of the name, in cells and hashed keys.
+    pub number: u32,
     /// To which requests it applies; to all, when empty.
     pub matches: Vec<Matcher>,
     /// What it counts by.
@@ -252,8 +252,9 @@ impl Limit {
 
         let (requests, period, rate, cost) = rate?;
         let name = name?;
-        let number = rule_number(&name);
-        let key = Key::new(number, parts?);
+        let number = number(&name);
+        let rule = u16::try_from(number & 0xffff).unwrap_or(0);
+        let key = Key::new(rule, parts?);
         let terms = Terms::new(rate, cost, defaults.lease_units, defaults.lease_ttl);
         let block_bits = if key.is_constant() { 0 } else { block_bits(keys?) };
         Some(Self {
@@ -314,7 +315,7 @@ fn limit_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
         reader.report(format!("{name:?} is not a name, expected letters, digits, `-` and `_`"));
         return None;
     }
-    let same = |other: &str| other == name || rule_number(other) == rule_number(name);
+    let same = |other: &str| other == name || number(other) == number(name);
     let taken = earlier.iter().find_map(|limit| limit.text_field("name").filter(|other| same(other)));
     match taken {
         Some(other) if other == name => {
@@ -329,11 +330,11 @@ fn limit_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
     }
 }
 
-/// The number that keeps limits apart in the hashed key. It comes from the name, so that
-/// adding or reordering limits leaves the buckets of the others where they are.
+/// The number of 24 bits that keeps the tables of limits apart. It comes from the name, so
+/// that adding or reordering limits leaves the buckets of the others where they are.
 #[must_use]
-pub fn rule_number(name: &str) -> u16 {
-    u16::try_from(xxh64(name.as_bytes(), 0) >> 48).unwrap_or(0)
+pub fn number(name: &str) -> u32 {
+    u32::try_from(xxh64(name.as_bytes(), 0) >> 40).unwrap_or(0)
 }
 
 /// Blocks for `keys` keys, rounded up to a power of two, as its exponent.

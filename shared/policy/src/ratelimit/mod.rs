@@ -22,6 +22,7 @@ pub mod hot;
 pub mod lease;
 pub mod metrics;
 pub mod reply;
+mod shard;
 pub mod stage;
 pub mod state;
 pub mod table;

@@ -4,12 +4,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use super::charge::{Charge, Found, Shard};
+use super::charge::{Charge, Found};
 use super::config::{Mode, OnFailure, OnMissingKey, Policy, Style};
 use super::headers::{self, Quota};
 use super::metrics::{self, What};
 use super::reply::{self, Refusal};
-use super::state;
+use super::shard::Shard;
 use crate::config::ConfigError;
 use crate::hash::sip::SipKey;
 use crate::host::{Host, Store, StoreError};
@@ -56,7 +56,7 @@ enum Outcome {
     Unlimited,
 }
 
-const SECRET_CELL: &str = "tidegate/rl1/secret";
+const SECRET_CELL: &str = "tidegate/r1secret";
 
 impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     const NAME: &'static str = "ratelimit";
@@ -82,18 +82,17 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         })
     }
 
-    fn cells(&self) -> Vec<CellSpec> {
+    fn cells(&self) -> impl Iterator<Item = CellSpec> {
         let secret = CellSpec { name: SECRET_CELL.to_string(), seed: Seed::Random(16) };
-        let blocks = self.shards.iter().flat_map(Shard::cells);
-        let blocks = blocks.map(|name| CellSpec { name, seed: Seed::Zeros(state::BYTES) });
-        core::iter::once(secret).chain(blocks).collect()
+        core::iter::once(secret).chain(self.shards.iter().flat_map(Shard::cells))
     }
 
     fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
         let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
         let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
         self.secret.set(SipKey::from_bytes(bytes));
-        Ok(())
+        let mut limits = self.policy.limits.iter().zip(&self.shards);
+        limits.try_for_each(|(limit, shard)| shard.announce(limit, store))
     }
 
     fn counters(&self) -> Vec<Counter> {
@@ -130,8 +129,11 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
 
     fn on_tick(&self, host: &impl Host) {
         let now = host.now();
-        for (index, shard) in self.shards.iter().enumerate() {
-            count(host, index, What::Stranded, shard.sweep(now));
+        for (index, (limit, shard)) in self.policy.limits.iter().zip(&self.shards).enumerate() {
+            let ended = shard.hot.borrow_mut().sweep(now);
+            for unspent in ended {
+                count(host, index, What::Stranded, shard.give_back(limit, unspent, now, host));
+            }
         }
     }
 }
@@ -165,7 +167,7 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
             && match charge.found {
                 Found::Failed => self.policy.on_failure == OnFailure::Refuse,
                 Found::Refused { .. } => true,
-                Found::Admitted { .. } | Found::Charged { .. } | Found::Leased { .. } => false,
+                _ => false,
             }
     }
 
