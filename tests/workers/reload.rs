@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_policy::http::Verdict;
+use tidegate_policy::http::{Stage, Verdict};
 use tidegate_policy::ratelimit::RateLimit;
 use tidegate_policy::time::Span;
 use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
@@ -33,6 +33,45 @@ fn a_faster_rate_admits_a_client_that_kept_asking() {
     assert_eq!([100, 300, 599, 600, 601].map(|at| admits(&fast, at)), [false, false, false, true, false]);
     // Another worker finds the same.
     assert_eq!([1_099, 1_100, 1_101].map(|at| admits(&worker(&store, 1_000), at)), [false, true, false]);
+}
+
+/// A key that owes nothing is admitted by both, whichever of the two has used its block.
+#[test]
+fn both_configurations_admit_whoever_owes_nothing() {
+    for (old, new) in [(1_000, 86_400_000), (86_400_000, 1_000)] {
+        for first in [0, 1] {
+            let store = Arc::new(SimStore::default());
+            let workers = [old, new].map(|per_ms| by_key(&store, per_ms));
+            assert!(asks(&workers[first], "one", 0), "{old} and {new}, {first} first");
+            assert!(asks(&workers[1 - first], "another", 1), "{old} and {new}, {first} first");
+        }
+    }
+}
+
+/// Rolled back while it still drained, a configuration is not configured anew: Envoy has it
+/// still. When the one in between goes, the first must be in force again.
+#[test]
+fn a_configuration_that_comes_back_is_in_force_again() {
+    let store = Arc::new(SimStore::default());
+    let (slow, fast) = (by_key(&store, 86_400_000), by_key(&store, 100));
+    assert!(asks(&fast, "one", 0));
+    fast.stage().stop(&fast.host);
+    let admitted = (1..10_000).filter(|at| asks(&slow, "another", *at)).count();
+    assert_eq!(admitted, 2, "by a limit of two a day");
+}
+
+/// Two requests every `per_ms` for each value of the header `k`, all in one block.
+fn by_key(store: &Arc<SimStore>, per_ms: u64) -> Worker<RateLimit, SimHost> {
+    let json = format!(
+        r#"{{"limits": [{{"name": "a", "key": [{{"header": "k"}}], "requests": 2, "per_ms": {per_ms}}}],
+            "table": {{"keys": 16}}}}"#
+    );
+    Worker::new(&json, SimHost::new(store.clone())).unwrap()
+}
+
+fn asks(worker: &Worker<RateLimit, SimHost>, key: &str, at_ms: u64) -> bool {
+    worker.host.set(Span::from_millis(at_ms));
+    matches!(worker.request(&SimRequest::get("/").header("k", key.as_bytes())), Verdict::Continue(_))
 }
 
 /// The old configuration may serve for minutes beside the new one, on connections that it

@@ -18,7 +18,7 @@ pub(crate) struct Plugin<S> {
     pub(crate) counters: Counters,
 }
 
-struct Root<S> {
+struct Root<S: Stage> {
     plugin: Option<Rc<Plugin<S>>>,
 }
 
@@ -73,13 +73,14 @@ impl<S: Stage + 'static> RootContext for Root<S> {
     }
 }
 
-/// Runs when the host deletes the context: the host would fire its timer for ever, and
-/// counts that were not told yet would be lost.
-impl<S> Drop for Root<S> {
+/// Runs when the host deletes the context: the host would fire its timer for ever, counts that
+/// were not told yet would be lost, and what was announced would outlive its configuration.
+impl<S: Stage> Drop for Root<S> {
     fn drop(&mut self) {
         let _ = abi::set_tick_period(0);
         if let Some(plugin) = &self.plugin {
             plugin.counters.flush();
+            plugin.stage.stop(&Cells);
         }
     }
 }

@@ -39,6 +39,11 @@ pub trait Stage: Sized {
     /// When the store does not have what it should.
     fn start(&mut self, store: &impl Store) -> Result<(), StoreError>;
 
+    /// The configuration goes: withdraws what [`Stage::start`] announced to others.
+    fn stop(&self, store: &impl Store) {
+        let _ = store;
+    }
+
     /// The counters, in the order in which [`crate::host::Meter::add`] numbers them.
     fn counters(&self) -> Vec<Counter>;
 

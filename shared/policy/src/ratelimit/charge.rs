@@ -33,8 +33,8 @@ pub(super) struct Charge {
 pub(super) enum Found {
     /// The cell admits it; not charged yet.
     Admitted { loaded: Loaded, outcome: table::Outcome },
-    /// The cell was charged.
-    Charged { change: Change, before: Undo, how: How, next: Bucket, lease: Option<Taken> },
+    /// The cell was charged, `cost` for this request alone.
+    Charged { change: Change, before: Undo, how: How, next: Bucket, lease: Option<Taken>, cost: Span },
     /// The cell could not be asked or charged.
     Failed,
     /// Worker memory has a unit for it.
@@ -88,8 +88,8 @@ impl Charge {
     fn ask(&self, limit: &Limit, shard: &Shard, now: Timestamp, host: &impl Host) -> Found {
         let place = shard.place(self.hash);
         let Ok(loaded) = shard.load(limit, place.block, now, host) else { return Found::Failed };
-        let Loaded { block, version, rate, cut, .. } = &loaded;
-        let outcome = table::decide(*rate, &block.ways, block.overflow, place.fingerprint, now, limit.cost);
+        let Loaded { block, version, rate, cost, cut, .. } = &loaded;
+        let outcome = table::decide(*rate, &block.ways, block.overflow, place.fingerprint, now, *cost);
         match outcome.decision {
             Decision::Admit { .. } => Found::Admitted { loaded, outcome },
             Decision::Refuse { retry_after } => {
@@ -116,10 +116,10 @@ impl Charge {
                 _ => change,
             };
             let Some(before) = apply(&mut loaded.block, change) else { return };
-            let how = outcome.how;
+            let (how, cost) = (outcome.how, loaded.rate.interval().times(loaded.cost));
             match shard.replace(shard.place(self.hash).block, &loaded.block, loaded.version, host) {
                 Ok(()) => {
-                    self.found = Found::Charged { change, before, how, next, lease };
+                    self.found = Found::Charged { change, before, how, next, lease, cost };
                     return;
                 }
                 Err(StoreError::Stale) => {
@@ -138,10 +138,10 @@ impl Charge {
     /// little of it, and where the key has lost its way to another, nothing: the limit can
     /// only be too strict, and never too lax.
     pub(super) fn undo(&mut self, limit: &Limit, shard: &Shard, now: Timestamp, host: &impl Host) {
-        let Found::Charged { change, before, lease, .. } = &self.found else { return };
+        let Found::Charged { change, before, lease, cost, .. } = &self.found else { return };
         let number = shard.place(self.hash).block;
         let requests = lease.map_or(1, |taken| taken.requests.saturating_add(1));
-        let charge = limit.rate.interval().times(limit.cost.saturating_mul(requests));
+        let charge = cost.times(requests);
         for _ in 0..TRIES {
             let Ok((mut block, version)) = shard.read(number, host) else { break };
             // Others may have charged leases as of their end, which is not yet.

@@ -79,10 +79,12 @@ impl Rate {
         self.burst
     }
 
-    /// The same rate with a bucket of at most this capacity.
+    /// The rate of this interval and capacity, as another configuration wrote them down;
+    /// `None` when they make none.
     #[must_use]
-    pub fn within(self, capacity: Span) -> Self {
-        Self { capacity: self.capacity.min(capacity), ..self }
+    pub fn of(interval: Span, capacity: Span) -> Option<Self> {
+        let burst = u32::try_from(capacity.count_of(interval)).ok().and_then(NonZeroU32::new)?;
+        (capacity <= MAX_CAPACITY).then_some(Self { interval, capacity, burst })
     }
 
     /// The same rate without a burst.

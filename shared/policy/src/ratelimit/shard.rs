@@ -1,10 +1,10 @@
 //! What a worker keeps of one limit, and the limit's cells.
 //!
 //! Besides its blocks a limit has one small cell that announces the rate in force, written
-//! by whoever was configured last. Only a configuration that is in force cuts what keys owe
-//! to its own capacity; one that was superseded and still serves takes buckets as they are, and
-//! fills them no further than the rate in force would, so it is never laxer than either
-//! (ADR 0008).
+//! by whoever was configured last and withdrawn when that goes. Only a configuration that is
+//! in force cuts what keys owe to its own capacity. One that was superseded and still serves
+//! decides by the rate in force wherever that has been at work, so that a key has one bucket
+//! of one rate, whoever asks (ADR 0008).
 
 use alloc::format;
 use alloc::string::String;
@@ -32,8 +32,10 @@ pub(super) struct Shard {
 pub(super) struct Loaded {
     pub(super) block: Block,
     pub(super) version: Version,
-    /// The limit's rate, or what a superseded one may still admit.
+    /// The rate that decides: the limit's, or the one in force.
     pub(super) rate: Rate,
+    /// What a request costs by it.
+    pub(super) cost: u64,
     /// Whether the limit's rate is the one in force.
     pub(super) in_force: bool,
     /// Whether a debt was cut, so that the block must be written.
@@ -73,7 +75,7 @@ impl Shard {
 
     /// Announces the limit's rate as the one in force.
     pub(super) fn announce(&self, limit: &Limit, store: &impl Store) -> Result<(), StoreError> {
-        let ours = InForce { tag: limit.tag, capacity: limit.rate.capacity() };
+        let ours = InForce { tag: limit.tag, rate: limit.rate };
         self.point_at_announcement();
         for _ in 0..TRIES {
             let (bytes, version) = store.load(&self.cell.borrow())?.ok_or(StoreError::Unavailable)?;
@@ -88,6 +90,18 @@ impl Shard {
         Err(StoreError::Unavailable)
     }
 
+    /// Withdraws the announcement, if it still is the limit's. A configuration that comes
+    /// back without being configured anew, as Envoy does on a rollback while the first still
+    /// drains, finds nothing announced and announces itself.
+    pub(super) fn withdraw(&self, limit: &Limit, store: &impl Store) {
+        self.point_at_announcement();
+        let Ok(Some((bytes, version))) = store.load(&self.cell.borrow()) else { return };
+        if InForce::decode(&bytes).is_some_and(|announced| announced.tag == limit.tag) {
+            // Lost to somebody: then it is theirs.
+            let _ = store.replace(&self.cell.borrow(), &[0; state::IN_FORCE_BYTES], version);
+        }
+    }
+
     /// Reads a block and makes it fit the limit.
     pub(super) fn load(
         &self,
@@ -97,21 +111,23 @@ impl Shard {
         store: &impl Store,
     ) -> Result<Loaded, StoreError> {
         let (mut block, version) = self.read(block, store)?;
+        let (rate, cost) = (limit.rate, limit.cost);
         if block.claim(limit.tag) {
-            return Ok(Loaded { block, version, rate: limit.rate, in_force: true, cut: false });
+            return Ok(Loaded { block, version, rate, cost, in_force: true, cut: false });
         }
         self.point_at_announcement();
         let (bytes, _) = store.load(&self.cell.borrow())?.ok_or(StoreError::Unavailable)?;
         match InForce::decode(&bytes) {
             Some(other) if other.tag != limit.tag => {
-                let rate = limit.rate.within(other.capacity);
-                Ok(Loaded { block, version, rate, in_force: false, cut: false })
+                let rate = other.rate;
+                let cost = cost.min(rate.burst().get().into());
+                return Ok(Loaded { block, version, rate, cost, in_force: false, cut: false });
             }
-            _ => {
-                let cut = block.adopt(limit.rate, limit.tag, now);
-                Ok(Loaded { block, version, rate: limit.rate, in_force: true, cut })
-            }
+            Some(_) => {}
+            None => self.announce(limit, store)?,
         }
+        let cut = block.adopt(limit.rate, limit.tag, now);
+        Ok(Loaded { block, version, rate, cost, in_force: true, cut })
     }
 
     /// Reads a block as it is.

@@ -95,6 +95,12 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         limits.try_for_each(|(limit, shard)| shard.announce(limit, store))
     }
 
+    fn stop(&self, store: &impl Store) {
+        for (limit, shard) in self.policy.limits.iter().zip(&self.shards) {
+            shard.withdraw(limit, store);
+        }
+    }
+
     fn counters(&self) -> Vec<Counter> {
         metrics::counters(self.policy.limits.iter().map(|limit| limit.name.as_str()))
     }

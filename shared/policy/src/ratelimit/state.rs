@@ -22,7 +22,7 @@ pub const WAYS: usize = 16;
 /// Bytes of a block.
 pub const BYTES: usize = 272;
 /// Bytes of an announcement.
-pub const IN_FORCE_BYTES: usize = 16;
+pub const IN_FORCE_BYTES: usize = 24;
 
 const LAYOUT: u8 = 1;
 const HEAD: usize = 16;
@@ -38,13 +38,14 @@ pub struct Block {
 }
 
 /// The rate that a limit has now, as its latest configuration announced it: one small cell
-/// a limit, in the layout of a block's head with the capacity in place of the overflow bucket.
+/// a limit. The head of a block's first 8 bytes, then interval and capacity in ns. Zeros
+/// announce nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InForce {
     /// Its tag.
     pub tag: u32,
-    /// Its capacity.
-    pub capacity: Span,
+    /// The rate itself.
+    pub rate: Rate,
 }
 
 /// The tag of a rate, never 0.
@@ -127,20 +128,24 @@ impl Block {
 // === impl InForce ===
 
 impl InForce {
-    /// What is announced in `bytes`; `None` when nothing was.
+    /// What is announced in `bytes`; `None` when nothing is.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let tag = u32::try_from(word(bytes.get(..8)) >> 32).unwrap_or(0);
-        let capacity = Span::from_nanos(word(bytes.get(8..16)));
-        (tag != 0 && bytes.len() == IN_FORCE_BYTES).then_some(Self { tag, capacity })
+        let [interval, capacity] = [8..16, 16..24].map(|at| Span::from_nanos(word(bytes.get(at))));
+        let rate = Rate::of(interval, capacity)?;
+        (tag != 0 && bytes.len() == IN_FORCE_BYTES).then_some(Self { tag, rate })
     }
 
     /// The bytes that announce it.
     #[must_use]
     pub fn encode(self) -> [u8; IN_FORCE_BYTES] {
         let mut bytes = [0; IN_FORCE_BYTES];
-        let capacity = Bucket::full_at(Timestamp::from_nanos(self.capacity.as_nanos()));
-        put(&mut bytes, u64::from(LAYOUT) | (u64::from(self.tag) << 32), capacity);
+        let head = u64::from(LAYOUT) | (u64::from(self.tag) << 32);
+        let words = [head, self.rate.interval().as_nanos(), self.rate.capacity().as_nanos()];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
         bytes
     }
 }
@@ -202,9 +207,10 @@ mod tests {
 
     #[test]
     fn an_announcement_is_read_as_written_and_zeros_are_none() {
-        let announced = InForce { tag: 7, capacity: Span::from_secs(3) };
+        let rate = Rate::new(5.try_into().unwrap(), Span::from_secs(1), 7.try_into().unwrap()).unwrap();
+        let announced = InForce { tag: tag(rate), rate };
         assert_eq!(InForce::decode(&announced.encode()), Some(announced));
-        for bytes in [&[][..], &[0; 16], &[1; 15], &[1; 17]] {
+        for bytes in [&[][..], &[0; 24], &[1; 23], &[1; 25]] {
             assert_eq!(InForce::decode(bytes), None, "{} bytes", bytes.len());
         }
     }
