@@ -3,6 +3,8 @@
 //! A reader never fails; it returns `None` after reporting, and the caller goes on to the
 //! next field. [`document`] turns the walk's result into a policy only when nothing was
 //! reported, so a `None` on the way needs no message of its own.
+//!
+//! Readers are not inlined: they run once, and a module carries them once.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -69,6 +71,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports that something is wrong with this value.
+    #[inline(never)]
     pub fn report(&self, what: String) {
         self.problems.borrow_mut().push(Problem { path: self.path.clone(), what });
     }
@@ -91,6 +94,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An object that has no other fields than `known`, and none of them twice.
+    #[inline(never)]
     #[must_use]
     pub fn object(&self, known: &[&str]) -> Option<Object<'a>> {
         let Json::Object(fields) = self.json else { return self.expected("an object") };
@@ -106,6 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An object with exactly one of the fields `known`: which, and its value.
+    #[inline(never)]
     #[must_use]
     pub fn tagged<'k>(&self, known: &[&'k str]) -> Option<(&'k str, Reader<'a>)> {
         let object = self.object(known)?;
@@ -122,6 +127,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The items of a list with as many as `len` allows.
+    #[inline(never)]
     #[must_use]
     pub fn items(&self, len: RangeInclusive<usize>, of: &str) -> Option<Vec<Reader<'a>>> {
         let Json::Array(items) = self.json else { return self.expected(&format!("a list of {of}")) };
@@ -135,6 +141,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text of 1 to `max` bytes.
+    #[inline(never)]
     #[must_use]
     pub fn text(&self, max: usize) -> Option<&'a str> {
         match self.json {
@@ -151,6 +158,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An integer within `range`; `unit` is a plural such as `requests` or `ms`, or empty.
+    #[inline(never)]
     #[must_use]
     pub fn integer(&self, range: RangeInclusive<u64>, unit: &str) -> Option<u64> {
         let (min, max) = (range.start(), range.end());
@@ -166,6 +174,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `true` or `false`.
+    #[inline(never)]
     #[must_use]
     pub fn boolean(&self) -> Option<bool> {
         match self.json {
@@ -188,6 +197,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of the field `name`, without checking anything; for telling duplicates.
+    #[inline(never)]
     #[must_use]
     pub fn text_field(&self, name: &str) -> Option<&'a str> {
         let Json::Object(fields) = self.json else { return None };
@@ -198,6 +208,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text and value of each field of an object whose names are the user's own.
+    #[inline(never)]
     #[must_use]
     pub fn entries(&self, max: usize) -> Option<Vec<(&'a str, Reader<'a>)>> {
         let Json::Object(fields) = self.json else { return self.expected("an object") };
@@ -222,6 +233,7 @@ impl<'a> Object<'a> {
     }
 
     /// The field, if it is there and not `null`.
+    #[inline(never)]
     #[must_use]
     pub fn optional(&self, name: &str) -> Option<Reader<'a>> {
         let (_, json) = self.fields.iter().find(|(field, _)| field == name)?;
@@ -230,6 +242,7 @@ impl<'a> Object<'a> {
     }
 
     /// The field; reports its absence together with `what` would be right.
+    #[inline(never)]
     #[must_use]
     pub fn required(&self, name: &str, what: &str) -> Option<Reader<'a>> {
         let found = self.optional(name);

@@ -258,6 +258,7 @@ pub fn header_name(reader: &Reader<'_>) -> Option<String> {
 
 /// Checks a header name that stands elsewhere than in a value; reports it at `reader`.
 #[must_use]
+#[inline(never)]
 pub fn header_named(text: &str, reader: &Reader<'_>) -> Option<String> {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if !text.is_empty() && text.bytes().all(is_token) {

@@ -71,7 +71,7 @@ impl Charge {
     ) -> Self {
         let (known, unspent) = shard.hot.borrow_mut().see(hash, now);
         if let Some(unspent) = unspent {
-            count(host, index, What::Stranded, shard.give_back(limit, unspent, now, host));
+            count(host, index, What::Stranded, shard.give_back(limit, unspent, host));
         }
         let mut charge = Self { limit: index, hash, found: Found::Failed };
         charge.found = match known {
@@ -159,12 +159,12 @@ impl Charge {
     /// The request passes: leases move into and out of worker memory.
     pub(super) fn settle(&self, shard: &Shard, host: &impl Host) {
         match &self.found {
-            Found::Charged { how, lease, .. } => {
+            Found::Charged { how, lease, change, .. } => {
                 count(host, self.limit, What::Evicted, u64::from(*how == How::EvictLive));
                 count(host, self.limit, What::Overflow, u64::from(*how == How::Overflow));
-                if let Some(taken) = lease {
+                if let (Some(taken), Change::Way(way, _)) = (lease, change) {
                     count(host, self.limit, What::Leases, 1);
-                    shard.hot.borrow_mut().keep(self.hash, taken);
+                    shard.hot.borrow_mut().keep(self.hash, taken, *way);
                 }
             }
             Found::Leased { .. } => {

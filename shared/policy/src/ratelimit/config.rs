@@ -42,7 +42,7 @@ pub struct Policy {
 pub struct Limit {
     /// Its name in metrics, replies and logs.
     pub name: String,
-    /// [`number`] of the name, in cells and hashed keys.
+    /// [`number`] of the name, in cells; its lower half, in hashed keys.
     pub number: u32,
     /// To which requests it applies; to all, when empty.
     pub matches: Vec<Matcher>,
@@ -307,7 +307,7 @@ fn read_rate(object: &Object<'_>) -> Option<(u32, Span, Rate, u64)> {
     Some((requests.get(), period, rate?, cost))
 }
 
-/// Reads a name that is fit for cells and metrics and not taken by an earlier limit.
+/// Reads a name that is fit for metrics and not taken by an earlier limit.
 fn limit_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
     let name = reader.text(64)?;
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';

@@ -49,6 +49,8 @@ pub struct Unspent {
     pub until: Timestamp,
     /// The key's bucket right after the lease was taken.
     pub bucket: Bucket,
+    /// The key's way in its block then.
+    pub way: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +65,7 @@ struct Entry {
     refused_until: Timestamp,
     believed_until: Timestamp,
     bucket: Bucket,
+    way: usize,
 }
 
 /// For how long an entry is kept for its key, and a refusal believed.
@@ -113,12 +116,13 @@ impl Hot {
         }
     }
 
-    /// Keeps a lease for the key, if it still has its entry.
-    pub fn keep(&mut self, hash: u64, taken: &Taken) {
+    /// Keeps a lease for the key, which has this way in its block, if it still has its entry.
+    pub fn keep(&mut self, hash: u64, taken: &Taken, way: usize) {
         if let Some(entry) = self.find_mut(hash) {
             entry.leased = taken.requests;
             entry.leased_until = taken.until;
             entry.bucket = taken.next;
+            entry.way = way;
         }
     }
 
@@ -189,12 +193,8 @@ impl Entry {
 
     fn take_lease(&mut self) -> Option<Unspent> {
         let requests = core::mem::take(&mut self.leased);
-        (requests > 0).then_some(Unspent {
-            hash: self.hash,
-            requests,
-            until: self.leased_until,
-            bucket: self.bucket,
-        })
+        let Self { hash, leased_until: until, bucket, way, .. } = *self;
+        (requests > 0).then_some(Unspent { hash, requests, until, bucket, way })
     }
 
     /// A lease ended unspent: the key comes less often than it seemed, so the next is half
@@ -235,10 +235,11 @@ mod tests {
     fn a_lease_is_spent_until_it_ends() {
         let mut hot = Hot::default();
         assert_eq!(hot.see(7, at(0)), (Known::Nothing, None));
-        hot.keep(7, &taken(3, at(50)));
+        hot.keep(7, &taken(3, at(50)), 3);
         hot.spend(7);
         assert_eq!(hot.see(7, at(50)).0, Known::Leased { left: 2, bucket: Bucket::full_at(at(50)) });
-        let unspent = Unspent { hash: 7, requests: 2, until: at(50), bucket: Bucket::full_at(at(50)) };
+        let unspent =
+            Unspent { hash: 7, requests: 2, until: at(50), bucket: Bucket::full_at(at(50)), way: 3 };
         assert_eq!(hot.see(7, at(51)), (Known::Nothing, Some(unspent)));
         assert_eq!(hot.see(7, at(52)), (Known::Nothing, None));
     }
@@ -272,7 +273,7 @@ mod tests {
         for ms in 0..=200 {
             let _ = hot.see(7, at(ms));
         }
-        hot.keep(7, &taken(9, at(205)));
+        hot.keep(7, &taken(9, at(205)), 3);
         assert_eq!(hot.see(7, at(206)).1.map(|unspent| unspent.requests), Some(9));
         assert_eq!(hot.seen(7), 12);
     }
@@ -283,14 +284,14 @@ mod tests {
         let rival = 7 + ENTRIES as u64; // the same first entry, another second one: entry 0
         let third = rival + ENTRIES as u64;
         let _ = hot.see(7, at(0));
-        hot.keep(7, &taken(5, at(1000)));
+        hot.keep(7, &taken(5, at(1000)), 3);
         let _ = hot.see(rival, at(0));
         let _ = hot.see(third, at(0));
         assert_eq!(hot.see(7, at(50)).0, Known::Leased { left: 5, bucket: Bucket::full_at(at(1000)) });
-        hot.keep(third, &taken(5, at(1000)));
+        hot.keep(third, &taken(5, at(1000)), 3);
         assert_eq!(hot.see(third, at(50)).0, Known::Nothing, "both entries were busy");
         let _ = hot.see(third, at(151));
-        hot.keep(third, &taken(5, at(1000)));
+        hot.keep(third, &taken(5, at(1000)), 3);
         assert_eq!(hot.see(third, at(152)).0, Known::Leased { left: 5, bucket: Bucket::full_at(at(1000)) });
     }
 
@@ -299,7 +300,7 @@ mod tests {
         let mut hot = Hot::default();
         for hash in 1..10 {
             let _ = hot.see(hash, at(0));
-            hot.keep(hash, &taken(hash, at(hash)));
+            hot.keep(hash, &taken(hash, at(hash)), 3);
         }
         let ended: Vec<u64> = hot.sweep(at(5)).iter().map(|unspent| unspent.requests).collect();
         assert_eq!(ended, [1, 2, 3, 4]);

@@ -4,9 +4,8 @@
 //! what keeps it exact: whenever a leased unit is spent, the bucket has already moved at
 //! least one interval past that instant for it, so in no window of any length are more
 //! requests admitted than `burst + window / T`, however many workers hold leases. (Charged
-//! as of the instant of taking, the bucket would refill behind the lease's back.) Units
-//! that are not spent in time are lost; a lease can strand a few, never admit too many.
-//! ADR 0009 has the proof.
+//! as of the instant of taking, the bucket would refill behind the lease's back.) What is not
+//! spent in time is given back as far as that is exact, too. ADR 0009 has the proof.
 //!
 //! How large and how long: a lease ends after at most 1/128 of the bucket's capacity, so
 //! that its early charge costs less than 1 % of the burst; it takes half of what the

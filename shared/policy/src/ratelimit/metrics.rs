@@ -30,7 +30,7 @@ pub enum What {
     Overflow,
     /// Requests refused.
     Refused,
-    /// Leased requests that were not used before the lease ended.
+    /// Leased requests that ended unspent and could not be given back.
     Stranded,
 }
 
@@ -44,7 +44,7 @@ const ALL: [(What, &str, &str); 10] = [
     (What::Observed, "observed", "Requests beyond the limit let through by mode observe."),
     (What::Overflow, "overflow", "Requests of newcomers let through by a full block's overflow bucket."),
     (What::Refused, "refused", "Requests refused."),
-    (What::Stranded, "stranded", "Leased requests that ended unused."),
+    (What::Stranded, "stranded", "Leased requests that ended unspent and could not be given back."),
 ];
 
 /// The counters of limits with these names, in order.

@@ -14,8 +14,8 @@ use super::config::Limit;
 use super::decide::Rate;
 use super::hot::{Hot, Unspent};
 use super::state::{self, Block, InForce};
-use super::table::{Place, Way};
-use crate::host::{Store, StoreError, Version};
+use super::table::Place;
+use crate::host::{Host, Store, StoreError, Version};
 use crate::http::{CellSpec, Seed};
 use crate::time::{Span, Timestamp};
 
@@ -150,30 +150,25 @@ impl Shard {
     }
 
     /// Gives back what a lease did not spend: all of it where nobody has charged the key since,
-    /// else less the time since it was taken. Says how many requests could not be given back.
-    pub(super) fn give_back(
-        &self,
-        limit: &Limit,
-        unspent: Unspent,
-        now: Timestamp,
-        store: &impl Store,
-    ) -> u64 {
+    /// else less the time since it was taken; nothing where the key has lost its way. Says how
+    /// many requests could not be given back.
+    pub(super) fn give_back(&self, limit: &Limit, unspent: Unspent, host: &impl Host) -> u64 {
         let place = self.place(unspent.hash);
         let each = limit.rate.interval().times(limit.cost);
         let charge = each.times(unspent.requests);
-        // Taken one length of a lease before its end; others may have taken theirs as of one
-        // from now.
-        let since = now.since(unspent.until).plus(limit.terms.ttl()).plus(limit.terms.ttl());
         for _ in 0..TRIES {
-            let Ok((mut block, version)) = self.read(place.block, store) else { break };
-            let ours = |way: &&mut Way| way.fingerprint == place.fingerprint;
-            let Some(way) = block.ways.iter_mut().find(ours) else { break };
+            let Ok((mut block, version)) = self.read(place.block, host) else { break };
+            let way = block.ways.get_mut(unspent.way);
+            let Some(way) = way.filter(|way| way.fingerprint == place.fingerprint) else { break };
+            // Taken one length of a lease before its end; others may have taken theirs as of
+            // one from now.
+            let since = host.now().since(unspent.until).plus(limit.terms.ttl()).plus(limit.terms.ttl());
             let ago = if way.bucket == unspent.bucket { Span::ZERO } else { since };
             way.bucket = way.bucket.refund(charge, ago);
             if ago >= charge || !block.claim(limit.tag) {
                 break;
             }
-            match self.replace(place.block, &block, version, store) {
+            match self.replace(place.block, &block, version, host) {
                 Ok(()) => return ago.count_of(each),
                 Err(StoreError::Stale) => {}
                 Err(_) => break,

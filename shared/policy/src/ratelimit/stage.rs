@@ -138,7 +138,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         for (index, (limit, shard)) in self.policy.limits.iter().zip(&self.shards).enumerate() {
             let ended = shard.hot.borrow_mut().sweep(now);
             for unspent in ended {
-                count(host, index, What::Stranded, shard.give_back(limit, unspent, now, host));
+                count(host, index, What::Stranded, shard.give_back(limit, unspent, host));
             }
         }
     }

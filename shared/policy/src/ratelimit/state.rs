@@ -134,7 +134,8 @@ impl InForce {
         let tag = u32::try_from(word(bytes.get(..8)) >> 32).unwrap_or(0);
         let [interval, capacity] = [8..16, 16..24].map(|at| Span::from_nanos(word(bytes.get(at))));
         let rate = Rate::of(interval, capacity)?;
-        (tag != 0 && bytes.len() == IN_FORCE_BYTES).then_some(Self { tag, rate })
+        let readable = bytes.len() == IN_FORCE_BYTES && bytes.first() == Some(&LAYOUT);
+        (tag != 0 && readable).then_some(Self { tag, rate })
     }
 
     /// The bytes that announce it.
