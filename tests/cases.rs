@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_policy::http::{Edit, Verdict};
-use tidegate_policy::ratelimit::RateLimit;
+use tidegate_policy::ratelimit::RateLimitWithHeaders;
 use tidegate_policy::time::Span;
 use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
 use tidegate_tests::cases::{self, Case, Expect, Step};
@@ -19,7 +19,7 @@ fn the_simulator_does_as_the_cases_say() {
 
 fn run(case: &Case) {
     let host = SimHost::new(Arc::new(SimStore::default()));
-    let worker = Worker::<RateLimit, _>::new(&case.config, host)
+    let worker = Worker::<RateLimitWithHeaders, _>::new(&case.config, host)
         .unwrap_or_else(|error| panic!("{}: {error:?}", case.name));
     for (index, step) in case.steps.iter().enumerate() {
         worker.host.set(Span::from_millis(step.at_ms));
@@ -30,7 +30,7 @@ fn run(case: &Case) {
     }
 }
 
-fn one(worker: &Worker<RateLimit, SimHost>, step: &Step, place: &str) {
+fn one(worker: &Worker<RateLimitWithHeaders, SimHost>, step: &Step, place: &str) {
     let mut request = SimRequest::request(&step.method, &step.path);
     for (name, value) in step.header_pairs() {
         request = request.header(name, value.as_bytes());

@@ -56,7 +56,7 @@ fn documents() -> Vec<(PathBuf, String)> {
 }
 
 fn problems(json: &str) -> Vec<String> {
-    let error = Policy::parse(json.as_bytes()).err();
+    let error = Policy::parse(json.as_bytes(), true).err();
     error.map_or(Vec::new(), |e| e.problems.iter().map(ToString::to_string).collect())
 }
 

@@ -13,7 +13,9 @@ fn envoy_does_as_the_cases_say() {
 }
 
 fn run(case: &Case) {
-    let filter = WasmFilter::new(paths::module("ratelimit")).raw_config(&case.config);
+    let told = case.config.contains("headers_on_admitted");
+    let module = paths::module(if told { "ratelimit-headers" } else { "ratelimit" });
+    let filter = WasmFilter::new(module).raw_config(&case.config);
     let bootstrap = Bootstrap::new().wasm(&filter).direct_response("/", 200, "ok");
     let envoy = Envoy::start(&bootstrap.json(), &Options::default())
         .unwrap_or_else(|failure| panic!("{}: {}", case.name, failure.log));

@@ -44,7 +44,7 @@ fn ratelimit_admits_a_burst_and_refuses_with_the_reason() {
 
     eventually("the access log", Duration::from_secs(5), || {
         let log = envoy.access_log();
-        log.contains(" 127.0.0.1 GET /api 200 direct_response admitted\n")
+        log.contains(" 127.0.0.1 GET /api 200 direct_response -\n")
             && log.contains(
                 " 127.0.0.1 GET /api 429 tidegate_ratelimit_refused:per-client refused:per-client\n",
             )

@@ -9,25 +9,33 @@ use tidegate_tests::paths::module;
 const EXPORT: u8 = 7;
 const IMPORT: u8 = 2;
 
+/// What every filter exports.
+const ALWAYS: [&str; 10] = [
+    "_initialize",
+    "memory",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
+    "proxy_on_memory_allocate",
+    "proxy_on_request_headers",
+    "proxy_on_tick",
+    "proxy_on_vm_start",
+];
+
+/// Each filter with what it exports besides.
+const FILTERS: [(&str, &[&str]); 2] =
+    [("ratelimit", &[]), ("ratelimit-headers", &["proxy_on_response_headers"])];
+
 #[test]
 fn only_the_callbacks_in_use_are_exported() {
-    let exports = Module::of("ratelimit").exports();
-    let expected = [
-        "_initialize",
-        "memory",
-        "proxy_abi_version_0_2_1",
-        "proxy_on_configure",
-        "proxy_on_context_create",
-        "proxy_on_delete",
-        "proxy_on_memory_allocate",
-        "proxy_on_request_headers",
-        "proxy_on_response_headers",
-        "proxy_on_tick",
-        "proxy_on_vm_start",
-    ];
-    assert_eq!(exports, expected.map(str::to_owned).into());
-    let streaming = |name: &&String| name.ends_with("_body") || name.ends_with("_trailers");
-    assert_eq!(exports.iter().find(streaming), None);
+    for (filter, besides) in FILTERS {
+        let exports = Module::of(filter).exports();
+        let expected: BTreeSet<_> = ALWAYS.iter().chain(besides).map(|name| (*name).to_owned()).collect();
+        assert_eq!(exports, expected, "{filter}");
+        let streaming = |name: &&String| name.ends_with("_body") || name.ends_with("_trailers");
+        assert_eq!(exports.iter().find(streaming), None, "{filter}");
+    }
 }
 
 #[test]
@@ -73,13 +81,17 @@ fn only_known_host_functions_are_imported() {
     let host = host.map(|name| format!("env.proxy_{name}"));
     let system = system.map(|name| format!("wasi_snapshot_preview1.{name}"));
     let expected: BTreeSet<_> = host.into_iter().chain(system).collect();
-    assert_eq!(Module::of("ratelimit").imports(), expected);
+    for (filter, _) in FILTERS {
+        assert_eq!(Module::of(filter).imports(), expected, "{filter}");
+    }
 }
 
 #[test]
 fn a_module_is_small() {
-    let size = Module::of("ratelimit").bytes.len();
-    assert!(size <= 250 << 10, "{size} bytes");
+    for (filter, _) in FILTERS {
+        let size = Module::of(filter).bytes.len();
+        assert!(size <= 250 << 10, "{filter}: {size} bytes");
+    }
 }
 
 /// A module's bytes.

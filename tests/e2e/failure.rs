@@ -1,11 +1,11 @@
 //! A VM that ends: who is hurt, for how long, and what is remembered.
 //!
-//! The module that traps is a probe of its own. What holds for it holds for any other
-//! filter in front of ours or behind it.
+//! Two probes trap. One is a filter of its own: what holds for it holds for any other in
+//! front of ours or behind it. The other is our filter itself.
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{json, Value};
 use tidegate_tests::paths::probe;
 use tidegate_tests::{eventually, Bootstrap, Client, Envoy, Options, WasmFilter};
 
@@ -17,20 +17,34 @@ fn trap() -> WasmFilter {
     WasmFilter::new(probe("trap"))
 }
 
+/// Our own filter, which does as the other does, and traps.
+fn own_trap(config: &Value) -> WasmFilter {
+    WasmFilter::new(probe("trap-ratelimit")).config(config)
+}
+
 fn ratelimit() -> WasmFilter {
     filter(&json!({"limits": [by_key("per-key", 100)]}))
 }
 
 /// An Envoy with these filters that logs details and counts on two workers.
 fn chain(filters: &[WasmFilter]) -> Envoy {
+    chain_on(2, filters)
+}
+
+fn chain_on(workers: u32, filters: &[WasmFilter]) -> Envoy {
     let chain = filters.iter().fold(Bootstrap::new().balanced(), Bootstrap::wasm);
     let chain = chain.direct_response("/", 200, "ok").access_log("%RESPONSE_CODE% %RESPONSE_CODE_DETAILS%");
-    Envoy::start(&chain.json(), &Options::workers(2)).unwrap()
+    Envoy::start(&chain.json(), &Options::workers(workers)).unwrap()
 }
 
 /// Lines of the access log that are `line`.
 fn logged(envoy: &Envoy, line: &str) -> usize {
     envoy.access_log().lines().filter(|got| *got == line).count()
+}
+
+/// Connections that each worker has had.
+fn connections(envoy: &Envoy) -> Vec<u64> {
+    envoy.stats(r"^listener\..*worker_\d\.downstream_cx_total$").into_values().collect()
 }
 
 #[test]
@@ -71,8 +85,7 @@ fn the_trap_of_one_worker_leaves_the_others_alone() {
     let envoy = chain(&[trap().failure_policy("FAIL_CLOSED"), ratelimit()]);
     let [mut hurt, mut unhurt] = [0, 1].map(|_| Client::connect(envoy.addr()));
     assert_eq!((ask(&mut hurt, "a", 1), ask(&mut unhurt, "a", 1)), (vec![200], vec![200]));
-    let connections = envoy.stats(r"^listener\..*worker_\d\.downstream_cx_total$");
-    assert_eq!(connections.values().collect::<Vec<_>>(), [&1, &1], "one connection for each worker");
+    assert_eq!(connections(&envoy), [1, 1], "one for each worker");
 
     assert_eq!(hurt.get("/", &[("x-trap", "request")]).status, 503);
     for _ in 0..20 {
@@ -80,4 +93,36 @@ fn the_trap_of_one_worker_leaves_the_others_alone() {
     }
     assert_eq!((hurt.opened(), unhurt.opened()), (1, 1));
     assert_counters(&envoy, "per-key", &[("admitted", 22), ("refused", 0)]);
+}
+
+#[test]
+fn what_clients_owe_survives_the_trap_of_the_filter_itself() {
+    for workers in [1, 2] {
+        let envoy = chain_on(workers, &[own_trap(&json!({"limits": [by_key("per-key", 3)]}))]);
+        let mut client = Client::connect(envoy.addr());
+        let mut unhurt = (workers == 2).then(|| Client::connect(envoy.addr()));
+        assert_eq!(ask(&mut client, "over", 4), [200, 200, 200, 429], "{workers} workers");
+        if let Some(unhurt) = &mut unhurt {
+            assert_eq!(ask(unhurt, "over", 1), [429]);
+            assert_eq!(connections(&envoy), [1, 1], "one for each worker");
+        }
+        // What a VM has not told yet is lost with it.
+        let others = u64::from(workers - 1);
+        assert_counters(&envoy, "per-key", &[("admitted", 3), ("refused", 1 + others)]);
+
+        assert_eq!(client.get("/", &[("x-key", "b"), ("x-trap", "request")]).status, 503);
+        if let Some(unhurt) = &mut unhurt {
+            assert_eq!((ask(unhurt, "c", 4), ask(unhurt, "over", 1)), (vec![200, 200, 200, 429], vec![429]));
+        }
+        eventually("the reload", PATIENCE, || client.get("/", &[("x-key", "b")]).status == 200);
+        assert_eq!(envoy.stat("wasm.trap-ratelimit.vm_reload_success"), 1, "{workers} workers");
+
+        // The request that trapped was charged nothing, the one that came through one unit.
+        assert_eq!(ask(&mut client, "b", 3), [200, 200, 429], "{workers} workers");
+        assert_eq!(ask(&mut client, "over", 2), [429; 2], "{workers} workers");
+        let counted = [("admitted", 6 + 3 * others), ("refused", 4 + 3 * others)];
+        assert_counters(&envoy, "per-key", &counted);
+        assert_eq!(client.opened(), 1);
+        assert!(envoy.log().contains("trap: asked for in request headers"), "{}", envoy.log());
+    }
 }

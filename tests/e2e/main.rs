@@ -4,6 +4,7 @@
 
 mod cases;
 mod config_errors;
+mod drain;
 mod examples;
 mod exports;
 mod failure;

@@ -28,9 +28,10 @@ pub(crate) fn with(mut object: Value, fields: &Value) -> Value {
     object
 }
 
-/// The rate-limit filter with this configuration.
+/// The rate-limit filter with this configuration, as the module that can do what it asks.
 pub(crate) fn filter(config: &Value) -> WasmFilter {
-    WasmFilter::new(module("ratelimit")).config(config)
+    let told = config["headers_on_admitted"] == true;
+    WasmFilter::new(module(if told { "ratelimit-headers" } else { "ratelimit" })).config(config)
 }
 
 /// The rate-limit filter in front of an answer of 200 `ok`.

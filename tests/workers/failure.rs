@@ -1,14 +1,17 @@
 //! When the filter's own machinery fails: the cells cannot be read or written.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
+use tidegate_policy::host::{Clock, Meter, Store, StoreError, Version};
 use tidegate_policy::http::{Reply, Verdict};
 use tidegate_policy::ratelimit::RateLimit;
+use tidegate_policy::time::Timestamp;
 use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
 
 fn worker(on_failure: &str, mode: &str) -> (Arc<SimStore>, Worker<RateLimit, SimHost>) {
     let json = format!(
-        r#"{{"on_failure": "{on_failure}", "limits": [{{"name": "a", "key": [{{"header": "k"}}], "mode": "{mode}",
+        r#"{{"log_admitted": true, "on_failure": "{on_failure}", "limits": [{{"name": "a", "key": [{{"header": "k"}}], "mode": "{mode}",
             "requests": 1, "per_ms": 86400000}}]}}"#
     );
     let store = Arc::new(SimStore::default());
@@ -79,4 +82,58 @@ fn a_cell_of_rubbish_is_an_empty_cell() {
     }
     assert_eq!(ask(&worker).1, "admitted");
     assert_eq!(ask(&worker).1, "refused:a");
+}
+
+/// A host on which other workers win the next few writes.
+struct Losing {
+    host: SimHost,
+    losses: Cell<u32>,
+}
+
+impl Clock for Losing {
+    fn now(&self) -> Timestamp {
+        self.host.now()
+    }
+}
+
+impl Meter for Losing {
+    fn add(&self, index: usize, n: u64) {
+        self.host.add(index, n);
+    }
+}
+
+impl Store for Losing {
+    fn load(&self, cell: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        self.host.load(cell)
+    }
+
+    fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError> {
+        match self.losses.get().checked_sub(1) {
+            Some(left) => {
+                self.losses.set(left);
+                Err(StoreError::Stale)
+            }
+            None => self.host.replace(cell, bytes, version),
+        }
+    }
+
+    fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.host.create(cell, bytes)
+    }
+}
+
+#[test]
+fn a_worker_that_keeps_losing_tries_again_and_charges() {
+    let json = r#"{"limits": [{"name": "a", "key": [{"header": "k"}], "requests": 1, "per_ms": 86400000}]}"#;
+    let host = Losing { host: SimHost::new(Arc::default()), losses: Cell::new(0) };
+    let worker = Worker::<RateLimit, _>::new(json, host).unwrap();
+    worker.host.losses.set(40);
+    let request = SimRequest::get("/").header("k", b"x");
+    let verdicts = [(); 2].map(|()| matches!(worker.request(&request), Verdict::Continue(_)));
+    assert_eq!(verdicts, [true, false]);
+    let count = |word: &str| {
+        let name = format!("tidegate.ratelimit.limit.a.{word}");
+        worker.host.host.count(worker.counter(&name))
+    };
+    assert_eq!((count("contended"), count("failed")), (40, 0));
 }

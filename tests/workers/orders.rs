@@ -96,6 +96,24 @@ fn a_refusal_takes_back_what_other_limits_charged() {
     assert!(runs > 70, "only {runs} orders");
 }
 
+/// What a worker remembers of a refusal must not outlive by much what made it right: here
+/// the charge of a request that another limit then refused.
+#[test]
+fn a_refusal_is_not_remembered_for_longer_than_a_moment() {
+    let store = Arc::new(SimStore::default());
+    let worker = |json: &str| Worker::<RateLimit, _>::new(json, SimHost::new(store.clone())).unwrap();
+    let json = one_limit(1);
+    let (first, second) = (worker(&json), worker(&json));
+    assert!(admits(&first) && !admits(&second));
+    // As if the first worker had taken its charge back: every cell as it was.
+    for name in store.names().iter().filter(|name| name.ends_with("0000")) {
+        store.put(name, &[0; 272]);
+    }
+    assert!(!admits(&second), "it remembers");
+    second.host.set(Span::from_millis(100));
+    assert!(admits(&second), "and asks again");
+}
+
 /// A worker that stops for good before any of its calls leaves nothing locked: the others
 /// get exactly what is left.
 #[test]

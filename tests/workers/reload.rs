@@ -34,3 +34,34 @@ fn a_faster_rate_admits_a_client_that_kept_asking() {
     // Another worker finds the same.
     assert_eq!([1_099, 1_100, 1_101].map(|at| admits(&worker(&store, 1_000), at)), [false, true, false]);
 }
+
+/// The old configuration may serve for minutes beside the new one, on connections that it
+/// had. Whichever of the two is the faster one used to cut what the client owed to the
+/// slower: one request to it, and the other limit was as new.
+#[test]
+fn a_superseded_configuration_cuts_nothing() {
+    for (old, new) in [(1_000, 86_400_000), (86_400_000, 1_000)] {
+        let store = Arc::new(SimStore::default());
+        let old = worker(&store, old);
+        assert_eq!([0, 1, 2].map(|at| admits(&old, at)), [true, true, false]);
+        let new = worker(&store, new);
+        let mut passed = 0;
+        for at in 3..200 {
+            passed += usize::from(admits(&new, at)) + usize::from(admits(&old, at));
+        }
+        assert!(passed <= 1, "{passed} passed while the client was over both limits");
+    }
+}
+
+/// Old fast, new slow, over an hour of alternating: no more than the slow one allows.
+#[test]
+fn a_fast_old_configuration_does_not_feed_a_slow_new_one() {
+    let store = Arc::new(SimStore::default());
+    let old = worker(&store, 1_000);
+    let new = worker(&store, 3_600_000);
+    let admitted = (0..3_600).filter(|second| {
+        let _ = admits(&old, second * 1_000);
+        admits(&new, second * 1_000 + 500)
+    });
+    assert!(admitted.count() <= 4, "two at once and two an hour");
+}

@@ -42,12 +42,12 @@ pub const fn names<S: Stage, const N: usize>() -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_policy::ratelimit::RateLimit;
+    use tidegate_policy::ratelimit::RateLimitWithHeaders;
 
     #[test]
     fn names_end_in_newlines() {
-        const N: usize = length::<RateLimit>();
-        let names = names::<RateLimit, N>();
+        const N: usize = length::<RateLimitWithHeaders>();
+        let names = names::<RateLimitWithHeaders, N>();
         let expected = "proxy_on_request_headers\nproxy_on_response_headers\nproxy_on_tick\n";
         assert_eq!(core::str::from_utf8(&names).unwrap(), expected);
     }

@@ -23,7 +23,7 @@ struct Root<S> {
 }
 
 /// How often metrics are told to the host and stages do their housekeeping.
-const TICK_MS: u32 = 1000;
+const TICK_MS: u32 = 250;
 
 /// Makes the module serve `S`, whatever the plugin's root id.
 pub fn install<S: Stage + 'static>() {
@@ -45,7 +45,7 @@ impl<S: Stage + 'static> RootContext for Root<S> {
                 return false;
             }
         };
-        if let Err(error) = create_missing(&stage.cells()).and_then(|()| stage.start(&Cells)) {
+        if let Err(error) = create_missing(stage.cells()).and_then(|()| stage.start(&Cells)) {
             log::error!("{}: shared cells: {error}", S::NAME);
             return false;
         }
@@ -86,7 +86,7 @@ impl<S> Drop for Root<S> {
 
 /// Creates the cells that are missing. The host configures a throw-away VM before any
 /// worker has the filter, so by the time of the first request all of them exist.
-fn create_missing(cells: &[CellSpec]) -> Result<(), StoreError> {
+fn create_missing(cells: impl Iterator<Item = CellSpec>) -> Result<(), StoreError> {
     for cell in cells {
         let bytes = match cell.seed {
             Seed::Random(size) => {

@@ -20,13 +20,13 @@ fn limit(fields: &str) -> String {
 }
 
 fn problems(json: &str) -> Vec<String> {
-    let error = Policy::parse(json.as_bytes()).err();
+    let error = Policy::parse(json.as_bytes(), true).err();
     error.map_or(Vec::new(), |e| e.problems.iter().map(ToString::to_string).collect())
 }
 
 #[test]
 fn absent_fields_have_the_documented_defaults() {
-    let policy = Policy::parse(limit("").as_bytes()).unwrap();
+    let policy = Policy::parse(limit("").as_bytes(), true).unwrap();
     assert_eq!((policy.headers, policy.headers_on_admitted), (Style::Draft11, false));
     assert_eq!(policy.on_failure, OnFailure::Allow);
     assert_eq!((policy.reply.status, policy.reply.grpc_status), (429, 8));
@@ -40,7 +40,7 @@ fn absent_fields_have_the_documented_defaults() {
 
 #[test]
 fn the_example_is_read_as_written() {
-    let policy = Policy::parse(EXAMPLE.as_bytes()).unwrap();
+    let policy = Policy::parse(EXAMPLE.as_bytes(), true).unwrap();
     let limit = &policy.limits[0];
     assert_eq!((limit.name.as_str(), limit.requests, limit.rate.burst().get()), ("per-client", 5, 10));
     assert_eq!(limit.matches.len(), 1);
@@ -49,11 +49,12 @@ fn the_example_is_read_as_written() {
 #[test]
 fn a_table_has_room_for_the_next_power_of_two() {
     for (keys, room) in [(16, 16), (17, 32), (1_000, 1_024), (32_768, 32_768), (1_048_576, 1_048_576)] {
-        let policy = Policy::parse(limit(&format!("\"table\": {{\"keys\": {keys}}}")).as_bytes()).unwrap();
+        let policy =
+            Policy::parse(limit(&format!("\"table\": {{\"keys\": {keys}}}")).as_bytes(), true).unwrap();
         assert_eq!(policy.limits[0].keys(), room, "{keys} keys");
     }
     let constant = limit(r#""key": [{"constant": "all"}]"#);
-    assert_eq!(Policy::parse(constant.as_bytes()).unwrap().limits[0].keys(), 16, "one block is enough");
+    assert_eq!(Policy::parse(constant.as_bytes(), true).unwrap().limits[0].keys(), 16, "one block is enough");
 }
 
 #[test]
@@ -94,6 +95,16 @@ fn each_problem_says_where_what_and_what_would_be_right() {
 }
 
 #[test]
+fn headers_on_admitted_need_the_module_that_has_them() {
+    let json = limit("").replacen('{', "{\"headers_on_admitted\": true, ", 1);
+    assert_eq!(problems(&json), [""; 0]);
+    let error = Policy::parse(json.as_bytes(), false).unwrap_err();
+    let expected = "headers_on_admitted: this module has no response callback, \
+                    expected tidegate-ratelimit-headers.wasm";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
 fn all_problems_are_listed_at_once() {
     let json = r#"{
         "limits": [
@@ -106,7 +117,7 @@ fn all_problems_are_listed_at_once() {
         "reply": {"status": 200, "headers": {"Retry-After": "1", "x y": "z", "ok": "\n"}}
     }"#;
     let expected = [
-        "lease: unknown field `lease`, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `reply`, `mode`, `on_failure`",
+        "lease: unknown field `lease`, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, `on_failure`",
         "limits[0].requests: 0 requests is out of range, expected 1 to 4294967295 requests",
         "limits[1].mode: given twice, expected once",
         "limits[1].name: \"a\" is already used",

@@ -10,7 +10,7 @@ use tidegate_policy::http::path;
 use tidegate_policy::http::Stage;
 use tidegate_policy::key::address;
 use tidegate_policy::ratelimit::state::Block;
-use tidegate_policy::ratelimit::RateLimit;
+use tidegate_policy::ratelimit::RateLimitWithHeaders;
 
 use crate::{SimHost, SimRequest, SimStore, Worker};
 
@@ -29,7 +29,7 @@ pub fn block(bytes: &[u8]) {
 
 /// A configuration is a policy or at least one problem.
 pub fn config(bytes: &[u8]) {
-    if let Err(error) = RateLimit::configure(bytes) {
+    if let Err(error) = RateLimitWithHeaders::configure(bytes) {
         assert!(!error.problems.is_empty());
         assert!(error.problems.iter().all(|problem| !problem.what.is_empty()));
     }
@@ -52,7 +52,9 @@ pub fn request(bytes: &[u8]) {
         {"name": "b", "requests": 1, "per_ms": 1000, "key": [{"header": "h"}], "on_missing_key": "refuse"}
     ], "table": {"keys": 16}, "headers_on_admitted": true}"#;
     let host = SimHost::new(Arc::new(SimStore::default()));
-    let Ok(worker) = Worker::<RateLimit, _>::new(CONFIG, host) else { panic!("the configuration is wrong") };
+    let Ok(worker) = Worker::<RateLimitWithHeaders, _>::new(CONFIG, host) else {
+        panic!("the configuration is wrong")
+    };
     let lines: Vec<(String, Vec<u8>)> = bytes
         .split(|b| *b == b'\n')
         .map(|line| {

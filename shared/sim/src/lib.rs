@@ -1,7 +1,7 @@
 //! A host without a proxy.
 //!
 //! [`SimHost`] has a clock that tests move, [`SimStore`] has cells with the real host's
-//! rules, the awkward one included, [`Worker`] drives a stage as glue does. [`explore`]
+//! rules, the awkward one included, [`Worker`] drives a stage as glue does. [`mod@explore`]
 //! runs several workers against one store in every order that their store calls can take.
 //! [`contract`] says what any store must do; it runs here and inside Envoy, so the
 //! simulator cannot drift from the host. [`fuzz`] has the bodies of the fuzz targets.

@@ -40,7 +40,7 @@ fn a_refusal_names_every_limit_that_refuses() {
 #[test]
 fn observing_limits_count_and_never_refuse() {
     let observe = with(by_key("seen", 2), &json!({"mode": "observe"}));
-    let config = json!({"limits": [observe]});
+    let config = json!({"limits": [observe], "log_admitted": true});
     let bootstrap = limited(&config).access_log("%FILTER_STATE(wasm.tidegate.ratelimit:PLAIN)%");
     let envoy = Envoy::start(&bootstrap.json(), &Options::workers(2)).unwrap();
     assert_eq!(ask(&mut Client::connect(envoy.addr()), "a", 5), [200; 5]);

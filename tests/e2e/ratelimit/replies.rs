@@ -146,7 +146,7 @@ fn access_logs_tell_what_was_decided_and_why() {
     let limits = json!([with(by_key("per-key", 1), &matches), with(by_key("other", 2), &matches)]);
     let format =
         "%REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %FILTER_STATE(wasm.tidegate.ratelimit:PLAIN)%";
-    let bootstrap = limited(&json!({"limits": limits})).access_log(format);
+    let bootstrap = limited(&json!({"limits": limits, "log_admitted": true})).access_log(format);
     let envoy = Envoy::start(&bootstrap.json(), &Options::default()).unwrap();
     let mut client = Client::connect(envoy.addr());
     for path in ["/limited", "/limited", "/free"] {

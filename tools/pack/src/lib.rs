@@ -5,7 +5,8 @@
 //! says which callbacks it needs, in the custom section [`SECTION`]; [`pack`] keeps those
 //! and [`ALWAYS`], and drops the other exports with all that is then dead.
 //!
-//! Of the custom sections only `name` stays: Envoy prints a trap's backtrace from it.
+//! Of the custom sections only `name` stays: Envoy prints a trap's backtrace from it. Names in
+//! it become readable, and with that shorter.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
@@ -64,6 +65,7 @@ pub fn pack(wasm: &[u8]) -> Result<Packed, PackError> {
     keep_exports(&mut module, &callbacks);
     drop_custom_sections(&mut module);
     walrus::passes::gc::run(&mut module);
+    demangle(&mut module);
 
     let mut exports: Vec<String> = module.exports.iter().map(|export| export.name.clone()).collect();
     exports.sort_unstable();
@@ -97,6 +99,15 @@ fn keep_exports(module: &mut Module, callbacks: &[String]) {
     let surplus: Vec<_> = surplus.map(walrus::Export::id).collect();
     for id in surplus {
         module.exports.delete(id);
+    }
+}
+
+/// Makes names of functions what a person would write.
+fn demangle(module: &mut Module) {
+    for function in module.funcs.iter_mut() {
+        if let Some(name) = &mut function.name {
+            *name = format!("{:#}", rustc_demangle::demangle(name));
+        }
     }
 }
 

@@ -29,8 +29,9 @@ pub trait Stage: Sized {
     /// Every problem of the document.
     fn configure(json: &[u8]) -> Result<Self, ConfigError>;
 
-    /// Every cell that the policy uses. The host creates the missing ones before traffic.
-    fn cells(&self) -> Vec<CellSpec>;
+    /// Every cell that the policy uses, one at a time. The host creates the missing ones before
+    /// traffic.
+    fn cells(&self) -> impl Iterator<Item = CellSpec>;
 
     /// Reads what it needs from the cells, once, after they were created.
     ///
@@ -57,7 +58,7 @@ pub trait Stage: Sized {
         None
     }
 
-    /// Housekeeping, about once a second on every worker.
+    /// Housekeeping, a few times a second on every worker.
     fn on_tick(&self, host: &impl Host) {
         let _ = host;
     }

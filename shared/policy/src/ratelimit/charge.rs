@@ -5,28 +5,17 @@
 //! [`Charge::undo`] takes a write back when a later limit of the same request refuses, and
 //! [`Charge::settle`] moves leases into and out of memory once the request passes.
 
-use alloc::format;
-use alloc::string::String;
-use core::cell::RefCell;
-
 use super::config::Limit;
 use super::decide::{Bucket, Decision};
-use super::hot::{Hot, Known};
+use super::hot::Known;
 use super::lease::Taken;
 use super::metrics::What;
+use super::shard::{Loaded, Shard, TRIES};
 use super::stage::count;
 use super::state::Block;
-use super::table::{self, Change, How, Place, Way};
-use crate::host::{Host, Store, StoreError, Version};
+use super::table::{self, Change, How, Way};
+use crate::host::{Host, StoreError};
 use crate::time::{Span, Timestamp};
-
-/// What a worker keeps of one limit.
-pub(super) struct Shard {
-    hot: RefCell<Hot>,
-    /// The name of the cell last used; its last four digits change.
-    cell: RefCell<String>,
-    block_bits: u32,
-}
 
 /// One limit's part in one request.
 #[derive(Debug)]
@@ -43,13 +32,15 @@ pub(super) struct Charge {
 #[expect(clippy::large_enum_variant, reason = "lives in a vector that is reused; a box would be allocated")]
 pub(super) enum Found {
     /// The cell admits it; not charged yet.
-    Admitted { block: Block, version: Version, outcome: table::Outcome },
+    Admitted { loaded: Loaded, outcome: table::Outcome },
     /// The cell was charged.
     Charged { change: Change, before: Undo, how: How, next: Bucket, lease: Option<Taken> },
     /// The cell could not be asked or charged.
     Failed,
     /// Worker memory has a unit for it.
     Leased { left: u64, bucket: Bucket },
+    /// The cell was charged and the charge taken back, for another limit refuses the request.
+    Spared { bucket: Bucket },
     /// It is refused. `bucket` is `None` when it has no key to count by.
     Refused { retry_after: Option<Span>, bucket: Option<Bucket> },
 }
@@ -59,63 +50,6 @@ pub(super) enum Found {
 pub(super) enum Undo {
     Overflow(Bucket),
     Way(Way),
-}
-
-/// Most times that one cell is tried against other workers (reference 0.4).
-const TRIES: usize = 8;
-
-// === impl Shard ===
-
-impl Shard {
-    pub(super) fn new(limit: &Limit) -> Self {
-        let cell = format!("tidegate/ratelimit/1/{}/{}/0000", limit.name, limit.block_bits);
-        Self { hot: RefCell::default(), cell: RefCell::new(cell), block_bits: limit.block_bits }
-    }
-
-    /// The names of the limit's cells.
-    pub(super) fn cells(&self) -> impl Iterator<Item = String> + '_ {
-        let blocks = 1_u32.checked_shl(self.block_bits).unwrap_or(0);
-        (0..blocks).map(|block| {
-            self.point_at(block);
-            self.cell.borrow().clone()
-        })
-    }
-
-    /// Leased requests that ended unused.
-    pub(super) fn sweep(&self, now: Timestamp) -> u64 {
-        self.hot.borrow_mut().sweep(now)
-    }
-
-    fn point_at(&self, block: u32) {
-        let mut cell = self.cell.borrow_mut();
-        let digits = cell.len().saturating_sub(4);
-        cell.truncate(digits);
-        // Twice a request: the formatter would take longer than the decision.
-        for shift in [12, 8, 4, 0] {
-            cell.push(char::from_digit((block >> shift) & 0xf, 16).unwrap_or('0'));
-        }
-    }
-
-    fn load(&self, block: u32, store: &impl Store) -> Result<(Block, Version), StoreError> {
-        self.point_at(block);
-        let (bytes, version) = store.load(&self.cell.borrow())?.ok_or(StoreError::Unavailable)?;
-        Ok((Block::decode(&bytes), version))
-    }
-
-    fn replace(
-        &self,
-        block: u32,
-        new: &Block,
-        version: Version,
-        store: &impl Store,
-    ) -> Result<(), StoreError> {
-        self.point_at(block);
-        store.replace(&self.cell.borrow(), &new.encode(), version)
-    }
-
-    fn place(&self, hash: u64) -> Place {
-        Place::of(hash, self.block_bits)
-    }
 }
 
 // === impl Charge ===
@@ -135,8 +69,10 @@ impl Charge {
         now: Timestamp,
         host: &impl Host,
     ) -> Self {
-        let (known, stranded) = shard.hot.borrow_mut().see(hash, now);
-        count(host, index, What::Stranded, stranded);
+        let (known, unspent) = shard.hot.borrow_mut().see(hash, now);
+        if let Some(unspent) = unspent {
+            count(host, index, What::Stranded, shard.give_back(limit, unspent, now, host));
+        }
         let mut charge = Self { limit: index, hash, found: Found::Failed };
         charge.found = match known {
             Known::Leased { left, bucket } => Found::Leased { left, bucket },
@@ -151,19 +87,18 @@ impl Charge {
     /// Asks the cell.
     fn ask(&self, limit: &Limit, shard: &Shard, now: Timestamp, host: &impl Host) -> Found {
         let place = shard.place(self.hash);
-        let Ok((mut block, version)) = shard.load(place.block, host) else { return Found::Failed };
-        let cut = block.adopt(limit.rate, limit.tag, now);
-        let outcome =
-            table::decide(limit.rate, &block.ways, block.overflow, place.fingerprint, now, limit.cost);
+        let Ok(loaded) = shard.load(limit, place.block, now, host) else { return Found::Failed };
+        let Loaded { block, version, rate, cut, .. } = &loaded;
+        let outcome = table::decide(*rate, &block.ways, block.overflow, place.fingerprint, now, limit.cost);
         match outcome.decision {
-            Decision::Admit { .. } => Found::Admitted { block, version, outcome },
+            Decision::Admit { .. } => Found::Admitted { loaded, outcome },
             Decision::Refuse { retry_after } => {
-                if cut {
+                if *cut {
                     // Unwritten, the debt would be cut anew as of each refusal, and never end.
-                    let _ = shard.replace(place.block, &block, version, host);
+                    let _ = shard.replace(place.block, block, *version, host);
                 }
                 let until = now.plus(retry_after.unwrap_or(Span::ZERO));
-                shard.hot.borrow_mut().refuse(self.hash, until, outcome.before);
+                shard.hot.borrow_mut().refuse(self.hash, now, until, outcome.before);
                 Found::Refused { retry_after, bucket: Some(outcome.before) }
             }
         }
@@ -173,16 +108,16 @@ impl Charge {
     /// in between, the cell is asked again, and may now refuse.
     pub(super) fn commit(&mut self, limit: &Limit, shard: &Shard, now: Timestamp, host: &impl Host) {
         for _ in 0..TRIES {
-            let Found::Admitted { block, version, outcome } = &mut self.found else { return };
+            let Found::Admitted { loaded, outcome } = &mut self.found else { return };
             let (Some(change), Decision::Admit { next }) = (outcome.change, outcome.decision) else { return };
-            let lease = self::lease(limit, shard, self.hash, next, change, now);
+            let lease = self::lease(limit, shard, self.hash, next, change, now).filter(|_| loaded.in_force);
             let change = match (change, lease) {
                 (Change::Way(at, way), Some(taken)) => Change::Way(at, Way { bucket: taken.next, ..way }),
                 _ => change,
             };
-            let Some(before) = apply(block, change) else { return };
+            let Some(before) = apply(&mut loaded.block, change) else { return };
             let how = outcome.how;
-            match shard.replace(shard.place(self.hash).block, block, *version, host) {
+            match shard.replace(shard.place(self.hash).block, &loaded.block, loaded.version, host) {
                 Ok(()) => {
                     self.found = Found::Charged { change, before, how, next, lease };
                     return;
@@ -201,22 +136,24 @@ impl Charge {
 
     /// Takes the charge back. Where others have charged the same key in between, all but a
     /// little of it, and where the key has lost its way to another, nothing: the limit can
-    /// only be too strict for a moment, and never too lax.
-    pub(super) fn undo(&self, limit: &Limit, shard: &Shard, now: Timestamp, host: &impl Host) {
+    /// only be too strict, and never too lax.
+    pub(super) fn undo(&mut self, limit: &Limit, shard: &Shard, now: Timestamp, host: &impl Host) {
         let Found::Charged { change, before, lease, .. } = &self.found else { return };
         let number = shard.place(self.hash).block;
         let requests = lease.map_or(1, |taken| taken.requests.saturating_add(1));
         let charge = limit.rate.interval().times(limit.cost.saturating_mul(requests));
         for _ in 0..TRIES {
-            let Ok((mut block, version)) = shard.load(number, host) else { return };
+            let Ok((mut block, version)) = shard.read(number, host) else { break };
             // Others may have charged leases as of their end, which is not yet.
             let ago = host.now().since(now).plus(limit.terms.ttl());
-            let Some(revert) = revert(&block, *change, *before, charge, ago) else { return };
+            let refund = |bucket: Bucket| bucket.refund(charge, ago);
+            let Some(revert) = revert(&block, *change, *before, refund) else { break };
             let _ = apply(&mut block, revert);
             if shard.replace(number, &block, version, host) != Err(StoreError::Stale) {
-                return;
+                break;
             }
         }
+        self.found = Found::Spared { bucket: before.bucket() };
     }
 
     /// The request passes: leases move into and out of worker memory.
@@ -234,7 +171,7 @@ impl Charge {
                 count(host, self.limit, What::Leased, 1);
                 shard.hot.borrow_mut().spend(self.hash);
             }
-            Found::Admitted { .. } | Found::Failed | Found::Refused { .. } => {}
+            Found::Admitted { .. } | Found::Failed | Found::Refused { .. } | Found::Spared { .. } => {}
         }
     }
 
@@ -247,6 +184,17 @@ impl Charge {
             Found::Failed => None,
             Found::Leased { left, bucket } => Some((*bucket, left.saturating_sub(1))),
             Found::Refused { bucket, .. } => bucket.map(|bucket| (bucket, 0)),
+            Found::Spared { bucket } => Some((*bucket, 0)),
+        }
+    }
+}
+
+// === impl Undo ===
+
+impl Undo {
+    fn bucket(self) -> Bucket {
+        match self {
+            Self::Overflow(bucket) | Self::Way(Way { bucket, .. }) => bucket,
         }
     }
 }
@@ -269,18 +217,25 @@ fn lease(
 }
 
 /// The change that takes back another one, as far as that can be done.
-fn revert(block: &Block, made: Change, before: Undo, charge: Span, ago: Span) -> Option<Change> {
+fn revert(block: &Block, made: Change, before: Undo, refund: impl Fn(Bucket) -> Bucket) -> Option<Change> {
     match (made, before) {
         (Change::Overflow(ours), Undo::Overflow(old)) => {
             (block.overflow == ours).then_some(Change::Overflow(old))
         }
         (Change::Way(at, ours), Undo::Way(old)) => {
-            let now = *block.ways.get(at)?;
-            if now == ours {
-                return Some(Change::Way(at, old));
+            let found = *block.ways.get(at)?;
+            if found == ours {
+                // Another key that had the way may have come back and taken a second one; two
+                // ways of one key would be two buckets.
+                let elsewhere = |(index, way): (usize, &Way)| {
+                    index != at && way.fingerprint == old.fingerprint && way.bucket != Bucket::FULL
+                };
+                let moved = block.ways.iter().enumerate().any(elsewhere);
+                let fingerprint = if moved { ours.fingerprint } else { old.fingerprint };
+                return Some(Change::Way(at, Way { fingerprint, ..old }));
             }
-            let built_on = now.fingerprint == ours.fingerprint && now.bucket > ours.bucket;
-            built_on.then(|| Change::Way(at, Way { bucket: now.bucket.refund(charge, ago), ..now }))
+            let built_on = found.fingerprint == ours.fingerprint && found.bucket > ours.bucket;
+            built_on.then(|| Change::Way(at, Way { bucket: refund(found.bucket), ..found }))
         }
         _ => None,
     }
@@ -291,5 +246,48 @@ fn apply(block: &mut Block, change: Change) -> Option<Undo> {
     match change {
         Change::Overflow(new) => Some(Undo::Overflow(core::mem::replace(&mut block.overflow, new))),
         Change::Way(at, new) => block.ways.get_mut(at).map(|way| Undo::Way(core::mem::replace(way, new))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(fingerprint: u64, ms: u64) -> Way {
+        Way { fingerprint, bucket: Bucket::full_at(Timestamp::ZERO.plus(Span::from_millis(ms))) }
+    }
+
+    /// A key whose way we had taken used to get it back although it had come again in between
+    /// and taken another one: two ways of one key are two buckets.
+    #[test]
+    fn a_key_never_has_two_ways() {
+        let (ours, theirs) = (way(1, 500), way(2, 100));
+        let mut block = Block::empty();
+        block.ways[3] = ours;
+        let made = Change::Way(3, ours);
+        let undo = |block: &Block| revert(block, made, Undo::Way(theirs), |bucket| bucket);
+        assert_eq!(undo(&block), Some(Change::Way(3, theirs)));
+        block.ways[5] = way(2, 900);
+        assert_eq!(undo(&block), Some(Change::Way(3, way(1, 100))));
+    }
+
+    #[test]
+    fn what_others_built_on_is_refunded_and_what_they_took_is_left() {
+        let (ours, before) = (way(1, 500), Undo::Way(way(1, 400)));
+        let refund = |bucket: Bucket| bucket.refund(Span::from_millis(100), Span::ZERO);
+        #[rustfmt::skip]
+        let cases = [
+            // found        becomes
+            (way(1, 500),   Some(way(1, 400))), // as we left it
+            (way(1, 700),   Some(way(1, 600))), // charged again by others
+            (way(2, 700),   None),              // another key's now
+            (way(1, 300),   None),              // cut by another configuration
+        ];
+        for (found, expected) in cases {
+            let mut block = Block::empty();
+            block.ways[3] = found;
+            let got = revert(&block, Change::Way(3, ours), before, refund);
+            assert_eq!(got, expected.map(|way| Change::Way(3, way)), "{found:?}");
+        }
     }
 }

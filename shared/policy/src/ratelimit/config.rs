@@ -5,17 +5,18 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use super::decide::Rate;
 use super::lease::Terms;
+use super::reply::ReplyPolicy;
 use super::state::{self, WAYS};
 use crate::config::{document, ConfigError, Object, Reader};
 use crate::hash::xxh64::xxh64;
-use crate::http::matcher::{collect, header_named};
-use crate::http::{problem, Matcher};
+use crate::http::matcher::collect;
+use crate::http::Matcher;
 use crate::key::{Key, Part};
 use crate::time::Span;
 
@@ -28,6 +29,8 @@ pub struct Policy {
     pub headers: Style,
     /// Whether admitted responses carry these headers too.
     pub headers_on_admitted: bool,
+    /// Whether access logs are told of requests that were plainly admitted, too.
+    pub log_admitted: bool,
     /// What refused clients get.
     pub reply: ReplyPolicy,
     /// What becomes of a request that the filter cannot decide.
@@ -37,8 +40,10 @@ pub struct Policy {
 /// One limit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
-    /// Its name in cells, metrics, replies and logs.
+    /// Its name in metrics, replies and logs.
     pub name: String,
+    /// [`number`] of the name, in cells and hashed keys.
+    pub number: u32,
     /// To which requests it applies; to all, when empty.
     pub matches: Vec<Matcher>,
     /// What it counts by.
@@ -103,27 +108,21 @@ pub enum Style {
     None,
 }
 
-/// What refused clients get.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReplyPolicy {
-    /// HTTP status, 400 to 599.
-    pub status: u32,
-    /// gRPC status.
-    pub grpc_status: u32,
-    /// The body; problem details when `None`.
-    pub body: Option<String>,
-    /// The body's media type.
-    pub content_type: String,
-    /// Further headers.
-    pub headers: Vec<(String, String)>,
-}
-
 /// Most limits of one filter.
 const MAX_LIMITS: usize = 32;
 /// Most keys of all tables together, about 70 MiB of cells.
 const MAX_KEYS: u64 = 4 << 20;
-const FIELDS: [&str; 8] =
-    ["limits", "table", "leases", "headers", "headers_on_admitted", "reply", "mode", "on_failure"];
+const FIELDS: [&str; 9] = [
+    "limits",
+    "table",
+    "leases",
+    "headers",
+    "headers_on_admitted",
+    "log_admitted",
+    "reply",
+    "mode",
+    "on_failure",
+];
 const LIMIT_FIELDS: [&str; 10] =
     ["name", "match", "key", "requests", "per_ms", "burst", "cost", "on_missing_key", "mode", "table"];
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
@@ -131,15 +130,16 @@ const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::
 // === impl Policy ===
 
 impl Policy {
-    /// Parses the filter's configuration.
+    /// Parses the filter's configuration, for a module that can add headers to admitted
+    /// responses or for one that cannot.
     ///
     /// # Errors
     /// Every problem of the document.
-    pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
-        document(json, Self::read)
+    pub fn parse(json: &[u8], has_responses: bool) -> Result<Self, ConfigError> {
+        document(json, |reader| Self::read(reader, has_responses))
     }
 
-    fn read(reader: &Reader<'_>) -> Option<Self> {
+    fn read(reader: &Reader<'_>, has_responses: bool) -> Option<Self> {
         let object = reader.object(&FIELDS)?;
         let defaults = Defaults::read(&object);
         let limits = object.required("limits", "a list of limits").and_then(|r| {
@@ -154,7 +154,17 @@ impl Policy {
         let styles =
             [("draft11", Style::Draft11), ("draft03_envoy", Style::Draft03Envoy), ("none", Style::None)];
         let headers = object.or("headers", Style::Draft11, |r| r.choice(&styles));
-        let headers_on_admitted = object.or("headers_on_admitted", false, Reader::boolean);
+        let headers_on_admitted = object.or("headers_on_admitted", false, |r| {
+            let wanted = r.boolean()?;
+            if wanted && !has_responses {
+                r.report(
+                    "this module has no response callback, expected tidegate-ratelimit-headers.wasm"
+                        .to_owned(),
+                );
+            }
+            Some(wanted)
+        });
+        let log_admitted = object.or("log_admitted", false, Reader::boolean);
         let reply = object.or("reply", ReplyPolicy::default(), ReplyPolicy::read);
         let failures = [("allow", OnFailure::Allow), ("refuse", OnFailure::Refuse)];
         let on_failure = object.or("on_failure", OnFailure::Allow, |r| r.choice(&failures));
@@ -162,6 +172,7 @@ impl Policy {
             limits: limits?,
             headers: headers?,
             headers_on_admitted: headers_on_admitted?,
+            log_admitted: log_admitted?,
             reply: reply?,
             on_failure: on_failure?,
         })
@@ -241,7 +252,9 @@ impl Limit {
 
         let (requests, period, rate, cost) = rate?;
         let name = name?;
-        let key = Key::new(rule_number(&name), parts?);
+        let number = number(&name);
+        let rule = u16::try_from(number & 0xffff).unwrap_or(0);
+        let key = Key::new(rule, parts?);
         let terms = Terms::new(rate, cost, defaults.lease_units, defaults.lease_ttl);
         let block_bits = if key.is_constant() { 0 } else { block_bits(keys?) };
         Some(Self {
@@ -250,6 +263,7 @@ impl Limit {
             mode: mode?,
             tag: state::tag(rate),
             name,
+            number,
             key,
             requests,
             period,
@@ -301,7 +315,7 @@ fn limit_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
         reader.report(format!("{name:?} is not a name, expected letters, digits, `-` and `_`"));
         return None;
     }
-    let same = |other: &str| other == name || rule_number(other) == rule_number(name);
+    let same = |other: &str| other == name || number(other) == number(name);
     let taken = earlier.iter().find_map(|limit| limit.text_field("name").filter(|other| same(other)));
     match taken {
         Some(other) if other == name => {
@@ -316,72 +330,14 @@ fn limit_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
     }
 }
 
-/// The number that keeps limits apart in the hashed key. It comes from the name, so that
-/// adding or reordering limits leaves the buckets of the others where they are.
+/// The number of 24 bits that keeps the tables of limits apart. It comes from the name, so
+/// that adding or reordering limits leaves the buckets of the others where they are.
 #[must_use]
-pub fn rule_number(name: &str) -> u16 {
-    u16::try_from(xxh64(name.as_bytes(), 0) >> 48).unwrap_or(0)
+pub fn number(name: &str) -> u32 {
+    u32::try_from(xxh64(name.as_bytes(), 0) >> 40).unwrap_or(0)
 }
 
 /// Blocks for `keys` keys, rounded up to a power of two, as its exponent.
 fn block_bits(keys: u64) -> u32 {
     keys.div_ceil(WAYS as u64).next_power_of_two().trailing_zeros()
-}
-
-// === impl ReplyPolicy ===
-
-impl Default for ReplyPolicy {
-    fn default() -> Self {
-        Self {
-            status: 429,
-            grpc_status: crate::http::grpc::RESOURCE_EXHAUSTED,
-            body: None,
-            content_type: problem::MEDIA_TYPE.to_string(),
-            headers: Vec::new(),
-        }
-    }
-}
-
-impl ReplyPolicy {
-    fn read(reader: &Reader<'_>) -> Option<Self> {
-        let object = reader.object(&["status", "grpc_status", "body", "content_type", "headers"])?;
-        let status = object.or("status", 429, |r| r.integer(400..=599, ""));
-        let grpc_status = object.or("grpc_status", 8, |r| r.integer(1..=16, ""));
-        let body = object.or("body", None, |r| r.text(16_384).map(|text| Some(text.to_owned())));
-        let fallback = if object.has("body") { "text/plain" } else { problem::MEDIA_TYPE };
-        let content_type = object.or("content_type", fallback.to_owned(), header_value);
-        let headers = object.or("headers", Vec::new(), |r| {
-            let header = |(name, value): &(&str, Reader<'_>)| {
-                Some((response_header(name, value)?, header_value(value)?))
-            };
-            r.entries(32)?.iter().map(header).fold(Some(Vec::new()), collect)
-        });
-        Some(Self {
-            status: u32::try_from(status?).unwrap_or(429),
-            grpc_status: u32::try_from(grpc_status?).unwrap_or(8),
-            body: body?,
-            content_type: content_type?,
-            headers: headers?,
-        })
-    }
-}
-
-fn header_value(reader: &Reader<'_>) -> Option<String> {
-    let text = reader.text(4096)?;
-    if text.bytes().any(|b| b < 0x20 || b == 0x7f) {
-        reader.report("has control characters, expected a header value".to_owned());
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-/// A header that a reply may set: any but those that the host and the filter set.
-fn response_header(name: &str, value: &Reader<'_>) -> Option<String> {
-    let reserved = ["content-length", "content-type", "connection", "transfer-encoding", "retry-after"];
-    let lower = header_named(name, value)?;
-    if reserved.contains(&lower.as_str()) {
-        value.report(format!("`{lower}` is set by the filter, expected another header"));
-        return None;
-    }
-    Some(lower)
 }

@@ -79,6 +79,12 @@ impl Rate {
         self.burst
     }
 
+    /// The same rate with a bucket of at most this capacity.
+    #[must_use]
+    pub fn within(self, capacity: Span) -> Self {
+        Self { capacity: self.capacity.min(capacity), ..self }
+    }
+
     /// The same rate without a burst.
     #[must_use]
     pub const fn single(self) -> Self {
@@ -144,8 +150,8 @@ impl Bucket {
         self.0
     }
 
-    /// The bucket with `charge` taken back that was made `ago`, after which others charged
-    /// it too.
+    /// The bucket with `charge` taken back that was made `ago`, after which others may have
+    /// charged it too, or taken charges of theirs back.
     ///
     /// Without that charge theirs might have started from a later instant, by at most as
     /// long as ago it was; so that much is kept, and what is left is never less than if
@@ -209,6 +215,15 @@ mod tests {
     fn a_cost_of_nothing_leaves_the_bucket() {
         let (rate, bucket) = (rate(10, Span::from_secs(1), 3), Bucket::full_at(Timestamp::from_nanos(7)));
         assert_eq!(rate.decide(bucket, Timestamp::from_nanos(9), 0), Decision::Admit { next: bucket });
+    }
+
+    #[test]
+    fn a_refund_keeps_as_much_as_it_is_late() {
+        let at = |ms| Bucket::full_at(Timestamp::from_nanos(1_000_000_000).plus(Span::from_millis(ms)));
+        for (ago, left) in [(0, 400), (30, 430), (100, 500), (900, 500)] {
+            let got = at(500).refund(Span::from_millis(100), Span::from_millis(ago));
+            assert_eq!(got, at(left), "{ago} ms late");
+        }
     }
 
     #[test]

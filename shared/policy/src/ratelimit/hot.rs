@@ -1,10 +1,9 @@
 //! What a worker remembers of the keys it sees often.
 //!
-//! A small fixed cache in worker memory, one for each limit. An entry counts how often its key comes, holds a
-//! lease if there is one, and remembers until when the key is known to be refused: a
-//! bucket only ever moves into the future, so a refusal seen once stays right until the
-//! instant it named, and repeats cost the host nothing. Losing an entry loses at most a
-//! lease's unspent units.
+//! A small fixed cache in worker memory, one for each limit. An entry counts how often its key
+//! comes, holds a lease if there is one, and remembers for a moment that the key is refused,
+//! so that repeats cost the host nothing. For a moment only: others may give back what made
+//! the refusal right. Requests of a lease that ended are handed out to be given back.
 
 use alloc::vec::Vec;
 
@@ -39,6 +38,19 @@ pub enum Known {
     },
 }
 
+/// Requests of a lease that ended without them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unspent {
+    /// The key.
+    pub hash: u64,
+    /// How many.
+    pub requests: u64,
+    /// When the lease ended.
+    pub until: Timestamp,
+    /// The key's bucket right after the lease was taken.
+    pub bucket: Bucket,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     hash: u64,
@@ -49,9 +61,12 @@ struct Entry {
     leased: u64,
     leased_until: Timestamp,
     refused_until: Timestamp,
+    believed_until: Timestamp,
     bucket: Bucket,
 }
 
+/// For how long an entry is kept for its key, and a refusal believed.
+const MOMENT: Span = Span::from_millis(100);
 /// Entries of a cache. Each key may be in one of two.
 pub const ENTRIES: usize = 256;
 
@@ -64,35 +79,31 @@ impl Default for Hot {
 }
 
 impl Hot {
-    /// Counts a request of the key at `now` and says what is known about it. The second
-    /// value is the number of leased units that ended unspent since the last call.
-    pub fn see(&mut self, hash: u64, now: Timestamp) -> (Known, u64) {
-        let Some(entry) = self.entry(hash, now) else { return (Known::Nothing, 0) };
-        let mut stranded = 0;
+    /// Counts a request of the key at `now` and says what is known about it, and what is left
+    /// of a lease that ended or lost its entry to this key.
+    pub fn see(&mut self, hash: u64, now: Timestamp) -> (Known, Option<Unspent>) {
+        let Some(entry) = self.entry(hash, now) else { return (Known::Nothing, None) };
+        let mut unspent = entry.take_ended(now);
         if entry.hash != hash {
-            stranded = entry.leased;
+            unspent = unspent.or(entry.take_lease());
             *entry = Entry { hash, window_start: now, ..Entry::default() };
         }
         entry.count_one(now);
-        if entry.leased > 0 && now > entry.leased_until {
-            stranded = entry.leased;
-            entry.leased = 0;
-            entry.doubt();
-        }
         let known = if entry.leased > 0 {
             Known::Leased { left: entry.leased, bucket: entry.bucket }
-        } else if now < entry.refused_until {
+        } else if now < entry.refused_until.min(entry.believed_until) {
             Known::Refused { retry_after: entry.refused_until.since(now), bucket: entry.bucket }
         } else {
             Known::Nothing
         };
-        (known, stranded)
+        (known, unspent)
     }
 
-    /// How often the key comes in one [`WINDOW`], as this worker sees it.
+    /// How often the key came in the last whole [`WINDOW`], as this worker saw it. Not in the one
+    /// under way: a short blip is over before its lease would be spent.
     #[must_use]
     pub fn seen(&self, hash: u64) -> u64 {
-        self.find(hash).map_or(0, |entry| entry.rate.max(entry.count))
+        self.find(hash).map_or(0, |entry| entry.rate)
     }
 
     /// Spends one leased request.
@@ -111,22 +122,18 @@ impl Hot {
         }
     }
 
-    /// Remembers that the key is refused until `until`.
-    pub fn refuse(&mut self, hash: u64, until: Timestamp, bucket: Bucket) {
+    /// Remembers for 100 ms that the key is refused until `until`.
+    pub fn refuse(&mut self, hash: u64, now: Timestamp, until: Timestamp, bucket: Bucket) {
         if let Some(entry) = self.find_mut(hash) {
             entry.refused_until = until;
+            entry.believed_until = now.plus(MOMENT);
             entry.bucket = bucket;
         }
     }
 
-    /// Drops leases that ended; the number of units that went unspent.
-    pub fn sweep(&mut self, now: Timestamp) -> u64 {
-        let ended = |entry: &&mut Entry| entry.leased > 0 && now > entry.leased_until;
-        self.entries.iter_mut().filter(ended).fold(0, |sum, entry| {
-            let lost = core::mem::take(&mut entry.leased);
-            entry.doubt();
-            sum.saturating_add(lost)
-        })
+    /// Takes out the leases that ended.
+    pub fn sweep(&mut self, now: Timestamp) -> Vec<Unspent> {
+        self.entries.iter_mut().filter_map(|entry| entry.take_ended(now)).collect()
     }
 
     /// The entry of the key, or one that it may take.
@@ -163,9 +170,31 @@ fn slots(hash: u64) -> (usize, usize) {
 // === impl Entry ===
 
 impl Entry {
-    /// Whether another key may take the entry: its own has not come for a window.
+    /// Whether another key may take the entry: its own has not come for a moment.
     fn is_idle(&self, now: Timestamp) -> bool {
-        now.since(self.seen_at) > WINDOW
+        now.since(self.seen_at) > MOMENT
+    }
+
+    /// What is left of a lease that has ended.
+    fn take_ended(&mut self, now: Timestamp) -> Option<Unspent> {
+        if now <= self.leased_until {
+            return None;
+        }
+        let unspent = self.take_lease();
+        if unspent.is_some() {
+            self.doubt();
+        }
+        unspent
+    }
+
+    fn take_lease(&mut self) -> Option<Unspent> {
+        let requests = core::mem::take(&mut self.leased);
+        (requests > 0).then_some(Unspent {
+            hash: self.hash,
+            requests,
+            until: self.leased_until,
+            bucket: self.bucket,
+        })
     }
 
     /// A lease ended unspent: the key comes less often than it seemed, so the next is half
@@ -205,21 +234,26 @@ mod tests {
     #[test]
     fn a_lease_is_spent_until_it_ends() {
         let mut hot = Hot::default();
-        assert_eq!(hot.see(7, at(0)), (Known::Nothing, 0));
+        assert_eq!(hot.see(7, at(0)), (Known::Nothing, None));
         hot.keep(7, &taken(3, at(50)));
         hot.spend(7);
         assert_eq!(hot.see(7, at(50)).0, Known::Leased { left: 2, bucket: Bucket::full_at(at(50)) });
-        assert_eq!(hot.see(7, at(51)), (Known::Nothing, 2), "two units ended unspent");
+        let unspent = Unspent { hash: 7, requests: 2, until: at(50), bucket: Bucket::full_at(at(50)) };
+        assert_eq!(hot.see(7, at(51)), (Known::Nothing, Some(unspent)));
+        assert_eq!(hot.see(7, at(52)), (Known::Nothing, None));
     }
 
     #[test]
-    fn a_refusal_is_remembered_until_it_ends() {
+    fn a_refusal_is_remembered_until_it_ends_or_grows_old() {
         let mut hot = Hot::default();
         let _ = hot.see(7, at(0));
-        hot.refuse(7, at(10), Bucket::FULL);
-        let refused = Known::Refused { retry_after: Span::from_millis(6), bucket: Bucket::FULL };
-        assert_eq!(hot.see(7, at(4)).0, refused);
+        hot.refuse(7, at(0), at(10), Bucket::FULL);
+        let refused = |ms| Known::Refused { retry_after: Span::from_millis(ms), bucket: Bucket::FULL };
+        assert_eq!(hot.see(7, at(4)).0, refused(6));
         assert_eq!(hot.see(7, at(10)).0, Known::Nothing);
+        hot.refuse(7, at(10), at(5_000), Bucket::FULL);
+        assert_eq!(hot.see(7, at(109)).0, refused(4_891));
+        assert_eq!(hot.see(7, at(110)).0, Known::Nothing, "believed for 100 ms");
     }
 
     #[test]
@@ -228,7 +262,7 @@ mod tests {
         for ms in 0..=200 {
             let _ = hot.see(7, at(ms));
         }
-        assert_eq!(hot.seen(7), 100);
+        assert_eq!(hot.seen(7), 25);
         assert_eq!(hot.seen(8), 0);
     }
 
@@ -239,8 +273,8 @@ mod tests {
             let _ = hot.see(7, at(ms));
         }
         hot.keep(7, &taken(9, at(205)));
-        assert_eq!(hot.see(7, at(206)), (Known::Nothing, 9));
-        assert_eq!(hot.seen(7), 50);
+        assert_eq!(hot.see(7, at(206)).1.map(|unspent| unspent.requests), Some(9));
+        assert_eq!(hot.seen(7), 12);
     }
 
     #[test]
@@ -253,19 +287,22 @@ mod tests {
         let _ = hot.see(rival, at(0));
         let _ = hot.see(third, at(0));
         assert_eq!(hot.see(7, at(50)).0, Known::Leased { left: 5, bucket: Bucket::full_at(at(1000)) });
-        assert_eq!(hot.seen(third), 0, "both entries were busy");
+        hot.keep(third, &taken(5, at(1000)));
+        assert_eq!(hot.see(third, at(50)).0, Known::Nothing, "both entries were busy");
         let _ = hot.see(third, at(151));
-        assert_eq!(hot.seen(third), 1);
+        hot.keep(third, &taken(5, at(1000)));
+        assert_eq!(hot.see(third, at(152)).0, Known::Leased { left: 5, bucket: Bucket::full_at(at(1000)) });
     }
 
     #[test]
-    fn a_sweep_counts_what_ended() {
+    fn a_sweep_takes_what_ended() {
         let mut hot = Hot::default();
-        for hash in 0..10 {
+        for hash in 1..10 {
             let _ = hot.see(hash, at(0));
             hot.keep(hash, &taken(hash, at(hash)));
         }
-        assert_eq!(hot.sweep(at(5)), 1 + 2 + 3 + 4);
-        assert_eq!(hot.sweep(at(5)), 0);
+        let ended: Vec<u64> = hot.sweep(at(5)).iter().map(|unspent| unspent.requests).collect();
+        assert_eq!(ended, [1, 2, 3, 4]);
+        assert_eq!(hot.sweep(at(5)), []);
     }
 }

@@ -36,11 +36,11 @@ pub struct Taken {
     pub next: Bucket,
 }
 
-/// The span over which a worker counts how often it sees a key.
-pub const WINDOW: Span = Span::from_millis(100);
+/// The span over which a worker counts how often it sees a key, before it takes a lease for it.
+pub const WINDOW: Span = Span::from_millis(25);
 
 /// A lease of fewer requests than this is not worth its stranded units.
-const MIN_REQUESTS: u64 = 4;
+const MIN_REQUESTS: u64 = 8;
 /// The lease ends after this part of the bucket's capacity at the latest.
 const CAPACITY_PART: u64 = 128;
 /// A lease takes this part of what is left at the most.
@@ -104,13 +104,13 @@ mod tests {
         let terms = Terms::new(rate(1000, 1000, 1000), 1, 32, Span::from_millis(100));
         #[rustfmt::skip]
         let cases = [
-            // seen in 100 ms  left   lease
+            // seen in 25 ms   left   lease
             (0,                1000,  0),
-            (100,              1000,  0),   // 7 expected, 3 would be leased: not worth it
-            (200,              1000,  7),
-            (2_000,            1000,  32),
-            (2_000,            100,   6),
-            (2_000,            63,    0),
+            (50,               1000,  0),   // 15 expected, 7 would be leased: not worth it
+            (60,               1000,  9),
+            (500,              1000,  32),
+            (500,              200,   12),
+            (500,              127,   0),
         ];
         for (seen, left, expected) in cases {
             assert_eq!(terms.size(seen, left), expected, "seen {seen}, {left} left");

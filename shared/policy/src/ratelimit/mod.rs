@@ -22,10 +22,11 @@ pub mod hot;
 pub mod lease;
 pub mod metrics;
 pub mod reply;
+mod shard;
 pub mod stage;
 pub mod state;
 pub mod table;
 
 pub use config::{Limit, Policy};
 pub use decide::{Bucket, Decision, Rate};
-pub use stage::RateLimit;
+pub use stage::{RateLimit, RateLimitWithHeaders};

@@ -4,20 +4,28 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use super::charge::{Charge, Found, Shard};
+use super::charge::{Charge, Found};
 use super::config::{Mode, OnFailure, OnMissingKey, Policy, Style};
 use super::headers::{self, Quota};
 use super::metrics::{self, What};
 use super::reply::{self, Refusal};
-use super::state;
+use super::shard::Shard;
 use crate::config::ConfigError;
 use crate::hash::sip::SipKey;
 use crate::host::{Host, Store, StoreError};
 use crate::http::{steering, Callback, CellSpec, Counter, Edit, Request, RequestExt, Seed, Stage, Verdict};
 use crate::time::{Span, Timestamp};
 
-/// The rate-limit filter.
-pub struct RateLimit {
+/// The rate-limit filter. It touches requests only.
+pub type RateLimit = Limiter<false>;
+
+/// The rate-limit filter that can tell admitted clients about their limits, too. It is
+/// another module, because the host enters a module for each response as soon as that exports
+/// the callback, and exports cannot depend on a configuration.
+pub type RateLimitWithHeaders = Limiter<true>;
+
+/// The rate-limit filter; with `RESPONSES` it can add headers to admitted responses.
+pub struct Limiter<const RESPONSES: bool> {
     policy: Policy,
     secret: Cell<SipKey>,
     /// What this worker keeps of each limit, in the policy's order.
@@ -48,18 +56,21 @@ enum Outcome {
     Unlimited,
 }
 
-const SECRET_CELL: &str = "tidegate/ratelimit/1/secret";
+const SECRET_CELL: &str = "tidegate/r1secret";
 
-impl Stage for RateLimit {
+impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     const NAME: &'static str = "ratelimit";
     const PROPERTY: &'static str = "tidegate.ratelimit";
-    const CALLBACKS: &'static [Callback] =
-        &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::Tick];
+    const CALLBACKS: &'static [Callback] = if RESPONSES {
+        &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::Tick]
+    } else {
+        &[Callback::RequestHeaders, Callback::Tick]
+    };
 
     type Exchange = Exchange;
 
     fn configure(json: &[u8]) -> Result<Self, ConfigError> {
-        let policy = Policy::parse(json)?;
+        let policy = Policy::parse(json, RESPONSES)?;
         let labels = |word: &str| policy.limits.iter().map(|l| alloc::format!("{word}:{}", l.name)).collect();
         Ok(Self {
             secret: Cell::new(SipKey::from_bytes([0; 16])),
@@ -71,18 +82,17 @@ impl Stage for RateLimit {
         })
     }
 
-    fn cells(&self) -> Vec<CellSpec> {
+    fn cells(&self) -> impl Iterator<Item = CellSpec> {
         let secret = CellSpec { name: SECRET_CELL.to_string(), seed: Seed::Random(16) };
-        let blocks = self.shards.iter().flat_map(Shard::cells);
-        let blocks = blocks.map(|name| CellSpec { name, seed: Seed::Zeros(state::BYTES) });
-        core::iter::once(secret).chain(blocks).collect()
+        core::iter::once(secret).chain(self.shards.iter().flat_map(Shard::cells))
     }
 
     fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
         let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
         let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
         self.secret.set(SipKey::from_bytes(bytes));
-        Ok(())
+        let mut limits = self.policy.limits.iter().zip(&self.shards);
+        limits.try_for_each(|(limit, shard)| shard.announce(limit, store))
     }
 
     fn counters(&self) -> Vec<Counter> {
@@ -109,7 +119,7 @@ impl Stage for RateLimit {
 
     fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
         match exchange.outcome {
-            Outcome::Admitted => Some("admitted"),
+            Outcome::Admitted => self.policy.log_admitted.then_some("admitted"),
             Outcome::Failed => Some("failed"),
             Outcome::Observed(index) => self.observed.get(index).map(String::as_str),
             Outcome::Refused(index) => self.refused.get(index).map(String::as_str),
@@ -119,15 +129,18 @@ impl Stage for RateLimit {
 
     fn on_tick(&self, host: &impl Host) {
         let now = host.now();
-        for (index, shard) in self.shards.iter().enumerate() {
-            count(host, index, What::Stranded, shard.sweep(now));
+        for (index, (limit, shard)) in self.policy.limits.iter().zip(&self.shards).enumerate() {
+            let ended = shard.hot.borrow_mut().sweep(now);
+            for unspent in ended {
+                count(host, index, What::Stranded, shard.give_back(limit, unspent, now, host));
+            }
         }
     }
 }
 
-// === impl RateLimit ===
+// === impl Limiter ===
 
-impl RateLimit {
+impl<const RESPONSES: bool> Limiter<RESPONSES> {
     /// Finds what each limit that applies says, without charging any.
     fn evaluate(&self, charges: &mut Vec<Charge>, request: &impl Request, now: Timestamp, host: &impl Host) {
         for (index, (limit, shard)) in self.policy.limits.iter().zip(&self.shards).enumerate() {
@@ -154,7 +167,7 @@ impl RateLimit {
             && match charge.found {
                 Found::Failed => self.policy.on_failure == OnFailure::Refuse,
                 Found::Refused { .. } => true,
-                Found::Admitted { .. } | Found::Charged { .. } | Found::Leased { .. } => false,
+                _ => false,
             }
     }
 

@@ -21,6 +21,8 @@ use crate::time::{Span, Timestamp};
 pub const WAYS: usize = 16;
 /// Bytes of a block.
 pub const BYTES: usize = 272;
+/// Bytes of an announcement.
+pub const IN_FORCE_BYTES: usize = 16;
 
 const LAYOUT: u8 = 1;
 const HEAD: usize = 16;
@@ -33,6 +35,16 @@ pub struct Block {
     pub overflow: Bucket,
     /// The keys.
     pub ways: [Way; WAYS],
+}
+
+/// The rate that a limit has now, as its latest configuration announced it: one small cell
+/// a limit, in the layout of a block's head with the capacity in place of the overflow bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// Its tag.
+    pub tag: u32,
+    /// Its capacity.
+    pub capacity: Span,
 }
 
 /// The tag of a rate, never 0.
@@ -84,7 +96,16 @@ impl Block {
         bytes
     }
 
-    /// Makes the block's times fit `rate`, whose tag is `tag`.
+    /// Takes a block that nobody has used; `true` if its times are those of the rate with
+    /// this tag.
+    pub fn claim(&mut self, tag: u32) -> bool {
+        if self.tag == 0 {
+            self.tag = tag;
+        }
+        self.tag == tag
+    }
+
+    /// Makes the times of a block that belongs to another rate fit `rate`, whose tag is `tag`.
     ///
     /// When a limit was reconfigured, what its keys owe is kept as time, but never as more
     /// than the new capacity: a key that had used up a slow limit starts a fast one empty,
@@ -93,16 +114,34 @@ impl Block {
     /// Says whether a debt was cut. Then the block must be written even if nothing is
     /// charged to it: what was cut was cut as of `now`.
     pub fn adopt(&mut self, rate: Rate, tag: u32, now: Timestamp) -> bool {
-        let known = core::mem::replace(&mut self.tag, tag);
-        if known == tag || known == 0 {
-            return false;
-        }
+        self.tag = tag;
         let cut = |bucket: &mut Bucket, most: Span| {
             let bound = Bucket::full_at(now.plus(most));
             core::mem::replace(bucket, bound.min(*bucket)) > bound
         };
         let overflow = cut(&mut self.overflow, rate.interval());
         self.ways.iter_mut().fold(overflow, |any, way| cut(&mut way.bucket, rate.capacity()) || any)
+    }
+}
+
+// === impl InForce ===
+
+impl InForce {
+    /// What is announced in `bytes`; `None` when nothing was.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let tag = u32::try_from(word(bytes.get(..8)) >> 32).unwrap_or(0);
+        let capacity = Span::from_nanos(word(bytes.get(8..16)));
+        (tag != 0 && bytes.len() == IN_FORCE_BYTES).then_some(Self { tag, capacity })
+    }
+
+    /// The bytes that announce it.
+    #[must_use]
+    pub fn encode(self) -> [u8; IN_FORCE_BYTES] {
+        let mut bytes = [0; IN_FORCE_BYTES];
+        let capacity = Bucket::full_at(Timestamp::from_nanos(self.capacity.as_nanos()));
+        put(&mut bytes, u64::from(LAYOUT) | (u64::from(self.tag) << 32), capacity);
+        bytes
     }
 }
 
@@ -158,6 +197,15 @@ mod tests {
         let long = [1; BYTES + 1];
         for bytes in [&[][..], &[1; 271], &[0; BYTES], &other_layout, &long] {
             assert_eq!(Block::decode(bytes), Block::empty(), "{} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn an_announcement_is_read_as_written_and_zeros_are_none() {
+        let announced = InForce { tag: 7, capacity: Span::from_secs(3) };
+        assert_eq!(InForce::decode(&announced.encode()), Some(announced));
+        for bytes in [&[][..], &[0; 16], &[1; 15], &[1; 17]] {
+            assert_eq!(InForce::decode(bytes), None, "{} bytes", bytes.len());
         }
     }
 

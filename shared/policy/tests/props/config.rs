@@ -74,7 +74,7 @@ fn values(text: &str) -> Vec<(usize, usize)> {
 }
 
 fn is_policy_or_problems(bytes: &[u8]) -> Result<(), TestCaseError> {
-    if let Err(ConfigError { problems }) = Policy::parse(bytes) {
+    if let Err(ConfigError { problems }) = Policy::parse(bytes, true) {
         prop_assert!(!problems.is_empty());
         prop_assert!(problems.iter().all(|problem| !problem.what.is_empty()));
     }
@@ -83,7 +83,7 @@ fn is_policy_or_problems(bytes: &[u8]) -> Result<(), TestCaseError> {
 
 #[test]
 fn the_valid_document_is_valid() {
-    if let Err(error) = Policy::parse(VALID.as_bytes()) {
+    if let Err(error) = Policy::parse(VALID.as_bytes(), true) {
         panic!("{error}");
     }
 }

@@ -31,7 +31,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut bench = Bench::start(&options);
+    let rows = rows::only(rows::all(&options.against), &options.only);
+    if rows.is_empty() {
+        eprintln!("no row is called {}", options.only.join(" or "));
+        return ExitCode::from(2);
+    }
+    let mut bench = Bench::start(rows, &options);
     bench.run(&options);
     let summary = Summary::of(&bench.measured);
     print!("{}", report::table(&summary, report::colour()));

@@ -7,7 +7,7 @@ use tidegate_tests::{options, Envoy};
 
 use crate::caller::Caller;
 use crate::options::Options;
-use crate::rows::{self, Row};
+use crate::rows::Row;
 
 /// The Envoys and what was measured of them.
 pub(crate) struct Bench {
@@ -24,7 +24,7 @@ pub(crate) struct Measured {
 }
 
 /// Requests before those that count: caches fill, and a key that is hot becomes so again.
-const LEAD: u64 = 128;
+const LEAD: u64 = 1_000;
 
 struct Subject {
     envoy: Envoy,
@@ -37,8 +37,7 @@ struct Subject {
 
 impl Bench {
     /// Starts an Envoy for each row and warms it up.
-    pub(crate) fn start(options: &Options) -> Self {
-        let rows = rows::only(rows::all(&options.against), &options.only);
+    pub(crate) fn start(rows: Vec<Row>, options: &Options) -> Self {
         let progress = Progress::new("starting", rows.len());
         let mut subjects = Vec::new();
         for (done, row) in rows.iter().enumerate() {

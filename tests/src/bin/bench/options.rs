@@ -27,10 +27,10 @@ const USAGE: &str = "\
 usage: bench [--quick] [--rounds N] [--requests N] [--connections N] [--only ID[,ID...]]
              [--against NAME=MODULE]... [--assert] [--json FILE]
 
-  --rounds N             times that every row is measured, default 400
-  --requests N           requests of a row in a round, default 320
+  --rounds N             times that every row is measured, default 100
+  --requests N           requests of a row in a round, default 2000
   --connections N        connections that they come on, default 32
-  --quick                60 rounds
+  --quick                20 rounds
   --only ID,...          only these rows and what they are compared with
   --against NAME=MODULE  measure hot and cold keys with this module too
   --assert               exit with 1 when a target is missed
@@ -42,8 +42,8 @@ impl Options {
     /// The options in `args`, or what is wrong with them.
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
-            rounds: 400,
-            requests: 320,
+            rounds: 100,
+            requests: 2_000,
             connections: 32,
             only: Vec::new(),
             against: Vec::new(),
@@ -53,7 +53,7 @@ impl Options {
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or(format!("{name} needs a value\n\n{USAGE}"));
             match name.as_str() {
-                "--quick" => options.rounds = 60,
+                "--quick" => options.rounds = 20,
                 "--assert" => options.assert = true,
                 "--rounds" => options.rounds = count(&name, &value()?)?,
                 "--requests" => options.requests = count(&name, &value()?)?,

@@ -74,7 +74,13 @@ pub(crate) fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
             .most(1.6, "empty"),
         row("refused", "hot key, refused", with(limits(1, SLOW))).status(429).under(OURS),
         row("four", "four limits, four hot keys", with(limits(4, FAST))).under(OURS),
-        row("told", "hot key, headers_on_admitted", with(told())).under(OURS),
+        row("logged", "hot key, log_admitted", with(logged())).under(OURS),
+        row(
+            "told",
+            "hot key, headers_on_admitted",
+            Filter::Wasm(paths::module("ratelimit-headers"), Some(told())),
+        )
+        .under(OURS),
         row("one-key", "1 key, leases off", with(unleased())).under(FLAT),
         row("million", "1,000,000 keys in turn", with(unleased()))
             .keys(MILLION)
@@ -135,6 +141,12 @@ fn limits(count: usize, requests: u64) -> Value {
 fn told() -> Value {
     let mut config = limits(1, FAST);
     config["headers_on_admitted"] = json!(true);
+    config
+}
+
+fn logged() -> Value {
+    let mut config = limits(1, FAST);
+    config["log_admitted"] = json!(true);
     config
 }
 

@@ -33,7 +33,7 @@ impl World {
         let example = root().join("envoy-config/ratelimit.yaml");
         let text = fs::read_to_string(&example).map_err(|error| format!("{}: {error}", example.display()))?;
         let limits = plugin_configuration(&text).ok_or("the example has no plugin configuration")?;
-        let policy = Policy::parse(limits.as_bytes()).map_err(|error| error.to_string())?;
+        let policy = Policy::parse(limits.as_bytes(), true).map_err(|error| error.to_string())?;
         let upstream = Upstream::new(|seen| match seen.path.as_str() {
             "/login" => Answer::new(401, "wrong password\n"),
             _ => Answer::new(200, "hello from the upstream\n"),
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn every_client_is_held_by_a_limit_of_the_example() {
         let text = fs::read_to_string(root().join("envoy-config/ratelimit.yaml")).unwrap();
-        let policy = Policy::parse(plugin_configuration(&text).unwrap().as_bytes()).unwrap();
+        let policy = Policy::parse(plugin_configuration(&text).unwrap().as_bytes(), true).unwrap();
         for role in crate::cast::CAST {
             assert!(policy.limits.iter().any(|limit| limit.name == role.limit), "{}", role.name);
         }

@@ -1,0 +1,189 @@
+//! What a worker keeps of one limit, and the limit's cells.
+//!
+//! Besides its blocks a limit has one small cell that announces the rate in force, written
+//! by whoever was configured last. Only a configuration that is in force cuts what keys owe
+//! to its own capacity; one that was superseded and still serves takes buckets as they are, and
+//! fills them no further than the rate in force would, so it is never laxer than either
+//! (ADR 0008).
+
+use alloc::format;
+use alloc::string::String;
+use core::cell::RefCell;
+
+use super::config::Limit;
+use super::decide::Rate;
+use super::hot::{Hot, Unspent};
+use super::state::{self, Block, InForce};
+use super::table::{Place, Way};
+use crate::host::{Store, StoreError, Version};
+use crate::http::{CellSpec, Seed};
+use crate::time::{Span, Timestamp};
+
+/// What a worker keeps of one limit.
+pub(super) struct Shard {
+    pub(super) hot: RefCell<Hot>,
+    /// The name of the cell last used; its last four bytes change.
+    cell: RefCell<String>,
+    block_bits: u32,
+}
+
+/// A block as it was read, made to fit a limit.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) block: Block,
+    pub(super) version: Version,
+    /// The limit's rate, or what a superseded one may still admit.
+    pub(super) rate: Rate,
+    /// Whether the limit's rate is the one in force.
+    pub(super) in_force: bool,
+    /// Whether a debt was cut, so that the block must be written.
+    pub(super) cut: bool,
+}
+
+/// Most times that one cell is tried against other workers. Each try that is lost is one that
+/// another worker won, so this many in a row take as many workers at the same cell.
+pub(super) const TRIES: usize = 64;
+
+/// In place of a block's number: the cell that announces the rate.
+const ANNOUNCEMENT: &str = "rate";
+
+// === impl Shard ===
+
+impl Shard {
+    pub(super) fn new(limit: &Limit) -> Self {
+        // 22 bytes, which Envoy's strings hold without a heap block of their own: on the way to
+        // a cold cell that is one miss of the processor's cache less.
+        let bits = char::from_digit(limit.block_bits, 36).unwrap_or('0');
+        let cell = format!("tidegate/r1{:06x}{bits}{ANNOUNCEMENT}", limit.number);
+        Self { hot: RefCell::default(), cell: RefCell::new(cell), block_bits: limit.block_bits }
+    }
+
+    /// The limit's cells, one at a time.
+    pub(super) fn cells(&self) -> impl Iterator<Item = CellSpec> + '_ {
+        let blocks = 1_u32.checked_shl(self.block_bits).unwrap_or(0);
+        let announcement = core::iter::once_with(|| {
+            self.point_at_announcement();
+            CellSpec { name: self.cell.borrow().clone(), seed: Seed::Zeros(state::IN_FORCE_BYTES) }
+        });
+        announcement.chain((0..blocks).map(|block| {
+            self.point_at(block);
+            CellSpec { name: self.cell.borrow().clone(), seed: Seed::Zeros(state::BYTES) }
+        }))
+    }
+
+    /// Announces the limit's rate as the one in force.
+    pub(super) fn announce(&self, limit: &Limit, store: &impl Store) -> Result<(), StoreError> {
+        let ours = InForce { tag: limit.tag, capacity: limit.rate.capacity() };
+        self.point_at_announcement();
+        for _ in 0..TRIES {
+            let (bytes, version) = store.load(&self.cell.borrow())?.ok_or(StoreError::Unavailable)?;
+            if InForce::decode(&bytes) == Some(ours) {
+                return Ok(());
+            }
+            match store.replace(&self.cell.borrow(), &ours.encode(), version) {
+                Err(StoreError::Stale) => {}
+                done => return done,
+            }
+        }
+        Err(StoreError::Unavailable)
+    }
+
+    /// Reads a block and makes it fit the limit.
+    pub(super) fn load(
+        &self,
+        limit: &Limit,
+        block: u32,
+        now: Timestamp,
+        store: &impl Store,
+    ) -> Result<Loaded, StoreError> {
+        let (mut block, version) = self.read(block, store)?;
+        if block.claim(limit.tag) {
+            return Ok(Loaded { block, version, rate: limit.rate, in_force: true, cut: false });
+        }
+        self.point_at_announcement();
+        let (bytes, _) = store.load(&self.cell.borrow())?.ok_or(StoreError::Unavailable)?;
+        match InForce::decode(&bytes) {
+            Some(other) if other.tag != limit.tag => {
+                let rate = limit.rate.within(other.capacity);
+                Ok(Loaded { block, version, rate, in_force: false, cut: false })
+            }
+            _ => {
+                let cut = block.adopt(limit.rate, limit.tag, now);
+                Ok(Loaded { block, version, rate: limit.rate, in_force: true, cut })
+            }
+        }
+    }
+
+    /// Reads a block as it is.
+    pub(super) fn read(&self, block: u32, store: &impl Store) -> Result<(Block, Version), StoreError> {
+        self.point_at(block);
+        let (bytes, version) = store.load(&self.cell.borrow())?.ok_or(StoreError::Unavailable)?;
+        Ok((Block::decode(&bytes), version))
+    }
+
+    /// Writes a block if nobody else did since `version`.
+    pub(super) fn replace(
+        &self,
+        block: u32,
+        new: &Block,
+        version: Version,
+        store: &impl Store,
+    ) -> Result<(), StoreError> {
+        self.point_at(block);
+        store.replace(&self.cell.borrow(), &new.encode(), version)
+    }
+
+    /// Gives back what a lease did not spend: all of it where nobody has charged the key since,
+    /// else less the time since it was taken. Says how many requests could not be given back.
+    pub(super) fn give_back(
+        &self,
+        limit: &Limit,
+        unspent: Unspent,
+        now: Timestamp,
+        store: &impl Store,
+    ) -> u64 {
+        let place = self.place(unspent.hash);
+        let each = limit.rate.interval().times(limit.cost);
+        let charge = each.times(unspent.requests);
+        // Taken one length of a lease before its end; others may have taken theirs as of one
+        // from now.
+        let since = now.since(unspent.until).plus(limit.terms.ttl()).plus(limit.terms.ttl());
+        for _ in 0..TRIES {
+            let Ok((mut block, version)) = self.read(place.block, store) else { break };
+            let ours = |way: &&mut Way| way.fingerprint == place.fingerprint;
+            let Some(way) = block.ways.iter_mut().find(ours) else { break };
+            let ago = if way.bucket == unspent.bucket { Span::ZERO } else { since };
+            way.bucket = way.bucket.refund(charge, ago);
+            if ago >= charge || !block.claim(limit.tag) {
+                break;
+            }
+            match self.replace(place.block, &block, version, store) {
+                Ok(()) => return ago.count_of(each),
+                Err(StoreError::Stale) => {}
+                Err(_) => break,
+            }
+        }
+        unspent.requests
+    }
+
+    pub(super) fn place(&self, hash: u64) -> Place {
+        Place::of(hash, self.block_bits)
+    }
+
+    fn point_at(&self, block: u32) {
+        let mut cell = self.cell.borrow_mut();
+        let digits = cell.len().saturating_sub(ANNOUNCEMENT.len());
+        cell.truncate(digits);
+        // Twice a request: the formatter would take longer than the decision.
+        for shift in [12, 8, 4, 0] {
+            cell.push(char::from_digit((block >> shift) & 0xf, 16).unwrap_or('0'));
+        }
+    }
+
+    fn point_at_announcement(&self) {
+        let mut cell = self.cell.borrow_mut();
+        let digits = cell.len().saturating_sub(ANNOUNCEMENT.len());
+        cell.truncate(digits);
+        cell.push_str(ANNOUNCEMENT);
+    }
+}
