@@ -35,6 +35,26 @@ pub struct SlidingWindow {
     previous: u64,
 }
 
+/// Resilience4j's exponential waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Resilience4jWait {
+    /// The first, in milliseconds.
+    pub initial_ms: u64,
+    /// Each is so many times the one before, cut to a millisecond.
+    pub multiplier: f64,
+}
+
+/// Linkerd's waits before a probe.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkerdWait {
+    /// The first, without jitter, in milliseconds.
+    pub min_ms: f64,
+    /// The longest, with jitter.
+    pub max_ms: f64,
+    /// Up to so much of a wait is added.
+    pub jitter_ratio: f64,
+}
+
 /// The size of a count-min sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountMin {
@@ -159,6 +179,34 @@ pub fn grpc_name(status: u32) -> Option<&'static str> {
         "UNAUTHENTICATED",
     ];
     names.get(usize::try_from(status).ok()?).copied()
+}
+
+// === impl Resilience4jWait ===
+
+impl Resilience4jWait {
+    /// The wait after so many others.
+    #[must_use]
+    pub fn after(&self, times: u32) -> u64 {
+        (0..times).fold(self.initial_ms, |wait, _| (wait as f64 * self.multiplier) as u64)
+    }
+
+    /// Some wait around `wait`, at most `factor` of it away, for a draw below 1.
+    #[must_use]
+    pub fn randomized(wait: f64, factor: f64, draw: f64) -> u64 {
+        let (min, max) = (wait - wait * factor, wait + wait * factor);
+        ((min + draw * (max - min + 1.0)) as u64).max(1)
+    }
+}
+
+// === impl LinkerdWait ===
+
+impl LinkerdWait {
+    /// The wait after so many others, for a draw below 1.
+    #[must_use]
+    pub fn after(&self, times: u32, draw: f64) -> f64 {
+        let base = (self.min_ms * 2_f64.powf(f64::from(times))).min(self.max_ms);
+        base + (base * self.jitter_ratio * draw).min(self.max_ms - base)
+    }
 }
 
 // === impl FixedWindow ===

@@ -9,7 +9,18 @@ use tidegate_vectors::{check, claims, run, Failure, File, Outcome};
 /// Inputs whose change by a little may change no answer, and names, which are free text.
 /// `*` stands for any index. Every expected value is missing here, and so must be noticed.
 #[rustfmt::skip]
-const SILENT: [&str; 22] = [
+const SILENT: [&str; 57] = [
+    "breaker_backoff.json/envoy_ejection/ejections_in_a_row/*", // all at the most
+    "breaker_backoff.json/recommended/streaks/*",
+    "breaker_backoff.json/resilience4j_exponential/multiplier", // waits are whole milliseconds
+    "breaker_backoff.json/resilience4j_randomized/f",
+    "breaker_merge.json/cases/*/config/*",                      // no case turns on each
+    "breaker_merge.json/cases/*/name",
+    "breaker_merge.json/cases/*/ops/*/t",                       // the same slot
+    "breaker_transitions.json/cases/*/config/*",
+    "breaker_transitions.json/cases/*/events/*/ms",             // slow is seconds away
+    "breaker_transitions.json/cases/*/events/*/t",
+    "breaker_transitions.json/cases/*/name",
     "client_ip.json/aggregate/*/ip",                            // one network
     "client_ip.json/cases/*/peer",                              // not looked at
     "client_ip.json/cases/*/trusted_hops",                      // 5 or 6 of 1
@@ -22,6 +33,30 @@ const SILENT: [&str; 22] = [
     "leasing.json/cases/*/requests",                            // more are refused as well
     "leasing.json/cases/*/workers",
     "leasing.json/doorman/wants/*",                             // who wants little gets it anyway
+    "limiter_comparison.json/rows/*/state",                     // what a limiter stores, in words
+    "outlier.json/backoff/*/ejection",                          // all at the most
+    "outlier.json/consecutive/*/codes/*",                       // 500 and 501 are alike
+    "outlier.json/consecutive/*/consecutive_5xx",               // no case turns on both
+    "outlier.json/consecutive/*/consecutive_gateway",
+    "outlier.json/failure_percentage/*/success_rate",           // answers are yes or no
+    "outlier.json/failure_percentage/*/threshold",
+    "outlier.json/max_ejection_percent/*/already_ejected",
+    "outlier.json/max_ejection_percent/*/always_eject_one_host",
+    "outlier.json/max_ejection_percent/*/hosts",
+    "outlier.json/max_ejection_percent/*/max_ejection_percent",
+    "outlier.json/success_rate/*/stdev_factor",                 // all rates are the same
+    "overload.json/envoy_admission_control/*/aggression",       // 0 and 1 to any power
+    "overload.json/envoy_admission_control/*/max_rejection",    // not reached
+    "overload.json/envoy_admission_control/*/sr_threshold",     // no success to divide
+    "overload.json/envoy_admission_control/*/success",          // more than enough
+    "overload.json/envoy_admission_control/*/total",            // refuses the most
+    "overload.json/envoy_retry_budget/*/active_or_pending",     // the least is the least
+    "overload.json/envoy_retry_budget/*/budget_percent",
+    "overload.json/envoy_retry_budget/*/min_retry_concurrency", // more than the least
+    "overload.json/google_sre_client_throttling/*/K",           // nothing was accepted
+    "overload.json/google_sre_client_throttling/*/accepts",     // more than enough
+    "overload.json/google_sre_client_throttling/*/requests",
+    "overload.json/grpc_retry_throttling/tokenRatio",           // three decimals
     "ratelimit_headers.json/cases/*/denied/retry_after_ns",     // headers are whole seconds
     "ratelimit_headers.json/cases/*/name",
     "ratelimit_headers.json/cases/*/policies/*/next_unit_ns",
@@ -35,12 +70,19 @@ const SILENT: [&str; 22] = [
 ];
 
 /// Formulas with prose behind them: changed at the front only.
-const PROSE: [&str; 3] = ["/bounds/*", "/rows/*/algo", "/rows/*/worst"];
+const PROSE: [&str; 5] = ["/*/formula", "/*/jitter", "/bounds/*", "/rows/*/algo", "/rows/*/worst"];
 
 /// What may be left out: free text, one of many, and what not every case has.
-const OPTIONAL: [&str; 10] = [
+const OPTIONAL: [&str; 17] = [
+    "breaker_backoff.json/resilience4j_randomized/u0",
+    "breaker_backoff.json/resilience4j_randomized/u0.5",
+    "breaker_backoff.json/resilience4j_randomized/u0.999",
+    "breaker_merge.json/cases/*/name",
+    "breaker_transitions.json/cases/*/events/*/ms",
+    "breaker_transitions.json/cases/*/name",
     "gcra.json/cases/*/name",
     "leasing.json/bounds/*",
+    "limiter_comparison.json/rows/*/state",
     "ratelimit_headers.json/cases/*/expect_envoy_draft03",
     "ratelimit_headers.json/cases/*/name",
     "ratelimit_headers.json/grpc/*/name",
@@ -100,6 +142,7 @@ fn changes(value: &Value) -> Vec<Value> {
                 .flatten()
                 .map(Value::from)
                 .collect(),
+            (None, Some(0.0)) => vec![0.000_1.into()],
             (None, Some(x)) => vec![(x * 1.000_1).into(), (x * 0.999_9).into()],
             _ => vec![0.into()],
         },
@@ -110,7 +153,8 @@ fn changes(value: &Value) -> Vec<Value> {
 
 fn free_text(pointer: &str) -> bool {
     let field = pointer.rsplit('/').next().unwrap();
-    field != "name" && FREE_TEXT.contains(&field)
+    // These two are compared where they are data.
+    !["name", "state"].contains(&field) && FREE_TEXT.contains(&field)
 }
 
 /// Changes every value of every file as `change` says, and lists what was not noticed and
@@ -204,8 +248,11 @@ fn each_wrong_type_is_noticed() {
 #[test]
 fn each_emptied_list_is_noticed() {
     let left = unnoticed(&[], |original, pointer| {
-        let list = original.pointer(pointer).unwrap().is_array();
-        list.then(|| with(original, pointer, Value::Array(Vec::new()))).into_iter().collect()
+        let list = original.pointer(pointer).unwrap().as_array();
+        list.is_some_and(|items| !items.is_empty())
+            .then(|| with(original, pointer, Value::Array(Vec::new())))
+            .into_iter()
+            .collect()
     });
     assert!(left.is_empty(), "{}", left.join("\n"));
 }

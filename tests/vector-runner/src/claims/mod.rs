@@ -2,11 +2,17 @@
 //!
 //! To claim a file, add a module and a line to `CLAIMS`.
 
+mod breaker;
+mod breaker_backoff;
+mod breaker_merge;
+mod breaker_transitions;
 mod client_ip;
 mod gcra;
 mod hash;
 mod leasing;
 mod limiter_comparison;
+mod outlier;
+mod overload;
 mod ratelimit_headers;
 mod rl_table;
 
@@ -21,12 +27,20 @@ use crate::data::{Fault, Node};
 /// Checks a document and counts its cases.
 pub type Claim = fn(&Node<'_>) -> Result<usize, Fault>;
 
-const CLAIMS: [(&str, Claim); 7] = [
+/// Checks one row of a list.
+type Row = fn(&Node<'_>) -> Result<(), Fault>;
+
+const CLAIMS: [(&str, Claim); 12] = [
+    ("breaker_backoff", breaker_backoff::check),
+    ("breaker_merge", breaker_merge::check),
+    ("breaker_transitions", breaker_transitions::check),
     ("client_ip", client_ip::check),
     ("gcra", gcra::check),
     ("hash", hash::check),
     ("leasing", leasing::check),
     ("limiter_comparison", limiter_comparison::check),
+    ("outlier", outlier::check),
+    ("overload", overload::check),
     ("ratelimit_headers", ratelimit_headers::check),
     ("rl_table", rl_table::check),
 ];
@@ -37,6 +51,17 @@ pub fn of(name: &str) -> Option<Claim> {
     let stem = name.strip_suffix(".json")?;
     let kind = stem.split_once('-').map_or(stem, |(kind, _)| kind);
     CLAIMS.iter().find(|(claimed, _)| *claimed == kind).map(|(_, claim)| *claim)
+}
+
+/// Checks each row of the lists of these names; how many rows there are.
+fn lists(document: &Node<'_>, lists: &[(&str, Row)]) -> Result<usize, Fault> {
+    let mut rows = 0;
+    for (name, row) in lists {
+        let items = document.field(name)?.items()?;
+        items.iter().try_for_each(row)?;
+        rows += items.len();
+    }
+    Ok(rows)
 }
 
 /// The rate in the fields `limit`, `period_s` and `burst`, its interval and capacity

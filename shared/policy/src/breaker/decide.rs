@@ -1,0 +1,399 @@
+//! The transitions of a breaker, each a function from a record to the next.
+//!
+//! Closed opens when a merge fills a condition, in this order: failures in a row, failure
+//! rate, slow rate. Open becomes half-open with the first request after its time, which is
+//! the first probe. Half-open admits as many probes as it has permits, opens again as soon
+//! as their failures cannot be made up for, closes when all came back, and gives up after
+//! its time. Each transition is one generation, and whoever's write wins made it: only then
+//! was the random part of an open time drawn (reference 1.8, T1 to T5).
+
+use super::classify::Class;
+use super::delta::{Delta, Left};
+use super::record::{Counts, Probes, Record, State};
+use super::terms::Terms;
+
+/// The answer for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Admission {
+    /// It passes. Its outcome is for `generation` only.
+    Admit {
+        /// The generation of the state that admitted it.
+        generation: u32,
+        /// Whether it is a probe, whose outcome must be told at once.
+        probe: bool,
+    },
+    /// It does not pass.
+    Refuse {
+        /// When it is worth asking again, in milliseconds; `None` when nobody knows.
+        retry_after_ms: Option<u64>,
+    },
+}
+
+/// Why a breaker changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// So many failures in a row.
+    Consecutive,
+    /// The half-open time was over.
+    Expired,
+    /// The share of failures.
+    FailureRate,
+    /// The configuration.
+    Forced,
+    /// Enough probes came back well.
+    ProbesPassed,
+    /// Too many probes failed.
+    ProbesFailed,
+    /// The share of slow calls.
+    SlowRate,
+    /// The open time was over.
+    WaitedOut,
+}
+
+/// What became of a probe's outcome, or of counts that were merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What was left out.
+    pub left: Left,
+    /// Why the state changed, if it did.
+    pub reason: Option<Reason>,
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// One word, as in logs and metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Consecutive => "consecutive",
+            Self::Expired => "expired",
+            Self::FailureRate => "failure_rate",
+            Self::Forced => "forced",
+            Self::ProbesPassed => "probes_passed",
+            Self::ProbesFailed => "probes_failed",
+            Self::SlowRate => "slow_rate",
+            Self::WaitedOut => "waited_out",
+        }
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    /// Decides a request at `now_ms`; changes the record when that is a transition or takes
+    /// a permit. `draw` is for the random part of an open time.
+    pub fn admit(&mut self, terms: &Terms, now_ms: u64, draw: u64) -> (Admission, Option<Reason>) {
+        let admit = |generation, probe| Admission::Admit { generation, probe };
+        match self.state {
+            State::Closed | State::Disabled | State::MetricsOnly => (admit(self.generation, false), None),
+            State::ForcedOpen => (Admission::Refuse { retry_after_ms: None }, None),
+            State::Open if now_ms < self.at_ms => (self.refuse(now_ms), None),
+            State::Open => {
+                self.enter(State::HalfOpen);
+                self.at_ms = match terms.max_half_open_ms {
+                    0 => 0,
+                    most => now_ms.saturating_add(most),
+                };
+                self.probes.issued = 1;
+                (admit(self.generation, true), Some(Reason::WaitedOut))
+            }
+            State::HalfOpen if self.is_expired(now_ms) => {
+                let learnt = self.probes.ok > 0 || self.probes.failed > 0;
+                let streak = self.streak.saturating_add(u16::from(learnt));
+                self.open(terms, streak, now_ms, draw);
+                (self.refuse(now_ms), Some(Reason::Expired))
+            }
+            State::HalfOpen if self.probes.issued < terms.half_open_permits => {
+                self.probes.issued = self.probes.issued.saturating_add(1);
+                (admit(self.generation, true), None)
+            }
+            State::HalfOpen => (self.refuse(now_ms), None),
+        }
+    }
+
+    /// Takes the outcome of a probe that `generation` admitted. `None` when it comes too
+    /// late for this state.
+    pub fn probed(
+        &mut self,
+        terms: &Terms,
+        generation: u32,
+        class: Class,
+        slow: bool,
+        now_ms: u64,
+        draw: u64,
+    ) -> Option<Option<Reason>> {
+        if generation != self.generation || self.state != State::HalfOpen {
+            return None;
+        }
+        let Probes { issued, ok, failed, slow: slows } = &mut self.probes;
+        match class {
+            Class::Ignored => *issued = issued.saturating_sub(1),
+            Class::Success => *ok = ok.saturating_add(1),
+            Class::Failure | Class::Throttled => *failed = failed.saturating_add(1),
+        }
+        if class != Class::Ignored && slow {
+            *slows = slows.saturating_add(1);
+        }
+        let Probes { ok, failed, slow, .. } = self.probes;
+        let permits = u32::from(terms.half_open_permits);
+        if reaches(failed.into(), terms.failure_rate_pct, permits)
+            || reaches(slow.into(), terms.slow_rate_pct, permits)
+        {
+            self.open(terms, self.streak.saturating_add(1), now_ms, draw);
+            return Some(Some(Reason::ProbesFailed));
+        }
+        if u32::from(ok).saturating_add(failed.into()) >= permits {
+            self.enter(State::Closed);
+            self.at_ms = now_ms;
+            if terms.streak_decay_ms == 0 {
+                self.streak = 0;
+            }
+            return Some(Some(Reason::ProbesPassed));
+        }
+        Some(None)
+    }
+
+    /// Adds what a worker counted, and opens if that fills a condition.
+    pub fn merge(&mut self, terms: &Terms, delta: &Delta, now_ms: u64, draw: u64) -> Told {
+        if matches!(self.state, State::Disabled) {
+            return Told { left: Left { dropped: delta.total(), discarded: 0 }, reason: None };
+        }
+        let may_trip = self.state == State::Closed && delta.generation == self.generation;
+        let left = delta.merge_into(self);
+        let reason = if may_trip { self.trips(terms, now_ms) } else { None };
+        if reason.is_some() {
+            let streak = self.decayed(terms, now_ms).saturating_add(1);
+            self.open(terms, streak, now_ms, draw);
+        }
+        Told { left, reason }
+    }
+
+    /// Enters the state that the configuration demands.
+    pub fn force(&mut self, state: State, now_ms: u64) {
+        self.enter(state);
+        self.at_ms = now_ms;
+    }
+
+    /// Makes a record that was written for other parameters a closed one of these.
+    pub fn adopt(&mut self, terms: &Terms, now_ms: u64) {
+        if self.tag == terms.tag() {
+            return;
+        }
+        if self.tag != 0 {
+            self.enter(State::Closed);
+            self.at_ms = now_ms;
+            self.streak = 0;
+        }
+        self.tag = terms.tag();
+    }
+
+    fn trips(&self, terms: &Terms, now_ms: u64) -> Option<Reason> {
+        if terms.consecutive_failures > 0 && self.consecutive >= terms.consecutive_failures {
+            return Some(Reason::Consecutive);
+        }
+        let Counts { total, failed, slow } = self.window(terms, now_ms);
+        if total == 0 || total < terms.minimum_calls {
+            return None;
+        }
+        if reaches(failed, terms.failure_rate_pct, total) {
+            return Some(Reason::FailureRate);
+        }
+        reaches(slow, terms.slow_rate_pct, total).then_some(Reason::SlowRate)
+    }
+
+    /// The streak less one for each span that the breaker was closed.
+    fn decayed(&self, terms: &Terms, now_ms: u64) -> u16 {
+        let forgotten = now_ms.saturating_sub(self.at_ms).checked_div(terms.streak_decay_ms).unwrap_or(0);
+        self.streak.saturating_sub(u16::try_from(forgotten).unwrap_or(u16::MAX))
+    }
+
+    fn open(&mut self, terms: &Terms, streak: u16, now_ms: u64, draw: u64) {
+        self.enter(State::Open);
+        self.streak = streak;
+        let wait = terms.wait(streak);
+        self.at_ms = now_ms.saturating_add(wait).saturating_add(terms.jitter(wait, draw));
+    }
+
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.generation = self.generation.wrapping_add(1);
+        self.clear();
+    }
+
+    fn is_expired(&self, now_ms: u64) -> bool {
+        self.at_ms != 0 && now_ms >= self.at_ms
+    }
+
+    fn refuse(&self, now_ms: u64) -> Admission {
+        let retry_after_ms = (self.at_ms != 0).then(|| self.at_ms.saturating_sub(now_ms));
+        Admission::Refuse { retry_after_ms }
+    }
+}
+
+/// Whether `part` of `total` is at least `pct` %.
+fn reaches(part: u32, pct: u32, total: u32) -> bool {
+    u64::from(part).saturating_mul(100) >= u64::from(pct).saturating_mul(total.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms() -> Terms {
+        let (consecutive_failures, half_open_permits) = (3, 3);
+        Terms { minimum_calls: 6, consecutive_failures, half_open_permits, jitter_pct: 0, ..Terms::default() }
+    }
+
+    /// Classes and slowness: a small letter was slow.
+    fn calls(letters: &str) -> impl Iterator<Item = (Class, bool)> + '_ {
+        letters.chars().map(|c| (Class::spelt(c.to_ascii_uppercase()), c.is_ascii_lowercase()))
+    }
+
+    /// Counts and merges each call; the last reason.
+    fn count(record: &mut Record, terms: &Terms, letters: &str, now_ms: u64) -> Option<Reason> {
+        let mut reason = None;
+        for (class, slow) in calls(letters) {
+            let mut delta = Delta::new(record.generation);
+            delta.count(terms, now_ms, class, slow);
+            reason = record.merge(terms, &delta, now_ms, 0).reason;
+        }
+        reason
+    }
+
+    /// A half-open breaker whose probes so far came back like this, and the last reason.
+    fn probe(terms: &Terms, letters: &str) -> (Record, Option<Reason>) {
+        let mut record = Record::new(terms);
+        count(&mut record, terms, "FFF", 0);
+        let mut reason = None;
+        for (class, slow) in calls(letters) {
+            let Admission::Admit { generation, probe: true } = record.admit(terms, 5_000, 0).0 else {
+                panic!("{letters}: no probe in {record:?}")
+            };
+            reason = record.probed(terms, generation, class, slow, 5_001, 0).unwrap();
+        }
+        (record, reason)
+    }
+
+    #[test]
+    fn opens_for_the_first_condition_that_is_filled() {
+        #[rustfmt::skip]
+        let cases = [
+            // name                          calls     expected
+            ("three in a row",               "FFF",    Some(Reason::Consecutive)),
+            ("in a row comes first",         "SSSFFF", Some(Reason::Consecutive)),
+            ("ignored is transparent",       "FFIF",   Some(Reason::Consecutive)),
+            ("ignored counts nowhere",       "FFSIII", None),
+            ("too few for a rate",           "FSFSF",  None),
+            ("a success fills the rate",     "FSFSFS", Some(Reason::FailureRate)),
+            ("below the rate",               "FFSSSS", None),
+            ("throttled is no row",          "TTTSS",  None),
+            ("throttled counts as failed",   "TTTSSS", Some(Reason::FailureRate)),
+            ("throttled does not end a row", "FFTF",   Some(Reason::Consecutive)),
+            ("all were slow",                "ssssss", Some(Reason::SlowRate)),
+            ("most were slow",               "sssssS", None),
+        ];
+        for (name, calls, expected) in cases {
+            let mut record = Record::new(&terms());
+            assert_eq!(count(&mut record, &terms(), calls, 1_000), expected, "{name}");
+            let open = Record {
+                state: State::Open,
+                streak: 1,
+                generation: 1,
+                at_ms: 6_000,
+                ..Record::new(&terms())
+            };
+            assert_eq!(record == open, expected.is_some(), "{name}: {record:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_never_too_many() {
+        let terms = Terms { consecutive_failures: 0, ..terms() };
+        assert_eq!(count(&mut Record::new(&terms), &terms, "FFFFF", 0), None, "runs are off");
+        let terms = Terms { minimum_calls: 0, ..terms };
+        assert_eq!(Record::new(&terms).merge(&terms, &Delta::new(0), 0, 0).reason, None, "no calls");
+    }
+
+    #[test]
+    fn probes_decide_what_follows() {
+        #[rustfmt::skip]
+        let cases = [
+            // name                         probes  state            streak  reason
+            ("all went well",               "SSS",  State::Closed,   0,      Some(Reason::ProbesPassed)),
+            ("one of three failed",         "FSS",  State::Closed,   0,      Some(Reason::ProbesPassed)),
+            ("one is still to come",        "FS",   State::HalfOpen, 1,      None),
+            ("two cannot be made up for",   "FF",   State::Open,     2,      Some(Reason::ProbesFailed)),
+            ("throttled fails",             "TT",   State::Open,     2,      Some(Reason::ProbesFailed)),
+            ("all were slow",               "sss",  State::Open,     2,      Some(Reason::ProbesFailed)),
+            ("two were slow",               "ssS",  State::Closed,   0,      Some(Reason::ProbesPassed)),
+            ("ignored gives a permit back", "IiSSS", State::Closed,  0,      Some(Reason::ProbesPassed)),
+        ];
+        for (name, probes, state, streak, expected) in cases {
+            let (record, reason) = probe(&terms(), probes);
+            assert_eq!((record.state, record.streak, reason), (state, streak, expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn half_open_ends_in_time_and_counts_when_something_was_learnt() {
+        for (probes, streak) in [("I", 1), ("S", 2), ("F", 2)] {
+            let (mut record, _) = probe(&terms(), probes);
+            let (end, generation) = (record.at_ms, record.generation);
+            let refused = Admission::Refuse { retry_after_ms: Some(terms().wait(streak)) };
+            assert_eq!(record.admit(&terms(), end, 0), (refused, Some(Reason::Expired)), "{probes}");
+            assert_eq!((record.streak, record.generation), (streak, generation + 1), "{probes}");
+        }
+    }
+
+    #[test]
+    fn half_open_without_an_end_waits_for_its_probes() {
+        let terms = Terms { max_half_open_ms: 0, half_open_permits: 1, ..terms() };
+        let (mut record, _) = probe(&terms, "I");
+        let _ = record.admit(&terms, 5_002, 0);
+        assert_eq!(record.admit(&terms, u64::MAX, 0), (Admission::Refuse { retry_after_ms: None }, None));
+    }
+
+    #[test]
+    fn what_is_demanded_stays() {
+        #[rustfmt::skip]
+        let cases = [
+            // state             admission                                              counts
+            (State::ForcedOpen,  Admission::Refuse { retry_after_ms: None },            3),
+            (State::Disabled,    Admission::Admit { generation: 1, probe: false },      0),
+            (State::MetricsOnly, Admission::Admit { generation: 1, probe: false },      3),
+        ];
+        for (state, expected, counts) in cases {
+            let mut record = Record::new(&terms());
+            record.force(state, 0);
+            assert_eq!(count(&mut record, &terms(), "FFF", 0), None, "{state:?}");
+            assert_eq!(record.admit(&terms(), u64::MAX, 0), (expected, None), "{state:?}");
+            assert_eq!(record.window(&terms(), 0).total, counts, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_closed_breaker_forgets_one_opening_a_span() {
+        let terms = Terms { streak_decay_ms: 10_000, ..terms() };
+        let (record, reason) = probe(&terms, "SSS");
+        assert_eq!((record.streak, reason), (1, Some(Reason::ProbesPassed)), "closing forgets nothing");
+        for (closed_ms, streak) in [(9_999, 4), (10_000, 3), (20_000, 2), (30_000, 1), (u64::MAX, 1)] {
+            let mut record = Record { streak: 3, ..Record::new(&terms) };
+            count(&mut record, &terms, "FFF", closed_ms);
+            assert_eq!(record.streak, streak, "closed for {closed_ms} ms");
+        }
+    }
+
+    #[test]
+    fn other_parameters_start_over_and_the_same_do_not() {
+        let tag = terms().tag();
+        for (before, generation) in [(0, 7), (tag, 7), (tag ^ 1, 8)] {
+            let open = State::Open;
+            let mut record = Record { state: open, generation: 7, tag: before, ..Record::new(&terms()) };
+            record.adopt(&terms(), 1);
+            assert_eq!((record.generation, record.tag), (generation, tag), "{before:#x}");
+            assert_eq!(record.state == open, generation == 7, "{before:#x}");
+        }
+    }
+}

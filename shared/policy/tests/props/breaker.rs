@@ -1,0 +1,362 @@
+//! Workers that share one breaker, and the bytes that it is kept in.
+
+use proptest::prelude::*;
+use tidegate_policy::breaker::record::{Counts, Probes, Slot};
+use tidegate_policy::breaker::{Admission, Class, Delta, Reason, Record, State, Terms};
+
+use crate::cases;
+
+/// What happens next.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    /// A worker asks for a request.
+    Ask,
+    /// One of its requests comes back, so many percent through the list of them.
+    Finish(usize, Class, bool),
+    /// It merges what it counted.
+    Flush,
+    /// The configuration demands a state.
+    Force(State),
+}
+
+/// A request that is under way.
+#[derive(Clone, Copy)]
+struct Pass {
+    generation: u32,
+    probe: bool,
+}
+
+/// A worker: its requests, and what it counted of each generation.
+#[derive(Clone, Default)]
+struct Worker {
+    passes: Vec<Pass>,
+    deltas: Vec<Delta>,
+}
+
+/// Workers and the record that they share.
+struct World {
+    terms: Terms,
+    now_ms: u64,
+    record: Record,
+    workers: Vec<Worker>,
+}
+
+type Checked = Result<(), TestCaseError>;
+
+fn terms() -> impl Strategy<Value = Terms> {
+    let trips = (1_u32..=100, 1_u32..=100, 0_u32..12, 0_u32..6);
+    let window = (1_u32..=12, 1_u64..1_000);
+    let probing = (1_u16..=6, prop_oneof![1 => Just(0_u64), 3 => 1_u64..5_000]);
+    let waiting =
+        (1_u64..3_000, 100_u32..400, 0_u64..20_000, 0_u32..=100, prop_oneof![Just(0_u64), 1_u64..5_000]);
+    (trips, window, probing, waiting).prop_map(|(trips, window, probing, waiting)| Terms {
+        failure_rate_pct: trips.0,
+        slow_rate_pct: trips.1,
+        slow_call_ms: 100,
+        minimum_calls: trips.2,
+        consecutive_failures: trips.3,
+        slots: window.0,
+        slot_ms: window.1,
+        half_open_permits: probing.0,
+        max_half_open_ms: probing.1,
+        base_open_ms: waiting.0,
+        backoff_mult_pct: waiting.1,
+        max_open_ms: waiting.0 + waiting.2,
+        jitter_pct: waiting.3,
+        streak_decay_ms: waiting.4,
+    })
+}
+
+fn classes() -> impl Strategy<Value = Class> {
+    prop_oneof![
+        4 => Just(Class::Failure),
+        2 => Just(Class::Ignored),
+        4 => Just(Class::Success),
+        1 => Just(Class::Throttled),
+    ]
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    let finish = (0_usize..100, classes(), prop::bool::weighted(0.2));
+    let states =
+        prop::sample::select(vec![State::Closed, State::ForcedOpen, State::Disabled, State::MetricsOnly]);
+    prop_oneof![
+        80 => Just(Move::Ask),
+        80 => finish.prop_map(|(place, class, slow)| Move::Finish(place, class, slow)),
+        30 => Just(Move::Flush),
+        1 => states.prop_map(Move::Force),
+    ]
+}
+
+/// Mostly no time, sometimes some, sometimes as long as a breaker stays open.
+fn pauses() -> impl Strategy<Value = u64> {
+    prop_oneof![6 => Just(0_u64), 3 => 1_u64..300, 1 => 300_u64..6_000]
+}
+
+// === impl World ===
+
+impl World {
+    fn play(&mut self, worker: usize, action: Move, draw: u64) -> Checked {
+        let before = self.record.clone();
+        let reason = match action {
+            Move::Ask => self.ask(worker, draw)?,
+            Move::Finish(place, class, slow) => self.finish(worker, place, class, slow, draw)?,
+            Move::Flush => self.flush(worker, draw)?,
+            Move::Force(state) => {
+                self.record.force(state, self.now_ms);
+                Some(Reason::Forced)
+            }
+        };
+        self.transition_is_sound(&before, reason)?;
+        self.open_is_exact(draw)?;
+        self.probes_are_accounted_for()
+    }
+
+    fn ask(&mut self, worker: usize, draw: u64) -> Result<Option<Reason>, TestCaseError> {
+        let before = self.record.clone();
+        let (admission, reason) = self.record.admit(&self.terms, self.now_ms, draw);
+        if let Admission::Admit { generation, probe } = admission {
+            prop_assert_eq!(generation, self.record.generation);
+            self.workers[worker].passes.push(Pass { generation, probe });
+        }
+        if reason.is_none() && !matches!(admission, Admission::Admit { probe: true, .. }) {
+            prop_assert_eq!(&self.record, &before, "neither a transition nor a permit");
+        }
+        Ok(reason)
+    }
+
+    fn finish(
+        &mut self,
+        worker: usize,
+        place: usize,
+        class: Class,
+        slow: bool,
+        draw: u64,
+    ) -> Result<Option<Reason>, TestCaseError> {
+        let (terms, now_ms) = (self.terms, self.now_ms);
+        let Worker { passes, deltas } = &mut self.workers[worker];
+        if passes.is_empty() {
+            return Ok(None);
+        }
+        let Pass { generation, probe } = passes.remove(place * passes.len() / 100);
+        if !probe {
+            if !deltas.iter().any(|delta| delta.generation == generation) {
+                deltas.push(Delta::new(generation));
+            }
+            let delta = deltas.iter_mut().find(|delta| delta.generation == generation);
+            delta.unwrap().count(&terms, now_ms, class, slow);
+            return Ok(None);
+        }
+        let before = self.record.clone();
+        let told = self.record.probed(&terms, generation, class, slow, now_ms, draw);
+        prop_assert_eq!(told.is_none(), generation != before.generation, "late is of another generation");
+        if told.is_none() {
+            prop_assert_eq!(&self.record, &before, "a late outcome");
+        }
+        if told.is_some() && class == Class::Ignored {
+            let probes = Probes { issued: before.probes.issued - 1, ..before.probes };
+            prop_assert_eq!(&self.record, &Record { probes, ..before }, "it gives its permit back");
+            if !self.is_expired() {
+                let again = self.record.clone().admit(&terms, now_ms, draw);
+                prop_assert_eq!(again, (Admission::Admit { generation, probe: true }, None));
+            }
+        }
+        Ok(told.flatten())
+    }
+
+    fn flush(&mut self, worker: usize, draw: u64) -> Result<Option<Reason>, TestCaseError> {
+        let mut reason = None;
+        for delta in std::mem::take(&mut self.workers[worker].deltas) {
+            let before = self.record.clone();
+            let told = self.record.merge(&self.terms, &delta, self.now_ms, draw);
+            if delta.generation != before.generation {
+                prop_assert_eq!(&self.record, &before, "late counts");
+                prop_assert_eq!(
+                    (told.left.dropped + told.left.discarded, told.reason),
+                    (delta.total(), None)
+                );
+            }
+            reason = reason.or(told.reason);
+        }
+        Ok(reason)
+    }
+
+    /// A transition is one generation, nothing else is; and what opens stays open as long
+    /// as it should.
+    fn transition_is_sound(&self, before: &Record, reason: Option<Reason>) -> Checked {
+        let transitions = u32::from(reason.is_some());
+        prop_assert_eq!(self.record.generation, before.generation + transitions, "{:?}", reason);
+        prop_assert!(reason.is_some() || self.record.state == before.state, "a state without a reason");
+        if reason.is_some() && self.record.state == State::Open {
+            let wait = self.terms.wait(self.record.streak);
+            let most = wait + wait * u64::from(self.terms.jitter_pct) / 100;
+            let got = self.record.at_ms - self.now_ms;
+            prop_assert!((wait..=most).contains(&got), "{} ms, expected {} to {} ms", got, wait, most);
+        }
+        Ok(())
+    }
+
+    /// An open breaker refuses up to the instant that it names, and probes at it.
+    fn open_is_exact(&self, draw: u64) -> Checked {
+        if self.record.state != State::Open {
+            return Ok(());
+        }
+        let ask = |now_ms| self.record.clone().admit(&self.terms, now_ms, draw).0;
+        for now_ms in [self.now_ms, self.record.at_ms - 1] {
+            let left = self.record.at_ms.saturating_sub(now_ms);
+            if left > 0 {
+                prop_assert_eq!(ask(now_ms), Admission::Refuse { retry_after_ms: Some(left) });
+            }
+        }
+        let generation = self.record.generation + 1;
+        prop_assert_eq!(ask(self.record.at_ms), Admission::Admit { generation, probe: true });
+        Ok(())
+    }
+
+    /// The probes under way are those that were issued and did not come back, and no more
+    /// were issued than there are permits.
+    fn probes_are_accounted_for(&self) -> Checked {
+        let ours = |pass: &&Pass| pass.probe && pass.generation == self.record.generation;
+        let under_way = self.workers.iter().flat_map(|worker| &worker.passes).filter(ours).count();
+        let Probes { issued, ok, failed, .. } = self.record.probes;
+        prop_assert_eq!(under_way, usize::from(issued - ok - failed));
+        prop_assert!(issued <= self.terms.half_open_permits, "{} probes", issued);
+        Ok(())
+    }
+
+    fn is_expired(&self) -> bool {
+        self.record.at_ms != 0 && self.now_ms >= self.record.at_ms
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1_500))]
+
+    /// However requests, outcomes and flushes of several workers interleave.
+    #[test]
+    fn every_step_is_sound(
+        terms in terms(),
+        workers in 1_usize..=4,
+        steps in prop::collection::vec((pauses(), 0_usize..4, moves(), any::<u64>()), 1..250),
+    ) {
+        let workers = vec![Worker::default(); workers];
+        let mut world = World { terms, now_ms: 1_000_000, record: Record::new(&terms), workers };
+        for (pause, worker, action, draw) in steps {
+            world.now_ms += pause;
+            let worker = worker % world.workers.len();
+            world.play(worker, action, draw)?;
+        }
+    }
+
+    /// Counts are exact whatever the order in which workers flush: those of the window are
+    /// what came in the window, and the slots are the same to the last one.
+    #[test]
+    fn counts_do_not_depend_on_the_order_of_flushes(
+        slots in 1_u32..=12,
+        // Also where half of the range of epochs has passed.
+        origin in prop_oneof![Just(0_u64), Just(1_000), Just(1 << 31), Just((1 << 32) - 100)],
+        outcomes in prop::collection::vec((0_u64..40, 0_usize..5, classes(), any::<bool>()), 1..100),
+        order in Just([0_usize, 1, 2, 3, 4]).prop_shuffle(),
+    ) {
+        let terms = Terms { slots, slot_ms: 1, ..Terms::default() };
+        let mut deltas = vec![Delta::new(1); 5];
+        let mut sorted = outcomes;
+        sorted.sort_by_key(|(at, ..)| *at);
+        let now_ms = origin + sorted.iter().map(|(at, ..)| *at).max().unwrap();
+        let mut expected = Counts::default();
+        for (at, worker, class, slow) in sorted {
+            deltas[worker].count(&terms, origin + at, class, slow);
+            if now_ms - (origin + at) < u64::from(slots) && class != Class::Ignored {
+                let failed = u32::from(class != Class::Success);
+                expected = expected.plus(Counts { total: 1, failed, slow: u32::from(slow) });
+            }
+        }
+        let merged = |order: &[usize]| {
+            let mut record = Record::new(&terms);
+            record.force(State::MetricsOnly, now_ms);
+            for worker in order {
+                let _ = record.merge(&terms, &deltas[*worker], now_ms, 0);
+            }
+            record
+        };
+        let (one, other) = (merged(&[0, 1, 2, 3, 4]), merged(&order));
+        prop_assert_eq!(one.window(&terms, now_ms), expected);
+        prop_assert_eq!(one.slots, other.slots);
+    }
+
+    /// Any bytes are a record; what it is written as is read as the same.
+    #[test]
+    fn decoding_is_total_and_stable(
+        slots in 1_u32..=4,
+        mut bytes in prop::collection::vec(any::<u8>(), 0..128),
+        as_if in any::<bool>(),
+    ) {
+        let terms = Terms { slots, ..Terms::default() };
+        if as_if {
+            bytes.resize(Record::size(slots), 0);
+            bytes[0] = 1;
+        }
+        let record = Record::decode(&bytes, &terms);
+        let again = record.encode();
+        prop_assert_eq!(again.len(), Record::size(slots));
+        prop_assert_eq!(Record::decode(&again, &terms), record.clone());
+        if as_if && bytes[1] <= 5 {
+            prop_assert_eq!(&again, &bytes, "each byte means something");
+        }
+    }
+
+    /// A record is read as it was written.
+    #[test]
+    fn a_record_survives_its_bytes(
+        state in 0_usize..6,
+        (streak, generation, at_ms, consecutive, tag) in any::<(u16, u32, u64, u32, u32)>(),
+        probes in any::<[u16; 4]>(),
+        slots in prop::collection::vec(any::<[u32; 4]>(), 1..=64),
+    ) {
+        let states = [
+            State::Closed,
+            State::Open,
+            State::HalfOpen,
+            State::ForcedOpen,
+            State::Disabled,
+            State::MetricsOnly,
+        ];
+        let [issued, ok, failed, slow] = probes;
+        let slot = |[epoch, total, failed, slow]: [u32; 4]| {
+            Slot { epoch, counts: Counts { total, failed, slow } }
+        };
+        let terms = Terms { slots: slots.len() as u32, ..Terms::default() };
+        let record = Record {
+            state: states[state],
+            streak,
+            generation,
+            at_ms,
+            probes: Probes { issued, ok, failed, slow },
+            consecutive,
+            tag,
+            slots: slots.into_iter().map(slot).collect(),
+        };
+        prop_assert_eq!(Record::decode(&record.encode(), &terms), record);
+    }
+
+    /// No record, however absurd, and no outcome make it panic.
+    #[test]
+    fn is_total(
+        bytes in prop::collection::vec(any::<u8>(), 32 + 16..=32 + 16),
+        state in 0_u8..7,
+        numbers in any::<[u64; 4]>(),
+        (class, slow) in (classes(), any::<bool>()),
+    ) {
+        let [now_ms, draw, slot_ms, base] = numbers;
+        let terms = Terms { slots: 1, slot_ms, base_open_ms: base, max_open_ms: u64::MAX, ..Terms::default() };
+        let bytes = [&[1, state], &bytes[2..]].concat();
+        let record = Record::decode(&bytes, &terms);
+        let _ = record.clone().admit(&terms, now_ms, draw);
+        let told = record.clone().probed(&terms, record.generation, class, slow, now_ms, draw);
+        prop_assert_eq!(told.is_some(), record.state == State::HalfOpen);
+        let mut delta = Delta::new(record.generation);
+        delta.count(&terms, now_ms, class, slow);
+        let _ = record.clone().merge(&terms, &delta, now_ms, draw);
+        record.clone().adopt(&terms, now_ms);
+    }
+}
