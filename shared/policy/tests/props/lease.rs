@@ -198,7 +198,7 @@ fn alone_and_leased(rate: Rate, workers: usize, arrivals: &[(Timestamp, usize)])
                 let size = terms.size(memory.seen(7), rate.remaining(next, now));
                 let taken = terms.take(rate, next, now, size);
                 if let Some(taken) = &taken {
-                    memory.keep(7, taken);
+                    memory.keep(7, taken, 0);
                 }
                 shared = taken.map_or(next, |taken| taken.next);
                 by_all += 1;
