@@ -13,6 +13,8 @@ NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-packages
 TARGETS := help setup wasm run bench test test-fast e2e vectors check fmt audit clean distclean
 
 export ENVOY FILTERS PROBES
+# What the machine has comes first.
+export PATH := $(PATH):$(CURDIR)/.tools/bin
 # The shell counts its own seconds under this name.
 unexport SECONDS
 

