@@ -1,7 +1,8 @@
 //! HTTP status and gRPC status, each as the other side sees it.
 //!
 //! Sources: gRPC's `http-grpc-status-mapping.md`, as Envoy applies it to local replies,
-//! and the HTTP mapping of `google.rpc.Code`.
+//! and the HTTP mapping of `google.rpc.Code`. The rate-limit filter needs only the constants:
+//! Envoy maps what it replies. The maps are pinned by vectors and for policies that judge answers.
 
 /// `RESOURCE_EXHAUSTED`
 pub const RESOURCE_EXHAUSTED: u32 = 8;

@@ -2,7 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 
 use super::charge::{Charge, Found};
 use super::config::{Mode, OnFailure, OnMissingKey, Policy, Style};
@@ -27,7 +27,7 @@ pub type RateLimitWithHeaders = Limiter<true>;
 /// The rate-limit filter; with `RESPONSES` it can add headers to admitted responses.
 pub struct Limiter<const RESPONSES: bool> {
     policy: Policy,
-    secret: Cell<SipKey>,
+    secret: SipKey,
     /// What this worker keeps of each limit, in the policy's order.
     shards: Vec<Shard>,
     /// The charges of the request under way; kept to reuse its memory.
@@ -73,7 +73,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         let policy = Policy::parse(json, RESPONSES)?;
         let labels = |word: &str| policy.limits.iter().map(|l| alloc::format!("{word}:{}", l.name)).collect();
         Ok(Self {
-            secret: Cell::new(SipKey::from_bytes([0; 16])),
+            secret: SipKey::from_bytes([0; 16]),
             shards: policy.limits.iter().map(Shard::new).collect(),
             charges: RefCell::default(),
             observed: labels("observed"),
@@ -90,7 +90,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
         let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
         let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
-        self.secret.set(SipKey::from_bytes(bytes));
+        self.secret = SipKey::from_bytes(bytes);
         let mut limits = self.policy.limits.iter().zip(&self.shards);
         limits.try_for_each(|(limit, shard)| shard.announce(limit, store))
     }
@@ -154,7 +154,7 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
                 continue;
             }
             let lenient = limit.on_missing_key == OnMissingKey::Shared;
-            let charge = match limit.key.hash(self.secret.get(), request, lenient) {
+            let charge = match limit.key.hash(self.secret, request, lenient) {
                 Ok(hash) => Charge::evaluate(limit, shard, index, hash, now, host),
                 Err(_) if limit.on_missing_key == OnMissingKey::Skip => continue,
                 Err(_) => Charge::without_key(index),

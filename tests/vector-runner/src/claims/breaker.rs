@@ -12,6 +12,9 @@ pub(super) struct Call {
     pub(super) slow: bool,
 }
 
+/// For the random part of an open time: none, as the vectors are without jitter.
+pub(super) const DRAW: u64 = 0;
+
 const MAX_SLOTS: u32 = 64;
 const STATES: [State; 6] =
     [State::Closed, State::Open, State::HalfOpen, State::ForcedOpen, State::Disabled, State::MetricsOnly];

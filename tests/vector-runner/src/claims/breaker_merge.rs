@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{json, Map, Value};
 use tidegate_policy::breaker::{Delta, Reason, Record, Terms};
 
-use super::breaker::{calls, same, terms};
+use super::breaker::{calls, same, terms, DRAW};
 use super::hex;
 use crate::data::{Fault, Node};
 
@@ -15,9 +15,6 @@ struct Worker<'a> {
     delta: Option<Delta>,
     ahead: Vec<Node<'a>>,
 }
-
-/// No jitter: the vectors are without.
-const DRAW: u64 = 0;
 
 pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
     let cases = document.field("cases")?.items()?;

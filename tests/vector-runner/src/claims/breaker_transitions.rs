@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 use tidegate_policy::breaker::{Admission, Class, Delta, Record, Terms};
 
-use super::breaker::{calls, same, state, terms, Call};
+use super::breaker::{calls, same, state, terms, Call, DRAW};
 use crate::data::{Fault, Node};
 
 /// The only worker, and the record that others would share with it.
@@ -20,9 +20,6 @@ struct Pass {
     generation: u32,
     probe: bool,
 }
-
-/// No jitter: the vectors are without.
-const DRAW: u64 = 0;
 
 pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
     let cases = document.field("cases")?.items()?;
