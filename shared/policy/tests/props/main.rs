@@ -10,6 +10,7 @@ mod config;
 mod gcra;
 mod headers;
 mod lease;
+mod routing;
 mod table;
 
 use proptest::prelude::*;
