@@ -13,7 +13,7 @@ use tidegate_tests::paths::root;
 
 /// Each object of a configuration by its heading in `docs/config.md`, and a configuration
 /// with `@` where it stands.
-const OBJECTS: [(&str, &str); 11] = [
+const OBJECTS: [(&str, &str); 14] = [
     ("configuration", "@"),
     ("table", r#"{"table": @}"#),
     ("leases", r#"{"leases": @}"#),
@@ -23,6 +23,9 @@ const OBJECTS: [(&str, &str); 11] = [
     ("limits[].match", r#"{"limits": [{"match": @}]}"#),
     ("limits[].match.path", r#"{"limits": [{"match": {"path": @}}]}"#),
     ("limits[].match.headers[]", r#"{"limits": [{"match": {"headers": [@]}}]}"#),
+    ("limits[].match.query[]", r#"{"limits": [{"match": {"query": [@]}}]}"#),
+    ("limits[].match.cookies[]", r#"{"limits": [{"match": {"cookies": [@]}}]}"#),
+    ("limits[].match.client_address", r#"{"limits": [{"match": {"client_address": @}}]}"#),
     ("limits[].key[]", r#"{"limits": [{"key": [@]}]}"#),
     ("limits[].key[].client_address", r#"{"limits": [{"key": [{"client_address": @}]}]}"#),
 ];

@@ -45,12 +45,17 @@ impl Range {
     /// Whether it has `address`. IPv4 in IPv6 counts as IPv4.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
-        self.network(bits(address)) == self.bits
+        let address = bits(address);
+        self.network(address) == self.bits && is_ipv4(address) == (self.host_bits <= 32 && is_ipv4(self.bits))
     }
 
     fn network(self, bits: u128) -> u128 {
         bits & u128::MAX.checked_shl(self.host_bits).unwrap_or(0)
     }
+}
+
+fn is_ipv4(bits: u128) -> bool {
+    bits >> 32 == 0xffff
 }
 
 fn bits(address: IpAddr) -> u128 {
@@ -76,6 +81,8 @@ mod tests {
             ("::/0",          "2001:db8::1",       true),
             ("2001:db8::/32", "2001:db8:ffff::1",  true),
             ("2001:db8::/32", "2001:db9::1",       false),
+            ("::/0",          "1.2.3.4",           false),
+            ("::ffff:10.0.0.0/104", "10.1.2.3",    true),
             ("203.0.113.7",   "203.0.113.7",       true),
             ("203.0.113.7",   "203.0.113.6",       false),
         ];
