@@ -25,35 +25,7 @@ const CHECKOUT: &str = r#"{"routes": [{"name": "checkout", "match": [{"path": {"
                          "abort": {"min_success_pct": 99, "min_samples": 100}}}]}]}"#;
 
 /// A document that uses everything.
-const EVERYTHING: &str = r#"{
-  "order": "first_match", "mode": "observe", "no_match": "not_found", "on_failure": "refuse",
-  "force": {"header": "x-pick", "secret": "0123456789abcdef", "secret_header": "x-key", "from": ["10.0.0.0/8"]},
-  "headers": {"cluster": "x-to", "mirror": "x-copy", "random": "x-dice", "variant": "x-variant",
-              "bucket": "x-bucket", "response": "x-variant"},
-  "routes": [
-    {"name": "a", "mode": "enforce",
-     "match": [{"path": {"starts_with": "/a"}, "method": ["GET"], "host": "*.a.example",
-                "headers": [{"name": "x", "contains": "y"}], "query": [{"name": "q", "suffix": "z"}],
-                "cookies": [{"name": "c", "exact": "1"}], "client_address": {"in": ["::/0"], "trusted_hops": 1},
-                "not": {"headers": [{"name": "x-bot"}]}, "percent": 50,
-                "metadata": [{"filter": "envoy.filters.http.jwt_authn", "path": ["jwt", "sub"], "exact": "alice"}]}],
-     "sticky": {"experiment": "e", "key": "000102030405060708090a0b0c0d0e0f",
-                "by": [{"header": "x-user"}, {"query_parameter": "u"}, "client_address"],
-                "cookie": {"name": "tg", "max_age_s": 60, "path": "/a", "domain": "a.example", "secure": true,
-                           "same_site": "strict"}},
-     "variants": [
-       {"name": "v1", "cluster": "one", "weight": 60, "baseline": true},
-       {"name": "v2", "service": {"name": "svc", "tag": "v2", "metadata": {"zone": "b"}}, "weight": 30, "max_weight": 60},
-       {"name": "v3", "status": 503, "weight": 10, "max_weight": 40,
-        "ramp": {"steps": [{"weight": 20, "hold_ms": 1000}], "interval_ms": 500, "start_ms": 1790000000000, "paused": true,
-                 "abort": {"min_success_bp": 9950, "tolerance_bp": 10, "max_p99_ms": 200, "p99_pct": 110,
-                           "min_samples": 10, "max_failed": 2}}}],
-     "mirror": {"cluster": "shadow", "basis_points": 50},
-     "timeouts": {"request_ms": 1000, "per_try_ms": 300, "hedge_on_per_try": true},
-     "retry": {"on": ["5xx", "reset"], "grpc_on": ["unavailable"], "max": 2, "statuses": [409], "headers": ["x-again"]}},
-    {"name": "b", "variants": [{"name": "v", "cluster": "rest"}]}
-  ]
-}"#;
+const EVERYTHING: &str = include_str!("routing.json");
 
 fn policy(json: &str) -> Policy {
     Policy::parse(json.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
@@ -169,6 +141,24 @@ fn only_trusted_callers_have_wishes() {
         );
     }
     assert!(!format!("{force:?}").contains("0123"), "a secret in a log");
+}
+
+#[test]
+fn headers_of_ours_are_known_with_underscores_too() {
+    let policy = policy(EVERYTHING);
+    for (name, expected) in [
+        ("x-to", true),
+        ("x-copy", true),
+        ("x-dice", true),
+        ("x_bucket", true),
+        ("X-Pick", true),
+        ("x-key", true),
+        ("x-tidegate-cluster", false),
+        ("x-tos", false),
+        ("x-user", false),
+    ] {
+        assert_eq!(policy.owns(name.as_bytes()), expected, "{name}");
+    }
 }
 
 #[test]

@@ -128,6 +128,17 @@ impl Policy {
         self.rules.find(request, facts)
     }
 
+    /// Whether a request header is one that we set or that only trusted callers may send: what
+    /// is taken off every request. Many servers fold `_` to `-`, so look-alikes are, too.
+    #[must_use]
+    pub fn owns(&self, header: &[u8]) -> bool {
+        let force = self.force.iter().flat_map(|force| [force.header.as_str(), force.secret_header.as_str()]);
+        self.headers.request().chain(force).any(|name| {
+            let alike = |(a, b): (&u8, u8)| a.eq_ignore_ascii_case(&b) || (*a == b'_' && b == b'-');
+            header.len() == name.len() && header.iter().zip(name.bytes()).all(alike)
+        })
+    }
+
     /// Which metadata any route asks for, each once: what [`Facts`] must have.
     #[must_use]
     pub fn metadata(&self) -> Vec<Vec<String>> {

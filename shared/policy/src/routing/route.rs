@@ -1,12 +1,12 @@
 //! One route: to which requests it applies, and between what it chooses.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::config::Mode;
-use super::identity::Generated;
+use super::identity::{self, Generated};
 use super::read::{header_text, list, unique_name};
 use super::rules::{Condition, Share};
 use super::sticky::{self, Territories};
@@ -16,6 +16,7 @@ use crate::config::{Object, Reader};
 use crate::hash::sip::SipKey;
 use crate::hash::xxh64::xxh64;
 use crate::http::matcher::collect;
+use crate::http::Request;
 use crate::key::Part;
 
 /// A route and the variants behind it.
@@ -177,6 +178,13 @@ fn sizes(
 // === impl Sticky ===
 
 impl Sticky {
+    /// Who asks: what the sources say, else the cookie that was generated before.
+    #[must_use]
+    pub fn identity<'r>(&self, request: &'r impl Request) -> Option<Cow<'r, [u8]>> {
+        let known = || self.generated.as_ref().and_then(|cookie| cookie.find(request)).map(Cow::Borrowed);
+        identity::find(&self.by, request).or_else(known)
+    }
+
     fn read(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.object(&["experiment", "by", "cookie", "key"])?;
         let experiment = object.required("experiment", "a name").and_then(|r| header_text(&r, 64));

@@ -144,7 +144,8 @@ impl Matcher {
     #[must_use]
     pub fn narrowness(&self) -> Narrowness {
         Narrowness {
-            path: self.path.as_ref().map_or((false, 0), PathMatch::specificity),
+            // Without a path any is meant, as with the prefix `/`.
+            path: self.path.as_ref().map_or((false, 1), PathMatch::specificity),
             method: !self.methods.is_empty(),
             headers: self.headers.len(),
             query: self.query.len(),
