@@ -83,12 +83,11 @@ fn values(text: &str) -> Vec<(usize, usize)> {
 
 /// The same for each filter; and nothing may be refused without a word on why.
 fn is_policy_or_problems(bytes: &[u8]) -> Result<(), TestCaseError> {
-    for error in [Policy::parse(bytes, true).err(), routing::Policy::parse(bytes).err()] {
-        if let Some(ConfigError { problems }) = error {
-            prop_assert!(!problems.is_empty());
-            let told = |what: &str| !what.is_empty() && what != "is not usable";
-            prop_assert!(problems.iter().all(|problem| told(&problem.what)), "{:?}", problems);
-        }
+    let errors = [Policy::parse(bytes, true).err(), routing::Policy::parse(bytes).err()];
+    for ConfigError { problems } in errors.into_iter().flatten() {
+        prop_assert!(!problems.is_empty());
+        let told = |what: &str| !what.is_empty() && what != "is not usable";
+        prop_assert!(problems.iter().all(|problem| told(&problem.what)), "{:?}", problems);
     }
     Ok(())
 }

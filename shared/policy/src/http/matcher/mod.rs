@@ -55,7 +55,7 @@ pub struct Narrowness {
 const MAX_TEXT: usize = 1024;
 /// Most conditions of a kind in one matcher.
 const MAX_LIST: usize = 16;
-/// The fields of a matcher; `not` has the others.
+/// The fields of a matcher; `not`, the last, has the others.
 const FIELDS: [&str; 8] = ["path", "method", "host", "headers", "query", "cookies", "client_address", "not"];
 
 // === impl Matcher ===
@@ -76,6 +76,7 @@ impl Matcher {
         Self::of(&object).map(|matcher| (matcher, object))
     }
 
+    #[inline(never)]
     fn of(object: &Object<'_>) -> Option<Self> {
         let path = object.or("path", None, |r| PathMatch::read(r).map(Some));
         let methods = object.or("method", Vec::new(), |r| {
@@ -83,13 +84,15 @@ impl Matcher {
         });
         let hosts = object.or("host", Vec::new(), |r| one_or_more(r, "hosts", HostMatch::read));
         let headers = named(object, "headers", "the name of a header", header_name);
-        let plain = |r: &Reader<'_>| r.text(256).map(ToOwned::to_owned);
+        let plain: fn(&Reader<'_>) -> Option<String> = |r| r.text(256).map(ToOwned::to_owned);
         let query = named(object, "query", "the name of a query parameter", plain);
         let cookies = named(object, "cookies", "the name of a cookie", plain);
         let client = object.or("client_address", None, |r| ClientMatch::read(r).map(Some));
         let not = object.or("not", Vec::new(), |r| {
-            let known: Vec<&str> = FIELDS.iter().copied().filter(|field| *field != "not").collect();
-            one_or_more(r, "matches", |one| Self::of(&one.object(&known)?))
+            one_or_more(r, "matches", |one| {
+                let others = FIELDS.split_last().map_or(&[][..], |(_not, others)| others);
+                Self::of(&one.object(others)?)
+            })
         });
         Some(Self {
             path: path?,
@@ -106,15 +109,16 @@ impl Matcher {
     /// Whether the condition holds.
     #[must_use]
     pub fn holds(&self, request: &impl Request) -> bool {
-        let host = target::host(request.authority());
-        (self.hosts.is_empty() || self.hosts.iter().any(|h| h.holds(host))) && self.holds_on_any_host(request)
+        let host = || target::host(request.authority());
+        (self.hosts.is_empty() || self.hosts.iter().any(|h| h.holds(host())))
+            && self.holds_on_any_host(request)
     }
 
     /// Whether the condition holds for the `index`th of [`Matcher::hosts`].
     #[must_use]
     pub fn holds_on(&self, index: usize, request: &impl Request) -> bool {
-        let host = target::host(request.authority());
-        self.hosts.get(index).is_none_or(|h| h.holds(host)) && self.holds_on_any_host(request)
+        let host = || target::host(request.authority());
+        self.hosts.get(index).is_none_or(|h| h.holds(host())) && self.holds_on_any_host(request)
     }
 
     fn holds_on_any_host(&self, request: &impl Request) -> bool {
@@ -157,7 +161,8 @@ impl Matcher {
 }
 
 /// Reads a value or a list of 1 to 16.
-fn one_or_more<T>(reader: &Reader<'_>, of: &str, read: impl Fn(&Reader<'_>) -> Option<T>) -> Option<Vec<T>> {
+#[inline(never)]
+fn one_or_more<T>(reader: &Reader<'_>, of: &str, read: fn(&Reader<'_>) -> Option<T>) -> Option<Vec<T>> {
     if reader.is_array() {
         let items = reader.items(1..=MAX_LIST, of)?;
         items.iter().map(read).fold(Some(Vec::new()), collect)
@@ -176,15 +181,16 @@ fn no_regex(reader: &Reader<'_>, instead: &str) -> bool {
     found.is_some()
 }
 
+#[inline(never)]
 fn named(
     object: &Object<'_>,
     field: &str,
     what: &str,
-    name: impl Fn(&Reader<'_>) -> Option<String>,
+    name: fn(&Reader<'_>) -> Option<String>,
 ) -> Option<Vec<NamedMatch>> {
     object.or(field, Vec::new(), |r| {
         let items = r.items(1..=MAX_LIST, field)?;
-        items.iter().map(|item| NamedMatch::read(item, what, &name)).fold(Some(Vec::new()), collect)
+        items.iter().map(|item| NamedMatch::read(item, what, name)).fold(Some(Vec::new()), collect)
     })
 }
 

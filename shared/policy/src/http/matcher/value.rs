@@ -34,7 +34,7 @@ impl NamedMatch {
     pub(super) fn read(
         reader: &Reader<'_>,
         what: &str,
-        name: impl FnOnce(&Reader<'_>) -> Option<String>,
+        name: fn(&Reader<'_>) -> Option<String>,
     ) -> Option<Self> {
         if no_regex(reader, "`contains`, `prefix` or `suffix`, several matches, or `cookies`") {
             return None;
