@@ -182,7 +182,7 @@ fn every_problem_is_told_with_what_would_be_right() {
         (route(r#""variants": [{"name": "a", "cluster": "c"}, {"name": "b", "cluster": "c", "ramp": {"steps": [{"weight": 3, "hold_ms": 1000}]}}]"#),
          "routes[0].variants: those beside the baseline may weigh 3 together, expected at most 2, the sum of all weights"),
         (route(r#""sticky": {"experiment": "e", "by": ["client_address"]}, "variants": [{"name": "a", "cluster": "c", "weight": 10}, {"name": "b", "cluster": "c", "weight": 80}, {"name": "c", "cluster": "c", "weight": 10}]"#),
-         "routes[0].variants: \"b\" weighs up to 80, more than its territory of 50, expected a `max_weight` that it fits into"),
+         "routes[0].variants: \"b\" weighs up to 80, more than its territory of 50, expected a `max_weight` that it fits into, or that it is the `baseline`"),
         (route(&format!(r#""sticky": {{"experiment": "e", "by": ["host"]}}, {variants}"#)),
          "routes[0].sticky.by[0]: tells nobody apart, expected one of `header`, `cookie`, `query_parameter`, `client_address`"),
         (route(&format!(r#""sticky": {{"experiment": "e"}}, {variants}"#)),

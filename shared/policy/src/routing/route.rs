@@ -160,7 +160,7 @@ fn sizes(
         };
         if index != baseline && variant.most() > own {
             let (name, most) = (&variant.name, variant.most());
-            let right = "expected a `max_weight` that it fits into";
+            let right = "expected a `max_weight` that it fits into, or that it is the `baseline`";
             reader.report(format!("{name:?} weighs up to {most}, more than its territory of {own}, {right}"));
             return None;
         }
