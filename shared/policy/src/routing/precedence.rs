@@ -59,10 +59,16 @@ impl Rules {
                 all.push(condition.clone());
             }
         }
-        if order == Order::GatewayApi {
-            ranked.sort_by_key(|(key, _)| *key);
+        let mut sorted: Vec<&(Key<'_>, Entry)> = Vec::new();
+        for one in &ranked {
+            // Inserted one by one: a sort would add more code to a module than all of this.
+            let at = match order {
+                Order::FirstMatch => sorted.len(),
+                Order::GatewayApi => sorted.partition_point(|(key, _)| *key <= one.0),
+            };
+            sorted.insert(at, one);
         }
-        Self { conditions: all, entries: ranked.into_iter().map(|(_, entry)| entry).collect() }
+        Self { entries: sorted.into_iter().map(|(_, entry)| *entry).collect(), conditions: all }
     }
 
     /// The route that a request takes.
