@@ -14,6 +14,12 @@ impl Request for Asked<'_> {
     fn peer(&self) -> Option<IpAddr> {
         Some(self.1)
     }
+    fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+    fn attribute(&self, _: tidegate_policy::http::Attribute) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// The example of the issue that asked for the filter.

@@ -100,6 +100,12 @@ mod tests {
         fn peer(&self) -> Option<IpAddr> {
             "2001:db8:0:1:2::3".parse().ok()
         }
+        fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
+            None
+        }
+        fn attribute(&self, _: crate::http::Attribute) -> Option<Vec<u8>> {
+            None
+        }
     }
 
     #[test]

@@ -26,6 +26,12 @@ impl Request for Asked<'_> {
     fn peer(&self) -> Option<IpAddr> {
         None
     }
+    fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+    fn attribute(&self, _: tidegate_policy::http::Attribute) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Territories that fit, and weights within them.

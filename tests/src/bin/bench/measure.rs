@@ -1,9 +1,9 @@
 //! The measuring itself: rounds over all Envoys.
 
-use std::io::{stderr, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tidegate_tests::{options, Envoy};
+use tidegate_tests::terminal::Progress;
+use tidegate_tests::{options, Bootstrap, Envoy};
 
 use crate::caller::Caller;
 use crate::options::Options;
@@ -12,6 +12,8 @@ use crate::rows::Row;
 /// The Envoys and what was measured of them.
 pub(crate) struct Bench {
     subjects: Vec<Subject>,
+    /// Where proxied requests end; it runs as long as they do.
+    _upstream: Envoy,
     pub(crate) measured: Vec<Measured>,
 }
 
@@ -39,10 +41,14 @@ impl Bench {
     /// Starts an Envoy for each row and warms it up.
     pub(crate) fn start(rows: Vec<Row>, options: &Options) -> Self {
         let progress = Progress::new("starting", rows.len());
+        let direct = Bootstrap::new().direct_response("/", 200, "ok").json();
+        let upstream = Envoy::start(&direct, &options::Options::workers(1));
+        let upstream = upstream.unwrap_or_else(|failure| panic!("upstream: {failure}"));
         let mut subjects = Vec::new();
         for (done, row) in rows.iter().enumerate() {
             progress.show(done, &row.title);
-            let envoy = Envoy::start(&row.bootstrap(), &options::Options::workers(row.workers));
+            let envoy =
+                Envoy::start(&row.bootstrap(upstream.addr()), &options::Options::workers(row.workers));
             let envoy = envoy.unwrap_or_else(|failure| panic!("{}: {failure}", row.title));
             let caller = Caller::connect(envoy.addr(), options.connections);
             let mut subject = Subject { envoy, caller, sent: 0 };
@@ -51,7 +57,7 @@ impl Bench {
         }
         progress.end();
         let measured = rows.into_iter().map(|row| Measured { row, samples: Vec::new() }).collect();
-        Self { subjects, measured }
+        Self { subjects, _upstream: upstream, measured }
     }
 
     /// Measures every row `options.rounds` times.
@@ -103,37 +109,4 @@ fn micros(time: Duration) -> f64 {
 #[allow(clippy::cast_precision_loss, reason = "no run has 2^52 requests")]
 fn per(requests: u64) -> f64 {
     requests as f64
-}
-
-/// A line that says how far it is, on a terminal; a line now and then, elsewhere.
-struct Progress {
-    what: &'static str,
-    count: usize,
-    start: Instant,
-    terminal: bool,
-}
-
-// === impl Progress ===
-
-impl Progress {
-    fn new(what: &'static str, count: usize) -> Self {
-        Self { what, count, start: Instant::now(), terminal: stderr().is_terminal() }
-    }
-
-    fn show(&self, done: usize, detail: &str) {
-        let seconds = self.start.elapsed().as_secs();
-        let line = format!("{} {}/{} {seconds} s {detail}", self.what, done + 1, self.count);
-        if self.terminal {
-            eprint!("\r\x1b[K{line}");
-            let _ = stderr().flush();
-        } else if done % (self.count / 10).max(1) == 0 {
-            eprintln!("{line}");
-        }
-    }
-
-    fn end(&self) {
-        if self.terminal {
-            eprint!("\r\x1b[K");
-        }
-    }
 }

@@ -20,6 +20,12 @@ impl Request for Asked<'_> {
     fn peer(&self) -> Option<IpAddr> {
         None
     }
+    fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+    fn attribute(&self, _: tidegate_policy::http::Attribute) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
