@@ -1,6 +1,7 @@
 //! The request's side of the filter: which breakers it meets, and what becomes of it when one
 //! of them refuses.
 
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -57,7 +58,7 @@ impl CircuitBreaker {
             // The route is chosen, and clients are far away.
             return (None, false);
         }
-        let name = self.policy.cluster_header.as_str();
+        let name = &*self.policy.cluster_header;
         let value = if self.reads_headers {
             edits.extend(steering::removals(request));
             request.header(name).map(<[u8]>::to_vec)
@@ -65,7 +66,8 @@ impl CircuitBreaker {
             request.lone_header(name)
         };
         let Some(value) = value else { return (None, false) };
-        let ours = request.attribute(Attribute::Chosen).is_some_and(|chosen| chosen == value);
+        let chosen = request.attribute(Attribute::Chosen).unwrap_or_default();
+        let ours = chosen.split(|b| *b == b' ').next().is_some_and(|cluster| cluster == value);
         edits.retain(|edit| !matches!(edit, Edit::RemoveRequestHeader(removed) if removed == name));
         if ours {
             return (Some(value), false);
@@ -157,7 +159,10 @@ impl CircuitBreaker {
                     }
                     count(host, at, What::FellBack);
                     exchange.label = Some((at, Label::Fallback));
-                    edits.push(Edit::SetRequestHeader(self.policy.cluster_header.clone(), name.clone()));
+                    edits.push(Edit::SetRequestHeader(
+                        Rc::clone(&self.policy.cluster_header),
+                        Rc::clone(name),
+                    ));
                     return Verdict::Continue(edits);
                 }
             }

@@ -4,6 +4,7 @@
 //! it and this file from drifting apart.
 
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -25,7 +26,7 @@ pub struct Policy {
     /// their own.
     pub breakers: Vec<Breaker>,
     /// The request header that names another cluster to Envoy.
-    pub cluster_header: String,
+    pub cluster_header: Rc<str>,
     /// What refused clients get.
     pub reply: ReplyPolicy,
     /// What becomes of a request that the filter cannot decide.
@@ -122,7 +123,7 @@ impl Policy {
         let object = reader.object(&FIELDS)?;
         let refused = reply::default();
         let mode = object.or("mode", Mode::Enforce, |r| r.choice(&MODES));
-        let header = object.or("cluster_header", CLUSTER_HEADER.to_string(), header_name);
+        let header = object.or("cluster_header", CLUSTER_HEADER.into(), |r| header_name(r).map(Rc::from));
         let reply = object.or("reply", refused.clone(), |r| ReplyPolicy::read(r, &refused, 400..=599));
         let failures = [("allow", OnFailure::Allow), ("refuse", OnFailure::Refuse)];
         let on_failure = object.or("on_failure", OnFailure::Allow, |r| r.choice(&failures));

@@ -1,7 +1,7 @@
 //! The configuration of the routing filter, as users write it.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -35,15 +35,15 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headers {
     /// For Envoy's `cluster_header`: the cluster.
-    pub cluster: String,
+    pub cluster: Rc<str>,
     /// For `cluster_header` of `request_mirror_policies`: the cluster that gets a copy.
-    pub mirror: String,
+    pub mirror: Rc<str>,
     /// For `header_name` of `weighted_clusters`: the bucket, 0 to 9999.
-    pub random: Option<String>,
+    pub random: Option<Rc<str>>,
     /// Tells the upstream its variant.
-    pub variant: Option<String>,
+    pub variant: Option<Rc<str>>,
     /// Tells the upstream the bucket.
-    pub bucket: Option<String>,
+    pub bucket: Option<Rc<str>>,
     /// Tells the client the variant.
     pub response: Option<String>,
 }
@@ -165,8 +165,8 @@ impl Mode {
 impl Default for Headers {
     fn default() -> Self {
         Self {
-            cluster: "x-tidegate-cluster".to_owned(),
-            mirror: "x-tidegate-mirror".to_owned(),
+            cluster: "x-tidegate-cluster".into(),
+            mirror: "x-tidegate-mirror".into(),
             random: None,
             variant: None,
             bucket: None,
@@ -179,13 +179,16 @@ impl Headers {
     fn read(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.object(&HEADERS)?;
         let usual = Self::default();
-        let optional = |field: &str| object.or(field, None, |r| header_name(r).map(Some));
-        let (cluster, mirror) = (
-            object.or("cluster", usual.cluster, header_name),
-            object.or("mirror", usual.mirror, header_name),
+        let shared = |r: &Reader<'_>| header_name(r).map(Rc::<str>::from);
+        let optional = |field: &str| object.or(field, None, |r| shared(r).map(Some));
+        let (cluster, mirror) =
+            (object.or("cluster", usual.cluster, shared), object.or("mirror", usual.mirror, shared));
+        let (random, variant, bucket, response) = (
+            optional("random"),
+            optional("variant"),
+            optional("bucket"),
+            object.or("response", None, |r| header_name(r).map(Some)),
         );
-        let (random, variant, bucket, response) =
-            (optional("random"), optional("variant"), optional("bucket"), optional("response"));
         let headers = Self {
             cluster: cluster?,
             mirror: mirror?,
@@ -201,7 +204,7 @@ impl Headers {
     /// from every request, besides `x-tidegate-*`.
     pub fn request(&self) -> impl Iterator<Item = &str> {
         let optional = [&self.random, &self.variant, &self.bucket].into_iter().flatten();
-        [&self.cluster, &self.mirror].into_iter().chain(optional).map(String::as_str)
+        [&self.cluster, &self.mirror].into_iter().chain(optional).map(|name| &**name)
     }
 
     fn differ(&self, object: &Object<'_>) -> bool {

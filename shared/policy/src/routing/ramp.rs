@@ -12,6 +12,7 @@
 //! the last check, replicas with the same start are on the same step when none of them holds,
 //! and one that starts later joins where the others are. Reference 3.12 is normative.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::judge::{Demands, Judgement};
@@ -32,6 +33,8 @@ pub struct Ramp {
     pub demands: Demands,
     /// Aborted at so many failed intervals, in a row or not.
     pub max_failed: u32,
+    /// Aborted as soon as the breaker of this name opens.
+    pub breaker: Option<String>,
 }
 
 /// One step of a ramp.
@@ -171,6 +174,13 @@ impl Ramp {
             }
             _ => (next, Event::Halt),
         }
+    }
+
+    /// The interval that is under way, counted from the start; `None` when none is.
+    #[must_use]
+    pub fn interval(&self, state: &State, now_ms: u64) -> Option<u64> {
+        let goes = matches!(state.phase, Phase::Paused | Phase::Ramping);
+        goes.then(|| self.intervals(state, now_ms))
     }
 
     /// Does what somebody wants. What is through or given up stays so, except that anything

@@ -2,6 +2,7 @@
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -61,7 +62,7 @@ pub struct Sticky {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
     /// The cluster that gets the copies.
-    pub cluster: String,
+    pub cluster: Rc<str>,
     share: Option<Share>,
 }
 
@@ -273,7 +274,7 @@ impl Mirror {
         let object = reader.object(&["cluster", "percent", "basis_points"])?;
         let cluster = object.required("cluster", "the name of a cluster").and_then(|r| header_text(&r, 256));
         let share = Share::read(reader, &object, xxh64(route.as_bytes(), 2));
-        Some(Self { cluster: cluster?, share: share? })
+        Some(Self { cluster: cluster?.into(), share: share? })
     }
 
     /// Whether the request of this draw is mirrored.

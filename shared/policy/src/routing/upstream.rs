@@ -1,13 +1,14 @@
 //! Timeouts and retries of a route, as the `x-envoy-*` headers that Envoy's router obeys.
 
-use alloc::string::{String, ToString};
+use alloc::rc::Rc;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::config::{Object, Reader};
 use crate::http::matcher::{collect, header_name};
 
 /// A request header to set: its name and value.
-pub type Set = (&'static str, String);
+pub type Set = (Rc<str>, Rc<str>);
 
 const RETRY_ON: [&str; 11] = [
     "5xx",
@@ -36,6 +37,10 @@ pub(super) fn read(route: &Object<'_>) -> Option<Vec<Set>> {
     Some(all)
 }
 
+fn one(name: &str, value: &str) -> Set {
+    (name.into(), value.into())
+}
+
 fn timeouts(reader: &Reader<'_>) -> Option<Vec<Set>> {
     let object = reader.object(&["request_ms", "per_try_ms", "hedge_on_per_try"])?;
     let ms = |field: &str| object.or(field, None, |r| r.integer(0..=MAX_MS, "ms").map(Some));
@@ -50,9 +55,9 @@ fn timeouts(reader: &Reader<'_>) -> Option<Vec<Set>> {
         }
     }
     let mut set = Vec::new();
-    set.extend(request.map(|ms| ("x-envoy-upstream-rq-timeout-ms", ms.to_string())));
-    set.extend(per_try.map(|ms| ("x-envoy-upstream-rq-per-try-timeout-ms", ms.to_string())));
-    set.extend(hedge.then(|| ("x-envoy-hedge-on-per-try-timeout", "true".to_string())));
+    set.extend(request.map(|ms| one("x-envoy-upstream-rq-timeout-ms", &ms.to_string())));
+    set.extend(per_try.map(|ms| one("x-envoy-upstream-rq-per-try-timeout-ms", &ms.to_string())));
+    set.extend(hedge.then(|| one("x-envoy-hedge-on-per-try-timeout", "true")));
     Some(set)
 }
 
@@ -92,8 +97,8 @@ fn retry(reader: &Reader<'_>) -> Option<Vec<Set>> {
     ];
     let mut set: Vec<Set> = Vec::new();
     set.extend(
-        lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| (name, list.join(","))),
+        lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| one(name, &list.join(","))),
     );
-    set.extend(max.map(|max| ("x-envoy-max-retries", max)));
+    set.extend(max.map(|max| one("x-envoy-max-retries", &max)));
     Some(set)
 }

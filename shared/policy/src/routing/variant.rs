@@ -2,6 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -15,7 +16,7 @@ use crate::http::matcher::collect;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// Its name in headers, metrics and logs.
-    pub name: String,
+    pub name: Rc<str>,
     /// Where it is.
     pub target: Target,
     /// Its part of the sum of all weights.
@@ -32,7 +33,7 @@ pub struct Variant {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// To a cluster of Envoy.
-    Cluster(String),
+    Cluster(Rc<str>),
     /// To a discovered service, perhaps only to some of its endpoints.
     Service {
         /// Its name in the registry.
@@ -53,7 +54,8 @@ pub const MAX_WEIGHT: u64 = 1_000_000;
 const MAX_HOLD_MS: u64 = 30 * 86_400_000;
 const FIELDS: [&str; 8] =
     ["name", "cluster", "service", "status", "weight", "max_weight", "ramp", "baseline"];
-const ABORT: [&str; 7] = [
+const ABORT: [&str; 8] = [
+    "breaker",
     "min_success_pct",
     "min_success_bp",
     "tolerance_bp",
@@ -80,7 +82,7 @@ impl Variant {
                 .report("the baseline takes what is left, expected no `ramp` and no `max_weight`".to_owned());
             return None;
         }
-        Some(Self { name: name?, target: target?, weight, max_weight, ramp, baseline })
+        Some(Self { name: name?.into(), target: target?, weight, max_weight, ramp, baseline })
     }
 
     /// The most that it is configured to weigh at any time.
@@ -102,7 +104,8 @@ fn weight_of(reader: &Reader<'_>, least: u64) -> Option<u32> {
 
 impl Target {
     fn read(reader: &Reader<'_>, object: &Object<'_>) -> Option<Self> {
-        let cluster = object.optional("cluster").map(|r| header_text(&r, 256).map(Self::Cluster));
+        let cluster =
+            object.optional("cluster").map(|r| header_text(&r, 256).map(|name| Self::Cluster(name.into())));
         let service = object.optional("service").map(|r| Self::service(&r));
         let status = object.optional("status").map(|r| {
             r.integer(400..=599, "").and_then(|status| u32::try_from(status).ok()).map(Self::Status)
@@ -144,8 +147,8 @@ fn read_ramp(reader: &Reader<'_>) -> Option<Ramp> {
     let interval_ms = object.or("interval_ms", 10_000, |r| r.integer(100..=3_600_000, "ms"));
     let start_ms = object.or("start_ms", None, |r| r.integer(1..=1 << 53, "ms").map(Some));
     let paused = object.or("paused", false, Reader::boolean);
-    let abort = object.or("abort", Some((Demands::default(), 3)), |r| read_abort(r).map(Some));
-    let (demands, max_failed) = abort??;
+    let abort = object.or("abort", Some((Demands::default(), 3, None)), |r| read_abort(r).map(Some));
+    let (demands, max_failed, breaker) = abort??;
     Some(Ramp {
         steps: steps?,
         interval_ms: interval_ms?,
@@ -153,6 +156,7 @@ fn read_ramp(reader: &Reader<'_>) -> Option<Ramp> {
         paused: paused?,
         demands,
         max_failed,
+        breaker,
     })
 }
 
@@ -164,7 +168,7 @@ fn read_step(reader: &Reader<'_>) -> Option<Step> {
     Some(Step { weight: weight?, hold_ms: hold_ms? })
 }
 
-fn read_abort(reader: &Reader<'_>) -> Option<(Demands, u32)> {
+fn read_abort(reader: &Reader<'_>) -> Option<(Demands, u32, Option<String>)> {
     let object = reader.object(&ABORT)?;
     let usual = Demands::default();
     let count = |field: &str, default: u32, least: u64, most: u64, unit: &str| {
@@ -176,6 +180,7 @@ fn read_abort(reader: &Reader<'_>) -> Option<(Demands, u32)> {
     let p99_pct = count("p99_pct", usual.p99_pct, 100, 10_000, "%");
     let min_samples =
         object.or("min_samples", usual.min_samples, |r| r.integer(1..=1_000_000_000, "requests"));
+    let breaker = object.or("breaker", None, |r| unique_name(r, &[]).map(Some));
     let max_failed = count("max_failed", 3, 1, 1000, "intervals");
     let demands = Demands {
         min_success_bp: success?.unwrap_or(usual.min_success_bp),
@@ -184,5 +189,5 @@ fn read_abort(reader: &Reader<'_>) -> Option<(Demands, u32)> {
         p99_pct: p99_pct?,
         min_samples: min_samples?,
     };
-    Some((demands, max_failed?))
+    Some((demands, max_failed?, breaker?))
 }

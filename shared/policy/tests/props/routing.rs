@@ -84,6 +84,7 @@ fn states() -> impl Strategy<Value = State> {
 fn ramps() -> impl Strategy<Value = Ramp> {
     let steps = prop::collection::vec((0_u32..=1000, 1_u64..5_000), 1..6);
     (steps, 100_u64..3_000, 1_u32..4).prop_map(|(steps, interval_ms, max_failed)| Ramp {
+        breaker: None,
         steps: steps.into_iter().map(|(weight, hold_ms)| Step { weight, hold_ms }).collect(),
         interval_ms,
         start_ms: Some(10_000),

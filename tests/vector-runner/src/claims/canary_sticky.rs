@@ -17,7 +17,7 @@ pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
         let assigned = ramp.field("assign")?;
         for (user, bucket) in &buckets {
             bucket.is(choose(user).bucket)?;
-            assigned.field(user)?.is(route.variants[choose(user).variant].name.as_str())?;
+            assigned.field(user)?.is(route.variants[choose(user).variant].name.to_string())?;
         }
     }
     Ok(buckets.len() + ramps.len())

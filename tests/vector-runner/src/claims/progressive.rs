@@ -53,6 +53,7 @@ fn ramp(step: u32, most: u32, threshold: u32, interval_ms: u64) -> Ramp {
         paused: false,
         demands: Demands::default(),
         max_failed: threshold,
+        breaker: None,
     }
 }
 
