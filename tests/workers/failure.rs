@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use tidegate_policy::host::{Clock, Meter, Store, StoreError, Version};
+use tidegate_policy::host::{Clock, Journal, Meter, Store, StoreError, Version};
 use tidegate_policy::http::{Reply, Verdict};
 use tidegate_policy::ratelimit::RateLimit;
 use tidegate_policy::time::Timestamp;
@@ -99,6 +99,24 @@ impl Clock for Losing {
 impl Meter for Losing {
     fn add(&self, index: usize, n: u64) {
         self.host.add(index, n);
+    }
+
+    fn raise(&self, index: usize) {
+        self.host.raise(index);
+    }
+
+    fn read(&self, index: usize) -> u64 {
+        self.host.read(index)
+    }
+
+    fn set(&self, index: usize, value: u64) {
+        Meter::set(&self.host, index, value);
+    }
+}
+
+impl Journal for Losing {
+    fn note(&self, line: &str) {
+        self.host.note(line);
     }
 }
 

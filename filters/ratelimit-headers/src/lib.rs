@@ -3,6 +3,4 @@
 //! What it decides is in [`tidegate_policy::ratelimit`]; how it talks to Envoy is in
 //! [`tidegate_glue`]. This file only names the one the other should run.
 
-#![expect(missing_docs, reason = "proxy_wasm::main! exports a function")]
-
 tidegate_glue::filter!(tidegate_policy::ratelimit::RateLimitWithHeaders);

@@ -1,26 +1,56 @@
 //! The host's functions as they are: proxy-wasm ABI 0.2.1 and a few of WASI.
 //!
 //! Every status is a value here. Buffers that the host hands over were allocated by this
-//! module's `proxy_on_memory_allocate`, so they are owned and freed as vectors.
+//! module's [`allocate`], so they are owned and freed as vectors.
 //!
 //! Off wasm32 there is no host: every call answers [`Status::NO_HOST`], so that the rest of
 //! the crate can be built and tested natively.
 
-use core::ptr::{null, null_mut};
+mod raw;
+
+use core::alloc::Layout;
+use core::ptr::{null, null_mut, NonNull};
 
 /// What a call came to, when not well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u32);
 
+/// What the host should do with the message that a callback was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Action {
+    /// Send it on.
+    Continue = 0,
+    /// Hold it back.
+    Pause = 1,
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Level {
+    /// Something does not work as it should.
+    Warn = 3,
+    /// Something does not work.
+    Error = 4,
+    /// The end of this VM.
+    Critical = 5,
+}
+
 /// The header map of the request.
 pub const REQUEST_HEADERS: u32 = 0;
 /// The header map of the response.
 pub const RESPONSE_HEADERS: u32 = 2;
+/// The trailers of the response.
+pub const RESPONSE_TRAILERS: u32 = 3;
 /// The buffer with the plugin's configuration.
 pub const PLUGIN_CONFIGURATION: u32 = 7;
+/// A metric that only grows.
+pub const COUNTER: u32 = 0;
+/// A metric that goes up and down.
+pub const GAUGE: u32 = 1;
 
 const MONOTONIC: u32 = 1;
-const COUNTER: u32 = 0;
 
 // === impl Status ===
 
@@ -39,6 +69,34 @@ impl Status {
             Err(Self(status))
         }
     }
+}
+
+/// Runs what must run before anything else of the module, and has a panic leave its message and
+/// its place in the host's log.
+pub fn initialize() {
+    #[cfg(target_os = "wasi")]
+    // SAFETY: the linker's own function; the host calls us once and before all else, and so do we.
+    unsafe {
+        raw::__wasm_call_ctors();
+    }
+    std::panic::set_hook(Box::new(|panic| log(Level::Critical, &panic.to_string())));
+}
+
+/// Memory that the host fills and then hands over; null when there is none.
+#[must_use]
+pub fn allocate(size: usize) -> *mut u8 {
+    match Layout::array::<u8>(size) {
+        // SAFETY: the layout is not empty.
+        Ok(layout) if size > 0 => unsafe { std::alloc::alloc(layout) },
+        Ok(_) => NonNull::dangling().as_ptr(),
+        Err(_) => null_mut(),
+    }
+}
+
+/// Writes a line to the host's log.
+pub fn log(level: Level, line: &str) {
+    // SAFETY: pointer and length are one slice's.
+    let _ = unsafe { raw::proxy_log(level as u32, line.as_ptr(), line.len()) };
 }
 
 /// Nanoseconds of the monotonic clock, or 0 when the host has none.
@@ -70,6 +128,17 @@ pub fn header_pairs(map: u32) -> Result<Vec<u8>, Status> {
     })
 }
 
+/// The first value of one header.
+///
+/// # Errors
+/// The host's status: there is no such header, or no such map now.
+pub fn header(map: u32, name: &str) -> Result<Vec<u8>, Status> {
+    owned(|data, size| {
+        // SAFETY: pointer and length are one slice's; `data` and `size` outlive the call.
+        unsafe { raw::proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) }
+    })
+}
+
 /// Appends a header.
 ///
 /// # Errors
@@ -78,6 +147,17 @@ pub fn add_header(map: u32, name: &str, value: &str) -> Result<(), Status> {
     // SAFETY: each pointer and length are one slice's.
     Status::check(unsafe {
         raw::proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    })
+}
+
+/// Puts one value in place of all values of a header, if any.
+///
+/// # Errors
+/// The host's status.
+pub fn replace_header(map: u32, name: &str, value: &str) -> Result<(), Status> {
+    // SAFETY: each pointer and length are one slice's.
+    Status::check(unsafe {
+        raw::proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
     })
 }
 
@@ -134,15 +214,35 @@ pub fn set_shared_data(cell: &str, bytes: &[u8], version: u32) -> Result<(), Sta
     })
 }
 
-/// Declares a counter; its number within this VM.
+/// Declares a metric, a [`COUNTER`] or a [`GAUGE`]; its number within this VM.
 ///
 /// # Errors
 /// The host's status.
-pub fn define_counter(name: &str) -> Result<u32, Status> {
+pub fn define_metric(kind: u32, name: &str) -> Result<u32, Status> {
     let mut id = 0;
     // SAFETY: pointer and length are one slice's; `id` outlives the call.
-    Status::check(unsafe { raw::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) })?;
+    Status::check(unsafe { raw::proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) })?;
     Ok(id)
+}
+
+/// What a metric stands at, for all workers together.
+///
+/// # Errors
+/// The host's status.
+pub fn metric(id: u32) -> Result<u64, Status> {
+    let mut value = 0;
+    // SAFETY: `value` outlives the call.
+    Status::check(unsafe { raw::proxy_get_metric(id, &mut value) })?;
+    Ok(value)
+}
+
+/// Sets a gauge.
+///
+/// # Errors
+/// The host's status.
+pub fn record(gauge: u32, value: u64) -> Result<(), Status> {
+    // SAFETY: takes no pointers.
+    Status::check(unsafe { raw::proxy_record_metric(gauge, value) })
 }
 
 /// Adds to a counter.
@@ -208,98 +308,35 @@ fn owned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, 
     if data.is_null() {
         return Ok(Vec::new());
     }
-    // SAFETY: the host allocated exactly `size` bytes by `proxy_on_memory_allocate`, which
-    // leaks a boxed slice of that size, and hands over its only pointer.
+    // SAFETY: the host took exactly `size` bytes from `allocate`, with the layout that a vector
+    // of that capacity has, and hands over the only pointer.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-#[cfg(target_arch = "wasm32")]
-mod raw {
-    #[link(wasm_import_module = "env")]
-    extern "C" {
-        pub(super) fn proxy_add_header_map_value(
-            m: u32,
-            n: *const u8,
-            nl: usize,
-            v: *const u8,
-            vl: usize,
-        ) -> u32;
-        pub(super) fn proxy_define_metric(kind: u32, name: *const u8, len: usize, id: *mut u32) -> u32;
-        pub(super) fn proxy_get_buffer_bytes(
-            k: u32,
-            at: usize,
-            max: usize,
-            d: *mut *mut u8,
-            s: *mut usize,
-        ) -> u32;
-        pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-        pub(super) fn proxy_get_property(
-            p: *const u8,
-            len: usize,
-            data: *mut *mut u8,
-            size: *mut usize,
-        ) -> u32;
-        pub(super) fn proxy_get_shared_data(
-            key: *const u8,
-            len: usize,
-            data: *mut *mut u8,
-            size: *mut usize,
-            cas: *mut u32,
-        ) -> u32;
-        pub(super) fn proxy_increment_metric(id: u32, offset: i64) -> u32;
-        pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, len: usize) -> u32;
-        pub(super) fn proxy_send_local_response(
-            status: u32,
-            details: *const u8,
-            details_len: usize,
-            body: *const u8,
-            body_len: usize,
-            headers: *const u8,
-            headers_len: usize,
-            grpc_status: i32,
-        ) -> u32;
-        pub(super) fn proxy_set_property(p: *const u8, pl: usize, v: *const u8, vl: usize) -> u32;
-        pub(super) fn proxy_set_shared_data(
-            k: *const u8,
-            kl: usize,
-            v: *const u8,
-            vl: usize,
-            cas: u32,
-        ) -> u32;
-        pub(super) fn proxy_set_tick_period_milliseconds(millis: u32) -> u32;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_of_the_host_becomes_ours() {
+        for size in [0, 1, 70_000] {
+            let handed_over = owned(|data, length| {
+                let memory = allocate(size);
+                // SAFETY: `memory` has `size` bytes, and the pointers are those of two locals.
+                unsafe {
+                    memory.write_bytes(7, size);
+                    data.write(memory);
+                    length.write(size);
+                }
+                0
+            });
+            assert_eq!(handed_over, Ok(vec![7; size]));
+        }
     }
 
-    #[link(wasm_import_module = "wasi_snapshot_preview1")]
-    extern "C" {
-        pub(super) fn clock_time_get(id: u32, precision: u64, nanos: *mut u64) -> u32;
-        pub(super) fn random_get(bytes: *mut u8, len: usize) -> u32;
-    }
-}
-
-/// A world without a host.
-#[cfg(not(target_arch = "wasm32"))]
-#[allow(clippy::too_many_arguments)]
-mod raw {
-    macro_rules! absent {
-        ($($name:ident($($argument:ty),*);)*) => {
-            $(pub(super) unsafe fn $name($(_: $argument),*) -> u32 { super::Status::NO_HOST.0 })*
-        };
-    }
-
-    absent! {
-        clock_time_get(u32, u64, *mut u64);
-        proxy_add_header_map_value(u32, *const u8, usize, *const u8, usize);
-        proxy_define_metric(u32, *const u8, usize, *mut u32);
-        proxy_get_buffer_bytes(u32, usize, usize, *mut *mut u8, *mut usize);
-        proxy_get_header_map_pairs(u32, *mut *mut u8, *mut usize);
-        proxy_get_property(*const u8, usize, *mut *mut u8, *mut usize);
-        proxy_get_shared_data(*const u8, usize, *mut *mut u8, *mut usize, *mut u32);
-        proxy_increment_metric(u32, i64);
-        proxy_remove_header_map_value(u32, *const u8, usize);
-        proxy_send_local_response(u32, *const u8, usize, *const u8, usize, *const u8, usize, i32);
-        proxy_set_property(*const u8, usize, *const u8, usize);
-        proxy_set_shared_data(*const u8, usize, *const u8, usize, u32);
-        proxy_set_tick_period_milliseconds(u32);
-        random_get(*mut u8, usize);
+    #[test]
+    fn what_cannot_be_allocated_is_null() {
+        assert!(allocate(usize::MAX).is_null());
+        assert!(allocate(isize::MAX as usize).is_null());
     }
 }

@@ -3,58 +3,70 @@
 
 use std::rc::Rc;
 
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 use tidegate_policy::http::{Edit, Reply, Stage, Verdict};
 
-use crate::abi;
-use crate::host::Envoy;
-use crate::message::EnvoyRequest;
+use crate::abi::{self, Action, Level};
+use crate::message::{EnvoyRequest, EnvoyResponse};
 use crate::root::Plugin;
 
-/// An exchange under way. Without a plugin (never configured) it lets everything pass.
+/// An exchange under way.
 pub(crate) struct Exchange<S: Stage> {
-    plugin: Option<Rc<Plugin<S>>>,
+    plugin: Rc<Plugin<S>>,
     state: S::Exchange,
-    /// Whether the response is our own reply, which Envoy sends through us again.
-    replied: bool,
+    /// Whether the stage saw the request and let it go on. Its own reply, which Envoy sends
+    /// through us again, is none of its business, and neither is what it never saw.
+    went_on: bool,
 }
 
 impl<S: Stage> Exchange<S> {
-    pub(crate) fn new(plugin: Option<Rc<Plugin<S>>>) -> Self {
-        Self { plugin, state: S::Exchange::default(), replied: false }
+    pub(crate) fn new(plugin: Rc<Plugin<S>>) -> Self {
+        Self { plugin, state: S::Exchange::default(), went_on: false }
     }
-}
 
-impl<S: Stage> Context for Exchange<S> {}
-
-impl<S: Stage> HttpContext for Exchange<S> {
-    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let Some(plugin) = &self.plugin else { return Action::Continue };
-        let pairs = abi::header_pairs(abi::REQUEST_HEADERS).unwrap_or_default();
-        let request = EnvoyRequest::new(&pairs);
-        let verdict = plugin.stage.on_request(&mut self.state, &request, &Envoy(&plugin.counters));
+    pub(crate) fn request_headers(&mut self) -> Action {
+        let plugin = &*self.plugin;
+        let read = plugin.reads_headers.then(|| abi::header_pairs(abi::REQUEST_HEADERS).ok()).flatten();
+        let pairs = read.unwrap_or_default();
+        let request = EnvoyRequest::new(&pairs, plugin.spare.take());
+        let verdict = plugin.stage.on_request(&mut self.state, &request, &plugin.host());
+        plugin.spare.set(request.into_spare());
         if let Some(outcome) = plugin.stage.outcome(&self.state) {
             let _ = abi::set_property(S::PROPERTY, outcome.as_bytes());
         }
         match verdict {
             Verdict::Continue(edits) => {
+                self.went_on = true;
                 apply(&edits);
                 Action::Continue
             }
             Verdict::Reply(reply) => {
-                self.replied = true;
-                send(&reply);
+                send::<S>(&reply);
                 Action::Pause
             }
         }
     }
 
-    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        if let (Some(plugin), false) = (&self.plugin, self.replied) {
-            apply(&plugin.stage.on_response(&mut self.state, &Envoy(&plugin.counters)));
+    pub(crate) fn response_headers(&mut self) -> Action {
+        if self.went_on {
+            let plugin = &*self.plugin;
+            apply(&plugin.stage.on_response(&mut self.state, &EnvoyResponse::HEADERS, &plugin.host()));
         }
         Action::Continue
+    }
+
+    pub(crate) fn response_trailers(&mut self) -> Action {
+        if self.went_on {
+            let plugin = &*self.plugin;
+            plugin.stage.on_trailers(&mut self.state, &EnvoyResponse::TRAILERS, &plugin.host());
+        }
+        Action::Continue
+    }
+
+    pub(crate) fn end(mut self) {
+        if self.went_on {
+            let plugin = &*self.plugin;
+            plugin.stage.on_end(&mut self.state, &EnvoyResponse::END, &plugin.host());
+        }
     }
 }
 
@@ -63,12 +75,13 @@ fn apply(edits: &[Edit]) {
         let _ = match edit {
             Edit::AddResponseHeader(name, value) => abi::add_header(abi::RESPONSE_HEADERS, name, value),
             Edit::RemoveRequestHeader(name) => abi::remove_header(abi::REQUEST_HEADERS, name),
+            Edit::SetRequestHeader(name, value) => abi::replace_header(abi::REQUEST_HEADERS, name, value),
             _ => Ok(()),
         };
     }
 }
 
-fn send(reply: &Reply) {
+fn send<S: Stage>(reply: &Reply) {
     let headers = crate::pairs::encode(&reply.headers);
     let sent = abi::send_local_response(
         reply.status,
@@ -78,6 +91,6 @@ fn send(reply: &Reply) {
         reply.grpc_status,
     );
     if let Err(status) = sent {
-        log::error!("reply: host status {}", status.0);
+        abi::log(Level::Error, &format!("{}: reply: host status {}", S::NAME, status.0));
     }
 }

@@ -2,16 +2,21 @@
 
 use std::num::NonZeroU32;
 
-use tidegate_policy::host::{Clock, Meter, Store, StoreError, Version};
+use tidegate_policy::host::{Clock, Journal, Meter, Store, StoreError, Version};
 use tidegate_policy::time::Timestamp;
 
-use crate::abi::{self, Status};
-use crate::meter::Counters;
+use crate::abi::{self, Level, Status};
+use crate::meter::Metrics;
 
-/// Envoy, with the counters of one plugin.
-pub struct Envoy<'a>(pub &'a Counters);
+/// Envoy, as one plugin sees it.
+pub struct Envoy<'a> {
+    /// What starts the plugin's log lines.
+    pub name: &'static str,
+    /// The plugin's metrics.
+    pub metrics: &'a Metrics,
+}
 
-/// The cells alone, for before there are counters.
+/// The cells alone, for before there are metrics.
 pub struct Cells;
 
 /// A version that no cell ever has: makes a write create the cell or do nothing.
@@ -25,7 +30,25 @@ impl Clock for Envoy<'_> {
 
 impl Meter for Envoy<'_> {
     fn add(&self, index: usize, n: u64) {
-        self.0.add(index, n);
+        self.metrics.add(index, n);
+    }
+
+    fn raise(&self, index: usize) {
+        self.metrics.raise(index);
+    }
+
+    fn read(&self, index: usize) -> u64 {
+        self.metrics.read(index)
+    }
+
+    fn set(&self, index: usize, value: u64) {
+        self.metrics.set(index, value);
+    }
+}
+
+impl Journal for Envoy<'_> {
+    fn note(&self, line: &str) {
+        abi::log(Level::Warn, &format!("{}: {line}", self.name));
     }
 }
 

@@ -1,11 +1,13 @@
 //! Policies on one side, proxy-wasm on the other.
 //!
 //! Glue translates, one call for one call, and never decides: no `if` in here depends on
-//! a policy's configuration. A filter crate is one line, [`filter!`]; [`root`] turns a
-//! plugin's configuration into a policy, [`exchange`] drives it through each request,
-//! [`host`] answers what it asks. [`abi`] is the only place with `unsafe`: the host's
-//! functions as they are, with every status a value, because the SDK's own wrappers panic
-//! on statuses that a host may well return, and a panic costs a worker its VM.
+//! a policy's configuration. A filter crate is one line, [`filter!`]; [`dispatch`] knows which
+//! configuration and which exchange a callback is about, [`root`] turns a plugin's configuration
+//! into a policy, [`exchange`] drives it through each request, [`host`] answers what it asks.
+//!
+//! There is no SDK in between. Its calls panic on statuses that a host may well return, and a panic
+//! costs a worker its VM; and it makes every request pay for what most filters never use. [`abi`] is
+//! the only place with `unsafe`: the host's functions as they are, with every status a value.
 
 #![cfg_attr(
     not(test),
@@ -20,6 +22,7 @@
 
 pub mod abi;
 pub mod callbacks;
+pub mod dispatch;
 pub mod exchange;
 pub mod host;
 pub mod message;
@@ -27,19 +30,74 @@ pub mod meter;
 pub mod pairs;
 pub mod root;
 
-#[doc(hidden)]
-pub use proxy_wasm;
-
-/// Makes the module's one entry point, for the stage named.
+/// Makes a module of the stage named: everything that the host looks for in one.
 ///
 /// The names of the callbacks that the stage wants go into a custom section, from which
 /// `tidegate-pack` learns what to keep exported.
 #[macro_export]
 macro_rules! filter {
     ($stage:ty) => {
-        $crate::proxy_wasm::main! {{
-            $crate::root::install::<$stage>();
-        }}
+        const _: () = {
+            use $crate::abi::{self, Action};
+            use $crate::dispatch::Dispatcher;
+
+            ::std::thread_local! {
+                static CONTEXTS: Dispatcher<$stage> = const { Dispatcher::new() };
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_abi_version_0_2_1() {}
+
+            #[no_mangle]
+            extern "C" fn _initialize() {
+                abi::initialize();
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+                abi::allocate(size)
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_vm_start(_root: u32, _size: usize) -> bool {
+                true
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
+                CONTEXTS.with(|contexts| contexts.context_created(context, parent));
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_configure(root: u32, _size: usize) -> bool {
+                CONTEXTS.with(|contexts| contexts.configured(root))
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_tick(root: u32) {
+                CONTEXTS.with(|contexts| contexts.ticked(root));
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_request_headers(context: u32, _count: usize, _end: u32) -> Action {
+                CONTEXTS.with(|contexts| contexts.request_headers(context))
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_response_headers(context: u32, _count: usize, _end: u32) -> Action {
+                CONTEXTS.with(|contexts| contexts.response_headers(context))
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_response_trailers(context: u32, _count: usize) -> Action {
+                CONTEXTS.with(|contexts| contexts.response_trailers(context))
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_delete(context: u32) {
+                CONTEXTS.with(|contexts| contexts.deleted(context));
+            }
+        };
 
         #[cfg(target_arch = "wasm32")]
         #[used]

@@ -1,4 +1,4 @@
-//! Counters: declared once, counted in worker memory, told to the host by tick.
+//! Metrics: declared once, counted in worker memory, told to the host by tick.
 //!
 //! A metric call costs 60 to 80 ns, a memory cell one; nobody reads metrics more often
 //! than once a second. Envoy gives every declaration a new number and never forgets the
@@ -7,36 +7,56 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use tidegate_policy::http::Counter;
+use tidegate_policy::http::{Metric, MetricKind};
 
 use crate::abi;
 
-/// The counters of one plugin, in the order of its stage's list.
+/// The metrics of one plugin, in the order of its stage's list.
 #[derive(Default)]
-pub struct Counters(Vec<Entry>);
+pub struct Metrics(Vec<Entry>);
 
 struct Entry {
     /// The host's number, or `None` when the host refused to declare it.
     id: Option<u32>,
+    /// Counted and not told yet.
     pending: Cell<u64>,
 }
 
 thread_local! {
-    static DECLARED: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };
+    static DECLARED: RefCell<BTreeMap<(u32, String), u32>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-impl Counters {
+impl Metrics {
     /// Declares what is not declared yet.
     #[must_use]
-    pub fn declare(list: Vec<Counter>) -> Self {
-        let declare = |counter: Counter| Entry { id: id_of(counter.name), pending: Cell::new(0) };
-        Self(list.into_iter().map(declare).collect())
+    pub fn declare(list: Vec<Metric>) -> Self {
+        Self(list.into_iter().map(|metric| Entry { id: id_of(metric), pending: Cell::new(0) }).collect())
     }
 
     /// Counts in memory.
     pub fn add(&self, index: usize, n: u64) {
         if let Some(entry) = self.0.get(index) {
             entry.pending.set(entry.pending.get().saturating_add(n));
+        }
+    }
+
+    /// Counts one at the host.
+    pub fn raise(&self, index: usize) {
+        if let Some(id) = self.id(index) {
+            let _ = abi::increment(id, 1);
+        }
+    }
+
+    /// What the host has; 0 when it does not say.
+    #[must_use]
+    pub fn read(&self, index: usize) -> u64 {
+        self.id(index).and_then(|id| abi::metric(id).ok()).unwrap_or(0)
+    }
+
+    /// Sets a gauge at the host.
+    pub fn set(&self, index: usize, value: u64) {
+        if let Some(id) = self.id(index) {
+            let _ = abi::record(id, value);
         }
     }
 
@@ -49,14 +69,30 @@ impl Counters {
             }
         }
     }
+
+    fn id(&self, index: usize) -> Option<u32> {
+        self.0.get(index)?.id
+    }
 }
 
-fn id_of(name: String) -> Option<u32> {
-    DECLARED.with_borrow_mut(|declared| match declared.get(&name) {
+/// Nobody counts any more, so no tick would tell the rest.
+impl Drop for Metrics {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+fn id_of(metric: Metric) -> Option<u32> {
+    let kind = match metric.kind {
+        MetricKind::Counter => abi::COUNTER,
+        MetricKind::Gauge => abi::GAUGE,
+    };
+    let key = (kind, metric.name);
+    DECLARED.with_borrow_mut(|declared| match declared.get(&key) {
         Some(id) => Some(*id),
         None => {
-            let id = abi::define_counter(&name).ok()?;
-            declared.insert(name, id);
+            let id = abi::define_metric(kind, &key.1).ok()?;
+            declared.insert(key, id);
             Some(id)
         }
     })

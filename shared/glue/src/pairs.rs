@@ -5,16 +5,13 @@
 
 use tidegate_policy::http::Header;
 
-/// The pairs in `bytes`; those that are complete, when the bytes end early.
-#[must_use]
-pub fn decode(bytes: &[u8]) -> Vec<Header<'_>> {
-    let Some((count, rest)) = split_u32(bytes) else { return Vec::new() };
+/// Appends the pairs in `bytes` to `list`; those that are complete, when the bytes end early.
+pub fn decode<'a>(bytes: &'a [u8], list: &mut Vec<Header<'a>>) {
+    let Some((count, rest)) = split_u32(bytes) else { return };
     // No list is longer than its own lengths.
     let count = usize::try_from(count).unwrap_or(0).min(rest.len() / 8);
-    let Some((mut lengths, mut data)) = rest.split_at_checked(count.saturating_mul(8)) else {
-        return Vec::new();
-    };
-    let mut list = Vec::with_capacity(count);
+    let Some((mut lengths, mut data)) = rest.split_at_checked(count.saturating_mul(8)) else { return };
+    list.reserve(count);
     while let Some((name_length, after)) = split_u32(lengths) {
         let Some((value_length, after)) = split_u32(after) else { break };
         lengths = after;
@@ -23,7 +20,6 @@ pub fn decode(bytes: &[u8]) -> Vec<Header<'_>> {
         data = after;
         list.push((name, value));
     }
-    list
 }
 
 /// The encoding of `list`.
@@ -63,20 +59,26 @@ fn split_zero(bytes: &[u8], length: u32) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
+    fn decoded(bytes: &[u8]) -> Vec<Header<'_>> {
+        let mut list = Vec::new();
+        decode(bytes, &mut list);
+        list
+    }
+
     #[test]
     fn a_list_survives_the_round_trip() {
         let list = [(":path".to_string(), "/".to_string()), (String::new(), String::new())];
         let bytes = encode(&list);
         assert_eq!(bytes, b"\x02\0\0\0\x05\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0:path\0/\0\0\0");
-        assert_eq!(decode(&bytes), [(&b":path"[..], &b"/"[..]), (b"", b"")]);
+        assert_eq!(decoded(&bytes), [(&b":path"[..], &b"/"[..]), (b"", b"")]);
     }
 
     #[test]
     fn what_ends_early_is_cut_not_trapped() {
         let bytes = encode(&[("a".into(), "1".into()), ("b".into(), "2".into())]);
         for end in 0..bytes.len() {
-            assert!(decode(&bytes[..end]).len() < 2, "cut at {end}");
+            assert!(decoded(&bytes[..end]).len() < 2, "cut at {end}");
         }
-        assert_eq!(decode(&[0xff; 64]), []);
+        assert_eq!(decoded(&[0xff; 64]), []);
     }
 }

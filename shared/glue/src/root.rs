@@ -1,87 +1,66 @@
 //! One plugin configuration on one worker: from JSON to a stage, and its housekeeping.
 
-use std::rc::Rc;
+use std::cell::Cell;
 
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{ContextType, LogLevel};
 use tidegate_policy::host::{Store, StoreError};
-use tidegate_policy::http::{CellSpec, Seed, Stage};
+use tidegate_policy::http::{CellSpec, Placement, Seed, Stage};
 
-use crate::abi;
-use crate::exchange::Exchange;
+use crate::abi::{self, Level};
 use crate::host::{Cells, Envoy};
-use crate::meter::Counters;
+use crate::message::Spare;
+use crate::meter::Metrics;
 
-/// A configured stage with its counters; exchanges under way keep theirs alive.
+/// A configured stage with its metrics; exchanges under way keep theirs alive.
 pub(crate) struct Plugin<S> {
     pub(crate) stage: S,
-    pub(crate) counters: Counters,
+    pub(crate) metrics: Metrics,
+    /// What the stage said of headers, once for all requests.
+    pub(crate) reads_headers: bool,
+    /// The last request's list of headers, for the next.
+    pub(crate) spare: Cell<Spare>,
 }
 
-struct Root<S: Stage> {
-    plugin: Option<Rc<Plugin<S>>>,
-}
-
-/// How often metrics are told to the host and stages do their housekeeping.
-const TICK_MS: u32 = 250;
-
-/// Makes the module serve `S`, whatever the plugin's root id.
-pub fn install<S: Stage + 'static>() {
-    proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(Root::<S> { plugin: None }));
-}
-
-impl<S: Stage + 'static> Context for Root<S> {}
-
-impl<S: Stage + 'static> RootContext for Root<S> {
-    fn on_configure(&mut self, _size: usize) -> bool {
+impl<S: Stage> Plugin<S> {
+    /// The plugin of the configuration that the host holds out now; `None` when it cannot be,
+    /// which the log then explains.
+    pub(crate) fn configured() -> Option<Self> {
         let json = abi::buffer(abi::PLUGIN_CONFIGURATION).unwrap_or_default();
-        let mut stage = match S::configure(&json) {
+        let root_id = abi::property("plugin_root_id").unwrap_or_default();
+        let mut stage = match S::configure(&json, Placement::of_root_id(&root_id)) {
             Ok(stage) => stage,
             Err(error) => {
                 for problem in &error.problems {
-                    log::error!("{}: configuration: {problem}", S::NAME);
+                    abi::log(Level::Error, &format!("{}: configuration: {problem}", S::NAME));
                 }
-                return false;
+                return None;
             }
         };
         if let Err(error) = create_missing(stage.cells()).and_then(|()| stage.start(&Cells)) {
-            log::error!("{}: shared cells: {error}", S::NAME);
-            return false;
+            abi::log(Level::Error, &format!("{}: shared cells: {error}", S::NAME));
+            return None;
         }
-        let counters = Counters::declare(stage.counters());
-        self.plugin = Some(Rc::new(Plugin { stage, counters }));
-        if let Err(status) = abi::set_tick_period(TICK_MS) {
-            log::warn!("{}: timer: host status {}, metrics will not move", S::NAME, status.0);
+        if let Err(status) = abi::set_tick_period(S::TICK_MS) {
+            let name = S::NAME;
+            let line = format!("{name}: timer: host status {}, metrics will not move", status.0);
+            abi::log(Level::Warn, &line);
         }
-        true
+        let metrics = Metrics::declare(stage.metrics());
+        Some(Self { metrics, reads_headers: stage.reads_headers(), stage, spare: Cell::default() })
     }
 
-    fn on_tick(&mut self) {
-        if let Some(plugin) = &self.plugin {
-            plugin.stage.on_tick(&Envoy(&plugin.counters));
-            plugin.counters.flush();
-        }
+    /// What the stage may ask.
+    pub(crate) fn host(&self) -> Envoy<'_> {
+        Envoy { name: S::NAME, metrics: &self.metrics }
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Exchange::new(self.plugin.clone())))
+    pub(crate) fn tick(&self) {
+        self.stage.on_tick(&self.host());
+        self.metrics.flush();
     }
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-}
-
-/// Runs when the host deletes the context: the host would fire its timer for ever, counts that
-/// were not told yet would be lost, and what was announced would outlive its configuration.
-impl<S: Stage> Drop for Root<S> {
-    fn drop(&mut self) {
-        let _ = abi::set_tick_period(0);
-        if let Some(plugin) = &self.plugin {
-            plugin.counters.flush();
-            plugin.stage.stop(&Cells);
-        }
+    /// The configuration goes: what was announced would outlive it.
+    pub(crate) fn retire(&self) {
+        self.stage.stop(&Cells);
     }
 }
 

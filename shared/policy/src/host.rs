@@ -1,4 +1,4 @@
-//! What a stage may ask of its host: the time, shared cells, counters.
+//! What a stage may ask of its host: the time, shared cells, metrics, a line in the log.
 //!
 //! Small traits rather than one large one, so that a test stubs two methods, and no
 //! type of any proxy in a signature. They are implemented by the glue (Envoy), by the
@@ -11,9 +11,9 @@ use core::num::NonZeroU32;
 use crate::time::Timestamp;
 
 /// All that a stage may ask.
-pub trait Host: Clock + Store + Meter {}
+pub trait Host: Clock + Store + Meter + Journal {}
 
-impl<T: Clock + Store + Meter> Host for T {}
+impl<T: Clock + Store + Meter + Journal> Host for T {}
 
 /// A monotonic clock, the same for all workers.
 pub trait Clock {
@@ -52,10 +52,27 @@ pub trait Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(pub NonZeroU32);
 
-/// Counters, by their position in the list that the stage declared.
+/// Metrics, by their position in [`crate::http::Stage::metrics`].
 pub trait Meter {
-    /// Adds `n` to the counter at `index` of [`crate::http::Stage::counters`].
+    /// Adds `n` to a counter. The host is told with the next tick, at most a second later.
     fn add(&self, index: usize, n: u64);
+
+    /// Adds one to a counter at once. All workers see it with [`Meter::read`], which makes such
+    /// a counter the cheapest way to tell them that a cell has changed.
+    fn raise(&self, index: usize);
+
+    /// What a counter stands at that is only ever raised, by all workers together. It outlives
+    /// configurations, so that only its changes mean anything.
+    fn read(&self, index: usize) -> u64;
+
+    /// Sets a gauge at once.
+    fn set(&self, index: usize, value: u64);
+}
+
+/// The host's log.
+pub trait Journal {
+    /// One line for whoever operates the host. Rare: a change of state, not a request.
+    fn note(&self, line: &str);
 }
 
 /// Why the store did not do as asked.

@@ -9,8 +9,8 @@
 use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use tidegate_policy::host::{Clock, Meter, Store, StoreError, Version};
-use tidegate_policy::time::Timestamp;
+use tidegate_policy::host::{Clock, Journal, Meter, Store, StoreError, Version};
+use tidegate_policy::time::{Span, Timestamp};
 
 use crate::host::START;
 use crate::store::SimStore;
@@ -23,6 +23,8 @@ pub struct Gate<'a> {
     worker: usize,
     /// Store calls that the worker lives to make.
     lives: Cell<u64>,
+    /// How long after [`START`] it is for this worker.
+    offset: Cell<Span>,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +96,7 @@ fn run<R: Send>(
                 let turnstile = &turnstile;
                 scope.spawn(move || {
                     let _done = DoneOnDrop(turnstile, worker);
-                    work(worker, Gate { turnstile, store, worker, lives: Cell::new(u64::MAX) })
+                    work(worker, Gate::new(turnstile, store, worker))
                 })
             })
             .collect();
@@ -159,10 +161,19 @@ impl Turnstile {
 // === impl Gate ===
 
 impl<'a> Gate<'a> {
+    fn new(turnstile: &'a Turnstile, store: &'a SimStore, worker: usize) -> Self {
+        Self { turnstile, store, worker, lives: Cell::new(u64::MAX), offset: Cell::default() }
+    }
+
     /// The store without the turnstile, for what happens before the run.
     #[must_use]
     pub fn store(&self) -> &'a SimStore {
         self.store
+    }
+
+    /// Moves the worker's clock to `offset` after [`START`]. It stands still otherwise.
+    pub fn set(&self, offset: Span) {
+        self.offset.set(offset);
     }
 
     /// Lets the worker make `calls` store calls and then none ever again: what a trap
@@ -182,12 +193,29 @@ impl<'a> Gate<'a> {
 
 impl Clock for Gate<'_> {
     fn now(&self) -> Timestamp {
-        START
+        START.plus(self.offset.get())
     }
 }
 
+/// Counters that are raised are the store's; the others nobody looks at. A dead worker raises none.
 impl Meter for Gate<'_> {
     fn add(&self, _index: usize, _n: u64) {}
+
+    fn raise(&self, index: usize) {
+        if self.lives.get() > 0 {
+            self.store.raise(index);
+        }
+    }
+
+    fn read(&self, index: usize) -> u64 {
+        self.store.raised(index)
+    }
+
+    fn set(&self, _index: usize, _value: u64) {}
+}
+
+impl Journal for Gate<'_> {
+    fn note(&self, _line: &str) {}
 }
 
 impl Store for Gate<'_> {

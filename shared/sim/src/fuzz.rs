@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tidegate_policy::config::json::Json;
 use tidegate_policy::http::path;
-use tidegate_policy::http::Stage;
+use tidegate_policy::http::{Placement, Stage};
 use tidegate_policy::key::address;
 use tidegate_policy::ratelimit::state::Block;
 use tidegate_policy::ratelimit::RateLimitWithHeaders;
@@ -29,7 +29,7 @@ pub fn block(bytes: &[u8]) {
 
 /// A configuration is a policy or at least one problem.
 pub fn config(bytes: &[u8]) {
-    if let Err(error) = RateLimitWithHeaders::configure(bytes) {
+    if let Err(error) = RateLimitWithHeaders::configure(bytes, Placement::Downstream) {
         assert!(!error.problems.is_empty());
         assert!(error.problems.iter().all(|problem| !problem.what.is_empty()));
     }

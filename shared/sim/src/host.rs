@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use tidegate_policy::host::{Clock, Meter, Store, StoreError, Version};
+use tidegate_policy::host::{Clock, Journal, Meter, Store, StoreError, Version};
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::store::SimStore;
@@ -14,6 +14,7 @@ pub struct SimHost {
     store: Arc<SimStore>,
     now: Cell<Timestamp>,
     counts: RefCell<Vec<u64>>,
+    notes: RefCell<Vec<String>>,
 }
 
 /// When a simulation starts: an hour after the clock's origin.
@@ -23,7 +24,7 @@ impl SimHost {
     /// A host with these cells, at [`START`].
     #[must_use]
     pub fn new(store: Arc<SimStore>) -> Self {
-        Self { store, now: Cell::new(START), counts: RefCell::default() }
+        Self { store, now: Cell::new(START), counts: RefCell::default(), notes: RefCell::default() }
     }
 
     /// Moves the clock to `offset` after [`START`].
@@ -31,10 +32,23 @@ impl SimHost {
         self.now.set(START.plus(offset));
     }
 
-    /// What the counter at `index` stands at.
+    /// What this worker counted at `index`, or set a gauge to.
     #[must_use]
     pub fn count(&self, index: usize) -> u64 {
         self.counts.borrow().get(index).copied().unwrap_or(0)
+    }
+
+    /// The lines noted since the last call.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
+    }
+
+    fn with_count(&self, index: usize, change: impl FnOnce(&mut u64)) {
+        let mut counts = self.counts.borrow_mut();
+        if counts.len() <= index {
+            counts.resize(index + 1, 0);
+        }
+        change(&mut counts[index]);
     }
 
     /// The cells.
@@ -52,11 +66,26 @@ impl Clock for SimHost {
 
 impl Meter for SimHost {
     fn add(&self, index: usize, n: u64) {
-        let mut counts = self.counts.borrow_mut();
-        if counts.len() <= index {
-            counts.resize(index + 1, 0);
-        }
-        counts[index] += n;
+        self.with_count(index, |count| *count += n);
+    }
+
+    fn raise(&self, index: usize) {
+        self.add(index, 1);
+        self.store.raise(index);
+    }
+
+    fn read(&self, index: usize) -> u64 {
+        self.store.raised(index)
+    }
+
+    fn set(&self, index: usize, value: u64) {
+        self.with_count(index, |count| *count = value);
+    }
+}
+
+impl Journal for SimHost {
+    fn note(&self, line: &str) {
+        self.notes.borrow_mut().push(line.to_owned());
     }
 }
 

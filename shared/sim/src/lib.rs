@@ -13,11 +13,13 @@ pub mod explore;
 pub mod fuzz;
 pub mod host;
 pub mod request;
+pub mod response;
 pub mod store;
 pub mod worker;
 
 pub use explore::explore;
 pub use host::SimHost;
 pub use request::SimRequest;
+pub use response::SimResponse;
 pub use store::SimStore;
 pub use worker::Worker;

@@ -1,14 +1,16 @@
 //! A request made up by a test.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use tidegate_policy::http::{Header, Request};
+use tidegate_policy::http::{Attribute, Header, Request, RequestExt};
 
 /// A request with the headers a test wants.
 #[derive(Clone, Debug)]
 pub struct SimRequest<'a> {
     headers: Vec<Header<'a>>,
     peer: Option<IpAddr>,
+    attributes: BTreeMap<Attribute, &'a [u8]>,
 }
 
 impl<'a> SimRequest<'a> {
@@ -26,7 +28,7 @@ impl<'a> SimRequest<'a> {
             (b":path", path.as_bytes()),
             (b":authority", b"shop.example.com"),
         ];
-        Self { headers, peer: Some(IpAddr::from([192, 0, 2, 1])) }
+        Self { headers, peer: Some(IpAddr::from([192, 0, 2, 1])), attributes: BTreeMap::new() }
     }
 
     /// With another header.
@@ -42,6 +44,13 @@ impl<'a> SimRequest<'a> {
         self.peer = peer;
         self
     }
+
+    /// With something that the host knows about it.
+    #[must_use]
+    pub fn attribute(mut self, which: Attribute, value: &'a [u8]) -> Self {
+        self.attributes.insert(which, value);
+        self
+    }
 }
 
 impl Request for SimRequest<'_> {
@@ -51,5 +60,13 @@ impl Request for SimRequest<'_> {
 
     fn peer(&self) -> Option<IpAddr> {
         self.peer
+    }
+
+    fn lone_header(&self, name: &str) -> Option<Vec<u8>> {
+        RequestExt::header(self, name).map(<[u8]>::to_vec)
+    }
+
+    fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+        self.attributes.get(&which).map(|value| value.to_vec())
     }
 }

@@ -16,6 +16,8 @@ struct State {
     last: u32,
     calls: u64,
     broken: bool,
+    /// Counters that are raised, by index: workers share them as they share cells.
+    raised: BTreeMap<usize, u64>,
 }
 
 impl SimStore {
@@ -30,6 +32,17 @@ impl SimStore {
         self.state().broken = broken;
     }
 
+    /// Raises a counter.
+    pub fn raise(&self, index: usize) {
+        *self.state().raised.entry(index).or_default() += 1;
+    }
+
+    /// What a counter was raised to.
+    #[must_use]
+    pub fn raised(&self, index: usize) -> u64 {
+        self.state().raised.get(&index).copied().unwrap_or(0)
+    }
+
     /// The names of all cells.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -41,11 +54,17 @@ impl SimStore {
         self.state().write(cell, bytes);
     }
 
+    /// Takes a cell away, as nobody but a test does.
+    pub fn take(&self, cell: &str) {
+        self.state().cells.remove(cell);
+    }
+
     /// Another store with the same cells.
     #[must_use]
     pub fn snapshot(&self) -> Self {
         let state = self.state();
-        Self(Mutex::new(State { cells: state.cells.clone(), last: state.last, ..State::default() }))
+        let (cells, raised) = (state.cells.clone(), state.raised.clone());
+        Self(Mutex::new(State { cells, raised, last: state.last, ..State::default() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -2,7 +2,9 @@
 
 use tidegate_policy::config::ConfigError;
 use tidegate_policy::host::{Host, Store, StoreError};
-use tidegate_policy::http::{Edit, Request, Seed, Stage, Verdict};
+use tidegate_policy::http::{Edit, Placement, Request, Seed, Stage, Verdict};
+
+use crate::SimResponse;
 
 /// One worker: a configured stage and its host.
 #[derive(Debug)]
@@ -28,7 +30,16 @@ impl<S: Stage, H: Host> Worker<S, H> {
     /// # Errors
     /// What glue would log before refusing the configuration.
     pub fn new(json: &str, host: H) -> Result<Self, StartError> {
-        let stage = start(json, &host)?;
+        let stage = start(json, Placement::default(), &host)?;
+        Ok(Self { stage, host })
+    }
+
+    /// The same, where the filter runs for each attempt.
+    ///
+    /// # Errors
+    /// As [`Worker::new`].
+    pub fn attempt(json: &str, host: H) -> Result<Self, StartError> {
+        let stage = start(json, Placement::Attempt, &host)?;
         Ok(Self { stage, host })
     }
 
@@ -37,7 +48,7 @@ impl<S: Stage, H: Host> Worker<S, H> {
     /// # Errors
     /// As [`Worker::new`].
     pub fn started_on(store: &impl Store, json: &str, host: H) -> Result<Self, StartError> {
-        let stage = start(json, store)?;
+        let stage = start(json, Placement::default(), store)?;
         Ok(Self { stage, host })
     }
 
@@ -53,10 +64,55 @@ impl<S: Stage, H: Host> Worker<S, H> {
         let verdict = self.stage.on_request(&mut exchange, request, &self.host);
         let outcome = self.stage.outcome(&exchange).map(str::to_owned);
         let edits = match verdict {
-            Verdict::Continue(_) => self.stage.on_response(&mut exchange, &self.host),
+            Verdict::Continue(_) => {
+                self.stage.on_response(&mut exchange, &SimResponse::upstream(200), &self.host)
+            }
             Verdict::Reply(_) => Vec::new(),
         };
         (verdict, edits, outcome)
+    }
+
+    /// Begins an exchange, to be ended by [`Worker::end`].
+    pub fn begin(&self, request: &impl Request) -> (Verdict, S::Exchange) {
+        let mut exchange = S::Exchange::default();
+        (self.stage.on_request(&mut exchange, request, &self.host), exchange)
+    }
+
+    /// The response of an exchange that went on, without trailers, and its end.
+    pub fn end(&self, mut exchange: S::Exchange, response: &SimResponse) -> Vec<Edit> {
+        let edits = self.stage.on_response(&mut exchange, response, &self.host);
+        self.stage.on_end(&mut exchange, response, &self.host);
+        edits
+    }
+
+    /// The response of an exchange that went on, then `meanwhile`, then its trailers and its end.
+    pub fn end_later(
+        &self,
+        mut exchange: S::Exchange,
+        response: &SimResponse,
+        meanwhile: impl FnOnce(),
+        trailers: &SimResponse,
+    ) {
+        self.stage.on_response(&mut exchange, response, &self.host);
+        meanwhile();
+        self.stage.on_trailers(&mut exchange, trailers, &self.host);
+        self.stage.on_end(&mut exchange, trailers, &self.host);
+    }
+
+    /// The response of an exchange that went on, with trailers, and its end.
+    pub fn end_with_trailers(&self, exchange: S::Exchange, response: &SimResponse, trailers: &SimResponse) {
+        self.end_later(exchange, response, || (), trailers);
+    }
+
+    /// The response of an exchange that went on, and how it broke off before its trailers.
+    pub fn break_off(&self, mut exchange: S::Exchange, response: &SimResponse, end: &SimResponse) {
+        self.stage.on_response(&mut exchange, response, &self.host);
+        self.stage.on_end(&mut exchange, end, &self.host);
+    }
+
+    /// The end of an exchange that went on and never had a response.
+    pub fn abort(&self, mut exchange: S::Exchange, end: &SimResponse) {
+        self.stage.on_end(&mut exchange, end, &self.host);
     }
 
     /// The timer.
@@ -69,19 +125,19 @@ impl<S: Stage, H: Host> Worker<S, H> {
         &self.stage
     }
 
-    /// What the counter with this name stands at, for hosts that tell; see `SimHost::count`.
+    /// Where the metric with this name stands in the stage's list; see `SimHost::count`.
     ///
     /// # Panics
-    /// When the stage declares no such counter.
+    /// When the stage declares no such metric.
     #[must_use]
     pub fn counter(&self, name: &str) -> usize {
-        let counters = self.stage.counters();
-        counters.iter().position(|c| c.name == name).unwrap_or_else(|| panic!("no counter {name}"))
+        let metrics = self.stage.metrics();
+        metrics.iter().position(|c| c.name == name).unwrap_or_else(|| panic!("no counter {name}"))
     }
 }
 
-fn start<S: Stage>(json: &str, store: &impl Store) -> Result<S, StartError> {
-    let mut stage = S::configure(json.as_bytes()).map_err(StartError::Config)?;
+fn start<S: Stage>(json: &str, placement: Placement, store: &impl Store) -> Result<S, StartError> {
+    let mut stage = S::configure(json.as_bytes(), placement).map_err(StartError::Config)?;
     for cell in stage.cells() {
         let bytes = match cell.seed {
             Seed::Random(size) => (0..=u8::MAX).cycle().take(size).collect(),

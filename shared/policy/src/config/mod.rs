@@ -7,8 +7,10 @@
 //! problem; see ADR 0011.)
 
 pub mod json;
+pub mod name;
 pub mod problem;
 pub mod read;
 
+pub use name::{number, unique_name};
 pub use problem::{ConfigError, Path, Problem};
 pub use read::{document, Object, Reader};

@@ -87,6 +87,12 @@ impl<'a> Reader<'a> {
         matches!(self.json, Json::Object(_))
     }
 
+    /// Whether the value is a text, for the few fields that take two shapes.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(self.json, Json::Text(_))
+    }
+
     /// Whether the value is a list, for the few fields that take two shapes.
     #[must_use]
     pub fn is_array(&self) -> bool {

@@ -306,6 +306,12 @@ mod tests {
         fn peer(&self) -> Option<IpAddr> {
             None
         }
+        fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
+            None
+        }
+        fn attribute(&self, _: crate::http::Attribute) -> Option<Vec<u8>> {
+            None
+        }
     }
 
     fn holds(json: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> bool {

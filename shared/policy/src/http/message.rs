@@ -1,5 +1,6 @@
-//! What a stage sees of a request.
+//! What a stage sees of a request and of what came of it.
 
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
 /// A header: its lower-case name and its value, which may be any bytes.
@@ -13,6 +14,68 @@ pub trait Request {
 
     /// The address of the client as the host sees it. Asked only when a policy needs it.
     fn peer(&self) -> Option<IpAddr>;
+
+    /// The first value of one header, asked by itself. That an absent one is absent costs little;
+    /// two present ones cost as much as all headers together.
+    fn lone_header(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// What the host knows about the request.
+    fn attribute(&self, which: Attribute) -> Option<Vec<u8>>;
+}
+
+/// A view of a response, or of an exchange that ended without one. Nothing is read before it is
+/// asked for.
+pub trait Response {
+    /// The first value of one header, pseudo headers (`:status`) among them; of one trailer, when
+    /// this is a view of trailers.
+    fn header(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// What the host knows about the exchange.
+    fn attribute(&self, which: Attribute) -> Option<Vec<u8>>;
+}
+
+/// A fact that the host knows, as bytes: text, or a number of 8 bytes, little end first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Attribute {
+    /// The cluster that an earlier filter of ours chose; clients cannot write it.
+    Chosen,
+    /// The cluster of the route.
+    Cluster,
+    /// Why the response is what it is: Envoy's response-code details.
+    Details,
+    /// The address of the endpoint that an attempt goes to, with its port.
+    Endpoint,
+    /// How many endpoints the cluster has.
+    Endpoints,
+    /// Envoy's response flags.
+    Flags,
+    /// The name of the route.
+    Route,
+    /// Why there was no connection to an endpoint.
+    TransportFailure,
+}
+
+/// What can be asked of any response.
+pub trait ResponseExt: Response {
+    /// The HTTP status; 0 when there is none.
+    fn status(&self) -> u32 {
+        let digits = |text: Vec<u8>| core::str::from_utf8(&text).ok()?.parse().ok();
+        self.header(":status").and_then(digits).unwrap_or(0)
+    }
+
+    /// An attribute that is a number; 0 when there is none.
+    fn number(&self, which: Attribute) -> u64 {
+        self.attribute(which).map_or(0, |bytes| number(&bytes))
+    }
+}
+
+impl<T: Response + ?Sized> ResponseExt for T {}
+
+/// The number in an attribute's bytes.
+#[must_use]
+pub fn number(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
 /// What can be asked of any request.

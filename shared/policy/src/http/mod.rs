@@ -5,11 +5,13 @@ pub mod matcher;
 pub mod message;
 pub mod path;
 pub mod problem;
+pub mod reply;
 pub mod stage;
 pub mod steering;
 pub mod verdict;
 
 pub use matcher::Matcher;
-pub use message::{Header, Request, RequestExt};
-pub use stage::{Callback, CellSpec, Counter, Seed, Stage};
+pub use message::{Attribute, Header, Request, RequestExt, Response, ResponseExt};
+pub use reply::ReplyPolicy;
+pub use stage::{Callback, CellSpec, Metric, MetricKind, Placement, Seed, Stage};
 pub use verdict::{Edit, Reply, Verdict};

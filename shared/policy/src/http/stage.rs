@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::message::Request;
+use super::message::{Request, Response};
 use super::verdict::{Edit, Verdict};
 use crate::config::ConfigError;
 use crate::host::{Host, Store, StoreError};
@@ -20,14 +20,17 @@ pub trait Stage: Sized {
     /// enters the module for every callback that it finds.
     const CALLBACKS: &'static [Callback];
 
+    /// How often [`Stage::on_tick`] runs, and metrics are told to the host.
+    const TICK_MS: u32 = 250;
+
     /// What to remember between the callbacks of one exchange.
     type Exchange: Default;
 
-    /// Makes the policy of a JSON document.
+    /// Makes the policy of a JSON document, for where the host put the filter.
     ///
     /// # Errors
     /// Every problem of the document.
-    fn configure(json: &[u8]) -> Result<Self, ConfigError>;
+    fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError>;
 
     /// Every cell that the policy uses, one at a time. The host creates the missing ones before
     /// traffic.
@@ -44,16 +47,38 @@ pub trait Stage: Sized {
         let _ = store;
     }
 
-    /// The counters, in the order in which [`crate::host::Meter::add`] numbers them.
-    fn counters(&self) -> Vec<Counter>;
+    /// The metrics, in the order in which [`crate::host::Meter`] numbers them.
+    fn metrics(&self) -> Vec<Metric>;
+
+    /// Whether [`Stage::on_request`] wants all headers of a request. They are read in one call, or
+    /// not at all: then [`Request::headers`] is empty and [`Request::lone_header`] still answers.
+    fn reads_headers(&self) -> bool {
+        true
+    }
 
     /// Decides a request.
     fn on_request(&self, exchange: &mut Self::Exchange, request: &impl Request, host: &impl Host) -> Verdict;
 
     /// Edits to the response of an exchange that went on.
-    fn on_response(&self, exchange: &mut Self::Exchange, host: &impl Host) -> Vec<Edit> {
-        let _ = (exchange, host);
+    fn on_response(
+        &self,
+        exchange: &mut Self::Exchange,
+        response: &impl Response,
+        host: &impl Host,
+    ) -> Vec<Edit> {
+        let _ = (exchange, response, host);
         Vec::new()
+    }
+
+    /// The response has trailers, and here they are.
+    fn on_trailers(&self, exchange: &mut Self::Exchange, trailers: &impl Response, host: &impl Host) {
+        let _ = (exchange, trailers, host);
+    }
+
+    /// An exchange that went on is over, whatever became of it: there may have been no
+    /// response at all. Headers cannot be read any more, attributes can.
+    fn on_end(&self, exchange: &mut Self::Exchange, end: &impl Response, host: &impl Host) {
+        let _ = (exchange, end, host);
     }
 
     /// One word or two on what was decided, for access logs; `None` when there is nothing
@@ -77,6 +102,8 @@ pub enum Callback {
     RequestHeaders,
     /// Response headers are about to leave.
     ResponseHeaders,
+    /// Response trailers are about to leave. Of a response without trailers the host asks nothing.
+    ResponseTrailers,
     /// The timer fired.
     Tick,
 }
@@ -99,13 +126,48 @@ pub enum Seed {
     Zeros(usize),
 }
 
-/// A counter of the closed list that a stage declares.
+/// A metric of the closed list that a stage declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counter {
+pub struct Metric {
     /// Its full name.
     pub name: String,
-    /// What it counts, for the reference.
+    /// What it says, for the reference.
     pub help: &'static str,
+    /// Whether it only grows.
+    pub kind: MetricKind,
+}
+
+/// What a metric can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// Where in the host a filter stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// Around the exchange with the client.
+    #[default]
+    Downstream,
+    /// Around each attempt to have the request answered by one endpoint.
+    Attempt,
+}
+
+// === impl Placement ===
+
+impl Placement {
+    /// The placement that a plugin's root id names: `attempt`, or any other.
+    #[must_use]
+    pub fn of_root_id(root_id: &[u8]) -> Self {
+        if root_id == b"attempt" {
+            Self::Attempt
+        } else {
+            Self::Downstream
+        }
+    }
 }
 
 // === impl Callback ===
@@ -117,6 +179,7 @@ impl Callback {
         match self {
             Self::RequestHeaders => "proxy_on_request_headers",
             Self::ResponseHeaders => "proxy_on_response_headers",
+            Self::ResponseTrailers => "proxy_on_response_trailers",
             Self::Tick => "proxy_on_tick",
         }
     }

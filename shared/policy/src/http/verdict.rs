@@ -21,6 +21,9 @@ pub enum Edit {
     AddResponseHeader(String, String),
     /// Removes every value of a request header.
     RemoveRequestHeader(String),
+    /// Puts one value in place of all values of a request header, if any. The host chooses the
+    /// route anew.
+    SetRequestHeader(String, String),
 }
 
 /// An answer in place of the upstream's.

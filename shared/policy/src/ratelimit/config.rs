@@ -11,12 +11,11 @@ use core::num::NonZeroU32;
 
 use super::decide::Rate;
 use super::lease::Terms;
-use super::reply::ReplyPolicy;
+use super::reply;
 use super::state::{self, WAYS};
-use crate::config::{document, ConfigError, Object, Reader};
-use crate::hash::xxh64::xxh64;
+use crate::config::{document, number, unique_name, ConfigError, Object, Reader};
 use crate::http::matcher::collect;
-use crate::http::Matcher;
+use crate::http::{Matcher, ReplyPolicy};
 use crate::key::{Key, Part};
 use crate::time::Span;
 
@@ -165,7 +164,8 @@ impl Policy {
             Some(wanted)
         });
         let log_admitted = object.or("log_admitted", false, Reader::boolean);
-        let reply = object.or("reply", ReplyPolicy::default(), ReplyPolicy::read);
+        let refused = reply::default();
+        let reply = object.or("reply", refused.clone(), |r| ReplyPolicy::read(r, &refused, 400..=599));
         let failures = [("allow", OnFailure::Allow), ("refuse", OnFailure::Refuse)];
         let on_failure = object.or("on_failure", OnFailure::Allow, |r| r.choice(&failures));
         Some(Self {
@@ -234,7 +234,7 @@ impl Limit {
 
     fn read(reader: &Reader<'_>, earlier: &[Reader<'_>], defaults: &Defaults) -> Option<Self> {
         let object = reader.object(&LIMIT_FIELDS)?;
-        let name = object.required("name", "a name").and_then(|r| limit_name(&r, earlier));
+        let name = object.required("name", "a name").and_then(|r| unique_name(&r, earlier));
         let matches = object.or("match", Vec::new(), Matcher::read_any);
         let parts = object.required("key", "a list of key parts").and_then(|r| {
             let items = r.items(1..=8, "key parts")?;
@@ -305,36 +305,6 @@ fn read_rate(object: &Object<'_>) -> Option<(u32, Span, Rate, u64)> {
         ));
     }
     Some((requests.get(), period, rate?, cost))
-}
-
-/// Reads a name that is fit for metrics and not taken by an earlier limit.
-fn limit_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
-    let name = reader.text(64)?;
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if !name.bytes().all(fits) {
-        reader.report(format!("{name:?} is not a name, expected letters, digits, `-` and `_`"));
-        return None;
-    }
-    let same = |other: &str| other == name || number(other) == number(name);
-    let taken = earlier.iter().find_map(|limit| limit.text_field("name").filter(|other| same(other)));
-    match taken {
-        Some(other) if other == name => {
-            reader.report(format!("{name:?} is already used"));
-            None
-        }
-        Some(other) => {
-            reader.report(format!("{name:?} has the same number as {other:?}, expected another name"));
-            None
-        }
-        None => Some(name.to_owned()),
-    }
-}
-
-/// The number of 24 bits that keeps the tables of limits apart. It comes from the name, so
-/// that adding or reordering limits leaves the buckets of the others where they are.
-#[must_use]
-pub fn number(name: &str) -> u32 {
-    u32::try_from(xxh64(name.as_bytes(), 0) >> 40).unwrap_or(0)
 }
 
 /// Blocks for `keys` keys, rounded up to a power of two, as its exponent.

@@ -7,7 +7,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use crate::http::Counter;
+use crate::http::{Metric, MetricKind};
 
 /// What is counted of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +47,14 @@ const ALL: [(What, &str, &str); 10] = [
     (What::Stranded, "stranded", "Leased requests that ended unspent and could not be given back."),
 ];
 
-/// The counters of limits with these names, in order.
+/// The metrics of limits with these names, in order.
 #[must_use]
-pub fn counters<'a>(limits: impl Iterator<Item = &'a str>) -> Vec<Counter> {
+pub fn metrics<'a>(limits: impl Iterator<Item = &'a str>) -> Vec<Metric> {
     let of = |limit: &'a str| {
-        ALL.iter().map(move |(_, word, help)| Counter {
+        ALL.iter().map(move |(_, word, help)| Metric {
             name: format!("tidegate.ratelimit.limit.{limit}.{word}"),
             help,
+            kind: MetricKind::Counter,
         })
     };
     limits.flat_map(of).collect()
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn every_counter_stands_where_its_index_says() {
-        let list = counters(["a", "b"].into_iter());
+        let list = metrics(["a", "b"].into_iter());
         for (limit, name) in ["a", "b"].iter().enumerate() {
             for (what, word, _) in ALL {
                 let expected = format!("tidegate.ratelimit.limit.{name}.{word}");

@@ -13,7 +13,10 @@ use super::shard::Shard;
 use crate::config::ConfigError;
 use crate::hash::sip::SipKey;
 use crate::host::{Host, Store, StoreError};
-use crate::http::{steering, Callback, CellSpec, Counter, Edit, Request, RequestExt, Seed, Stage, Verdict};
+use crate::http::{
+    steering, Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response, Seed, Stage,
+    Verdict,
+};
 use crate::time::{Span, Timestamp};
 
 /// The rate-limit filter. It touches requests only.
@@ -69,7 +72,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
 
     type Exchange = Exchange;
 
-    fn configure(json: &[u8]) -> Result<Self, ConfigError> {
+    fn configure(json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
         let policy = Policy::parse(json, RESPONSES)?;
         let labels = |word: &str| policy.limits.iter().map(|l| alloc::format!("{word}:{}", l.name)).collect();
         Ok(Self {
@@ -101,8 +104,8 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         }
     }
 
-    fn counters(&self) -> Vec<Counter> {
-        metrics::counters(self.policy.limits.iter().map(|limit| limit.name.as_str()))
+    fn metrics(&self) -> Vec<Metric> {
+        metrics::metrics(self.policy.limits.iter().map(|limit| limit.name.as_str()))
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
@@ -118,7 +121,12 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         verdict
     }
 
-    fn on_response(&self, exchange: &mut Exchange, _host: &impl Host) -> Vec<Edit> {
+    fn on_response(
+        &self,
+        exchange: &mut Exchange,
+        _response: &impl Response,
+        _host: &impl Host,
+    ) -> Vec<Edit> {
         let headers = core::mem::take(&mut exchange.response);
         headers.into_iter().map(|(name, value)| Edit::AddResponseHeader(name, value)).collect()
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use tidegate_policy::config::document;
 use tidegate_policy::hash::sip::{Sip, SipKey};
-use tidegate_policy::http::{path, Header, Matcher, Request, RequestExt};
+use tidegate_policy::http::{path, Attribute, Header, Matcher, Request, RequestExt};
 use tidegate_policy::key::address::{client, parse, Network};
 use tidegate_policy::key::{Key, Part};
 
@@ -25,6 +25,14 @@ impl Request for Any<'_> {
 
     fn peer(&self) -> Option<IpAddr> {
         self.peer
+    }
+
+    fn lone_header(&self, _name: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn attribute(&self, _which: Attribute) -> Option<Vec<u8>> {
+        None
     }
 }
 

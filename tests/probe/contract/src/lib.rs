@@ -1,42 +1,49 @@
-//! Runs the store contract inside Envoy, through the glue's own store.
+//! Runs the store contract inside Envoy, through the glue's own host.
 //!
 //! Each request runs it once, on cells named after the request's path, and is answered
 //! with 200 or with 500 and the promise that was not kept.
 
-#![expect(missing_docs, reason = "proxy_wasm::main! exports a function")]
+use tidegate_policy::config::ConfigError;
+use tidegate_policy::host::{Host, Store, StoreError};
+use tidegate_policy::http::{
+    Callback, CellSpec, Metric, Placement, Reply, Request, RequestExt, Stage, Verdict,
+};
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, MapType};
+tidegate_glue::filter!(Contract);
 
-proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::new(Contract));
-}}
-
-/// Root and exchange alike: neither remembers anything.
+/// Has no configuration and remembers nothing.
 struct Contract;
 
-impl Context for Contract {}
+impl Stage for Contract {
+    const NAME: &'static str = "contract";
+    const PROPERTY: &'static str = "tidegate.contract";
+    const CALLBACKS: &'static [Callback] = &[Callback::RequestHeaders];
 
-impl RootContext for Contract {
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+    type Exchange = ();
+
+    fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
+        Ok(Self)
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Contract))
+    fn cells(&self) -> impl Iterator<Item = CellSpec> {
+        std::iter::empty()
     }
-}
 
-impl HttpContext for Contract {
-    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let path = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, ":path").ok().flatten();
-        let name = String::from_utf8_lossy(&path.unwrap_or_default()).into_owned();
-        let (status, text) = match tidegate_sim::contract::check(&tidegate_glue::host::Cells, &name) {
+    fn start(&mut self, _store: &impl Store) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
+    }
+
+    fn on_request(&self, _exchange: &mut (), request: &impl Request, host: &impl Host) -> Verdict {
+        let name = String::from_utf8_lossy(request.path()).into_owned();
+        let (status, body) = match tidegate_sim::contract::check(host, &name) {
             Ok(()) => (200, "kept".to_owned()),
             Err(broken) => (500, broken),
         };
-        let _ = hostcalls::send_http_response(status, vec![], Some(text.as_bytes()));
-        Action::Pause
+        let details = "contract".to_owned();
+        Verdict::Reply(Reply { status, grpc_status: 0, headers: Vec::new(), body, details })
     }
 }

@@ -3,11 +3,11 @@
 //! A request with `x-trap: request` ends the VM before the filter decides, so it is charged
 //! nowhere. Everything else is the filter's own.
 
-#![expect(missing_docs, reason = "proxy_wasm::main! exports a function")]
-
 use tidegate_policy::config::ConfigError;
 use tidegate_policy::host::{Host, Store, StoreError};
-use tidegate_policy::http::{Callback, CellSpec, Counter, Edit, Request, RequestExt, Stage, Verdict};
+use tidegate_policy::http::{
+    Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response, Stage, Verdict,
+};
 use tidegate_policy::ratelimit::RateLimit;
 
 tidegate_glue::filter!(Trap);
@@ -22,8 +22,8 @@ impl Stage for Trap {
 
     type Exchange = <RateLimit as Stage>::Exchange;
 
-    fn configure(json: &[u8]) -> Result<Self, ConfigError> {
-        RateLimit::configure(json).map(Self)
+    fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
+        RateLimit::configure(json, placement).map(Self)
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
@@ -34,8 +34,12 @@ impl Stage for Trap {
         self.0.start(store)
     }
 
-    fn counters(&self) -> Vec<Counter> {
-        self.0.counters()
+    fn stop(&self, store: &impl Store) {
+        self.0.stop(store);
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.0.metrics()
     }
 
     fn on_request(&self, exchange: &mut Self::Exchange, request: &impl Request, host: &impl Host) -> Verdict {
@@ -45,8 +49,13 @@ impl Stage for Trap {
         self.0.on_request(exchange, request, host)
     }
 
-    fn on_response(&self, exchange: &mut Self::Exchange, host: &impl Host) -> Vec<Edit> {
-        self.0.on_response(exchange, host)
+    fn on_response(
+        &self,
+        exchange: &mut Self::Exchange,
+        response: &impl Response,
+        host: &impl Host,
+    ) -> Vec<Edit> {
+        self.0.on_response(exchange, response, host)
     }
 
     fn outcome<'a>(&'a self, exchange: &'a Self::Exchange) -> Option<&'a str> {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tidegate_policy::http::{grpc, Reply};
 use tidegate_policy::ratelimit::config::Style;
 use tidegate_policy::ratelimit::headers::Quota;
-use tidegate_policy::ratelimit::reply::{self, Refusal, ReplyPolicy};
+use tidegate_policy::ratelimit::reply::{self, Refusal};
 use tidegate_policy::time::Span;
 
 use crate::data::{Fault, Node};
@@ -97,7 +97,7 @@ fn problem(expected: &Node<'_>, reply: &Reply) -> Result<(), Fault> {
 fn grpc_status(row: &Node<'_>) -> Result<(), Fault> {
     let http: u32 = row.field("http")?.count()?;
     let ours = row.optional("rate_limited_as_resource_exhausted")?.map(|flag| flag.boolean()).transpose()?;
-    let refusal = ReplyPolicy::default();
+    let refusal = reply::default();
     let expected = row.field(if ours.is_some() { "grpc_status" } else { "default_grpc_status" })?;
     let got = match ours {
         Some(true) if http == refusal.status => refusal.grpc_status,
@@ -124,6 +124,6 @@ impl<'a> Denied<'a> {
 
     fn reply(&self, style: Style, quotas: &[Quota<'_>]) -> Reply {
         let refusal = Refusal { violated: &self.violated, retry_after: self.retry_after, grpc: false };
-        reply::refused(&ReplyPolicy::default(), style, quotas, refusal)
+        reply::refused(&reply::default(), style, quotas, refusal)
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use tidegate_policy::hash::sip::SipHash13;
-use tidegate_policy::http::{Header, Request};
+use tidegate_policy::http::{Attribute, Header, Request};
 use tidegate_policy::key::{Key, Part};
 use tidegate_policy::ratelimit::table::{decide, Change, How, Outcome, Place, Way};
 use tidegate_policy::ratelimit::{Bucket, Decision, Rate};
@@ -172,6 +172,14 @@ impl Request for Nobody {
     }
 
     fn peer(&self) -> Option<IpAddr> {
+        None
+    }
+
+    fn lone_header(&self, _name: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn attribute(&self, _which: Attribute) -> Option<Vec<u8>> {
         None
     }
 }

@@ -1,0 +1,58 @@
+//! A response made up by a test, or the lack of one.
+
+use std::collections::BTreeMap;
+
+use tidegate_policy::http::{Attribute, Response};
+
+/// A response with the headers and attributes a test wants.
+#[derive(Clone, Debug, Default)]
+pub struct SimResponse {
+    headers: Vec<(String, Vec<u8>)>,
+    attributes: BTreeMap<Attribute, Vec<u8>>,
+}
+
+impl SimResponse {
+    /// What an upstream answered.
+    #[must_use]
+    pub fn upstream(status: u32) -> Self {
+        Self::none().header(":status", &status.to_string()).attribute(Attribute::Details, b"via_upstream")
+    }
+
+    /// What the host answered in place of an upstream, with its reasons.
+    #[must_use]
+    pub fn local(status: u32, details: &str, flags: u64) -> Self {
+        let response = Self::none().header(":status", &status.to_string());
+        let response = response.attribute(Attribute::Details, details.as_bytes());
+        response.attribute(Attribute::Flags, &flags.to_le_bytes())
+    }
+
+    /// No response: the exchange ended before there was one.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// With another header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.as_bytes().to_vec()));
+        self
+    }
+
+    /// With another attribute.
+    #[must_use]
+    pub fn attribute(mut self, which: Attribute, value: &[u8]) -> Self {
+        self.attributes.insert(which, value.to_vec());
+        self
+    }
+}
+
+impl Response for SimResponse {
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+    }
+
+    fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+        self.attributes.get(&which).cloned()
+    }
+}
