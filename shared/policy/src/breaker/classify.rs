@@ -34,32 +34,83 @@ pub struct Outcome<'a> {
 /// What counts as failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
+    /// HTTP statuses that are failures.
+    pub failures: Statuses,
+    /// HTTP statuses that are throttling.
+    pub throttled: Statuses,
+    /// HTTP statuses that say nothing.
+    pub ignored: Statuses,
     /// A bit for each gRPC status that is a failure.
     pub grpc_failures: u32,
-    /// The lowest HTTP status that is a failure.
-    pub failure_from: u32,
-    /// Whether 429 and `RESOURCE_EXHAUSTED` are throttling; else they are a success and,
-    /// as configured, a failure.
-    pub throttled: bool,
+    /// A bit for each gRPC status that is throttling.
+    pub grpc_throttled: u32,
+    /// Envoy's response flags by which it says that the upstream failed.
+    pub flags: u64,
 }
 
-const LR: u64 = 1 << 3;
-const UR: u64 = 1 << 4;
-const UT: u64 = 1 << 2;
-const UF: u64 = 1 << 5;
-const UC: u64 = 1 << 6;
-/// Flags by which Envoy says that the upstream did not answer as it should.
-const UPSTREAM_FAILED: u64 = LR | UR | UT | UF | UC;
+/// A set of HTTP statuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statuses([u64; 10]);
+
+/// Envoy's response flags that can count as failures, by the names it gives them in access
+/// logs (facts 6).
+pub const FLAGS: [(&str, u64); 8] = [
+    ("LR", 1 << 3),
+    ("NC", 1 << 24),
+    ("UC", 1 << 6),
+    ("UF", 1 << 5),
+    ("UH", 1 << 1),
+    ("UO", 1 << 7),
+    ("UR", 1 << 4),
+    ("UT", 1 << 2),
+];
+
+/// Local reset, remote reset, timeout, no connection, connection lost.
+const UPSTREAM_FAILED: u64 = (1 << 3) | (1 << 4) | (1 << 2) | (1 << 5) | (1 << 6);
 /// The client left.
 const DOWNSTREAM_GONE: u64 = 1 << 14;
 const FROM_UPSTREAM: &[u8] = b"via_upstream";
 
 impl Default for Rules {
-    /// 5xx, and `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`.
+    /// 5xx, and `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`; 429 and
+    /// `RESOURCE_EXHAUSTED` are throttling.
     fn default() -> Self {
-        let grpc_failures = (1 << 4) | (1 << 10) | (1 << 13) | (1 << 14) | (1 << 15);
-        Self { grpc_failures, failure_from: 500, throttled: true }
+        let mut rules = Self {
+            failures: Statuses::default(),
+            throttled: Statuses::default(),
+            ignored: Statuses::default(),
+            grpc_failures: (1 << 4) | (1 << 10) | (1 << 13) | (1 << 14) | (1 << 15),
+            grpc_throttled: 1 << 8,
+            flags: UPSTREAM_FAILED,
+        };
+        rules.failures.insert(500, 599);
+        rules.throttled.insert(429, 429);
+        rules
     }
+}
+
+// === impl Statuses ===
+
+impl Statuses {
+    /// Adds all from `first` to `last`. There are none above 639.
+    pub fn insert(&mut self, first: u32, last: u32) {
+        for status in first..=last.min(639) {
+            if let Some((word, bit)) = self.0.get_mut(index(status)).zip(1_u64.checked_shl(status % 64)) {
+                *word |= bit;
+            }
+        }
+    }
+
+    /// Whether `status` is one of them.
+    #[must_use]
+    pub fn contains(&self, status: u32) -> bool {
+        let word = self.0.get(index(status)).copied().unwrap_or(0);
+        word.checked_shr(status % 64).unwrap_or(0) & 1 == 1
+    }
+}
+
+fn index(status: u32) -> usize {
+    usize::try_from(status / 64).unwrap_or(usize::MAX)
 }
 
 // === impl Rules ===
@@ -68,25 +119,27 @@ impl Rules {
     /// What `outcome` says about the target.
     #[must_use]
     pub fn classify(&self, outcome: &Outcome<'_>) -> Class {
-        if outcome.flags & UPSTREAM_FAILED != 0 {
+        if outcome.flags & self.flags != 0 {
             return Class::Failure;
         }
         if outcome.flags & DOWNSTREAM_GONE != 0 || outcome.details != FROM_UPSTREAM {
             return Class::Ignored;
         }
-        match outcome.grpc_status {
-            Some(8) if self.throttled => Class::Throttled,
-            Some(status) => self.failed(self.grpc_failures.checked_shr(status).unwrap_or(0) & 1 == 1),
-            None if outcome.status == 429 && self.throttled => Class::Throttled,
-            None => self.failed(outcome.status >= self.failure_from),
-        }
+        self.judge(outcome.status, outcome.grpc_status)
     }
 
-    fn failed(self, failed: bool) -> Class {
-        if failed {
-            Class::Failure
-        } else {
-            Class::Success
+    /// What an answer of the upstream itself says about it.
+    #[must_use]
+    pub fn judge(&self, status: u32, grpc_status: Option<u32>) -> Class {
+        let has = |set: u32, status: u32| set.checked_shr(status).unwrap_or(0) & 1 == 1;
+        match grpc_status {
+            Some(status) if has(self.grpc_throttled, status) => Class::Throttled,
+            Some(status) if has(self.grpc_failures, status) => Class::Failure,
+            Some(_) => Class::Success,
+            None if self.ignored.contains(status) => Class::Ignored,
+            None if self.throttled.contains(status) => Class::Throttled,
+            None if self.failures.contains(status) => Class::Failure,
+            None => Class::Success,
         }
     }
 }

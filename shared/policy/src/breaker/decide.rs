@@ -11,6 +11,7 @@ use super::classify::Class;
 use super::delta::{Delta, Left};
 use super::record::{Counts, Probes, Record, State};
 use super::terms::Terms;
+use super::transition::Reason;
 
 /// The answer for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,53 +31,17 @@ pub enum Admission {
     },
 }
 
-/// Why a breaker changed its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// So many failures in a row.
-    Consecutive,
-    /// The half-open time was over.
-    Expired,
-    /// The share of failures.
-    FailureRate,
-    /// The configuration.
-    Forced,
-    /// Enough probes came back well.
-    ProbesPassed,
-    /// Too many probes failed.
-    ProbesFailed,
-    /// The share of slow calls.
-    SlowRate,
-    /// The open time was over.
-    WaitedOut,
-}
-
-/// What became of a probe's outcome, or of counts that were merged.
+/// What became of counts that were merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
     /// What was left out.
     pub left: Left,
     /// Why the state changed, if it did.
     pub reason: Option<Reason>,
-}
-
-// === impl Reason ===
-
-impl Reason {
-    /// One word, as in logs and metrics.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Consecutive => "consecutive",
-            Self::Expired => "expired",
-            Self::FailureRate => "failure_rate",
-            Self::Forced => "forced",
-            Self::ProbesPassed => "probes_passed",
-            Self::ProbesFailed => "probes_failed",
-            Self::SlowRate => "slow_rate",
-            Self::WaitedOut => "waited_out",
-        }
-    }
+    /// What was in the window that made up the decision.
+    pub window: Counts,
+    /// How many failures in a row there were.
+    pub run: u32,
 }
 
 // === impl Record ===
@@ -86,6 +51,9 @@ impl Record {
     /// a permit. `draw` is for the random part of an open time.
     pub fn admit(&mut self, terms: &Terms, now_ms: u64, draw: u64) -> (Admission, Option<Reason>) {
         let admit = |generation, probe| Admission::Admit { generation, probe };
+        if self.expire(terms, now_ms, draw) {
+            return (self.refuse(now_ms), Some(Reason::Expired));
+        }
         match self.state {
             State::Closed | State::Disabled | State::MetricsOnly => (admit(self.generation, false), None),
             State::ForcedOpen => (Admission::Refuse { retry_after_ms: None }, None),
@@ -98,12 +66,6 @@ impl Record {
                 };
                 self.probes.issued = 1;
                 (admit(self.generation, true), Some(Reason::WaitedOut))
-            }
-            State::HalfOpen if self.is_expired(now_ms) => {
-                let learnt = self.probes.ok > 0 || self.probes.failed > 0;
-                let streak = self.streak.saturating_add(u16::from(learnt));
-                self.open(terms, streak, now_ms, draw);
-                (self.refuse(now_ms), Some(Reason::Expired))
             }
             State::HalfOpen if self.probes.issued < terms.half_open_permits => {
                 self.probes.issued = self.probes.issued.saturating_add(1);
@@ -127,15 +89,7 @@ impl Record {
         if generation != self.generation || self.state != State::HalfOpen {
             return None;
         }
-        let Probes { issued, ok, failed, slow: slows } = &mut self.probes;
-        match class {
-            Class::Ignored => *issued = issued.saturating_sub(1),
-            Class::Success => *ok = ok.saturating_add(1),
-            Class::Failure | Class::Throttled => *failed = failed.saturating_add(1),
-        }
-        if class != Class::Ignored && slow {
-            *slows = slows.saturating_add(1);
-        }
+        self.probes = self.probes.with(class, slow);
         let Probes { ok, failed, slow, .. } = self.probes;
         let permits = u32::from(terms.half_open_permits);
         if reaches(failed.into(), terms.failure_rate_pct, permits)
@@ -157,39 +111,24 @@ impl Record {
 
     /// Adds what a worker counted, and opens if that fills a condition.
     pub fn merge(&mut self, terms: &Terms, delta: &Delta, now_ms: u64, draw: u64) -> Told {
+        let nothing = Told { left: Left::default(), reason: None, window: Counts::default(), run: 0 };
         if matches!(self.state, State::Disabled) {
-            return Told { left: Left { dropped: delta.total(), discarded: 0 }, reason: None };
+            return Told { left: Left { dropped: delta.total(), discarded: 0 }, ..nothing };
         }
         let may_trip = self.state == State::Closed && delta.generation == self.generation;
         let left = delta.merge_into(self);
-        let reason = if may_trip { self.trips(terms, now_ms) } else { None };
+        let (window, run) = (self.window(terms, now_ms), self.consecutive);
+        let reason = if may_trip { self.exceeds(terms, now_ms) } else { None };
         if reason.is_some() {
             let streak = self.decayed(terms, now_ms).saturating_add(1);
             self.open(terms, streak, now_ms, draw);
         }
-        Told { left, reason }
+        Told { left, reason, window, run }
     }
 
-    /// Enters the state that the configuration demands.
-    pub fn force(&mut self, state: State, now_ms: u64) {
-        self.enter(state);
-        self.at_ms = now_ms;
-    }
-
-    /// Makes a record that was written for other parameters a closed one of these.
-    pub fn adopt(&mut self, terms: &Terms, now_ms: u64) {
-        if self.tag == terms.tag() {
-            return;
-        }
-        if self.tag != 0 {
-            self.enter(State::Closed);
-            self.at_ms = now_ms;
-            self.streak = 0;
-        }
-        self.tag = terms.tag();
-    }
-
-    fn trips(&self, terms: &Terms, now_ms: u64) -> Option<Reason> {
+    /// Which condition for opening is filled.
+    #[must_use]
+    pub fn exceeds(&self, terms: &Terms, now_ms: u64) -> Option<Reason> {
         if terms.consecutive_failures > 0 && self.consecutive >= terms.consecutive_failures {
             return Some(Reason::Consecutive);
         }
@@ -201,29 +140,6 @@ impl Record {
             return Some(Reason::FailureRate);
         }
         reaches(slow, terms.slow_rate_pct, total).then_some(Reason::SlowRate)
-    }
-
-    /// The streak less one for each span that the breaker was closed.
-    fn decayed(&self, terms: &Terms, now_ms: u64) -> u16 {
-        let forgotten = now_ms.saturating_sub(self.at_ms).checked_div(terms.streak_decay_ms).unwrap_or(0);
-        self.streak.saturating_sub(u16::try_from(forgotten).unwrap_or(u16::MAX))
-    }
-
-    fn open(&mut self, terms: &Terms, streak: u16, now_ms: u64, draw: u64) {
-        self.enter(State::Open);
-        self.streak = streak;
-        let wait = terms.wait(streak);
-        self.at_ms = now_ms.saturating_add(wait).saturating_add(terms.jitter(wait, draw));
-    }
-
-    fn enter(&mut self, state: State) {
-        self.state = state;
-        self.generation = self.generation.wrapping_add(1);
-        self.clear();
-    }
-
-    fn is_expired(&self, now_ms: u64) -> bool {
-        self.at_ms != 0 && now_ms >= self.at_ms
     }
 
     fn refuse(&self, now_ms: u64) -> Admission {
@@ -382,18 +298,6 @@ mod tests {
             let mut record = Record { streak: 3, ..Record::new(&terms) };
             count(&mut record, &terms, "FFF", closed_ms);
             assert_eq!(record.streak, streak, "closed for {closed_ms} ms");
-        }
-    }
-
-    #[test]
-    fn other_parameters_start_over_and_the_same_do_not() {
-        let tag = terms().tag();
-        for (before, generation) in [(0, 7), (tag, 7), (tag ^ 1, 8)] {
-            let open = State::Open;
-            let mut record = Record { state: open, generation: 7, tag: before, ..Record::new(&terms()) };
-            record.adopt(&terms(), 1);
-            assert_eq!((record.generation, record.tag), (generation, tag), "{before:#x}");
-            assert_eq!(record.state == open, generation == 7, "{before:#x}");
         }
     }
 }

@@ -42,6 +42,24 @@ impl Delta {
         Self { generation, ..Self::default() }
     }
 
+    /// Forgets everything, for counting on in `generation`; keeps its memory.
+    pub fn restart(&mut self, generation: u32) {
+        self.slots.clear();
+        (self.generation, self.saw_success, self.trailing_failures) = (generation, false, 0);
+    }
+
+    /// Forgets the slots that the window of `now_ms` has passed.
+    pub fn prune(&mut self, terms: &Terms, now_ms: u64) {
+        let current = terms.epoch(now_ms);
+        self.slots.retain(|slot| current.wrapping_sub(slot.epoch) < terms.slots);
+    }
+
+    /// Whether there is anything in it that says something bad about the target.
+    #[must_use]
+    pub fn has_trouble(&self) -> bool {
+        self.slots.iter().any(|slot| slot.counts.failed > 0 || slot.counts.slow > 0)
+    }
+
     /// Outcomes counted here.
     #[must_use]
     pub fn total(&self) -> u32 {
@@ -114,7 +132,7 @@ fn merge_slot(record: &mut Record, ours: Slot) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::decide::Reason;
+    use super::super::transition::Reason;
     use super::*;
 
     fn terms() -> Terms {

@@ -14,16 +14,37 @@
 //! normative. [`overload`] and [`outlier`] are the arithmetic of the softer and of the
 //! per-endpoint forms.
 
+pub mod asking;
+pub mod block;
+mod cells;
 pub mod classify;
+pub mod config;
 pub mod decide;
 pub mod delta;
+mod entry;
+mod exchange;
+pub mod index;
+pub mod metrics;
 pub mod outlier;
 pub mod overload;
 pub mod record;
+pub mod reply;
+pub mod report;
+mod rules;
+mod settle;
+mod shard;
+pub mod soft;
+pub mod stage;
+pub mod target;
+mod telling;
 pub mod terms;
+pub mod transition;
 
-pub use classify::{Class, Outcome};
-pub use decide::{Admission, Reason};
+pub use classify::{Class, Outcome, Rules};
+pub use config::Policy;
+pub use decide::Admission;
 pub use delta::Delta;
 pub use record::{Record, State};
+pub use stage::CircuitBreaker;
 pub use terms::Terms;
+pub use transition::Reason;

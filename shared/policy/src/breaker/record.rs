@@ -18,6 +18,7 @@
 
 use alloc::vec::Vec;
 
+use super::classify::Class;
 use super::terms::Terms;
 
 /// The state of a breaker.
@@ -139,6 +140,24 @@ impl Counts {
     }
 }
 
+// === impl Probes ===
+
+impl Probes {
+    /// With the outcome of one that came back. An ignored one gives its permit back.
+    #[must_use]
+    pub fn with(mut self, class: Class, slow: bool) -> Self {
+        match class {
+            Class::Ignored => self.issued = self.issued.saturating_sub(1),
+            Class::Success => self.ok = self.ok.saturating_add(1),
+            Class::Failure | Class::Throttled => self.failed = self.failed.saturating_add(1),
+        }
+        if class != Class::Ignored && slow {
+            self.slow = self.slow.saturating_add(1);
+        }
+        self
+    }
+}
+
 // === impl Record ===
 
 impl Record {
@@ -217,6 +236,14 @@ impl Record {
         let current = terms.epoch(now_ms);
         let inside = |slot: &&Slot| current.wrapping_sub(slot.epoch) < terms.slots;
         self.slots.iter().filter(inside).fold(Counts::default(), |sum, slot| sum.plus(slot.counts))
+    }
+
+    /// Whether it equals one that was never made: closed, nothing in its window, nothing to
+    /// remember of earlier times.
+    #[must_use]
+    pub fn is_idle(&self, terms: &Terms, now_ms: u64) -> bool {
+        let forgotten = self.streak == 0 || terms.streak_decay_ms > 0;
+        self.state == terms.demanded && forgotten && self.window(terms, now_ms).total == 0
     }
 
     /// Forgets what was counted.

@@ -1,5 +1,7 @@
 //! When a breaker opens, for how long, and how it is probed: the parameters of one target.
 
+use super::record::State;
+
 /// The parameters of one breaker, with the defaults of reference 1.7. All times in
 /// milliseconds of the host's monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Terms {
     pub jitter_pct: u32,
     /// A closed breaker forgets one opening for each such span; 0 forgets all on closing.
     pub streak_decay_ms: u64,
+    /// The state that it is held in; closed for one that moves by itself.
+    pub demanded: State,
 }
 
 impl Default for Terms {
@@ -51,6 +55,7 @@ impl Default for Terms {
             max_open_ms: 300_000,
             jitter_pct: 10,
             streak_decay_ms: 0,
+            demanded: State::Closed,
         }
     }
 }
@@ -113,6 +118,7 @@ impl Terms {
             self.max_open_ms,
             u64::from(self.jitter_pct),
             self.streak_decay_ms,
+            self.demanded as u64,
         ];
         let fold = |seed, word: &u64| crate::hash::xxh64::xxh64(&word.to_le_bytes(), seed);
         u32::try_from(words.iter().fold(0, fold) >> 32).unwrap_or(1).max(1)

@@ -64,6 +64,7 @@ fn terms() -> impl Strategy<Value = Terms> {
         max_open_ms: waiting.0 + waiting.2,
         jitter_pct: waiting.3,
         streak_decay_ms: waiting.4,
+        demanded: State::Closed,
     })
 }
 
@@ -104,7 +105,8 @@ impl World {
             Move::Flush => self.flush(worker, draw)?,
             Move::Force(state) => {
                 self.record.force(state, self.now_ms);
-                Some(Reason::Forced)
+                prop_assert_eq!(self.record.generation, before.generation + 1, "forced");
+                return self.probes_are_accounted_for();
             }
         };
         self.transition_is_sound(&before, reason)?;

@@ -3,7 +3,7 @@
 use std::io::{stderr, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use tidegate_tests::{options, Envoy};
+use tidegate_tests::{options, Bootstrap, Envoy};
 
 use crate::caller::Caller;
 use crate::options::Options;
@@ -12,6 +12,8 @@ use crate::rows::Row;
 /// The Envoys and what was measured of them.
 pub(crate) struct Bench {
     subjects: Vec<Subject>,
+    /// Where proxied requests end; it runs as long as they do.
+    _upstream: Envoy,
     pub(crate) measured: Vec<Measured>,
 }
 
@@ -39,10 +41,14 @@ impl Bench {
     /// Starts an Envoy for each row and warms it up.
     pub(crate) fn start(rows: Vec<Row>, options: &Options) -> Self {
         let progress = Progress::new("starting", rows.len());
+        let direct = Bootstrap::new().direct_response("/", 200, "ok").json();
+        let upstream = Envoy::start(&direct, &options::Options::workers(1));
+        let upstream = upstream.unwrap_or_else(|failure| panic!("upstream: {failure}"));
         let mut subjects = Vec::new();
         for (done, row) in rows.iter().enumerate() {
             progress.show(done, &row.title);
-            let envoy = Envoy::start(&row.bootstrap(), &options::Options::workers(row.workers));
+            let envoy =
+                Envoy::start(&row.bootstrap(upstream.addr()), &options::Options::workers(row.workers));
             let envoy = envoy.unwrap_or_else(|failure| panic!("{}: {failure}", row.title));
             let caller = Caller::connect(envoy.addr(), options.connections);
             let mut subject = Subject { envoy, caller, sent: 0 };
@@ -51,7 +57,7 @@ impl Bench {
         }
         progress.end();
         let measured = rows.into_iter().map(|row| Measured { row, samples: Vec::new() }).collect();
-        Self { subjects, measured }
+        Self { subjects, _upstream: upstream, measured }
     }
 
     /// Measures every row `options.rounds` times.

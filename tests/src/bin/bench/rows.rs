@@ -1,5 +1,6 @@
 //! What is measured: the rows of the table.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{json, Value};
@@ -16,6 +17,7 @@ pub(crate) struct Row {
     pub(crate) group: &'static str,
     pub(crate) filter: Filter,
     pub(crate) keys: Keys,
+    pub(crate) route: Route,
     pub(crate) workers: u32,
     /// The row that costs nothing, by definition.
     pub(crate) base: String,
@@ -26,7 +28,16 @@ pub(crate) struct Row {
     pub(crate) status: u16,
 }
 
-/// The filter before the direct response.
+/// Where requests end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// In Envoy itself.
+    Direct,
+    /// At an upstream, a hop away.
+    Proxied,
+}
+
+/// The filter before the route.
 #[derive(Clone, Debug)]
 pub(crate) enum Filter {
     Lua,
@@ -53,6 +64,8 @@ pub(crate) struct Target {
 
 /// More keys than come again within a lease's time, fewer than the table has room for.
 const COLD: u64 = 30_000;
+/// By which a breaker names its fallback.
+const STEER: &str = "x-tidegate-cluster";
 const MILLION: u64 = 1_000_000;
 /// Reads one header and does nothing with it.
 const LUA: &str = r#"function envoy_on_request(handle) local key = handle:headers():get("x-api-key") end"#;
@@ -87,6 +100,7 @@ pub(crate) fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
             .under(FLAT)
             .most(1.1, "one-key"),
     ];
+    rows.extend(breakers());
     for workers in [2, 4] {
         let on = |row: Row| row.on(workers).under(WORKERS);
         rows.extend([
@@ -106,6 +120,33 @@ pub(crate) fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
     rows
 }
 
+/// A proxied hop, with and without a breaker.
+fn breakers() -> Vec<Row> {
+    let ours = paths::module("breaker");
+    let with = |config| Filter::Wasm(ours.clone(), Some(config));
+    let empty = Filter::Wasm(paths::probe("empty"), None);
+    let cluster = json!({"name": "a", "target": {"cluster": "upstream"}});
+    let ten: Vec<_> = (0..9)
+        .map(|n| json!({"name": format!("b{n}"), "target": {"cluster": format!("other-{n}")}}))
+        .chain([cluster.clone()])
+        .collect();
+    let key = json!({"name": "k", "target": {"key": [{"header": "x-tenant"}]}});
+    let open = json!({"name": "a", "target": {"cluster": "upstream"}, "state": "forced_open"});
+    let away = json!({"name": "a", "target": {"cluster": "upstream"}, "state": "forced_open",
+                      "fallback": [{"cluster": "other"}]});
+    let config = |list: Value| with(json!({"breakers": list}));
+    let hop = |id: &str, title: &str, filter| row(id, title, filter).proxied();
+    vec![
+        hop("hop", "no filter", Filter::None),
+        hop("hop-empty", "empty SDK filter", empty),
+        hop("closed", "closed", config(json!([cluster]))).most(1.3, "hop-empty"),
+        hop("closed-ten", "closed, the last of ten", config(json!(ten))),
+        hop("closed-key", "closed, by a header", config(json!([key]))),
+        hop("open", "open, refused", config(json!([open]))).status(503),
+        hop("open-away", "open, to its fallback", config(json!([away]))),
+    ]
+}
+
 /// The rows with these ids, or with `id/module`, and those they are compared with.
 pub(crate) fn only(rows: Vec<Row>, words: &[String]) -> Vec<Row> {
     let wanted = |row: &Row| {
@@ -122,6 +163,7 @@ pub(crate) fn only(rows: Vec<Row>, words: &[String]) -> Vec<Row> {
 
 const WHAT: &str = "to compare with";
 const OURS: &str = "ratelimit";
+const HOP: &str = "breaker, a hop";
 const FLAT: &str = "flat in keys";
 const WORKERS: &str = "workers";
 const AGAINST: &str = "other modules";
@@ -163,6 +205,7 @@ fn row(id: &str, title: &str, filter: Filter) -> Row {
         group: OURS,
         filter,
         keys: Keys::One,
+        route: Route::Direct,
         workers: 1,
         base: "none".to_owned(),
         unit: "empty".to_owned(),
@@ -176,6 +219,12 @@ fn row(id: &str, title: &str, filter: Filter) -> Row {
 impl Row {
     fn keys(self, count: u64) -> Self {
         Self { keys: Keys::Many(count), ..self }
+    }
+
+    /// Through to the upstream, and compared with rows that are, too.
+    fn proxied(self) -> Self {
+        let (base, unit) = ("hop".to_owned(), "hop-empty".to_owned());
+        Self { route: Route::Proxied, group: HOP, base, unit, ..self }
     }
 
     fn most(self, most: f64, of: &str) -> Self {
@@ -198,8 +247,17 @@ impl Row {
     }
 
     /// The configuration of its Envoy.
-    pub(crate) fn bootstrap(&self) -> String {
-        let start = Bootstrap::new().balanced().direct_response("/", 200, "ok");
+    pub(crate) fn bootstrap(&self, upstream: SocketAddr) -> String {
+        let start = Bootstrap::new().balanced();
+        let start = match self.route {
+            Route::Direct => start.direct_response("/", 200, "ok"),
+            Route::Proxied => {
+                let steered = json!({"prefix": "/", "headers": [{"name": STEER, "present_match": true}]});
+                let steered = json!({"match": steered, "route": {"cluster_header": STEER}});
+                let start = start.route(steered).forward("/", "upstream");
+                start.cluster("upstream", &[upstream]).cluster("other", &[upstream])
+            }
+        };
         match &self.filter {
             Filter::Lua => start.lua(LUA),
             Filter::Native => start.local_rate_limit(u32::MAX, "1s"),

@@ -1,0 +1,248 @@
+//! A breaker's cells: where its records lie, and how they change.
+//!
+//! A breaker with one target has one cell, the record itself. One with many targets has a table
+//! of blocks and the index of those targets that are not closed. The layout of the window is part
+//! of the names, so that a record is only ever read with the slots that it was written with.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::block;
+use super::config::Breaker;
+use super::index::{self, Index};
+use super::record::Record;
+use crate::hash::xxh64::xxh64;
+use crate::host::{Store, StoreError, Version};
+use crate::http::{CellSpec, Seed};
+
+/// The cells of one breaker.
+#[derive(Clone, Debug)]
+pub(super) struct Cells {
+    /// The name of the only cell, of the index, or the part that names of blocks have in common.
+    name: String,
+    /// Blocks as a power of two; `None` when there is one target.
+    block_bits: Option<u32>,
+}
+
+/// Where the record of a target lies in its cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    Way(usize),
+    Whole,
+}
+
+/// A record as it was read, with the rest of its cell.
+struct Loaded {
+    name: String,
+    bytes: Vec<u8>,
+    version: Version,
+    place: Place,
+    record: Record,
+}
+
+/// What became of an update.
+pub(super) struct Updated<T> {
+    /// The record before.
+    pub(super) before: Record,
+    /// The record now.
+    pub(super) record: Record,
+    /// What the step said.
+    pub(super) said: T,
+}
+
+/// Most times that one cell is tried against other workers. Each try that is lost is one that
+/// another worker won, so this many in a row take as many workers at the same cell.
+const TRIES: usize = 64;
+/// Set in every fingerprint, so that none is 0.
+const FINGERPRINT: u64 = 1 << 48;
+
+// === impl Cells ===
+
+impl Cells {
+    pub(super) fn new(breaker: &Breaker) -> Self {
+        let (slots, slot_ms) = (breaker.terms.slots, breaker.terms.slot_ms);
+        let block_bits = breaker.target.is_many().then_some(breaker.block_bits);
+        let words = [u64::from(slots), slot_ms, block_bits.map_or(u64::MAX, u64::from)];
+        let layout = words.iter().fold(0, |seed, word| xxh64(&word.to_le_bytes(), seed)) >> 32;
+        Self { name: format!("tidegate/b1{:06x}{layout:08x}", breaker.number), block_bits }
+    }
+
+    /// All of them, one at a time.
+    pub(super) fn specs<'a>(&'a self, breaker: &'a Breaker) -> impl Iterator<Item = CellSpec> + 'a {
+        let slots = breaker.terms.slots;
+        let first = match self.block_bits {
+            Some(_) => index::BYTES,
+            None => Record::size(slots),
+        };
+        let first = CellSpec { name: self.name.clone(), seed: Seed::Zeros(first) };
+        let blocks = self
+            .blocks()
+            .map(move |block| CellSpec { name: self.block(block), seed: Seed::Zeros(block::size(slots)) });
+        core::iter::once(first).chain(blocks)
+    }
+
+    /// Makes records that were written for other parameters records of these.
+    pub(super) fn adopt(&self, breaker: &Breaker, store: &impl Store) -> Result<(), StoreError> {
+        let terms = &breaker.terms;
+        if self.block_bits.is_none() {
+            return rewrite(store, &self.name, |bytes| {
+                let mut record = Record::decode(bytes, terms);
+                record.adopt(terms, 0).then(|| record.encode())
+            });
+        }
+        let tag = terms.tag();
+        let mut anew = false;
+        for block in self.blocks() {
+            rewrite(store, &self.block(block), |bytes| {
+                let other = block::tag(bytes, terms.slots) != tag;
+                anew |= other;
+                other.then(|| block::empty(terms.slots, tag))
+            })?;
+        }
+        if anew {
+            rewrite(store, &self.name, |_| Some(Index::default().encode()))?;
+        }
+        Ok(())
+    }
+
+    /// The record of a target, if it has one.
+    pub(super) fn read(
+        &self,
+        breaker: &Breaker,
+        target: u64,
+        store: &impl Store,
+    ) -> Result<Option<Record>, StoreError> {
+        let loaded = self.load(breaker, target, store)?;
+        Ok((loaded.place != Place::Nowhere).then_some(loaded.record))
+    }
+
+    /// Runs `step` on the record of a target and writes it back if it changed; tries again while
+    /// other workers are faster, which `lost` counts. A target without a record gets one if `insert`
+    /// and if there is room, else `None` is the answer.
+    pub(super) fn update<T>(
+        &self,
+        breaker: &Breaker,
+        target: u64,
+        insert: Option<u64>,
+        store: &impl Store,
+        lost: &mut u64,
+        mut step: impl FnMut(&mut Record) -> T,
+    ) -> Result<Option<Updated<T>>, StoreError> {
+        for _ in 0..TRIES {
+            let mut loaded = self.load(breaker, target, store)?;
+            if let (Place::Nowhere, Some(now_ms)) = (loaded.place, insert) {
+                loaded.make_room(breaker, now_ms);
+            }
+            if loaded.place == Place::Nowhere {
+                return Ok(None);
+            }
+            let before = loaded.record.clone();
+            let said = step(&mut loaded.record);
+            if loaded.record == before {
+                return Ok(Some(Updated { record: loaded.record, before, said }));
+            }
+            match loaded.write(breaker, target, store) {
+                Ok(()) => return Ok(Some(Updated { record: loaded.record, before, said })),
+                Err(StoreError::Stale) => *lost = lost.saturating_add(1),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Unavailable)
+    }
+
+    /// The index of a table.
+    pub(super) fn index(&self, store: &impl Store) -> Result<Index, StoreError> {
+        let (bytes, _) = store.load(&self.name)?.ok_or(StoreError::Unavailable)?;
+        Ok(Index::decode(&bytes))
+    }
+
+    /// Changes the index of a table; the index as it is then.
+    pub(super) fn reindex(
+        &self,
+        store: &impl Store,
+        mut change: impl FnMut(&mut Index),
+    ) -> Result<Index, StoreError> {
+        let mut now = Index::default();
+        rewrite(store, &self.name, |bytes| {
+            let before = Index::decode(bytes);
+            now = before.clone();
+            change(&mut now);
+            (now != before).then(|| now.encode())
+        })?;
+        Ok(now)
+    }
+
+    fn load(&self, breaker: &Breaker, target: u64, store: &impl Store) -> Result<Loaded, StoreError> {
+        let name = match self.block_bits {
+            Some(bits) => self.block(target.checked_shr(64_u32.saturating_sub(bits)).unwrap_or(0)),
+            None => self.name.clone(),
+        };
+        let (bytes, version) = store.load(&name)?.ok_or(StoreError::Unavailable)?;
+        let terms = &breaker.terms;
+        let (place, record) = match self.block_bits {
+            None => (Place::Whole, Record::decode(&bytes, terms)),
+            Some(_) => match block::find(&bytes, fingerprint(target), terms) {
+                Some(way) => (Place::Way(way), block::record(&bytes, way, terms)),
+                None => (Place::Nowhere, Record::new(terms)),
+            },
+        };
+        Ok(Loaded { name, bytes, version, place, record })
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = u64> {
+        0..self.block_bits.map_or(0, |bits| 1_u64.checked_shl(bits).unwrap_or(0))
+    }
+
+    fn block(&self, block: u64) -> String {
+        format!("{}{block:04x}", self.name)
+    }
+}
+
+/// What names a target within its block and in the index: the low bits of its hash.
+pub(super) fn fingerprint(target: u64) -> u64 {
+    (target & (FINGERPRINT - 1)) | FINGERPRINT
+}
+
+/// Replaces a cell by what `change` makes of it, if anything.
+fn rewrite(
+    store: &impl Store,
+    cell: &str,
+    mut change: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+) -> Result<(), StoreError> {
+    for _ in 0..TRIES {
+        let (bytes, version) = store.load(cell)?.ok_or(StoreError::Unavailable)?;
+        let Some(new) = change(&bytes) else { return Ok(()) };
+        match store.replace(cell, &new, version) {
+            Err(StoreError::Stale) => {}
+            done => return done,
+        }
+    }
+    Err(StoreError::Unavailable)
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    /// Finds a way for a target that has none. Its record begins in a generation of its own: the
+    /// target may have had a record before, and outcomes of that may still be under way.
+    fn make_room(&mut self, breaker: &Breaker, now_ms: u64) {
+        if let Some(way) = block::room(&self.bytes, &breaker.terms, now_ms) {
+            self.place = Place::Way(way);
+            self.record.state = breaker.terms.demanded;
+            self.record.generation = u32::try_from(now_ms & u64::from(u32::MAX)).unwrap_or(0);
+        }
+    }
+
+    fn write(&mut self, breaker: &Breaker, target: u64, store: &impl Store) -> Result<(), StoreError> {
+        match self.place {
+            Place::Nowhere => return Ok(()),
+            Place::Way(way) => {
+                block::put(&mut self.bytes, way, fingerprint(target), &self.record, &breaker.terms);
+            }
+            Place::Whole => self.bytes = self.record.encode(),
+        }
+        store.replace(&self.name, &self.bytes, self.version)
+    }
+}

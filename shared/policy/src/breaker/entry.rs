@@ -1,0 +1,136 @@
+//! What a shard is made of: what a worker knows of a target, and what it hands out.
+
+use super::classify::Class;
+use super::config::Breaker;
+use super::delta::Delta;
+use super::metrics::{self, What};
+use super::record::{Record, State};
+use super::transition::Reason;
+use crate::host::Host;
+
+/// What is at hand when a breaker is asked or told.
+pub(super) struct Context<'a, H> {
+    pub(super) breaker: &'a Breaker,
+    /// The breaker's place in the configuration.
+    pub(super) at: usize,
+    pub(super) host: &'a H,
+    pub(super) now_ms: u64,
+    /// For the random part of an open time, and for the share that a soft breaker refuses.
+    pub(super) draw: u64,
+}
+
+/// The permission to pass that an exchange keeps until its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) breaker: usize,
+    pub(super) target: u64,
+    pub(super) generation: u32,
+    pub(super) probe: bool,
+    pub(super) started_ms: u64,
+}
+
+/// The answer for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Admit(Ticket),
+    /// It passes, and nobody wants to know what came of it.
+    Pass,
+    Refuse {
+        retry_after_ms: Option<u64>,
+    },
+}
+
+/// A target that this worker met.
+#[derive(Default)]
+pub(super) struct Entry {
+    pub(super) delta: Delta,
+    /// When the oldest request began whose outcome is in the delta.
+    pub(super) since_ms: u64,
+    pub(super) flushed_ms: u64,
+    pub(super) used_ms: u64,
+    /// Whether others know the target, too.
+    pub(super) tracked: bool,
+    pub(super) head: Option<Head>,
+    /// The counter of transitions as it was when the head was read.
+    pub(super) seen: Option<u64>,
+}
+
+/// What a worker knows of a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) state: State,
+    pub(super) generation: u32,
+    pub(super) at_ms: u64,
+    pub(super) run: u32,
+    /// Whether anything in the window speaks against the target.
+    pub(super) troubled: bool,
+    /// The share of requests that a soft breaker refuses.
+    pub(super) share: f64,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Takes what others know. Counts of an earlier state are not for the one that is now.
+    pub(super) fn learn(&mut self, cx: &Context<'_, impl Host>, head: Option<Head>) {
+        self.head = head;
+        self.tracked = head.is_some();
+        if let (Some(head), false) = (head, cx.breaker.target.is_many()) {
+            if head.generation != self.delta.generation {
+                cx.count(What::Stale, self.delta.total().into());
+                self.delta.restart(head.generation);
+            }
+        }
+    }
+}
+
+// === impl Head ===
+
+impl Head {
+    pub(super) fn of(record: &Record, cx: &Context<'_, impl Host>) -> Self {
+        let window = record.window(&cx.breaker.terms, cx.now_ms);
+        let rate = cx.breaker.terms.failure_rate_pct;
+        let share = cx.breaker.soft.map_or(0.0, |soft| soft.share(window, rate));
+        Self {
+            state: record.state,
+            generation: record.generation,
+            at_ms: record.at_ms,
+            run: record.consecutive,
+            troubled: window.failed > 0 || window.slow > 0,
+            share,
+        }
+    }
+
+    pub(super) fn refusing_pct(self) -> u64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
+        let pct = (self.share * 100.0) as u64;
+        pct
+    }
+}
+
+// === impl Context ===
+
+impl<H: Host> Context<'_, H> {
+    pub(super) fn count(&self, what: What, n: u64) {
+        if n > 0 {
+            self.host.add(metrics::index(self.at, what), n);
+        }
+    }
+
+    pub(super) fn count_reason(&self, reason: Reason) {
+        self.host.add(metrics::reason(self.at, reason), 1);
+    }
+
+    pub(super) fn count_outcome(&self, class: Class, slow: bool) {
+        self.count(
+            match class {
+                Class::Failure => What::Failed,
+                Class::Ignored => What::Ignored,
+                Class::Success => What::Succeeded,
+                Class::Throttled => What::Throttled,
+            },
+            1,
+        );
+        self.count(What::Slow, u64::from(slow && class != Class::Ignored));
+    }
+}

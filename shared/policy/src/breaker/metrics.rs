@@ -1,0 +1,129 @@
+//! What the filter counts and shows: a closed list for each breaker.
+//!
+//! `tidegate.breaker.breaker.<name>.<what>`. The name is the configuration's; nothing that
+//! a client sends ever becomes part of one. `envoy-config/` has the `stats_tags` rule that
+//! turns the name into a label.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::transition::Reason;
+use crate::http::{Metric, MetricKind};
+
+/// What is told of one breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Requests that the breaker let pass.
+    Admitted,
+    /// Ejections that did not happen, because too few endpoints would be left.
+    Capped,
+    /// Compare-and-swaps lost to another worker, each tried again.
+    Contended,
+    /// Outcomes that were failures.
+    Failed,
+    /// Refused requests that went to another cluster.
+    FellBack,
+    /// Outcomes that say nothing about the target.
+    Ignored,
+    /// Requests that it would have refused and that passed because it only observes.
+    Observed,
+    /// How many targets are not closed.
+    Open,
+    /// Requests that passed as probes.
+    Probes,
+    /// Requests refused.
+    Refused,
+    /// The share of requests that a soft breaker refuses.
+    RefusingPct,
+    /// Calls that were slow.
+    Slow,
+    /// Outcomes that came too late for the state that had admitted them.
+    Stale,
+    /// The state, by its number.
+    State,
+    /// Outcomes that were successes.
+    Succeeded,
+    /// Outcomes that were throttling.
+    Throttled,
+    /// Changes of state.
+    Transitions,
+    /// Requests that the filter could not decide and treated as `on_failure` says.
+    Undecided,
+    /// Outcomes of targets that the table had no place for.
+    Untracked,
+}
+
+const ALL: [(What, &str, &str); 19] = [
+    (What::Admitted, "admitted", "Requests let through."),
+    (What::Capped, "capped", "Ejections that max_ejection_percent prevented."),
+    (What::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
+    (What::Failed, "failed", "Calls that failed."),
+    (What::FellBack, "fell_back", "Refused requests that went to a fallback cluster."),
+    (What::Ignored, "ignored", "Calls that say nothing about the target."),
+    (What::Observed, "observed", "Requests let through by mode observe that enforce would refuse."),
+    (What::Open, "open", "Targets that are not closed now."),
+    (What::Probes, "probes", "Requests let through as probes."),
+    (What::Refused, "refused", "Requests refused."),
+    (What::RefusingPct, "refusing_pct", "The share of requests that admission refuses now, in percent."),
+    (What::Slow, "slow", "Calls that were slow, well or failed."),
+    (What::Stale, "stale", "Outcomes that came after the state that had let them through."),
+    (What::State, "state", "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only."),
+    (What::Succeeded, "succeeded", "Calls that went well."),
+    (What::Throttled, "throttled", "Calls that were asked to come less often."),
+    (What::Transitions, "transitions", "Changes of state, whatever the reason."),
+    (What::Undecided, "undecided", "Requests that could not be decided and were treated as on_failure says."),
+    (What::Untracked, "untracked", "Outcomes of targets that the table had no place for."),
+];
+
+const EACH: usize = ALL.len() + Reason::ALL.len();
+
+/// The metrics of breakers with these names, in order.
+#[must_use]
+pub fn metrics<'a>(breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
+    let of = |breaker: &'a str| {
+        let kind = |what| match what {
+            What::Open | What::RefusingPct | What::State => MetricKind::Gauge,
+            _ => MetricKind::Counter,
+        };
+        let all = ALL.iter().map(move |(what, word, help)| (format!("{breaker}.{word}"), *help, kind(*what)));
+        let reasons = Reason::ALL.into_iter().map(move |reason| {
+            (format!("{breaker}.transitions.{}", reason.word()), reason.help(), MetricKind::Counter)
+        });
+        all.chain(reasons)
+    };
+    let metric = |(name, help, kind)| Metric { name: format!("tidegate.breaker.breaker.{name}"), help, kind };
+    breakers.flat_map(of).map(metric).collect()
+}
+
+/// Where `what` of the breaker at `breaker` stands in that list.
+#[must_use]
+pub fn index(breaker: usize, what: What) -> usize {
+    breaker.saturating_mul(EACH).saturating_add(what as usize)
+}
+
+/// Where the transitions for a reason of the breaker at `breaker` stand in that list.
+#[must_use]
+pub fn reason(breaker: usize, reason: Reason) -> usize {
+    breaker.saturating_mul(EACH).saturating_add(ALL.len()).saturating_add(reason as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_stands_where_its_index_says() {
+        let list = metrics(["a", "b"].into_iter());
+        for (breaker, name) in ["a", "b"].iter().enumerate() {
+            for (what, word, _) in ALL {
+                let expected = format!("tidegate.breaker.breaker.{name}.{word}");
+                assert_eq!(list[index(breaker, what)].name, expected);
+            }
+            for why in Reason::ALL {
+                let expected = format!("tidegate.breaker.breaker.{name}.transitions.{}", why.word());
+                assert_eq!(list[reason(breaker, why)].name, expected);
+            }
+        }
+        assert_eq!(list.len(), 52);
+    }
+}

@@ -1,0 +1,97 @@
+//! One line for the log about each change of state: what, why, and the numbers.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::record::{Counts, Probes, Record, State};
+use super::terms::Terms;
+use super::transition::Reason;
+
+/// What led to a change of state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Evidence {
+    /// What was in the window.
+    pub window: Counts,
+    /// Failures in a row.
+    pub run: u32,
+    /// The probes that had come back.
+    pub probes: Probes,
+}
+
+/// The line for the log: `breaker checkout: closed -> open (consecutive): …`.
+#[must_use]
+pub fn line(
+    name: &str,
+    terms: &Terms,
+    from: State,
+    to: &Record,
+    reason: Reason,
+    evidence: &Evidence,
+    now_ms: u64,
+) -> String {
+    let Counts { total, failed, slow } = evidence.window;
+    let Probes { issued, ok, failed: bad, slow: slow_probes } = evidence.probes;
+    let window_ms = terms.slot_ms.saturating_mul(terms.slots.into());
+    let came = u32::from(ok).saturating_add(bad.into());
+    let why = match reason {
+        Reason::Consecutive => {
+            format!("{} failures in a row; {failed} of {total} calls failed in {window_ms} ms", evidence.run)
+        }
+        Reason::FailureRate => format!(
+            "{failed} of {total} calls failed in {window_ms} ms, the limit is {} %",
+            terms.failure_rate_pct
+        ),
+        Reason::SlowRate => format!(
+            "{slow} of {total} calls took over {} ms, the limit is {} %",
+            terms.slow_call_ms, terms.slow_rate_pct
+        ),
+        Reason::ProbesFailed | Reason::ProbesPassed => {
+            let permits = terms.half_open_permits;
+            format!("{bad} of {came} probes failed and {slow_probes} were slow, of {permits} permitted")
+        }
+        Reason::Expired => {
+            format!("{came} of {issued} probes came back in {} ms", terms.max_half_open_ms)
+        }
+        Reason::WaitedOut => format!("its time is over, {} probes may pass", terms.half_open_permits),
+    };
+    let then = match to.state {
+        State::Open => {
+            let (left, streak) = (to.at_ms.saturating_sub(now_ms), to.streak);
+            format!("; open for {left} ms, the {streak}. time in a row")
+        }
+        _ => String::new(),
+    };
+    format!("breaker {name}: {} -> {} ({}): {why}{then}", from.word(), to.state.word(), reason.word())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_why_and_for_how_long() {
+        let terms = Terms::default();
+        let window = Counts { total: 12, failed: 7, slow: 3 };
+        let probes = Probes { issued: 5, ok: 1, failed: 3, slow: 0 };
+        let evidence = Evidence { window, run: 5, probes };
+        let open = Record { state: State::Open, at_ms: 6_000, streak: 2, ..Record::new(&terms) };
+        let half_open = Record { state: State::HalfOpen, ..Record::new(&terms) };
+        let (closed, opens) = (Record::new(&terms), "; open for 5000 ms, the 2. time in a row");
+        #[rustfmt::skip]
+        let cases = [
+            (State::Closed, &open, Reason::Consecutive, "5 failures in a row; 7 of 12 calls failed in 10000 ms"),
+            (State::Closed, &open, Reason::FailureRate, "7 of 12 calls failed in 10000 ms, the limit is 50 %"),
+            (State::Closed, &open, Reason::SlowRate, "3 of 12 calls took over 2000 ms, the limit is 100 %"),
+            (State::HalfOpen, &open, Reason::ProbesFailed, "3 of 4 probes failed and 0 were slow, of 5 permitted"),
+            (State::HalfOpen, &open, Reason::Expired, "4 of 5 probes came back in 30000 ms"),
+            (State::Open, &half_open, Reason::WaitedOut, "its time is over, 5 probes may pass"),
+            (State::HalfOpen, &closed, Reason::ProbesPassed, "3 of 4 probes failed and 0 were slow, of 5 permitted"),
+        ];
+        for (from, to, reason, why) in cases {
+            let then = if to.state == State::Open { opens } else { "" };
+            let (word, before, after) = (reason.word(), from.word(), to.state.word());
+            let expected = format!("breaker a: {before} -> {after} ({word}): {why}{then}");
+            assert_eq!(line("a", &terms, from, to, reason, &evidence, 1_000), expected);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What a worker keeps of one breaker: a copy of what others know, and what it counted itself.
+//!
+//! A closed breaker is asked nothing but its copy. The copy is read anew when the breaker's
+//! counter of transitions has moved, which all workers see at once, and with every tick. What
+//! came of requests is counted in memory and told to the others at once when it is bad, within
+//! 100 ms when it is good (reference 1.9). Of many targets only those that are not closed are
+//! looked up, and only those that failed ever take room in the table.
+
+use alloc::collections::BTreeMap;
+use core::cell::{Cell, RefCell};
+
+use super::cells::{fingerprint, Cells, Updated};
+use super::config::Breaker;
+use super::decide::Admission;
+use super::entry::{Answer, Context, Entry, Head, Ticket};
+use super::index::Index;
+use super::metrics::{self, What};
+use super::overload;
+use super::record::{Record, State};
+use super::report::Evidence;
+use super::terms::Terms;
+use super::transition::Reason;
+use crate::host::{Host, StoreError};
+
+/// What a worker keeps of one breaker.
+pub(super) struct Shard {
+    pub(super) cells: Cells,
+    /// The counter of transitions as it was when the copies were made.
+    seen: Cell<Option<u64>>,
+    /// Targets that this worker met. The only target of a breaker without a table is 0.
+    pub(super) entries: RefCell<BTreeMap<u64, Entry>>,
+    pub(super) index: RefCell<Index>,
+    /// The parameters that records are merged with: a soft breaker never opens.
+    pub(super) terms: Terms,
+}
+
+/// Most targets of one breaker that a worker keeps counts of.
+pub(super) const MAX_ENTRIES: usize = 4_096;
+
+// === impl Shard ===
+
+impl Shard {
+    pub(super) fn new(breaker: &Breaker) -> Self {
+        let never = Terms { consecutive_failures: 0, minimum_calls: u32::MAX, ..breaker.terms };
+        Self {
+            cells: Cells::new(breaker),
+            seen: Cell::new(None),
+            entries: RefCell::default(),
+            index: RefCell::default(),
+            terms: if breaker.soft.is_some() { never } else { breaker.terms },
+        }
+    }
+
+    /// Whether a request may pass.
+    pub(super) fn admit(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Answer, StoreError> {
+        match cx.breaker.terms.demanded {
+            State::ForcedOpen => return Ok(Answer::Refuse { retry_after_ms: None }),
+            State::Disabled => return Ok(Answer::Pass),
+            _ => {}
+        }
+        let ticket =
+            |generation| Ticket { breaker: cx.at, target, generation, probe: false, started_ms: cx.now_ms };
+        let Some(head) = self.head(cx, target)? else { return Ok(Answer::Admit(ticket(0))) };
+        match head.state {
+            State::Closed if head.share > 0.0 && overload::refuses(head.share, cx.draw) => {
+                Ok(Answer::Refuse { retry_after_ms: Some(0) })
+            }
+            State::Closed | State::MetricsOnly => Ok(Answer::Admit(ticket(head.generation))),
+            State::Disabled => Ok(Answer::Pass),
+            State::ForcedOpen => Ok(Answer::Refuse { retry_after_ms: None }),
+            State::Open if cx.now_ms < head.at_ms => {
+                Ok(Answer::Refuse { retry_after_ms: Some(head.at_ms.saturating_sub(cx.now_ms)) })
+            }
+            State::Open | State::HalfOpen => self.ask(cx, ticket(head.generation)),
+        }
+    }
+
+    /// Whether the only target is closed or held in a state that lets everything pass. Asks for no
+    /// permit.
+    pub(super) fn lets_all_pass(&self, cx: &Context<'_, impl Host>) -> bool {
+        let passes = |state| matches!(state, State::Closed | State::Disabled | State::MetricsOnly);
+        self.head(cx, 0).is_ok_and(|head| head.is_none_or(|head| passes(head.state)))
+    }
+
+    /// Housekeeping: copies are renewed, counts told, probes given up that did not come back.
+    pub(super) fn tick(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
+        self.seen.set(None);
+        if cx.breaker.target.is_many() {
+            self.refresh_index(cx)?;
+            cx.host.set(metrics::index(cx.at, What::Open), self.index.borrow().len());
+            return self.sweep(cx);
+        }
+        let head = self.head(cx, 0)?;
+        if head.is_some_and(|h| h.state == State::HalfOpen && h.at_ms != 0 && cx.now_ms >= h.at_ms) {
+            self.expire(cx)?;
+            self.head(cx, 0)?;
+        }
+        let mut entries = self.entries.borrow_mut();
+        let Some(entry) = entries.get_mut(&0) else { return Ok(()) };
+        if !entry.delta.slots.is_empty() {
+            self.flush(cx, 0, entry, || 0)?;
+        }
+        let head = entry.head;
+        let state = head.map_or(0, |head| head.state as u64);
+        cx.host.set(metrics::index(cx.at, What::State), state);
+        let open = matches!(head.map(|h| h.state), Some(State::Open | State::HalfOpen | State::ForcedOpen));
+        cx.host.set(metrics::index(cx.at, What::Open), u64::from(open));
+        cx.host.set(metrics::index(cx.at, What::RefusingPct), head.map_or(0, Head::refusing_pct));
+        Ok(())
+    }
+
+    /// Tells what is pending of many targets, and forgets those that nobody asks for.
+    fn sweep(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
+        let window_ms = self.terms.slot_ms.saturating_mul(self.terms.slots.into());
+        let mut entries = self.entries.borrow_mut();
+        for (target, entry) in entries.iter_mut().filter(|(_, entry)| entry.tracked) {
+            // What is listed is looked at anew: others may have died before they could tell.
+            entry.seen = None;
+            if !entry.delta.slots.is_empty() {
+                self.flush(cx, *target, entry, || 0)?;
+            }
+        }
+        entries.retain(|_, entry| cx.now_ms.saturating_sub(entry.used_ms) < window_ms);
+        Ok(())
+    }
+
+    /// The head of a target's record; `None` when it is closed and nothing is known of it.
+    fn head(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Option<Head>, StoreError> {
+        let many = cx.breaker.target.is_many();
+        let seen = cx.host.read(metrics::index(cx.at, What::Transitions));
+        if many {
+            if self.seen.get() != Some(seen) {
+                self.refresh_index(cx)?;
+                self.seen.set(Some(seen));
+            }
+            if !self.index.borrow().may_list(fingerprint(target)) {
+                return Ok(None);
+            }
+        }
+        let mut entries = self.entries.borrow_mut();
+        if let Some(entry) = entries.get(&target) {
+            let fresh = if many { entry.seen } else { self.seen.get() };
+            if fresh == Some(seen) {
+                return Ok(entry.head);
+            }
+        }
+        let record = self.cells.read(cx.breaker, target, cx.host)?;
+        let head = record.as_ref().map(|record| Head::of(record, cx));
+        if !many {
+            self.seen.set(Some(seen));
+        }
+        if many && entries.len() >= MAX_ENTRIES && !entries.contains_key(&target) {
+            return Ok(head);
+        }
+        let entry = entries.entry(target).or_default();
+        (entry.seen, entry.used_ms) = (Some(seen), cx.now_ms);
+        entry.learn(cx, head);
+        let listed = many && self.index.borrow().lists(fingerprint(target));
+        if listed && head.is_none_or(|head| head.state == cx.breaker.terms.demanded) {
+            // Although it is closed: whoever closed it did not live to say so.
+            *self.index.borrow_mut() =
+                self.cells.reindex(cx.host, |index| index.remove(fingerprint(target)))?;
+        }
+        Ok(head)
+    }
+
+    fn refresh_index(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
+        *self.index.borrow_mut() = self.cells.index(cx.host)?;
+        Ok(())
+    }
+
+    /// Asks the record itself, which may have to change for the answer.
+    fn ask(&self, cx: &Context<'_, impl Host>, ticket: Ticket) -> Result<Answer, StoreError> {
+        let step = |record: &mut Record| record.admit(&self.terms, cx.now_ms, cx.draw);
+        let Some(done) = self.update(cx, ticket.target, None, step)? else {
+            return Ok(Answer::Admit(ticket));
+        };
+        let (admission, reason) = done.said;
+        if let Some(reason) = reason {
+            let evidence = Evidence { probes: done.before.probes, ..Evidence::default() };
+            self.announce(cx, ticket.target, &done.before, &done.record, reason, &evidence)?;
+        }
+        Ok(match admission {
+            Admission::Admit { generation, probe } => Answer::Admit(Ticket { generation, probe, ..ticket }),
+            Admission::Refuse { retry_after_ms } => Answer::Refuse { retry_after_ms },
+        })
+    }
+
+    fn expire(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
+        let step = |record: &mut Record| record.expire(&self.terms, cx.now_ms, cx.draw);
+        match self.update(cx, 0, None, step)? {
+            Some(done) if done.said => {
+                let evidence = Evidence { probes: done.before.probes, ..Evidence::default() };
+                self.announce(cx, 0, &done.before, &done.record, Reason::Expired, &evidence)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes the record of a target.
+    pub(super) fn update<T>(
+        &self,
+        cx: &Context<'_, impl Host>,
+        target: u64,
+        insert: Option<u64>,
+        step: impl FnMut(&mut Record) -> T,
+    ) -> Result<Option<Updated<T>>, StoreError> {
+        let mut lost = 0;
+        let done = self.cells.update(cx.breaker, target, insert, cx.host, &mut lost, step);
+        cx.count(What::Contended, lost);
+        done
+    }
+}

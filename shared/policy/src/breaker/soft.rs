@@ -1,0 +1,69 @@
+//! A softer breaker: it refuses a share of the requests instead of opening.
+
+use super::overload;
+use super::record::Counts;
+use crate::config::Reader;
+
+/// Envoy's admission control in place of an open state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Soft {
+    /// Calls in the window before anything is refused.
+    pub minimum_calls: u32,
+    /// Aggression, in hundredths.
+    pub aggression_pct: u32,
+    /// Largest share that is refused, in hundredths.
+    pub max_refused_pct: u32,
+}
+
+// === impl Soft ===
+
+impl Soft {
+    pub(super) fn read(reader: &Reader<'_>, minimum_calls: u32) -> Option<Self> {
+        let object = reader.object(&["aggression_pct", "max_refused_pct"])?;
+        let aggression = object.or("aggression_pct", 100, |r| r.integer(1..=10_000, "%"));
+        let most = object.or("max_refused_pct", 80, |r| r.integer(1..=100, "%"));
+        let small = |n: u64| u32::try_from(n).ok();
+        Some(Self {
+            minimum_calls,
+            aggression_pct: aggression.and_then(small)?,
+            max_refused_pct: most.and_then(small)?,
+        })
+    }
+
+    /// The share of requests to refuse after what is in the window. The success rate below which
+    /// refusing begins is what the failure rate leaves.
+    #[must_use]
+    pub fn share(&self, window: Counts, failure_rate_pct: u32) -> f64 {
+        if window.total < self.minimum_calls {
+            return 0.0;
+        }
+        let part = |pct: u32| f64::from(pct) / 100.0;
+        let success = window.total.saturating_sub(window.failed);
+        let threshold = 1.0 - part(failure_rate_pct);
+        let (aggression, most) = (part(self.aggression_pct), part(self.max_refused_pct));
+        overload::admission_control(window.total.into(), success.into(), threshold, aggression, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_begins_where_the_failure_rate_does() {
+        let soft = Soft { minimum_calls: 20, aggression_pct: 100, max_refused_pct: 80 };
+        #[rustfmt::skip]
+        let cases = [
+            // name            total  failed  expected
+            ("too few",        19,    19,     0.0),
+            ("none failed",    99,    0,      0.0),
+            ("at the rate",    100,   50,     0.0),
+            ("all but a part", 99,    79,     (99.0 - 40.0) / 100.0),
+            ("up to the most", 999,   999,    0.8),
+        ];
+        for (name, total, failed, expected) in cases {
+            let share = soft.share(Counts { total, failed, slow: 0 }, 50);
+            assert!((share - expected).abs() < 1e-12, "{name}: {share}");
+        }
+    }
+}

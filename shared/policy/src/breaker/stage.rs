@@ -1,0 +1,192 @@
+//! One exchange through all breakers: asked before it goes on, told what came of it.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+use super::classify::Class;
+use super::config::{Breaker, Mode, OnFailure, Policy};
+use super::entry::Answer;
+use super::exchange::{count, grpc_number, millis, Exchange, Label, View};
+use super::metrics::{self, What};
+use super::reply;
+use super::shard::Shard;
+use super::target::Target;
+use super::telling::why_of;
+use crate::config::ConfigError;
+use crate::hash::sip::SipKey;
+use crate::hash::xxh64::xxh64;
+use crate::host::{Host, Store, StoreError};
+use crate::http::{
+    Callback, CellSpec, Edit, Metric, Placement, Request, Response, ResponseExt, Seed, Stage, Verdict,
+};
+
+/// The breaker filter.
+pub struct CircuitBreaker {
+    pub(super) policy: Policy,
+    pub(super) placement: Placement,
+    /// What this worker keeps of each breaker, in the policy's order.
+    pub(super) shards: Vec<Shard>,
+    pub(super) secret: SipKey,
+    pub(super) reads_headers: bool,
+    pub(super) draws: Cell<u64>,
+    /// What access logs say, by breaker.
+    labels: Vec<[String; 4]>,
+}
+
+const SECRET_CELL: &str = "tidegate/b1secret";
+
+impl Stage for CircuitBreaker {
+    const NAME: &'static str = "breaker";
+    const PROPERTY: &'static str = "tidegate.breaker";
+    const CALLBACKS: &'static [Callback] =
+        &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::ResponseTrailers, Callback::Tick];
+    const TICK_MS: u32 = 100;
+
+    type Exchange = Exchange;
+
+    fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
+        let policy = Policy::parse(json)?;
+        let here = |breaker: &&Breaker| breaker.target.placement() == placement;
+        let reads = |breaker: &Breaker| {
+            !breaker.matches.is_empty() || matches!(&breaker.target, Target::Key(key) if !key.is_constant())
+        };
+        let words = ["fallback", "observed", "probe", "refused"];
+        let label = |breaker: &Breaker| words.map(|word| alloc::format!("{word}:{}", breaker.name));
+        Ok(Self {
+            placement,
+            shards: policy.breakers.iter().map(Shard::new).collect(),
+            secret: SipKey::from_bytes([0; 16]),
+            reads_headers: policy.breakers.iter().filter(here).any(reads),
+            draws: Cell::default(),
+            labels: policy.breakers.iter().map(label).collect(),
+            policy,
+        })
+    }
+
+    fn cells(&self) -> impl Iterator<Item = CellSpec> {
+        let secret = CellSpec { name: SECRET_CELL.to_string(), seed: Seed::Random(16) };
+        let cells = self.policy.breakers.iter().zip(&self.shards);
+        core::iter::once(secret).chain(cells.flat_map(|(breaker, shard)| shard.cells.specs(breaker)))
+    }
+
+    fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
+        let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
+        let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
+        self.secret = SipKey::from_bytes(bytes);
+        self.draws.set(xxh64(&bytes, 0));
+        let mut breakers = self.policy.breakers.iter().zip(&self.shards);
+        breakers.try_for_each(|(breaker, shard)| shard.cells.adopt(breaker, store))
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        metrics::metrics(self.policy.breakers.iter().map(|breaker| breaker.name.as_str()))
+    }
+
+    fn reads_headers(&self) -> bool {
+        self.reads_headers
+    }
+
+    fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+        let now = host.now();
+        exchange.started_ms = millis(now);
+        exchange.grpc = self.is_grpc(request);
+        let mut edits = Vec::new();
+        let (chosen, forged) = self.unsteer(request, &mut edits);
+        let view = View::new(request, chosen);
+        for (at, breaker) in self.policy.breakers.iter().enumerate() {
+            if breaker.target.placement() != self.placement {
+                continue;
+            }
+            if forged && matches!(breaker.target, Target::Cluster(_) | Target::Route(_)) {
+                if let Some(reply) = self.refuse_forged(at, exchange, now, host) {
+                    return Verdict::Reply(reply);
+                }
+                continue;
+            }
+            let Some(target) = self.target(breaker, &view) else { continue };
+            let refused = match self.admit(at, target, now, host) {
+                Ok(Answer::Admit(ticket)) => {
+                    exchange.keep(ticket);
+                    continue;
+                }
+                Ok(Answer::Pass) => continue,
+                Ok(Answer::Refuse { .. }) if breaker.mode == Mode::Observe => {
+                    count(host, at, What::Observed);
+                    exchange.label = Some((at, Label::Observed));
+                    continue;
+                }
+                Ok(Answer::Refuse { retry_after_ms }) => retry_after_ms,
+                Err(_) => {
+                    count(host, at, What::Undecided);
+                    if self.policy.on_failure == OnFailure::Allow {
+                        continue;
+                    }
+                    self.give_back(exchange, now, host);
+                    return Verdict::Reply(reply::undecided(exchange.grpc));
+                }
+            };
+            self.give_back(exchange, now, host);
+            return self.fall_back(at, exchange, edits, refused, now, host);
+        }
+        Verdict::Continue(edits)
+    }
+
+    fn on_response(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) -> Vec<Edit> {
+        if exchange.first.is_none() {
+            return Vec::new();
+        }
+        let now = host.now();
+        let took_ms = millis(now).saturating_sub(exchange.started_ms);
+        let status = response.status();
+        let grpc_status = if exchange.grpc && status == 200 {
+            let Some(text) = response.header("grpc-status") else {
+                exchange.took_ms = Some(took_ms);
+                return Vec::new();
+            };
+            Some(grpc_number(&text))
+        } else {
+            None
+        };
+        self.settle(exchange, took_ms, (status, grpc_status), response, now, host);
+        Vec::new()
+    }
+
+    fn on_trailers(&self, exchange: &mut Exchange, trailers: &impl Response, host: &impl Host) {
+        let (Some(took_ms), Some(text)) = (exchange.took_ms, trailers.header("grpc-status")) else { return };
+        self.settle(exchange, took_ms, (200, Some(grpc_number(&text))), trailers, host.now(), host);
+    }
+
+    fn on_end(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
+        if exchange.first.is_none() {
+            return;
+        }
+        let now = host.now();
+        let lasted_ms = millis(now).saturating_sub(exchange.started_ms);
+        if let Some(took_ms) = exchange.took_ms {
+            let why = why_of(end);
+            let class = |at: usize| self.class_of(at, &why, (200, None));
+            return self.settle_as(exchange, took_ms, class, end, now, host);
+        }
+        let unanswered = |at: usize| match self.placement {
+            Placement::Downstream => Class::Ignored,
+            Placement::Attempt => self.unanswered(at, lasted_ms, end),
+        };
+        self.settle_as(exchange, lasted_ms, unanswered, end, now, host);
+    }
+
+    fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
+        let (at, label) = exchange.label?;
+        self.labels.get(at)?.get(label as usize).map(String::as_str)
+    }
+
+    fn on_tick(&self, host: &impl Host) {
+        let now = host.now();
+        for (at, (breaker, shard)) in self.policy.breakers.iter().zip(&self.shards).enumerate() {
+            let cx = self.context(breaker, at, now, host);
+            if shard.tick(&cx).is_err() {
+                count(host, at, What::Undecided);
+            }
+        }
+    }
+}
