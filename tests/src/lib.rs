@@ -33,12 +33,12 @@ pub mod upstream;
 pub mod wasm;
 
 pub use bootstrap::Bootstrap;
-pub use client::{Client, Request, Response};
+pub use client::{Call, Client, Request, Response};
 pub use envoy::{Envoy, StartFailure};
 pub use eventually::eventually;
 pub use func_e::FuncE;
 pub use lds::{FileLds, Update};
 pub use load::Load;
 pub use options::Options;
-pub use upstream::{Answer, Upstream};
+pub use upstream::{Answer, Port, Upstream};
 pub use wasm::WasmFilter;
