@@ -2,6 +2,7 @@
 
 mod client;
 mod config;
+mod grpc;
 mod load;
 mod upstream;
 
