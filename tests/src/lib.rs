@@ -29,6 +29,7 @@ pub mod options;
 pub mod paths;
 mod process;
 pub mod stats;
+pub mod terminal;
 pub mod upstream;
 pub mod wasm;
 
