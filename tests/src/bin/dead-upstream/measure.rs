@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Measures one arm after the other.
 pub(crate) fn all(options: &Options) -> Vec<Measured> {
+    // A module that is missing is missed now, not after the other arms.
+    options.arms.iter().for_each(|arm| drop(arm.config(([127, 0, 0, 1], 0).into())));
     let progress = Progress::new("measuring", options.arms.len());
     let arms = options.arms.iter().enumerate();
     let measured = arms.map(|(done, arm)| {
