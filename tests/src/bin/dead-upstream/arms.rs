@@ -24,7 +24,7 @@ pub(crate) struct Arm {
 pub(crate) const WORKERS: u32 = 4;
 
 /// Every arm, in the table's order.
-pub(crate) const ARMS: [Arm; 5] = [
+pub(crate) const ARMS: [Arm; 6] = [
     Arm { id: "none", name: "no protection", title: "none", most: None, protect: |envoy, _| envoy },
     Arm {
         id: "outlier",
@@ -39,6 +39,13 @@ pub(crate) const ARMS: [Arm; 5] = [
         title: "the same with `max_ejection_percent` 100 and panic threshold 0",
         most: None,
         protect: outlier_without_panic,
+    },
+    Arm {
+        id: "panic-0-5s",
+        name: "outlier detection, after 5 s",
+        title: "the same, and back after 5 s as the breaker is: `base_ejection_time` 5 s, `interval` 1 s",
+        most: None,
+        protect: outlier_for_5s,
     },
     Arm {
         id: "admission",
@@ -77,6 +84,16 @@ fn outlier(envoy: Bootstrap, cluster: &mut Value) -> Bootstrap {
 fn outlier_without_panic(envoy: Bootstrap, cluster: &mut Value) -> Bootstrap {
     cluster["outlier_detection"] = json!({"max_ejection_percent": 100});
     cluster["common_lb_config"] = json!({"healthy_panic_threshold": {"value": 0}});
+    envoy
+}
+
+/// By default a host is ejected for 30 s, longer than a run. When it returns and fails again, Envoy
+/// keeps the news from its workers until a second is over since they heard of the return
+/// (`update_merge_window`); until then they send it everything.
+fn outlier_for_5s(envoy: Bootstrap, cluster: &mut Value) -> Bootstrap {
+    let envoy = outlier_without_panic(envoy, cluster);
+    cluster["outlier_detection"]["base_ejection_time"] = json!("5s");
+    cluster["outlier_detection"]["interval"] = json!("1s");
     envoy
 }
 

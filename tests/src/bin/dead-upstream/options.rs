@@ -16,7 +16,7 @@ const USAGE: &str = "\
 usage: dead-upstream [--seconds N] [--only ID[,ID...]] [--markdown]
 
   --seconds N    how long each protection is under load, 1 to 3600, default 12
-  --only ID,...  only these: none, outlier, panic-0, admission, breaker
+  --only ID,...  only these: none, outlier, panic-0, panic-0-5s, admission, breaker
   --markdown     print the table of README
 
 Exit code 1 when more requests pass the breaker than may.";
@@ -65,11 +65,11 @@ mod tests {
         #[rustfmt::skip]
         let cases = [
             // arguments                     seconds, arms, Markdown; or what is wrong
-            ("",                             "12 none+outlier+panic-0+admission+breaker false"),
+            ("",                             "12 none+outlier+panic-0+panic-0-5s+admission+breaker false"),
             ("--only breaker,none",          "12 none+breaker false"),
-            ("--seconds 3 --markdown",       "3 none+outlier+panic-0+admission+breaker true"),
+            ("--seconds 3 --markdown",       "3 none+outlier+panic-0+panic-0-5s+admission+breaker true"),
             ("--seconds 0",                  "--seconds: 0 is not a whole number, 1 to 3600"),
-            ("--only both",                  "--only: no both, expected some of none, outlier, panic-0, admission, breaker"),
+            ("--only both",                  "--only: no both, expected some of none, outlier, panic-0, panic-0-5s, admission, breaker"),
             ("--only",                       "--only needs a value"),
             ("--fast",                       "no option --fast"),
         ];
