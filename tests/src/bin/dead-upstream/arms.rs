@@ -14,7 +14,7 @@ pub(crate) struct Arm {
     pub(crate) name: &'static str,
     /// Its name in README, in Markdown.
     pub(crate) title: &'static str,
-    /// Requests that may reach the upstream.
+    /// Requests that may reach the upstream in twelve seconds.
     pub(crate) most: Option<u64>,
     /// Adds it to the listener or to the cluster.
     protect: fn(Bootstrap, &mut Value) -> Bootstrap,

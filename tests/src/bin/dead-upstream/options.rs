@@ -19,14 +19,17 @@ usage: dead-upstream [--seconds N] [--only ID[,ID...]] [--markdown]
   --only ID,...  only these: none, outlier, panic-0, panic-0-5s, admission, breaker
   --markdown     print the table of README
 
-Exit code 1 when more requests pass the breaker than may.";
+Exit code 1 when more than 24 requests pass the breaker, which is for 12 s; a longer run is not judged.";
+
+/// For how long an arm's target is.
+const JUDGED: u64 = 12;
 
 // === impl Options ===
 
 impl Options {
     /// The options in `args`, or what is wrong with them.
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { seconds: 12, arms: ARMS.to_vec(), markdown: false };
+        let mut options = Self { seconds: JUDGED, arms: ARMS.to_vec(), markdown: false };
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or(format!("{name} needs a value\n\n{USAGE}"));
             match name.as_str() {
@@ -36,6 +39,9 @@ impl Options {
                 "--help" | "-h" => return Err(USAGE.to_owned()),
                 _ => return Err(format!("no option {name}\n\n{USAGE}")),
             }
+        }
+        if options.seconds > JUDGED {
+            options.arms.iter_mut().for_each(|arm| arm.most = None);
         }
         Ok(options)
     }
@@ -64,10 +70,12 @@ mod tests {
     fn options_are_read_or_refused() {
         #[rustfmt::skip]
         let cases = [
-            // arguments                     seconds, arms, Markdown; or what is wrong
-            ("",                             "12 none+outlier+panic-0+panic-0-5s+admission+breaker false"),
-            ("--only breaker,none",          "12 none+breaker false"),
-            ("--seconds 3 --markdown",       "3 none+outlier+panic-0+panic-0-5s+admission+breaker true"),
+            // arguments                     seconds, arms, target, Markdown; or what is wrong
+            ("",                             "12 none+outlier+panic-0+panic-0-5s+admission+breaker 24 false"),
+            ("--only breaker,none",          "12 none+breaker 24 false"),
+            ("--only none",                  "12 none 0 false"),
+            ("--seconds 3 --markdown",       "3 none+outlier+panic-0+panic-0-5s+admission+breaker 24 true"),
+            ("--only breaker --seconds 60",  "60 breaker 0 false"),
             ("--seconds 0",                  "--seconds: 0 is not a whole number, 1 to 3600"),
             ("--only both",                  "--only: no both, expected some of none, outlier, panic-0, panic-0-5s, admission, breaker"),
             ("--only",                       "--only needs a value"),
@@ -77,7 +85,8 @@ mod tests {
             let got = match Options::parse(args.split_whitespace().map(str::to_owned)) {
                 Ok(Options { seconds, arms, markdown }) => {
                     let ids: Vec<_> = arms.iter().map(|arm| arm.id).collect();
-                    format!("{seconds} {} {markdown}", ids.join("+"))
+                    let judged = arms.iter().filter_map(|arm| arm.most).sum::<u64>();
+                    format!("{seconds} {} {judged} {markdown}", ids.join("+"))
                 }
                 Err(message) => message.lines().next().unwrap_or_default().to_owned(),
             };

@@ -53,7 +53,7 @@ pub(crate) fn markdown(all: &[Measured]) -> String {
 
 fn row(one: &Measured) -> String {
     let [reached, answered] = [one.reached, one.answered].map(grouped);
-    let strong = if one.arm.most.is_some() { "**" } else { "" };
+    let strong = if one.arm.title.starts_with("**") { "**" } else { "" };
     format!("| {} | {strong}{reached}{strong} | {answered} |\n", one.arm.title)
 }
 
