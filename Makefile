@@ -10,7 +10,7 @@ override ENVOY := $(if $(findstring /,$(ENVOY)),$(abspath $(ENVOY)),$(ENVOY))
 STEP    := @tools/step.sh
 WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
 NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-packages need-node
-TARGETS := help setup wasm run bench test test-fast e2e vectors check fmt audit clean distclean
+TARGETS := help setup wasm run bench dead-upstream test test-fast e2e vectors check fmt audit clean distclean
 
 export ENVOY FILTERS PROBES
 # What the machine has comes first.
@@ -32,7 +32,7 @@ endif
 help: ## List the targets
 	@on=; off=; if [ -t 1 ] && [ -z "$$NO_COLOR" ]; then on=$$(printf '\033[1;36m'); off=$$(printf '\033[0m'); fi; \
 	awk -v on="$$on" -v off="$$off" -F ':.*## ' \
-		'/^##@ / { print "\n" on substr($$0, 5) off } /^[a-z0-9-]+:.*## / { printf "  %s%-11s%s %s\n", on, $$1, off, $$2 }' \
+		'/^##@ / { print "\n" on substr($$0, 5) off } /^[a-z0-9-]+:.*## / { printf "  %s%-13s%s %s\n", on, $$1, off, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 
 setup: need-rust need-envoy need-bindgen need-func-e need-packages ## Install what the other targets need (each also installs its own)
@@ -61,6 +61,9 @@ vectors: need-rust need-bindgen need-node ## Run the test vectors, natively and 
 
 bench: need-envoy need-packages wasm ## Measure the cost of a request: BENCH_ARGS=... is passed on
 	$(STEP) "benchmark" cargo run --release -q -p tidegate-tests --bin bench -- $(BENCH_ARGS)
+
+dead-upstream: need-envoy wasm ## Count what still reaches an upstream that always fails: DEAD_ARGS=... is passed on
+	$(STEP) "dead upstream" cargo run --release -q -p tidegate-tests --bin dead-upstream -- $(DEAD_ARGS)
 
 ##@ Check
 

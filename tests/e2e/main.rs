@@ -15,3 +15,4 @@ mod ratelimit;
 mod reload;
 mod setup;
 mod smoke;
+mod upstreams;

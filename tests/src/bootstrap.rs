@@ -109,14 +109,19 @@ impl Bootstrap {
 
     /// Adds a cluster of fixed addresses.
     pub fn cluster(self, name: &str, addrs: &[SocketAddr]) -> Self {
-        let endpoints: Vec<_> =
-            addrs.iter().map(|addr| json!({"endpoint": {"address": address(*addr)}})).collect();
-        self.raw_cluster(json!({
-            "name": name,
-            "type": "STATIC",
-            "connect_timeout": "1s",
-            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
-        }))
+        self.raw_cluster(cluster(name, addrs))
+    }
+
+    /// Adds a cluster of fixed addresses that speak HTTP/2, as [`grpc::Upstream`] does.
+    ///
+    /// [`grpc::Upstream`]: crate::grpc::Upstream
+    pub fn http2_cluster(self, name: &str, addrs: &[SocketAddr]) -> Self {
+        let kind = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+        let options = json!({"@type": kind, "explicit_http_config": {"http2_protocol_options": {}}});
+        let mut cluster = cluster(name, addrs);
+        cluster["typed_extension_protocol_options"] =
+            json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options});
+        self.raw_cluster(cluster)
     }
 
     /// Adds any cluster.
@@ -227,6 +232,18 @@ impl Default for Bootstrap {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A cluster of fixed addresses, for [`Bootstrap::raw_cluster`] once it has more fields.
+pub fn cluster(name: &str, addrs: &[SocketAddr]) -> Value {
+    let endpoints: Vec<_> =
+        addrs.iter().map(|addr| json!({"endpoint": {"address": address(*addr)}})).collect();
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    })
 }
 
 /// A port of the kernel's choice.

@@ -24,6 +24,17 @@ pub struct Client {
     opened: usize,
 }
 
+/// A request that has been sent and not yet answered, on a connection of its own.
+///
+/// Dropping it closes the connection: the caller leaves.
+#[derive(Debug)]
+#[must_use]
+pub struct Call {
+    client: Client,
+    stream: TcpStream,
+    bodiless: bool,
+}
+
 /// A request, head and body, as bytes.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -94,6 +105,22 @@ impl Client {
         response.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "closed without a response"))
     }
 
+    /// Sends a request without waiting for the answer, on another connection from the same address.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be sent.
+    pub fn begin(&self, request: &Request) -> Call {
+        let client = Self { stream: None, ..*self };
+        let send = || {
+            let mut stream = connect(self.server, self.source)?;
+            stream.write_all(&request.bytes())?;
+            Ok(stream)
+        };
+        let stream = send().unwrap_or_else(|e: io::Error| panic!("no request to {}: {e}", self.server));
+        Call { client, stream, bodiless: request.method == "HEAD" }
+    }
+
     /// Connections opened so far.
     pub fn opened(&self) -> usize {
         self.opened
@@ -108,6 +135,16 @@ impl Client {
     ) -> io::Result<Option<Response>> {
         // A server may answer and close before it has read everything, so a failed write still reads.
         let written = stream.write_all(bytes);
+        self.receive(stream, written, bodiless)
+    }
+
+    /// The response to what was `written`; `None` if the server had closed.
+    fn receive(
+        &mut self,
+        mut stream: TcpStream,
+        written: io::Result<()>,
+        bodiless: bool,
+    ) -> io::Result<Option<Response>> {
         let mut input = Vec::new();
         let mut chunk = vec![0; 64 << 10];
         loop {
@@ -143,6 +180,19 @@ pub(crate) fn connect(server: SocketAddr, source: Option<IpAddr>) -> io::Result<
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     Ok(socket.into())
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Waits for the answer; an error when the server hangs up or stays silent for ten seconds.
+    pub fn answer(mut self) -> io::Result<Response> {
+        let response = self.client.receive(self.stream, Ok(()), self.bodiless)?;
+        response.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "closed without a response"))
+    }
+
+    /// Leaves without the answer.
+    pub fn leave(self) {}
 }
 
 // === impl Request ===

@@ -1,4 +1,6 @@
-//! A gRPC caller over HTTP/2 without TLS.
+//! A gRPC caller over HTTP/2 without TLS, and a service.
+
+mod upstream;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -10,6 +12,8 @@ use http::{HeaderMap, HeaderValue, Request};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
+
+pub use self::upstream::{Answer, Upstream};
 
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,9 +44,14 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// If no whole response arrives within ten seconds.
 pub fn unary(server: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> GrpcReply {
+    try_unary(server, path, headers).unwrap_or_else(|error| panic!("gRPC call of {path}: {error}"))
+}
+
+/// [`unary`] for calls that may fail: the error says what happened `after headers: `, or before.
+pub fn try_unary(server: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> Result<GrpcReply, String> {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let reply = runtime.block_on(async { timeout(PATIENCE, call(server, path, headers)).await? });
-    reply.unwrap_or_else(|error| panic!("gRPC call of {path}: {error}"))
+    reply.map_err(|error| error.to_string())
 }
 
 async fn call(server: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> Result<GrpcReply, Failure> {
@@ -56,8 +65,8 @@ async fn call(server: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> Resu
     }
     let (response, mut body) = sender.ready().await?.send_request(request.body(())?, false)?;
     body.send_data(Bytes::from_static(&EMPTY_MESSAGE), true)?;
-    let (head, mut stream) = response.await?.into_parts();
-    let trailers = trailers(&mut stream).await?;
+    let (head, stream) = response.await?.into_parts();
+    let trailers = trailers(stream).await.map_err(|error| format!("after headers: {error}"))?;
     connection.abort();
     let find = |name: &str| {
         let value = trailers.get(name).or_else(|| head.headers.get(name))?;
@@ -73,7 +82,7 @@ async fn call(server: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> Resu
 }
 
 /// Reads past the body.
-async fn trailers(stream: &mut RecvStream) -> Result<HeaderMap, Failure> {
+async fn trailers(mut stream: RecvStream) -> Result<HeaderMap, Failure> {
     while let Some(data) = stream.data().await {
         let length = data?.len();
         stream.flow_control().release_capacity(length)?;

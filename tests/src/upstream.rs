@@ -1,17 +1,27 @@
-//! A server behind Envoy that remembers what reached it.
+//! A server behind Envoy that counts what reached it, and answers as a test likes at the time.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+mod answer;
+mod port;
+pub(crate) mod server;
+pub(crate) mod switch;
+
+use std::fmt;
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::time::Duration;
 
+pub use self::answer::Answer;
+pub use self::port::Port;
+use self::server::{loopback, Server};
+use self::switch::Switch;
 use crate::http1;
 
 /// An HTTP/1.1 server on loopback, one thread per connection. Dropping it stops it.
 #[derive(Debug)]
 pub struct Upstream {
-    addr: SocketAddr,
+    server: Server,
     shared: Arc<Shared>,
 }
 
@@ -28,38 +38,26 @@ pub struct Seen {
     pub body: Vec<u8>,
 }
 
-/// What to answer.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    ending: Ending,
-}
+/// How long a request may be held without a look at whether its caller has left.
+const LOOK: Duration = Duration::from_millis(10);
+/// Headers a request has at most where none is remembered.
+const FEW_HEADERS: usize = 64;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    Chunked,
-    Close,
-    HangUp,
-    Length,
-}
-
-#[derive(Debug, Default)]
 struct Shared {
-    seen: Mutex<Vec<Seen>>,
-    open: Mutex<Vec<TcpStream>>,
-    stopped: AtomicBool,
+    act: Switch<Act>,
+    count: AtomicUsize,
+    /// Nothing, where requests are only counted.
+    seen: Option<Mutex<Vec<Seen>>>,
 }
+
+type Act = Arc<dyn Fn(&Seen) -> Answer + Send + Sync>;
 
 // === impl Upstream ===
 
 impl Upstream {
     /// A server that answers every request with `status` and `body`.
     pub fn fixed(status: u16, body: &str) -> Self {
-        let answer = Answer::new(status, body);
-        Self::new(move |_| answer.clone())
+        Self::new(always(Answer::new(status, body)))
     }
 
     /// A server that answers as `answer` says, which may take its time: each connection waits
@@ -69,75 +67,97 @@ impl Upstream {
     ///
     /// If loopback has no free port.
     pub fn new(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let addr = listener.local_addr().expect("the port");
-        let shared = Arc::new(Shared::default());
-        let (state, answer) = (Arc::clone(&shared), Arc::new(answer));
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                if state.stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                lock(&state.open).extend(stream.try_clone());
-                let (state, answer) = (Arc::clone(&state), Arc::clone(&answer));
-                thread::spawn(move || serve(stream, &state, &*answer));
-            }
-        });
-        Self { addr, shared }
+        Self::start(loopback(), Arc::new(answer), Some(Mutex::default()))
+    }
+
+    /// A server for millions of requests: it counts them and forgets them.
+    ///
+    /// # Panics
+    ///
+    /// If loopback has no free port.
+    pub fn counting(answer: Answer) -> Self {
+        Self::start(loopback(), Arc::new(always(answer)), None)
+    }
+
+    /// A server at a reserved port. Once it is dropped, connections are refused again.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot listen there.
+    pub fn at(port: &Port, answer: Answer) -> Self {
+        Self::start(port.listen(), Arc::new(always(answer)), Some(Mutex::default()))
+    }
+
+    fn start(listener: TcpListener, act: Act, seen: Option<Mutex<Vec<Seen>>>) -> Self {
+        let shared = Arc::new(Shared { act: Switch::new(act), count: AtomicUsize::new(0), seen });
+        let state = Arc::clone(&shared);
+        Self { server: Server::start(listener, move |stream| serve(stream, &state)), shared }
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.server.addr()
     }
 
-    /// Requests so far, in the order they were complete.
+    /// Answers like this from now on: requests yet to come, and those held by [`Answer::silence`].
+    pub fn switch(&self, answer: Answer) {
+        self.shared.act.set(Arc::new(always(answer)));
+    }
+
+    /// Requests so far, in the order they were complete; none where they are only counted.
     pub fn seen(&self) -> Vec<Seen> {
-        lock(&self.shared.seen).clone()
+        self.shared.seen.as_ref().map(|seen| lock(seen).clone()).unwrap_or_default()
     }
 
     /// Requests since the last call; a server that runs for long forgets them this way.
     pub fn take_seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *lock(&self.shared.seen))
+        self.shared.seen.as_ref().map(|seen| std::mem::take(&mut *lock(seen))).unwrap_or_default()
     }
 
     /// Number of requests so far.
     pub fn count(&self) -> usize {
-        lock(&self.shared.seen).len()
+        self.shared.count.load(Ordering::SeqCst)
+    }
+
+    /// Number of the requests [`seen`](Self::seen) that `which` is true for.
+    pub fn count_where(&self, which: impl Fn(&Seen) -> bool) -> usize {
+        let seen = self.shared.seen.as_ref();
+        seen.map_or(0, |seen| lock(seen).iter().filter(|seen| which(seen)).count())
+    }
+
+    /// Requests held by [`Answer::silence`] now. One whose caller leaves is held no longer.
+    pub fn held(&self) -> usize {
+        self.shared.act.held()
     }
 }
 
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.addr); // Wakes the listening thread, which sees the flag.
-        for stream in lock(&self.shared.open).drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
+fn always(answer: Answer) -> impl Fn(&Seen) -> Answer + Send + Sync {
+    move |_| answer.clone()
 }
 
-/// Answers requests until either side closes.
-fn serve(mut stream: TcpStream, shared: &Shared, answer: &dyn Fn(&Seen) -> Answer) {
-    let _ = stream.set_nodelay(true);
+/// Answers requests until either side is done.
+fn serve(mut stream: TcpStream, shared: &Shared) {
     let mut input = Vec::new();
-    while let Ok(Some(seen)) = next(&mut stream, &mut input) {
-        lock(&shared.seen).push(seen.clone());
-        let answer = answer(&seen);
-        let written = stream.write_all(&answer.bytes(seen.method == "HEAD"));
-        if written.is_err() || matches!(answer.ending, Ending::Close | Ending::HangUp) {
-            break;
+    while let Ok(Some(seen)) = next(&mut stream, &mut input, shared.seen.is_some()) {
+        if let Some(all) = &shared.seen {
+            lock(all).push(seen.clone());
         }
+        shared.count.fetch_add(1, Ordering::SeqCst);
+        let Some(answer) = shared.answer(&seen, &stream) else { return };
+        let Ok(true) = answer.write(&mut stream, seen.method == "HEAD") else { return };
     }
-    // The listening side keeps a handle, so dropping this one would not close the connection.
-    let _ = stream.shutdown(Shutdown::Both);
 }
 
 /// The next whole request; `None` when the other side is done.
-fn next(stream: &mut TcpStream, input: &mut Vec<u8>) -> io::Result<Option<Seen>> {
+fn next(stream: &mut TcpStream, input: &mut Vec<u8>, whole: bool) -> io::Result<Option<Seen>> {
     let mut chunk = [0; 16 << 10];
     loop {
-        if let Some((seen, len)) = Seen::parse(input)? {
+        let found = if whole {
+            Seen::parse(input, &mut [httparse::EMPTY_HEADER; http1::MAX_HEADERS], true)
+        } else {
+            Seen::parse(input, &mut [httparse::EMPTY_HEADER; FEW_HEADERS], false)
+        };
+        if let Some((seen, len)) = found? {
             input.drain(..len);
             return Ok(Some(seen));
         }
@@ -148,7 +168,21 @@ fn next(stream: &mut TcpStream, input: &mut Vec<u8>) -> io::Result<Option<Seen>>
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Whether the other side has closed.
+fn left(stream: &TcpStream) -> bool {
+    let peek = || {
+        stream.set_nonblocking(true)?;
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false)?;
+        peeked
+    };
+    match peek() {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -160,73 +194,45 @@ impl Seen {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned())
     }
 
-    /// The request at the start of `input` and its length.
-    fn parse(input: &[u8]) -> io::Result<Option<(Self, usize)>> {
-        let mut headers = [httparse::EMPTY_HEADER; http1::MAX_HEADERS];
-        let Some((method, path, head, count)) = http1::request(input, &mut headers)? else { return Ok(None) };
+    /// The request at the start of `input` and its length; without its headers unless `whole`.
+    fn parse<'b>(
+        input: &'b [u8],
+        headers: &mut [httparse::Header<'b>],
+        whole: bool,
+    ) -> io::Result<Option<(Self, usize)>> {
+        let Some((method, path, head, count)) = http1::request(input, headers)? else { return Ok(None) };
         let mut body = Vec::new();
         let Some(len) = http1::body(&input[head.len..], head.body, false, &mut body)? else {
             return Ok(None);
         };
-        let headers = http1::owned(&headers[..count]);
+        let headers = http1::owned(&headers[..if whole { count } else { 0 }]);
         Ok(Some((Self { method: method.to_owned(), path: path.to_owned(), headers, body }, head.len + len)))
     }
 }
 
-// === impl Answer ===
+// === impl Shared ===
 
-impl Answer {
-    /// A body with its `content-length`.
-    pub fn new(status: u16, body: impl AsRef<[u8]>) -> Self {
-        let body = body.as_ref().to_vec();
-        Self { status, headers: Vec::new(), body, ending: Ending::Length }
-    }
-
-    /// Closes the connection instead of answering.
-    pub fn hang_up() -> Self {
-        Self { ending: Ending::HangUp, ..Self::new(0, "") }
-    }
-
-    /// Adds a header.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Sends the body in chunks of at most 1,000 bytes.
-    pub fn chunked(self) -> Self {
-        Self { ending: Ending::Chunked, ..self }
-    }
-
-    /// Ends the body by closing the connection.
-    pub fn until_close(self) -> Self {
-        Self { ending: Ending::Close, ..self }
-    }
-
-    fn bytes(&self, bodiless: bool) -> Vec<u8> {
-        if self.ending == Ending::HangUp {
-            return Vec::new();
-        }
-        let framing = match self.ending {
-            Ending::Chunked => "transfer-encoding: chunked\r\n".to_owned(),
-            Ending::Length => format!("content-length: {}\r\n", self.body.len()),
-            Ending::Close | Ending::HangUp => "connection: close\r\n".to_owned(),
-        };
-        let headers: String =
-            self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let mut out = format!("HTTP/1.1 {} Status\r\n{headers}{framing}\r\n", self.status).into_bytes();
-        match self.ending {
-            _ if bodiless => {}
-            Ending::Chunked => {
-                for part in self.body.chunks(1000) {
-                    out.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
-                    out.extend_from_slice(part);
-                    out.extend_from_slice(b"\r\n");
-                }
-                out.extend_from_slice(b"0\r\n\r\n");
+impl Shared {
+    /// What to answer; `None` if the caller left before that was known.
+    fn answer(&self, seen: &Seen, stream: &TcpStream) -> Option<Answer> {
+        loop {
+            let (act, turn) = self.act.now();
+            let answer = act(seen);
+            if !answer.is_silence() {
+                return Some(answer);
             }
-            _ => out.extend_from_slice(&self.body),
+            let _held = self.act.hold();
+            while !self.act.changes(turn, LOOK) {
+                if left(stream) {
+                    return None;
+                }
+            }
         }
-        out
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("count", &self.count).finish_non_exhaustive()
     }
 }

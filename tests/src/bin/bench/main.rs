@@ -19,6 +19,8 @@ mod summary;
 
 use std::process::ExitCode;
 
+use tidegate_tests::terminal;
+
 use self::measure::Bench;
 use self::options::Options;
 use self::summary::Summary;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     let mut bench = Bench::start(rows, &options);
     bench.run(&options);
     let summary = Summary::of(&bench.measured);
-    print!("{}", report::table(&summary, report::colour()));
+    print!("{}", report::table(&summary, terminal::colour()));
     let path = options.json_path();
     match std::fs::write(&path, report::json(&options, &bench.measured, &summary).to_string()) {
         Ok(()) => eprintln!("samples: {}", report::shown(&path)),

@@ -1,8 +1,8 @@
 //! The measuring itself: rounds over all Envoys.
 
-use std::io::{stderr, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tidegate_tests::terminal::Progress;
 use tidegate_tests::{options, Bootstrap, Envoy};
 
 use crate::caller::Caller;
@@ -109,37 +109,4 @@ fn micros(time: Duration) -> f64 {
 #[allow(clippy::cast_precision_loss, reason = "no run has 2^52 requests")]
 fn per(requests: u64) -> f64 {
     requests as f64
-}
-
-/// A line that says how far it is, on a terminal; a line now and then, elsewhere.
-struct Progress {
-    what: &'static str,
-    count: usize,
-    start: Instant,
-    terminal: bool,
-}
-
-// === impl Progress ===
-
-impl Progress {
-    fn new(what: &'static str, count: usize) -> Self {
-        Self { what, count, start: Instant::now(), terminal: stderr().is_terminal() }
-    }
-
-    fn show(&self, done: usize, detail: &str) {
-        let seconds = self.start.elapsed().as_secs();
-        let line = format!("{} {}/{} {seconds} s {detail}", self.what, done + 1, self.count);
-        if self.terminal {
-            eprint!("\r\x1b[K{line}");
-            let _ = stderr().flush();
-        } else if done % (self.count / 10).max(1) == 0 {
-            eprintln!("{line}");
-        }
-    }
-
-    fn end(&self) {
-        if self.terminal {
-            eprint!("\r\x1b[K");
-        }
-    }
 }

@@ -1,8 +1,6 @@
 //! The table for people and the JSON for programs.
 
-use std::env;
 use std::fmt::Write;
-use std::io::{stdout, IsTerminal};
 use std::path::Path;
 
 use serde_json::{json, Value};
@@ -16,11 +14,6 @@ use crate::summary::{Line, Quartiles, Summary};
 /// Characters of a bar for one unit.
 const UNIT: f64 = 8.0;
 const LONGEST: f64 = 40.0;
-
-/// Whether standard output takes colours.
-pub(crate) fn colour() -> bool {
-    stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
 
 /// A table of all rows.
 pub(crate) fn table(summary: &Summary<'_>, colour: bool) -> String {

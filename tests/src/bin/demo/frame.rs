@@ -4,8 +4,10 @@
 //! scale. Words say what colours say, so that it reads the same without them. What does not fit
 //! goes: first the air between clients, then what stands at the right and at the bottom.
 
+use tidegate_tests::terminal::grouped;
+
 use crate::tally::{Second, Tally};
-use crate::text::{bars, grouped, Ink, Line};
+use crate::text::{bars, Ink, Line};
 use crate::view::{ClientView, LimitView, View, COUNTS};
 
 /// Columns before the bars.

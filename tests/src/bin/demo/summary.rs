@@ -1,7 +1,9 @@
 //! What is said outside the picture: a line each second where there is no terminal, and the end.
 
+use tidegate_tests::terminal::grouped;
+
 use crate::frame;
-use crate::text::{grouped, Ink, Line};
+use crate::text::{Ink, Line};
 use crate::view::{ClientView, View};
 
 /// What the lines of [`second`] mean.

@@ -1,4 +1,4 @@
-//! Lines of text with colours, and numbers as a person reads them.
+//! Lines of text with colours, and bars.
 
 use std::fmt::Write;
 
@@ -74,19 +74,6 @@ impl Ink {
     }
 }
 
-/// A number with its thousands apart: `12,345`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// A bar for each value, one column wide, as high as its part of `most`. What is there is seen,
 /// however little it is.
 pub(crate) fn bars(values: impl Iterator<Item = Option<u64>>, most: u64) -> String {
@@ -121,12 +108,6 @@ mod tests {
         for (width, colours, shown) in cases {
             assert_eq!(line.show(width, colours), shown, "{width}");
         }
-    }
-
-    #[test]
-    fn thousands_are_apart() {
-        let got = [0, 999, 1_000, 1_234_567].map(grouped);
-        assert_eq!(got, ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

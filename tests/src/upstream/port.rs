@@ -1,0 +1,50 @@
+//! An address that refuses connections until something listens there.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use socket2::{Domain, Socket, Type};
+
+/// A port on loopback that nobody else gets while this exists.
+///
+/// Connections are refused, except while an [`Upstream::at`](super::Upstream::at) is there.
+#[derive(Debug)]
+pub struct Port {
+    addr: SocketAddr,
+    /// Bound and never listening: enough to have the port, too little to take connections.
+    _socket: Socket,
+}
+
+// === impl Port ===
+
+impl Port {
+    /// A port of the kernel's choice.
+    ///
+    /// # Panics
+    ///
+    /// If loopback has no free port.
+    pub fn reserve() -> Self {
+        let socket = bound((Ipv4Addr::LOCALHOST, 0).into());
+        let addr = socket.local_addr().expect("the port").as_socket().expect("an address of IP");
+        Self { addr, _socket: socket }
+    }
+
+    /// Its address.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub(super) fn listen(&self) -> TcpListener {
+        let socket = bound(self.addr);
+        socket.listen(1024).expect("to listen");
+        socket.into()
+    }
+}
+
+/// Sockets that all say so may share a port; the kernel still gives it to no one who lets it choose.
+fn bound(addr: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("a socket that takes a port just left");
+    socket.set_reuse_port(true).expect("a socket that shares its port");
+    socket.bind(&addr.into()).expect("a free port");
+    socket
+}
