@@ -297,7 +297,8 @@ fn read_terms(object: &Object<'_>) -> Option<Terms> {
     let failure_rate_pct = small("failure_rate_pct", default.failure_rate_pct, 1..=100, "%");
     let slow_rate_pct = small("slow_rate_pct", default.slow_rate_pct, 1..=100, "%");
     let slow_call_ms = integer("slow_call_ms", default.slow_call_ms, 0..=day, "ms");
-    let minimum_calls = small("minimum_calls", default.minimum_calls, 1..=counts.end() - 1, "calls");
+    let minimum_calls =
+        small("minimum_calls", default.minimum_calls, 1..=counts.end().saturating_sub(1), "calls");
     let consecutive_failures =
         small("consecutive_failures", default.consecutive_failures, counts, "failures");
     let permits = small("half_open_permits", default.half_open_permits.into(), 1..=65_535, "permits");

@@ -86,7 +86,9 @@ impl Shard {
     pub(super) fn tick(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
         self.seen.set(None);
         if cx.breaker.target.is_many() {
+            let seen = cx.host.read(metrics::index(cx.at, What::Transitions));
             self.refresh_index(cx)?;
+            self.seen.set(Some(seen));
             cx.host.set(metrics::index(cx.at, What::Open), self.index.borrow().len());
             return self.sweep(cx);
         }
@@ -155,9 +157,9 @@ impl Shard {
         let entry = entries.entry(target).or_default();
         (entry.seen, entry.used_ms) = (Some(seen), cx.now_ms);
         entry.learn(cx, head);
-        let listed = many && self.index.borrow().lists(fingerprint(target));
-        if listed && head.is_none_or(|head| head.state == cx.breaker.terms.demanded) {
-            // Although it is closed: whoever closed it did not live to say so.
+        let over = many && self.index.borrow().is_over(fingerprint(target), cx.now_ms);
+        if over && head.is_none_or(|head| head.state == cx.breaker.terms.demanded) {
+            // Listed although it is closed: whoever closed it did not live to say so.
             *self.index.borrow_mut() =
                 self.cells.reindex(cx.host, |index| index.remove(fingerprint(target)))?;
         }
