@@ -12,6 +12,7 @@
 
 mod cast;
 mod frame;
+mod ring;
 mod screen;
 mod summary;
 mod tally;
