@@ -4,6 +4,7 @@
 
 mod cases;
 mod config_errors;
+mod demo;
 mod drain;
 mod examples;
 mod exports;
