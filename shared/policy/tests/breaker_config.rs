@@ -22,7 +22,7 @@ fn of(target: &str, fields: &str) -> String {
 #[test]
 fn absent_fields_have_the_documented_defaults() {
     let policy = Policy::parse(one("").as_bytes()).unwrap();
-    assert_eq!((policy.cluster_header.as_str(), policy.on_failure), ("x-tidegate-cluster", OnFailure::Allow));
+    assert_eq!((&*policy.cluster_header, policy.on_failure), ("x-tidegate-cluster", OnFailure::Allow));
     assert_eq!((policy.reply.status, policy.reply.grpc_status), (503, 14));
     let breaker = &policy.breakers[0];
     assert_eq!((breaker.terms, breaker.mode), (Terms::default(), Mode::Enforce));
@@ -160,6 +160,13 @@ fn bounds_hold_for_all_breakers_together() {
         {"name": "a-fallback-1", "target": {"route": "r"}}]}"#;
     assert_eq!(
         problems(taken),
-        ["breakers[0]: the fallback breaker \"a-fallback-1\" has the number of \"a-fallback-1\""]
+        ["breakers[0]: its fallback needs a breaker \"a-fallback-1\", which clashes with \"a-fallback-1\", expected another name, or a breaker for the fallback cluster"]
     );
+}
+
+#[test]
+fn a_soft_breaker_that_never_refuses_is_an_error() {
+    let json = r#"{"breakers": [{"name": "a", "target": {"cluster": "up"}, "failure_rate_pct": 100, "admission": {}}]}"#;
+    let expected = "never refuses at a failure rate of 100 %, expected a `failure_rate_pct` of 1 to 99 %";
+    assert_eq!(problems(json), [format!("breakers[0].admission: {expected}")]);
 }

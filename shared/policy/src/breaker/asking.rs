@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::classify::Class;
-use super::config::{Breaker, Mode};
+use super::config::{Breaker, Mode, OnFailure};
 use super::entry::{Answer, Context};
 use super::exchange::{count, millis, Exchange, Label, View};
 use super::metrics::What;
@@ -88,8 +88,7 @@ impl CircuitBreaker {
                 here.then(address).flatten().map(|address| endpoint(self.secret, &address))
             }
         }?;
-        let holds = breaker.matches.is_empty() || breaker.matches.iter().any(|m| m.holds(view.request));
-        holds.then_some(target)
+        applies(breaker, view.request).then_some(target)
     }
 
     pub(super) fn admit(
@@ -149,13 +148,17 @@ impl CircuitBreaker {
                     return Verdict::Reply(self.refuse(at, policy, retry_after_ms, exchange, host));
                 }
                 Fallback::Cluster { name, breaker } => {
-                    let ticket = match self.admit(*breaker, 0, now, host) {
-                        Ok(Answer::Refuse { .. }) if !self.observes(*breaker) => continue,
-                        Ok(Answer::Admit(ticket)) => Some(ticket),
-                        Ok(Answer::Pass | Answer::Refuse { .. }) | Err(_) => None,
-                    };
-                    if let Some(ticket) = ticket {
-                        exchange.keep(ticket);
+                    match self.admit(*breaker, 0, now, host) {
+                        Ok(Answer::Admit(ticket)) => exchange.keep(ticket),
+                        Ok(Answer::Pass) => {}
+                        Ok(Answer::Refuse { .. }) if self.observes(*breaker) => {}
+                        Ok(Answer::Refuse { .. }) => continue,
+                        Err(_) => {
+                            count(host, *breaker, What::Undecided);
+                            if self.policy.on_failure == OnFailure::Refuse {
+                                continue;
+                            }
+                        }
                     }
                     count(host, at, What::FellBack);
                     exchange.label = Some((at, Label::Fallback));
@@ -172,7 +175,7 @@ impl CircuitBreaker {
 
     /// A request that tried to steer us is on a route that it will not keep, and its own cannot be
     /// known here. So that nobody gets past an open breaker this way, it is refused when any
-    /// breaker of a cluster or route is other than closed.
+    /// breaker of a cluster or route would not let it pass without a permit.
     pub(super) fn refuse_forged(
         &self,
         at: usize,
@@ -181,7 +184,11 @@ impl CircuitBreaker {
         host: &impl Host,
     ) -> Option<Reply> {
         let (breaker, shard) = self.policy.breakers.get(at).zip(self.shards.get(at))?;
-        if breaker.mode == Mode::Observe || shard.lets_all_pass(&self.context(breaker, at, now, host)) {
+        let passes = shard.would_pass(&self.context(breaker, at, now, host)).unwrap_or_else(|_| {
+            count(host, at, What::Undecided);
+            self.policy.on_failure == OnFailure::Allow
+        });
+        if breaker.mode == Mode::Observe || passes {
             return None;
         }
         self.give_back(exchange, now, host);
@@ -206,6 +213,11 @@ impl CircuitBreaker {
         let secs = reply::retry_after(&breaker.terms, retry_after_ms);
         reply::refused(policy, &breaker.name, secs, exchange.grpc)
     }
+}
+
+/// Whether a breaker is for such requests.
+pub(super) fn applies(breaker: &Breaker, request: &impl Request) -> bool {
+    breaker.matches.is_empty() || breaker.matches.iter().any(|m| m.holds(request))
 }
 
 /// What stands for an endpoint in a table: the keyed hash of its address, as Envoy writes it.

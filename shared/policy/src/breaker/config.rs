@@ -165,7 +165,8 @@ fn resolve(items: &[Reader<'_>], mut breakers: Vec<Breaker>) -> Option<Vec<Break
                     let own = breakers.get(index)?.for_fallback(name, place);
                     if let Some(taken) = breakers.iter().find(|other| other.number == own.number) {
                         let (own, taken) = (&own.name, &taken.name);
-                        reader.report(format!("the fallback breaker {own:?} has the number of {taken:?}"));
+                        let right = "another name, or a breaker for the fallback cluster";
+                        reader.report(format!("its fallback needs a breaker {own:?}, which clashes with {taken:?}, expected {right}"));
                         return None;
                     }
                     breakers.push(own);
@@ -245,8 +246,8 @@ impl Breaker {
         let mode = object.or("mode", mode, |r| r.choice(&MODES));
         let terms = read_terms(&object);
         let rules = rules::read(&object);
-        let minimum_calls = terms.map_or(0, |terms| terms.minimum_calls);
-        let soft = object.or("admission", None, |r| Soft::read(r, minimum_calls).map(Some));
+        let known = terms.unwrap_or_default();
+        let soft = object.or("admission", None, |r| Soft::read(r, &known).map(Some));
         let keys = object
             .or("table", 1024, |r| r.object(&["keys"])?.or("keys", 1024, |r| r.integer(16..=16_384, "keys")));
         let ejected = object.or("max_ejection_percent", 50, |r| r.integer(1..=100, "%"));

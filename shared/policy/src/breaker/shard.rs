@@ -75,11 +75,14 @@ impl Shard {
         }
     }
 
-    /// Whether the only target is closed or held in a state that lets everything pass. Asks for no
-    /// permit.
-    pub(super) fn lets_all_pass(&self, cx: &Context<'_, impl Host>) -> bool {
-        let passes = |state| matches!(state, State::Closed | State::Disabled | State::MetricsOnly);
-        self.head(cx, 0).is_ok_and(|head| head.is_none_or(|head| passes(head.state)))
+    /// Whether a request to the only target would pass now. Asks for no permit.
+    pub(super) fn would_pass(&self, cx: &Context<'_, impl Host>) -> Result<bool, StoreError> {
+        let Some(head) = self.head(cx, 0)? else { return Ok(true) };
+        Ok(match head.state {
+            State::Closed => !overload::refuses(head.share, cx.draw),
+            State::Disabled | State::MetricsOnly => true,
+            State::ForcedOpen | State::HalfOpen | State::Open => false,
+        })
     }
 
     /// Housekeeping: copies are renewed, counts told, probes given up that did not come back.

@@ -91,10 +91,10 @@ fn rarity(state: State) -> u8 {
 // === impl Change ===
 
 impl Change {
-    /// From a line such as `… breaker checkout: closed -> open (consecutive): 5 failures in a row;
+    /// From a line such as `… breaker: checkout: closed -> open (consecutive): 5 failures in a row;
     /// 5 of 30 calls failed in 2000 ms; open for 1590 ms, the 1. time in a row`.
     fn parse(at: Duration, line: &str, name: &str) -> Option<Self> {
-        let (_, change) = line.split_once(&format!("breaker {name}: "))?;
+        let (_, change) = line.split_once(&format!("breaker: {name}: "))?;
         let (states, why) = change.split_once("): ")?;
         let (states, _) = states.split_once(" (")?;
         let (from, to) = states.split_once(" -> ")?;
@@ -155,7 +155,7 @@ pub(crate) mod tests {
         let mut other = History::default();
         other.read(
             Duration::ZERO,
-            "breaker checkout-fallback-1: closed -> open (consecutive): so",
+            "breaker: checkout-fallback-1: closed -> open (consecutive): so",
             "checkout",
         );
         assert_eq!(other.changes, []);
