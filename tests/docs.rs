@@ -11,15 +11,17 @@ use std::path::{Path, PathBuf};
 use tidegate_policy::breaker::{self, CircuitBreaker};
 use tidegate_policy::http::{Metric, Placement, Stage};
 use tidegate_policy::ratelimit::{self, RateLimit};
+use tidegate_policy::routing::{self, Routing};
 use tidegate_tests::paths::root;
 
 const SHARED: &str = "docs/config.md";
 const LIMITS: &str = "docs/config/ratelimit.md";
 const BREAKERS: &str = "docs/config/breaker.md";
+const ROUTES: &str = "docs/config/routing.md";
 
 /// Each object of a configuration: the document and the heading there, and a configuration with
 /// `@` where it stands. Shared ones are listed for each filter.
-const OBJECTS: [(&str, &str, &str); 30] = [
+const OBJECTS: [(&str, &str, &str); 54] = [
     (SHARED, "match", r#"{"limits": [{"match": @}]}"#),
     (SHARED, "match.path", r#"{"limits": [{"match": {"path": @}}]}"#),
     (SHARED, "match.headers[]", r#"{"limits": [{"match": {"headers": [@]}}]}"#),
@@ -36,6 +38,14 @@ const OBJECTS: [(&str, &str, &str); 30] = [
     (SHARED, "match.client_address", r#"{"breakers": [{"match": {"client_address": @}}]}"#),
     (SHARED, "key[]", r#"{"breakers": [{"target": {"key": [@]}}]}"#),
     (SHARED, "key[].client_address", r#"{"breakers": [{"target": {"key": [{"client_address": @}]}}]}"#),
+    (SHARED, "match.path", r#"{"routes": [{"match": {"path": @}}]}"#),
+    (SHARED, "match.headers[]", r#"{"routes": [{"match": {"headers": [@]}}]}"#),
+    (SHARED, "match.query[]", r#"{"routes": [{"match": {"query": [@]}}]}"#),
+    (SHARED, "match.cookies[]", r#"{"routes": [{"match": {"cookies": [@]}}]}"#),
+    (SHARED, "match.client_address", r#"{"routes": [{"match": {"client_address": @}}]}"#),
+    (SHARED, "match.client_address", r#"{"force": {"from": @}, "routes": []}"#),
+    (SHARED, "key[]", r#"{"routes": [{"sticky": {"by": [@]}}]}"#),
+    (SHARED, "key[].client_address", r#"{"routes": [{"sticky": {"by": [{"client_address": @}]}}]}"#),
     (LIMITS, "configuration", "@"),
     (LIMITS, "table", r#"{"table": @}"#),
     (LIMITS, "leases", r#"{"leases": @}"#),
@@ -50,11 +60,35 @@ const OBJECTS: [(&str, &str, &str); 30] = [
     (BREAKERS, "breakers[].table", r#"{"breakers": [{"table": @}]}"#),
     (BREAKERS, "breakers[].fallback[]", r#"{"breakers": [{"fallback": [@]}]}"#),
     (BREAKERS, "breakers[].fallback[].reply", r#"{"breakers": [{"fallback": [{"reply": @}]}]}"#),
+    (ROUTES, "configuration", "@"),
+    (ROUTES, "force", r#"{"force": @}"#),
+    (ROUTES, "headers", r#"{"headers": @}"#),
+    (ROUTES, "routes[]", r#"{"routes": [@]}"#),
+    (ROUTES, "routes[].match[]", r#"{"routes": [{"match": [@]}]}"#),
+    (ROUTES, "routes[].match[].metadata[]", r#"{"routes": [{"match": {"metadata": [@]}}]}"#),
+    (ROUTES, "routes[].sticky", r#"{"routes": [{"sticky": @}]}"#),
+    (ROUTES, "routes[].sticky.cookie", r#"{"routes": [{"sticky": {"cookie": @}}]}"#),
+    (ROUTES, "routes[].variants[]", r#"{"routes": [{"variants": [@]}]}"#),
+    (ROUTES, "routes[].variants[].service", r#"{"routes": [{"variants": [{"service": @}]}]}"#),
+    (ROUTES, "routes[].variants[].ramp", r#"{"routes": [{"variants": [{"ramp": @}]}]}"#),
+    (ROUTES, "routes[].variants[].ramp.steps[]", r#"{"routes": [{"variants": [{"ramp": {"steps": [@]}}]}]}"#),
+    (ROUTES, "routes[].variants[].ramp.abort", r#"{"routes": [{"variants": [{"ramp": {"abort": @}}]}]}"#),
+    (ROUTES, "routes[].mirror", r#"{"routes": [{"mirror": @}]}"#),
+    (ROUTES, "routes[].timeouts", r#"{"routes": [{"timeouts": @}]}"#),
+    (ROUTES, "routes[].retry", r#"{"routes": [{"retry": @}]}"#),
 ];
 
 /// Documents whose examples are complete configurations.
-const WITH_EXAMPLES: [&str; 6] =
-    ["README.md", SHARED, LIMITS, BREAKERS, "filters/breaker/README.md", "filters/ratelimit/README.md"];
+const WITH_EXAMPLES: [&str; 8] = [
+    "README.md",
+    SHARED,
+    LIMITS,
+    BREAKERS,
+    ROUTES,
+    "filters/breaker/README.md",
+    "filters/ratelimit/README.md",
+    "filters/routing/README.md",
+];
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -85,6 +119,8 @@ fn documents() -> Vec<(PathBuf, String)> {
 fn problems(document: &str, json: &str) -> Vec<String> {
     let told = if document == BREAKERS || json.contains("\"breakers\"") {
         breaker::Policy::parse(json.as_bytes()).err()
+    } else if document == ROUTES || json.contains("\"routes\"") {
+        routing::Policy::parse(json.as_bytes()).err()
     } else {
         ratelimit::Policy::parse(json.as_bytes(), true).err()
     };
@@ -149,7 +185,7 @@ fn references_have_every_field_and_no_other() {
         let fields: Vec<String> = reference(document, heading).into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, known(document, object), "{document}, `{heading}`");
     }
-    for document in [SHARED, LIMITS, BREAKERS] {
+    for document in [SHARED, LIMITS, BREAKERS, ROUTES] {
         let text = read(&root().join(document));
         let headings: Vec<&str> =
             text.lines().filter(|line| line.contains("# `")).map(|l| quoted(l)[0]).collect();
@@ -184,7 +220,7 @@ fn references_have_the_bounds_and_words_of_the_parsers() {
             }
         }
     }
-    assert!(checked > 120, "only {checked} bounds and words");
+    assert!(checked > 200, "only {checked} bounds and words");
 }
 
 #[test]
@@ -224,6 +260,51 @@ fn the_defaults_of_a_breaker_are_those_of_the_parser() {
     let header =
         reference(BREAKERS, "configuration").into_iter().find(|(field, _)| field == "cluster_header");
     assert!(header.is_some_and(|(_, row)| row.contains(breaker::config::CLUSTER_HEADER)));
+}
+
+/// What an object's row has for a default.
+fn default_of(rows: &[(String, String)], field: &str) -> String {
+    let (_, row) = rows.iter().find(|(of, _)| of == field).unwrap_or_else(|| panic!("no {field}"));
+    row.split('|').nth(3).unwrap_or_default().replace([',', '`'], "").trim().to_owned()
+}
+
+#[test]
+fn the_defaults_of_a_route_are_those_of_the_parser() {
+    let json = r#"{"force": {"secret": "0123456789abcdef"}, "routes": [{"name": "a",
+        "sticky": {"experiment": "e", "cookie": {"name": "tg"}},
+        "variants": [{"name": "v", "cluster": "c", "weight": 9},
+                     {"name": "w", "cluster": "d", "ramp": {"steps": [{"weight": 2, "hold_ms": 1000}]}}]}]}"#;
+    let policy = routing::Policy::parse(json.as_bytes()).unwrap();
+    let (force, headers, route) = (policy.force.as_ref().unwrap(), &policy.headers, &policy.routes[0]);
+    let ramp = route.variants[1].ramp.as_ref().unwrap();
+    let demands = ramp.demands;
+    let cookie = route.sticky.as_ref().unwrap().generated.as_ref().unwrap();
+    #[rustfmt::skip]
+    let defaults = [
+        ("force",                          "header",          force.header.clone()),
+        ("force",                          "secret_header",   force.secret_header.clone()),
+        ("headers",                        "cluster",         headers.cluster.to_string()),
+        ("headers",                        "mirror",          headers.mirror.to_string()),
+        ("routes[].variants[]",            "weight",          route.variants[1].weight.to_string()),
+        ("routes[].variants[].ramp",       "interval_ms",     ramp.interval_ms.to_string()),
+        ("routes[].variants[].ramp.abort", "min_success_pct", (demands.min_success_bp / 100).to_string()),
+        ("routes[].variants[].ramp.abort", "min_success_bp",  demands.min_success_bp.to_string()),
+        ("routes[].variants[].ramp.abort", "tolerance_bp",    demands.tolerance_bp.to_string()),
+        ("routes[].variants[].ramp.abort", "max_p99_ms",      demands.max_p99_ms.to_string()),
+        ("routes[].variants[].ramp.abort", "p99_pct",         demands.p99_pct.to_string()),
+        ("routes[].variants[].ramp.abort", "min_samples",     demands.min_samples.to_string()),
+        ("routes[].variants[].ramp.abort", "max_failed",      ramp.max_failed.to_string()),
+    ];
+    for (object, field, expected) in defaults {
+        assert_eq!(default_of(&reference(ROUTES, object), field), expected, "{object}.{field}");
+    }
+    assert_eq!([&headers.random, &headers.variant, &headers.bucket], [&None; 3]);
+    let all = reference(ROUTES, "routes[].sticky.cookie");
+    let of = |field| default_of(&all, field);
+    assert_eq!((of("secure").as_str(), of("same_site").as_str()), ("true", "lax"));
+    let expected =
+        format!("tg=7; Path={}; Max-Age={}; Secure; HttpOnly; SameSite=Lax", of("path"), of("max_age_s"));
+    assert_eq!(cookie.set_cookie("7"), expected);
 }
 
 /// What a message says would be right: words in backticks, and numbers around a `to`.
@@ -326,21 +407,33 @@ fn metrics_that_are_named_are_counted_and_the_other_way_round() {
     let limits = RateLimit::configure(limits.as_bytes(), Placement::Downstream).unwrap();
     let breakers = r#"{"breakers": [{"name": "a", "target": {"cluster": "a"}}]}"#;
     let breakers = CircuitBreaker::configure(breakers.as_bytes(), Placement::Downstream).unwrap();
+    let routes = r#"{"routes": [{"name": "a", "variants": [{"name": "v", "cluster": "c"}]}]}"#;
+    let routes = Routing::configure(routes.as_bytes(), Placement::Downstream).unwrap().metrics();
+    let word = |word: &str| word.strip_prefix("variant.v.").map(str::to_owned);
+    let variants: Vec<String> = words(routes.clone()).iter().filter_map(|w| word(w)).collect();
+    let mut of_routes = words(routes);
+    of_routes.retain(|of| word(of).is_none());
     let filters = [
-        ("ratelimit.limit", "tidegate_ratelimit_", words(limits.metrics())),
-        ("breaker.breaker", "tidegate_breaker_", words(breakers.metrics())),
+        ("ratelimit.limit.<name>", "tidegate_ratelimit_", words(limits.metrics())),
+        ("breaker.breaker.<name>", "tidegate_breaker_", words(breakers.metrics())),
+        ("routing.route.<name>", "", of_routes.clone()),
+        ("routing.route.<name>.variant.<variant>", "", variants.clone()),
+        ("routing", "tidegate_routing_", [vec!["unmatched".to_owned()], of_routes, variants].concat()),
     ];
     let operations = read(&root().join("docs/operations.md"));
     for (heading, prefix, words) in filters {
         for (name, text) in documents() {
             for named in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
-                let word = named.strip_prefix(prefix);
+                let word = named.strip_prefix(prefix).filter(|_| !prefix.is_empty());
                 let is_one = |word: &str| words.iter().any(|w| w == word);
                 assert!(word.is_none_or(is_one), "{}: {named}", name.display());
             }
         }
-        let documented = rows(&operations, &format!("wasmcustom.tidegate.{heading}.<name>"));
+        if heading == "routing" {
+            continue;
+        }
+        let documented = rows(&operations, &format!("wasmcustom.tidegate.{heading}"));
         let documented: Vec<String> = documented.into_iter().map(|(word, _)| word).collect();
-        assert_eq!(documented, words, "docs/operations.md");
+        assert_eq!(documented, words, "docs/operations.md, {heading}");
     }
 }
