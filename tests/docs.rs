@@ -413,12 +413,14 @@ fn metrics_that_are_named_are_counted_and_the_other_way_round() {
     let variants: Vec<String> = words(routes.clone()).iter().filter_map(|w| word(w)).collect();
     let mut of_routes = words(routes);
     of_routes.retain(|of| word(of).is_none());
+    // A metric, and the words of response-code details that are none.
+    let others = ["unmatched", "no_route", "status"].map(str::to_owned).to_vec();
     let filters = [
         ("ratelimit.limit.<name>", "tidegate_ratelimit_", words(limits.metrics())),
         ("breaker.breaker.<name>", "tidegate_breaker_", words(breakers.metrics())),
         ("routing.route.<name>", "", of_routes.clone()),
         ("routing.route.<name>.variant.<variant>", "", variants.clone()),
-        ("routing", "tidegate_routing_", [vec!["unmatched".to_owned()], of_routes, variants].concat()),
+        ("routing", "tidegate_routing_", [others, of_routes, variants].concat()),
     ];
     let operations = read(&root().join("docs/operations.md"));
     for (heading, prefix, words) in filters {
