@@ -67,6 +67,7 @@ impl CircuitBreaker {
         }
     }
 
+    #[inline(never)]
     pub(super) fn class_of(&self, at: usize, why: &Why, (status, grpc_status): Status) -> Class {
         let outcome = Outcome { status, grpc_status, details: &why.0, flags: why.1 };
         self.policy.breakers.get(at).map_or(Class::Ignored, |breaker| breaker.rules.classify(&outcome))
@@ -88,6 +89,7 @@ impl CircuitBreaker {
         self.placement == Placement::Attempt || (well && !troubled())
     }
 
+    #[inline(never)]
     fn tell(
         &self,
         ticket: Ticket,
@@ -101,7 +103,7 @@ impl CircuitBreaker {
         let Some((breaker, shard)) = self.policy.breakers.get(at).zip(self.shards.get(at)) else { return };
         let cx = self.context(breaker, at, now, host);
         let hosts = || response.number(Attribute::Endpoints);
-        if shard.settle(&cx, ticket, class, breaker.terms.is_slow(took_ms), hosts).is_err() {
+        if shard.settle(&cx, ticket, class, breaker.terms.is_slow(took_ms), &hosts).is_err() {
             count(host, at, What::Undecided);
         }
     }
