@@ -112,6 +112,14 @@ impl State {
         }
     }
 
+    /// Whether a breaker can be in it whose configuration demands `demanded`, closed for none: it is
+    /// held in the state that is demanded, and in no other.
+    #[must_use]
+    pub fn suits(self, demanded: Self) -> bool {
+        let held = |state| matches!(state, Self::ForcedOpen | Self::Disabled | Self::MetricsOnly);
+        self == demanded || !held(self) && !held(demanded)
+    }
+
     /// One word, as in logs, metrics and replies.
     #[must_use]
     pub const fn word(self) -> &'static str {
