@@ -74,6 +74,43 @@ fn an_endpoint_that_refuses_connections_is_spared() {
     });
 }
 
+/// An attempt that ends without an answer may have been left by whoever waited; not so if that took
+/// longer than a slow call.
+#[test]
+fn an_endpoint_that_is_silent_is_spared_and_one_that_callers_leave_is_not() {
+    let upstreams = [(); 2].map(|()| Upstream::new(|_| Answer::silence()));
+    let addrs = upstreams.each_ref().map(Upstream::addr);
+    let route = json!({"match": {"prefix": "/"}, "route": {"cluster": "up", "timeout": "2s"}});
+    let bootstrap = both_places(&[endpoints(&json!({"slow_call_ms": 1000}))], &addrs).route(route);
+    let envoy = start(&bootstrap, 2);
+    let held = || upstreams.iter().map(Upstream::held).sum::<usize>();
+    let client = Client::connect(envoy.addr());
+    let calls = [(); 8].map(|()| client.begin(&Request::get("/")));
+    eventually("all requests at the endpoints", SOON, || held() == 8);
+    for call in calls {
+        call.leave();
+    }
+    eventually("Envoy to drop them", SOON, || held() == 0);
+    assert_metrics(&envoy, "endpoints", &[("ignored", 8), ("failed", 0), ("open", 0), ("transitions", 0)]);
+
+    upstreams[1].switch(Answer::new(200, "well"));
+    storm(&envoy, 40, &Request::get("/"));
+    assert_metrics(&envoy, "endpoints", &[("open", 1), ("transitions.consecutive", 1)]);
+}
+
+/// Without an answer nothing tells an endpoint that hangs up from a caller that leaves.
+#[test]
+fn an_endpoint_that_hangs_up_is_a_failure_of_the_cluster_alone() {
+    let upstream = Upstream::new(|_| Answer::hang_up());
+    let all = breaker("all", &json!({"target": {"cluster": "up"}, "mode": "observe"}));
+    let envoy = start(&both_places(&[all, endpoints(&json!({}))], &[upstream.addr()]).forward("/", "up"), 1);
+    storm(&envoy, 20, &Request::get("/"));
+    let asked = |metrics: &BTreeMap<String, u64>| metrics["failed"] + metrics["ignored"] >= 20;
+    println!("endpoints: {:?}", metrics_when(&envoy, "endpoints", asked));
+    assert_metrics(&envoy, "endpoints", &[("ignored", 20), ("failed", 0), ("transitions", 0)]);
+    assert_metrics(&envoy, "all", &[("state", 1)]);
+}
+
 #[test]
 fn an_endpoint_recovers_by_its_own_probes() {
     with_1_2_and_4_workers(|workers| {

@@ -1,5 +1,7 @@
 //! What says nothing about an upstream and opens no breaker.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tidegate_tests::{eventually, Answer, Bootstrap, Client, Request, Upstream};
 
@@ -31,6 +33,23 @@ fn callers_that_leave_open_nothing() {
         assert_eq!(storm(&envoy, 40, &Request::get("/")).count(200), 40);
         assert_transitions(&envoy, &[]);
     });
+}
+
+/// A gRPC status comes last, and whoever leaves before it does not make the call a failure.
+#[test]
+fn callers_that_leave_within_a_response_open_nothing() {
+    let late = Answer::new(200, "message").body_after(Duration::from_millis(800));
+    let upstream = Upstream::new(move |_| late.clone());
+    let envoy = start(&guarded(&[jumpy("up")], upstream.addr()), 2);
+    let client = Client::connect(envoy.addr());
+    let request = Request::get("/").header("te", "trailers").header("content-type", "application/grpc");
+    let calls = [(); 6].map(|()| client.begin(&request));
+    eventually("all responses to begin", SOON, || envoy.stat("cluster.up.upstream_rq_200") == 6);
+    for call in calls {
+        call.leave();
+    }
+    assert_metrics(&envoy, "up", &[("admitted", 6), ("ignored", 6), ("failed", 0), ("state", 0)]);
+    assert_transitions(&envoy, &[]);
 }
 
 /// A filter behind ours that answers, and Envoy itself where there is no upstream to ask.
