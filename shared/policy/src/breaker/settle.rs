@@ -145,10 +145,7 @@ impl Shard {
                 self.announce(cx, target, &done.before, &done.record, reason, &evidence)
             }
             // Open and not listed: whoever opened it did not live to say so, or does so now.
-            None if many
-                && is_out(done.record.state)
-                && !self.index.borrow().may_list(fingerprint(target)) =>
-            {
+            None if many && is_out(done.record.state) && !self.index.borrow().may_list(fingerprint(target)) => {
                 self.list(cx, target, &done.record, true)
             }
             None => Ok(()),
