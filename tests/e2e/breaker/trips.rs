@@ -1,14 +1,14 @@
 //! What opens a breaker, and how much still reaches the upstream before it does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
 use tidegate_tests::{Answer, Bootstrap, Client, Port, Request, Upstream};
 
 use super::setup::{
-    assert_metrics, assert_transitions, breaker, filter, guarded, metrics_when, refuses_everywhere, start,
-    storm, with_1_2_and_4_workers, IN_FLIGHT,
+    assert_metrics, assert_transitions, breaker, filter, guarded, is_refusal, metrics_when,
+    refuses_everywhere, start, storm, until, with_1_2_and_4_workers, IN_FLIGHT,
 };
 
 const REQUESTS: u64 = 120;
@@ -85,6 +85,28 @@ fn an_upstream_that_fails_gets_what_it_takes_to_know_and_what_is_in_flight() {
         let expected: Vec<_> =
             ways.iter().map(|way| format!("{}: closed -> open ({})", way.name, way.reason)).collect();
         assert_transitions(&envoy, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    });
+}
+
+/// Good outcomes are told late. They used to end runs of failures that were younger: each worker's
+/// first failure began the run anew, and four workers let up to seventeen failures pass, not five.
+#[test]
+fn a_success_does_not_end_a_run_that_is_younger() {
+    with_1_2_and_4_workers(|workers| {
+        let upstream = Upstream::fixed(200, "well");
+        let envoy = start(&guarded(&[breaker("up", &json!({}))], upstream.addr()), workers);
+        let mut clients = [(); IN_FLIGHT].map(|()| Client::connect(envoy.addr()));
+        for client in &mut clients {
+            assert_eq!(client.get("/", &[]).text(), "well");
+        }
+        // Times are compared in milliseconds.
+        until(Instant::now(), Duration::from_millis(2));
+        upstream.switch(Answer::new(503, "no"));
+        for client in clients.iter_mut().take(5) {
+            assert_eq!(client.get("/", &[]).text(), "no");
+        }
+        assert!(clients.iter_mut().all(|client| is_refusal(&client.get("/", &[]))));
+        assert_eq!(upstream.count(), IN_FLIGHT + 5);
     });
 }
 
