@@ -2,25 +2,41 @@
 
 use std::sync::Arc;
 
-use tidegate_policy::http::{Edit, Verdict};
+use tidegate_policy::breaker::CircuitBreaker;
+use tidegate_policy::http::{Attribute, Edit, Stage, Verdict};
 use tidegate_policy::ratelimit::RateLimitWithHeaders;
 use tidegate_policy::time::Span;
-use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
+use tidegate_sim::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 use tidegate_tests::cases::{self, Case, Expect, Step};
 
 #[test]
-fn the_simulator_does_as_the_cases_say() {
-    let cases = cases::all();
-    assert!(cases.len() >= 20, "only {} cases", cases.len());
+fn the_simulator_limits_as_the_cases_say() {
+    all_of::<RateLimitWithHeaders>("ratelimit", 20);
+}
+
+#[test]
+fn the_simulator_breaks_circuits_as_the_cases_say() {
+    all_of::<CircuitBreaker>("breaker", 12);
+}
+
+#[test]
+fn every_file_of_cases_is_run() {
+    let others = cases::all().into_iter().filter(|case| !["breaker", "ratelimit"].contains(&&*case.filter));
+    assert_eq!(others.map(|case| case.name).collect::<Vec<_>>(), [""; 0]);
+}
+
+fn all_of<S: Stage>(filter: &str, least: usize) {
+    let cases = cases::of(filter);
+    assert!(cases.len() >= least, "only {} cases", cases.len());
     for case in &cases {
-        run(case);
+        run::<S>(case);
     }
 }
 
-fn run(case: &Case) {
+fn run<S: Stage>(case: &Case) {
     let host = SimHost::new(Arc::new(SimStore::default()));
-    let worker = Worker::<RateLimitWithHeaders, _>::new(&case.config, host)
-        .unwrap_or_else(|error| panic!("{}: {error:?}", case.name));
+    let worker =
+        Worker::<S, _>::new(&case.config, host).unwrap_or_else(|error| panic!("{}: {error:?}", case.name));
     for (index, step) in case.steps.iter().enumerate() {
         worker.host.set(Span::from_millis(step.at_ms));
         for time in 0..step.times {
@@ -30,17 +46,21 @@ fn run(case: &Case) {
     }
 }
 
-fn one(worker: &Worker<RateLimitWithHeaders, SimHost>, step: &Step, place: &str) {
-    let mut request = SimRequest::request(&step.method, &step.path);
+fn one<S: Stage>(worker: &Worker<S, SimHost>, step: &Step, place: &str) {
+    let mut request = SimRequest::request(&step.method, &step.path).attribute(Attribute::Cluster, b"up");
     for (name, value) in step.header_pairs() {
         request = request.header(name, value.as_bytes());
     }
     if step.from.is_some() {
         request = request.from(step.from);
     }
-    let (verdict, edits, outcome) = worker.exchange(&request);
+    let (verdict, exchange) = worker.begin(&request);
+    let outcome = worker.stage().outcome(&exchange).map(str::to_owned);
     let (got, headers) = match verdict {
-        Verdict::Continue(_) => (Expect::Admit, edits.iter().filter_map(added).collect()),
+        Verdict::Continue(_) => {
+            let edits = worker.end(exchange, &SimResponse::upstream(step.answers));
+            (Expect::Admit, edits.iter().filter_map(added).collect())
+        }
         Verdict::Reply(reply) => (Expect::Refuse, reply.headers),
     };
     assert_eq!(got, step.expect, "{place}");

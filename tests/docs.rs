@@ -1,34 +1,60 @@
 //! What the documents say is so.
 //!
-//! `docs/config.md` is held against the parser, which is asked for what it knows: documents
-//! with a field that it cannot know make it list the ones it does, and values that no field
-//! takes make it say what would be right. Examples are parsed, links and files looked up.
+//! The references of the filters are held against their parsers, which are asked for what they
+//! know: documents with a field that they cannot know make them list the ones they do, and values
+//! that no field takes make them say what would be right. Examples are parsed, links and files
+//! looked up.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tidegate_policy::http::Stage;
-use tidegate_policy::ratelimit::{Policy, RateLimit};
+use tidegate_policy::breaker::{self, CircuitBreaker};
+use tidegate_policy::http::{Metric, Placement, Stage};
+use tidegate_policy::ratelimit::{self, RateLimit};
 use tidegate_tests::paths::root;
 
-/// Each object of a configuration by its heading in `docs/config.md`, and a configuration
-/// with `@` where it stands.
-const OBJECTS: [(&str, &str); 11] = [
-    ("configuration", "@"),
-    ("table", r#"{"table": @}"#),
-    ("leases", r#"{"leases": @}"#),
-    ("reply", r#"{"reply": @}"#),
-    ("limits[]", r#"{"limits": [@]}"#),
-    ("limits[].table", r#"{"limits": [{"table": @}]}"#),
-    ("limits[].match", r#"{"limits": [{"match": @}]}"#),
-    ("limits[].match.path", r#"{"limits": [{"match": {"path": @}}]}"#),
-    ("limits[].match.headers[]", r#"{"limits": [{"match": {"headers": [@]}}]}"#),
-    ("limits[].key[]", r#"{"limits": [{"key": [@]}]}"#),
-    ("limits[].key[].client_address", r#"{"limits": [{"key": [{"client_address": @}]}]}"#),
+const SHARED: &str = "docs/config.md";
+const LIMITS: &str = "docs/config/ratelimit.md";
+const BREAKERS: &str = "docs/config/breaker.md";
+
+/// Each object of a configuration: the document and the heading there, and a configuration with
+/// `@` where it stands. Shared ones are listed for each filter.
+const OBJECTS: [(&str, &str, &str); 30] = [
+    (SHARED, "match", r#"{"limits": [{"match": @}]}"#),
+    (SHARED, "match.path", r#"{"limits": [{"match": {"path": @}}]}"#),
+    (SHARED, "match.headers[]", r#"{"limits": [{"match": {"headers": [@]}}]}"#),
+    (SHARED, "match.query[]", r#"{"limits": [{"match": {"query": [@]}}]}"#),
+    (SHARED, "match.cookies[]", r#"{"limits": [{"match": {"cookies": [@]}}]}"#),
+    (SHARED, "match.client_address", r#"{"limits": [{"match": {"client_address": @}}]}"#),
+    (SHARED, "key[]", r#"{"limits": [{"key": [@]}]}"#),
+    (SHARED, "key[].client_address", r#"{"limits": [{"key": [{"client_address": @}]}]}"#),
+    (SHARED, "match", r#"{"breakers": [{"match": @}]}"#),
+    (SHARED, "match.path", r#"{"breakers": [{"match": {"path": @}}]}"#),
+    (SHARED, "match.headers[]", r#"{"breakers": [{"match": {"headers": [@]}}]}"#),
+    (SHARED, "match.query[]", r#"{"breakers": [{"match": {"query": [@]}}]}"#),
+    (SHARED, "match.cookies[]", r#"{"breakers": [{"match": {"cookies": [@]}}]}"#),
+    (SHARED, "match.client_address", r#"{"breakers": [{"match": {"client_address": @}}]}"#),
+    (SHARED, "key[]", r#"{"breakers": [{"target": {"key": [@]}}]}"#),
+    (SHARED, "key[].client_address", r#"{"breakers": [{"target": {"key": [{"client_address": @}]}}]}"#),
+    (LIMITS, "configuration", "@"),
+    (LIMITS, "table", r#"{"table": @}"#),
+    (LIMITS, "leases", r#"{"leases": @}"#),
+    (LIMITS, "reply", r#"{"reply": @}"#),
+    (LIMITS, "limits[]", r#"{"limits": [@]}"#),
+    (LIMITS, "limits[].table", r#"{"limits": [{"table": @}]}"#),
+    (BREAKERS, "configuration", "@"),
+    (BREAKERS, "reply", r#"{"reply": @}"#),
+    (BREAKERS, "breakers[]", r#"{"breakers": [@]}"#),
+    (BREAKERS, "breakers[].target", r#"{"breakers": [{"target": @}]}"#),
+    (BREAKERS, "breakers[].admission", r#"{"breakers": [{"admission": @}]}"#),
+    (BREAKERS, "breakers[].table", r#"{"breakers": [{"table": @}]}"#),
+    (BREAKERS, "breakers[].fallback[]", r#"{"breakers": [{"fallback": [@]}]}"#),
+    (BREAKERS, "breakers[].fallback[].reply", r#"{"breakers": [{"fallback": [{"reply": @}]}]}"#),
 ];
 
 /// Documents whose examples are complete configurations.
-const WITH_EXAMPLES: [&str; 3] = ["README.md", "docs/config.md", "filters/ratelimit/README.md"];
+const WITH_EXAMPLES: [&str; 6] =
+    ["README.md", SHARED, LIMITS, BREAKERS, "filters/breaker/README.md", "filters/ratelimit/README.md"];
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -55,9 +81,14 @@ fn documents() -> Vec<(PathBuf, String)> {
     found
 }
 
-fn problems(json: &str) -> Vec<String> {
-    let error = Policy::parse(json.as_bytes(), true).err();
-    error.map_or(Vec::new(), |e| e.problems.iter().map(ToString::to_string).collect())
+/// What is wrong with a configuration that stands in this document.
+fn problems(document: &str, json: &str) -> Vec<String> {
+    let told = if document == BREAKERS || json.contains("\"breakers\"") {
+        breaker::Policy::parse(json.as_bytes()).err()
+    } else {
+        ratelimit::Policy::parse(json.as_bytes(), true).err()
+    };
+    told.map_or(Vec::new(), |e| e.problems.iter().map(ToString::to_string).collect())
 }
 
 /// What stands between backticks, one after the other.
@@ -89,11 +120,11 @@ fn prose(text: &str) -> String {
     outside.map(|line| line.to_owned() + "\n").collect()
 }
 
-// === docs/config.md ===
+// === references ===
 
 /// The fields that the parser lists when it meets one that it does not know.
-fn known(object: &str) -> Vec<String> {
-    let problems = problems(&object.replace('@', r#"{"zzz": 0}"#));
+fn known(document: &str, object: &str) -> Vec<String> {
+    let problems = problems(document, &object.replace('@', r#"{"zzz": 0}"#));
     let listed = problems.iter().find_map(|p| p.split_once("unknown field `zzz`, expected "));
     let (_, listed) = listed.unwrap_or_else(|| panic!("{object}: {problems:?}"));
     quoted(listed).into_iter().map(str::to_owned).collect()
@@ -107,45 +138,92 @@ fn rows(text: &str, heading: &str) -> Vec<(String, String)> {
     rows.map(|row| (quoted(row)[0].to_owned(), row.to_owned())).collect()
 }
 
-fn reference() -> String {
-    read(&root().join("docs/config.md"))
+/// The rows of an object's tables in a reference.
+fn reference(document: &str, heading: &str) -> Vec<(String, String)> {
+    rows(&read(&root().join(document)), heading)
 }
 
 #[test]
-fn the_reference_has_every_field_and_no_other() {
-    let text = reference();
-    for (heading, object) in OBJECTS {
-        let fields: Vec<String> = rows(&text, heading).into_iter().map(|(field, _)| field).collect();
-        assert_eq!(fields, known(object), "docs/config.md, `{heading}`");
+fn references_have_every_field_and_no_other() {
+    for (document, heading, object) in OBJECTS {
+        let fields: Vec<String> = reference(document, heading).into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, known(document, object), "{document}, `{heading}`");
     }
-    let headings: Vec<&str> =
-        text.lines().filter(|line| line.contains("# `")).map(|l| quoted(l)[0]).collect();
-    assert_eq!(headings, OBJECTS.map(|(heading, _)| heading));
+    for document in [SHARED, LIMITS, BREAKERS] {
+        let text = read(&root().join(document));
+        let headings: Vec<&str> =
+            text.lines().filter(|line| line.contains("# `")).map(|l| quoted(l)[0]).collect();
+        let mut here: Vec<&str> = Vec::new();
+        for (_, heading, _) in OBJECTS.into_iter().filter(|(of, _, _)| *of == document) {
+            if !here.contains(&heading) {
+                here.push(heading);
+            }
+        }
+        assert_eq!(headings, here, "{document}");
+    }
 }
 
 #[test]
-fn the_reference_has_the_bounds_and_words_of_the_parser() {
-    let text = reference();
+fn references_have_the_bounds_and_words_of_the_parsers() {
     let mut checked = 0;
-    for (heading, object) in OBJECTS {
-        for (field, row) in rows(&text, heading) {
+    for (document, heading, object) in OBJECTS {
+        for (field, row) in reference(document, heading) {
             for wrong in ["[]", "\"\""] {
                 let json = object.replace('@', &format!("{{\"{field}\": {wrong}}}"));
-                for problem in problems(&json) {
+                for problem in problems(document, &json) {
                     let (path, what) = problem.split_once(": ").unwrap();
                     if path.rsplit('.').next() != Some(&field) {
                         continue;
                     }
                     for right in what.split_once("expected ").map_or(Vec::new(), |(_, right)| rights(right)) {
                         let row = row.replace(',', "");
-                        assert!(row.contains(&right), "`{heading}`, {field}: no {right:?} in {row}");
+                        assert!(row.contains(&right), "{document}, {field}: no {right:?} in {row}");
                         checked += 1;
                     }
                 }
             }
         }
     }
-    assert!(checked > 60, "only {checked} bounds and words");
+    assert!(checked > 120, "only {checked} bounds and words");
+}
+
+#[test]
+fn the_defaults_of_a_breaker_are_those_of_the_parser() {
+    let json = r#"{"breakers": [{"name": "a", "target": {"cluster": "a"}, "admission": {}}]}"#;
+    let policy = breaker::Policy::parse(json.as_bytes()).unwrap();
+    let breaker = &policy.breakers[0];
+    let (terms, soft) = (breaker.terms, breaker.soft.unwrap());
+    let numbers = [
+        ("failure_rate_pct", u64::from(terms.failure_rate_pct)),
+        ("slow_rate_pct", terms.slow_rate_pct.into()),
+        ("slow_call_ms", terms.slow_call_ms),
+        ("minimum_calls", terms.minimum_calls.into()),
+        ("window_ms", terms.slot_ms * u64::from(terms.slots)),
+        ("window_slots", terms.slots.into()),
+        ("consecutive_failures", terms.consecutive_failures.into()),
+        ("half_open_permits", terms.half_open_permits.into()),
+        ("max_half_open_ms", terms.max_half_open_ms),
+        ("base_open_ms", terms.base_open_ms),
+        ("backoff_mult_pct", terms.backoff_mult_pct.into()),
+        ("max_open_ms", terms.max_open_ms),
+        ("jitter_pct", terms.jitter_pct.into()),
+        ("streak_decay_ms", terms.streak_decay_ms),
+        ("max_ejection_percent", breaker.max_ejection_percent.into()),
+        ("aggression_pct", soft.aggression_pct.into()),
+        ("max_refused_pct", soft.max_refused_pct.into()),
+        ("status", policy.reply.status.into()),
+        ("grpc_status", policy.reply.grpc_status.into()),
+    ];
+    let objects = ["breakers[]", "breakers[].admission", "reply"];
+    let all: Vec<_> = objects.iter().flat_map(|object| reference(BREAKERS, object)).collect();
+    for (field, expected) in numbers {
+        let (_, row) = all.iter().find(|(of, _)| of == field).unwrap_or_else(|| panic!("no {field}"));
+        let default = row.split('|').nth(3).unwrap_or_default().replace(',', "");
+        assert_eq!(default.trim().parse(), Ok(expected), "{field}: {row}");
+    }
+    let header =
+        reference(BREAKERS, "configuration").into_iter().find(|(field, _)| field == "cluster_header");
+    assert!(header.is_some_and(|(_, row)| row.contains(breaker::config::CLUSTER_HEADER)));
 }
 
 /// What a message says would be right: words in backticks, and numbers around a `to`.
@@ -164,10 +242,10 @@ fn examples_are_what_they_say() {
         let blocks = blocks(&text);
         for (index, (kind, text)) in blocks.iter().enumerate() {
             match *kind {
-                "json" => assert_eq!(problems(text), [""; 0], "{name}:\n{text}"),
+                "json" => assert_eq!(problems(name, text), [""; 0], "{name}:\n{text}"),
                 "json wrong" => {
                     let told = &blocks[index + 1].1;
-                    assert_eq!(problems(text).join("\n") + "\n", *told, "{name}:\n{text}");
+                    assert_eq!(problems(name, text).join("\n") + "\n", *told, "{name}:\n{text}");
                 }
                 _ => continue,
             }
@@ -236,22 +314,33 @@ fn make_targets_that_are_named_are_there() {
     }
 }
 
+/// The metrics of a filter by what follows the name of its one limit or breaker.
+fn words(metrics: Vec<Metric>) -> Vec<String> {
+    let word = |metric: Metric| metric.name.split_once(".a.").map(|(_, word)| word.to_owned());
+    metrics.into_iter().filter_map(word).collect()
+}
+
 #[test]
 fn metrics_that_are_named_are_counted_and_the_other_way_round() {
-    let json = r#"{"limits": [{"name": "a", "key": ["host"], "requests": 1, "per_ms": 1}]}"#;
-    let stage = RateLimit::configure(json.as_bytes()).unwrap();
-    let names: Vec<String> = stage.counters().into_iter().map(|counter| counter.name).collect();
-    let words: Vec<&str> = names.iter().filter_map(|name| name.rsplit('.').next()).collect();
-    for (name, text) in documents() {
-        for named in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
-            let word = named.strip_prefix("tidegate_ratelimit_");
-            assert!(word.is_none_or(|word| words.contains(&word)), "{}: {named}", name.display());
-        }
-    }
+    let limits = r#"{"limits": [{"name": "a", "key": ["host"], "requests": 1, "per_ms": 1}]}"#;
+    let limits = RateLimit::configure(limits.as_bytes(), Placement::Downstream).unwrap();
+    let breakers = r#"{"breakers": [{"name": "a", "target": {"cluster": "a"}}]}"#;
+    let breakers = CircuitBreaker::configure(breakers.as_bytes(), Placement::Downstream).unwrap();
+    let filters = [
+        ("ratelimit.limit", "tidegate_ratelimit_", words(limits.metrics())),
+        ("breaker.breaker", "tidegate_breaker_", words(breakers.metrics())),
+    ];
     let operations = read(&root().join("docs/operations.md"));
-    let documented: Vec<String> = rows(&operations, "wasmcustom.tidegate.ratelimit.limit.<name>")
-        .into_iter()
-        .map(|(word, _)| word)
-        .collect();
-    assert_eq!(documented, words, "docs/operations.md");
+    for (heading, prefix, words) in filters {
+        for (name, text) in documents() {
+            for named in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
+                let word = named.strip_prefix(prefix);
+                let is_one = |word: &str| words.iter().any(|w| w == word);
+                assert!(word.is_none_or(is_one), "{}: {named}", name.display());
+            }
+        }
+        let documented = rows(&operations, &format!("wasmcustom.tidegate.{heading}.<name>"));
+        let documented: Vec<String> = documented.into_iter().map(|(word, _)| word).collect();
+        assert_eq!(documented, words, "docs/operations.md");
+    }
 }

@@ -5,6 +5,7 @@
 mod breaker;
 mod cases;
 mod config_errors;
+mod demo;
 mod drain;
 mod examples;
 mod exports;

@@ -94,6 +94,10 @@ impl Clock for Losing {
     fn now(&self) -> Timestamp {
         self.host.now()
     }
+
+    fn wall(&self) -> Timestamp {
+        self.host.wall()
+    }
 }
 
 impl Meter for Losing {

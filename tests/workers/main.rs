@@ -1,5 +1,13 @@
 //! Several workers against one store: whole stages, every order of their store calls.
 
+mod breaker;
+mod breaker_cost;
+mod breaker_fallback;
+mod breaker_keys;
+mod breaker_orders;
+mod breaker_outcomes;
+mod breaker_schedules;
+mod breaker_states;
 mod failure;
 mod orders;
 mod rates;

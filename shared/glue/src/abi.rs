@@ -50,6 +50,7 @@ pub const COUNTER: u32 = 0;
 /// A metric that goes up and down.
 pub const GAUGE: u32 = 1;
 
+const REALTIME: u32 = 0;
 const MONOTONIC: u32 = 1;
 
 // === impl Status ===
@@ -102,9 +103,19 @@ pub fn log(level: Level, line: &str) {
 /// Nanoseconds of the monotonic clock, or 0 when the host has none.
 #[must_use]
 pub fn monotonic_nanos() -> u64 {
+    nanos(MONOTONIC)
+}
+
+/// Nanoseconds since 1970, or 0 when the host does not know.
+#[must_use]
+pub fn wall_nanos() -> u64 {
+    nanos(REALTIME)
+}
+
+fn nanos(clock: u32) -> u64 {
     let mut nanos = 0;
     // SAFETY: `nanos` outlives the call and is as large as WASI's timestamp.
-    let _ = unsafe { raw::clock_time_get(MONOTONIC, 1, &mut nanos) };
+    let _ = unsafe { raw::clock_time_get(clock, 1, &mut nanos) };
     nanos
 }
 

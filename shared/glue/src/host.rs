@@ -26,6 +26,10 @@ impl Clock for Envoy<'_> {
     fn now(&self) -> Timestamp {
         Timestamp::from_nanos(abi::monotonic_nanos())
     }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_nanos(abi::wall_nanos())
+    }
 }
 
 impl Meter for Envoy<'_> {

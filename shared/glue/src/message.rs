@@ -62,6 +62,11 @@ impl Request for EnvoyRequest<'_> {
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
         attribute(which)
     }
+
+    fn metadata(&self, path: &[String]) -> Option<Vec<u8>> {
+        let path = path.iter().fold("metadata\0filter_metadata".to_string(), |all, key| all + "\0" + key);
+        abi::property(&path).ok()
+    }
 }
 
 // === impl EnvoyResponse ===
@@ -92,8 +97,8 @@ fn attribute(which: Attribute) -> Option<Vec<u8>> {
 /// Where the host keeps an attribute; `None` for one that this glue does not know.
 fn path(which: Attribute) -> Option<&'static str> {
     Some(match which {
-        // Filter state that a filter of ours wrote; Envoy puts `wasm.` before both.
-        Attribute::Chosen => "tidegate.cluster",
+        // Filter state that the routing filter wrote; Envoy puts `wasm.` before it.
+        Attribute::Chosen => "tidegate.routing",
         Attribute::Cluster => "xds\0cluster_name",
         Attribute::Details => "response\0code_details",
         Attribute::Endpoint => "upstream\0address",

@@ -19,6 +19,9 @@ impl<T: Clock + Store + Meter + Journal> Host for T {}
 pub trait Clock {
     /// The current instant. Two workers may read it in either order within nanoseconds.
     fn now(&self) -> Timestamp;
+
+    /// The time since 1970, for what several hosts do at one time. It may step either way.
+    fn wall(&self) -> Timestamp;
 }
 
 /// Byte cells that all workers of one host share.
@@ -48,6 +51,31 @@ pub trait Store {
     fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError>;
 }
 
+/// Most times that one cell is tried against other workers. Each try that is lost is one that
+/// another worker won, so this many in a row take as many workers at the same cell.
+pub const TRIES: usize = 64;
+
+/// Replaces a cell by what `change` makes of its bytes, if anything; again with the new ones
+/// while other workers are faster.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the cell is not there, or somebody else always won.
+pub fn rewrite(
+    store: &impl Store,
+    cell: &str,
+    mut change: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+) -> Result<(), StoreError> {
+    for _ in 0..TRIES {
+        let (bytes, version) = store.load(cell)?.ok_or(StoreError::Unavailable)?;
+        let Some(new) = change(&bytes) else { return Ok(()) };
+        match store.replace(cell, &new, version) {
+            Err(StoreError::Stale) => {}
+            done => return done,
+        }
+    }
+    Err(StoreError::Unavailable)
+}
+
 /// Names one write of one cell. No two writes of a cell have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(pub NonZeroU32);
@@ -61,8 +89,9 @@ pub trait Meter {
     /// a counter the cheapest way to tell them that a cell has changed.
     fn raise(&self, index: usize);
 
-    /// What a counter stands at that is only ever raised, by all workers together. It outlives
-    /// configurations, so that only its changes mean anything.
+    /// What a counter stands at that is only ever raised, by all workers together, or a gauge was
+    /// set to by whoever was last. It outlives configurations, so that of a counter only changes
+    /// mean anything.
     fn read(&self, index: usize) -> u64;
 
     /// Sets a gauge at once.

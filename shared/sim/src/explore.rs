@@ -195,6 +195,10 @@ impl Clock for Gate<'_> {
     fn now(&self) -> Timestamp {
         START.plus(self.offset.get())
     }
+
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
 }
 
 /// Counters that are raised are the store's; the others nobody looks at. A dead worker raises none.

@@ -5,26 +5,103 @@
 
 use std::sync::Arc;
 
+use tidegate_policy::breaker::index::Index;
+use tidegate_policy::breaker::{self, CircuitBreaker, Record, Terms};
 use tidegate_policy::config::json::Json;
 use tidegate_policy::http::path;
-use tidegate_policy::http::{Placement, Stage};
+use tidegate_policy::http::{Attribute, Placement, Stage, Verdict};
 use tidegate_policy::key::address;
 use tidegate_policy::ratelimit::state::Block;
 use tidegate_policy::ratelimit::RateLimitWithHeaders;
 
-use crate::{SimHost, SimRequest, SimStore, Worker};
+use crate::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 
 /// A fuzz body: must not panic, whatever the bytes.
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its target and of its folder of saved inputs.
-pub const BODIES: [(&str, Body); 4] =
-    [("block", block), ("config", config), ("json", json), ("request", request)];
+pub const BODIES: [(&str, Body); 7] = [
+    ("block", block),
+    ("breaker_cells", breaker_cells),
+    ("breaker_config", breaker_config),
+    ("breaker_exchange", breaker_exchange),
+    ("config", config),
+    ("json", json),
+    ("request", request),
+];
 
 /// Decoding a cell is total, and what was decoded survives the round trip.
 pub fn block(bytes: &[u8]) {
     let block = Block::decode(bytes);
     assert_eq!(Block::decode(&block.encode()), block);
+}
+
+/// Decoding a breaker's cells is total, and what was decoded survives the round trip.
+pub fn breaker_cells(bytes: &[u8]) {
+    let (slots, rest) = bytes.split_first().map_or((1, bytes), |(first, rest)| (u32::from(first % 3), rest));
+    let terms = Terms { slots: slots + 1, ..Terms::default() };
+    let record = Record::decode(rest, &terms);
+    assert_eq!(Record::decode(&record.encode(), &terms), record);
+    let index = Index::decode(rest);
+    assert_eq!(Index::decode(&index.encode()), index);
+    let mut block = rest.to_vec();
+    block.resize(breaker::block::size(terms.slots), 0);
+    for way in 0..breaker::block::WAYS {
+        let record = breaker::block::record(&block, way, &terms);
+        breaker::block::put(&mut block, way, 1 << 48, &record, &terms);
+        assert_eq!(breaker::block::record(&block, way, &terms), record);
+    }
+    assert_eq!(breaker::block::find(&block, 1 << 48, &terms), Some(0));
+    let _ = breaker::block::room(&block, &terms, 0);
+}
+
+/// A breaker's configuration is a policy or at least one problem.
+pub fn breaker_config(bytes: &[u8]) {
+    match breaker::Policy::parse(bytes) {
+        Ok(policy) => assert!(!policy.breakers.is_empty()),
+        Err(error) => assert!(error.problems.iter().any(|problem| !problem.what.is_empty())),
+    }
+}
+
+/// Exchanges made of any bytes come to an end. Each line is one: `name:value` is a header of its
+/// request, its response and its trailers, and the first bytes are details, flags and an address.
+pub fn breaker_exchange(bytes: &[u8]) {
+    const CONFIG: &str = r#"{"breakers": [
+        {"name": "a", "target": {"cluster": "up"}, "consecutive_failures": 1, "base_open_ms": 1, "max_open_ms": 1,
+         "half_open_permits": 1, "match": {"path": {"prefix": "/x"}}, "fallback": [{"cluster": "b"}]},
+        {"name": "k", "target": {"key": [{"header": "k"}]}, "consecutive_failures": 1, "table": {"keys": 16}},
+        {"name": "e", "target": {"endpoint": "up"}, "consecutive_failures": 1, "table": {"keys": 16}},
+        {"name": "s", "target": {"route": "r"}, "minimum_calls": 1, "admission": {}}]}"#;
+    let host = || SimHost::new(Arc::new(SimStore::default()));
+    for worker in [Worker::<CircuitBreaker, _>::new(CONFIG, host()), Worker::attempt(CONFIG, host())] {
+        let Ok(worker) = worker else { panic!("the configuration is wrong") };
+        for (line, ms) in bytes.split(|b| *b == b'\n').zip(0..) {
+            worker.host.set(tidegate_policy::time::Span::from_millis(ms));
+            one_exchange(&worker, line);
+        }
+        worker.tick();
+    }
+}
+
+fn one_exchange(worker: &Worker<CircuitBreaker, SimHost>, line: &[u8]) {
+    let at = line.iter().position(|b| *b == b':').unwrap_or(line.len());
+    let (name, value) = line.split_at(at);
+    let (name, value) = (String::from_utf8_lossy(name), value.get(1..).unwrap_or_default());
+    let text = String::from_utf8_lossy(value);
+    let request = SimRequest::get("/x").header(&name, value).header("te", b"trailers");
+    let request = request.attribute(Attribute::Cluster, b"up").attribute(Attribute::Route, b"r");
+    let request = request.attribute(Attribute::Endpoint, value).attribute(Attribute::Chosen, value);
+    let response = SimResponse::none().header(&name, &text).attribute(Attribute::Details, value);
+    let response = response.attribute(Attribute::Flags, value).attribute(Attribute::Endpoints, value);
+    let (verdict, exchange) = worker.begin(&request);
+    let _ = worker.stage().outcome(&exchange);
+    if matches!(verdict, Verdict::Continue(_)) {
+        match line.len() % 3 {
+            0 => worker.end_with_trailers(exchange, &response, &response),
+            1 => worker.abort(exchange, &response),
+            _ => drop(worker.end(exchange, &response)),
+        }
+    }
 }
 
 /// A configuration is a policy or at least one problem.

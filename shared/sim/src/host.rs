@@ -62,6 +62,11 @@ impl Clock for SimHost {
     fn now(&self) -> Timestamp {
         self.now.get()
     }
+
+    /// As if the host had started in 1970.
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
 }
 
 impl Meter for SimHost {

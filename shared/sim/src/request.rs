@@ -11,6 +11,7 @@ pub struct SimRequest<'a> {
     headers: Vec<Header<'a>>,
     peer: Option<IpAddr>,
     attributes: BTreeMap<Attribute, &'a [u8]>,
+    metadata: Vec<(&'a [&'a str], &'a [u8])>,
 }
 
 impl<'a> SimRequest<'a> {
@@ -28,7 +29,12 @@ impl<'a> SimRequest<'a> {
             (b":path", path.as_bytes()),
             (b":authority", b"shop.example.com"),
         ];
-        Self { headers, peer: Some(IpAddr::from([192, 0, 2, 1])), attributes: BTreeMap::new() }
+        Self {
+            headers,
+            peer: Some(IpAddr::from([192, 0, 2, 1])),
+            attributes: BTreeMap::new(),
+            metadata: Vec::new(),
+        }
     }
 
     /// With another header.
@@ -53,6 +59,15 @@ impl<'a> SimRequest<'a> {
     }
 }
 
+impl<'a> SimRequest<'a> {
+    /// With something that an earlier filter left in its metadata.
+    #[must_use]
+    pub fn metadata(mut self, path: &'a [&'a str], value: &'a [u8]) -> Self {
+        self.metadata.push((path, value));
+        self
+    }
+}
+
 impl Request for SimRequest<'_> {
     fn headers(&self) -> &[Header<'_>] {
         &self.headers
@@ -68,5 +83,10 @@ impl Request for SimRequest<'_> {
 
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
         self.attributes.get(&which).map(|value| value.to_vec())
+    }
+
+    fn metadata(&self, path: &[String]) -> Option<Vec<u8>> {
+        let found = self.metadata.iter().find(|(known, _)| *known == path)?;
+        Some(found.1.to_vec())
     }
 }

@@ -52,6 +52,15 @@ impl<S: Stage, H: Host> Worker<S, H> {
         Ok(Self { stage, host })
     }
 
+    /// The same, where the filter runs for each attempt.
+    ///
+    /// # Errors
+    /// As [`Worker::new`].
+    pub fn attempt_started_on(store: &impl Store, json: &str, host: H) -> Result<Self, StartError> {
+        let stage = start(json, Placement::Attempt, store)?;
+        Ok(Self { stage, host })
+    }
+
     /// A request, from its headers to what becomes of it.
     pub fn request(&self, request: &impl Request) -> Verdict {
         self.stage.on_request(&mut S::Exchange::default(), request, &self.host)

@@ -119,6 +119,17 @@ impl<'a> Node<'a> {
         Ok(items.iter().enumerate().map(item).collect())
     }
 
+    /// The items of a list that may have none.
+    ///
+    /// # Errors
+    /// This is no list.
+    pub fn any_items(&self) -> Result<Vec<Self>, Fault> {
+        if self.value.as_array().is_some_and(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
+        self.items()
+    }
+
     /// An unsigned integer.
     ///
     /// # Errors

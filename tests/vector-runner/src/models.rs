@@ -64,6 +64,19 @@ pub struct CountMin {
     pub depth: u64,
 }
 
+/// A run of Argo Rollouts' analysis of one metric.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    count: Option<f64>,
+    failure_limit: f64,
+    success_limit: Option<f64>,
+    failed: f64,
+    measured: f64,
+    errors_in_a_row: u32,
+    successes_in_a_row: f64,
+    phase: &'static str,
+}
+
 /// Doorman's `PROPORTIONAL_SHARE`: who wants no more than an equal share gets it; what they
 /// leave tops up the others in proportion to what they lack.
 #[must_use]
@@ -206,6 +219,58 @@ impl LinkerdWait {
     pub fn after(&self, times: u32, draw: f64) -> f64 {
         let base = (self.min_ms * 2_f64.powf(f64::from(times))).min(self.max_ms);
         base + (base * self.jitter_ratio * draw).min(self.max_ms - base)
+    }
+}
+
+// === impl Analysis ===
+
+impl Analysis {
+    /// Ends after `count` measurements, or `success_limit` successes in a row, or more failures
+    /// than `failure_limit`, which -1 switches off.
+    #[must_use]
+    pub fn new(count: Option<f64>, failure_limit: f64, success_limit: Option<f64>) -> Self {
+        Self {
+            count,
+            failure_limit,
+            success_limit,
+            failed: 0.0,
+            measured: 0.0,
+            errors_in_a_row: 0,
+            successes_in_a_row: 0.0,
+            phase: "Running",
+        }
+    }
+
+    /// Takes a measurement: success, failure, inconclusive or error. Errors are not counted,
+    /// but more than four in a row end it.
+    pub fn take(&mut self, measurement: char) {
+        if self.phase != "Running" {
+            return;
+        }
+        let success = measurement == 'S';
+        self.errors_in_a_row = if measurement == 'E' { self.errors_in_a_row + 1 } else { 0 };
+        self.successes_in_a_row = if success { self.successes_in_a_row + 1.0 } else { 0.0 };
+        self.failed += f64::from(u8::from(measurement == 'F'));
+        self.measured += f64::from(u8::from(measurement != 'E'));
+        let unlimited = self.failure_limit < 0.0;
+        let enough = self.success_limit.is_some_and(|limit| self.successes_in_a_row >= limit);
+        let over = self.count.is_some_and(|count| self.measured >= count);
+        self.phase = match measurement {
+            'F' if !unlimited && self.failed > self.failure_limit => "Failed",
+            'I' => "Inconclusive",
+            'E' if self.errors_in_a_row > 4 => "Error",
+            _ if enough => "Successful",
+            _ if over && self.success_limit.is_none() => "Successful",
+            _ if over && unlimited => "Failed",
+            _ if over => "Inconclusive",
+            _ => "Running",
+        };
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn phase(&self) -> &'static str {
+        self.phase
     }
 }
 

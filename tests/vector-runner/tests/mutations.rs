@@ -9,71 +9,95 @@ use tidegate_vectors::{check, claims, run, Failure, File, Outcome};
 /// Inputs whose change by a little may change no answer, and names, which are free text.
 /// `*` stands for any index. Every expected value is missing here, and so must be noticed.
 #[rustfmt::skip]
-const SILENT: [&str; 57] = [
-    "breaker_backoff.json/envoy_ejection/ejections_in_a_row/*", // all at the most
+const SILENT: [&str; 81] = [
+    "alias.json/cases/*/picks/*/slot",                                // one alias for several slots
+    "alias.json/cases/*/picks/*/u",                                   // the threshold is further away
+    "backend_weights.json/cases/*/weights/*",                         // all of the traffic
+    "breaker_backoff.json/envoy_ejection/ejections_in_a_row/*",       // all at the most
     "breaker_backoff.json/recommended/streaks/*",
-    "breaker_backoff.json/resilience4j_exponential/multiplier", // waits are whole milliseconds
+    "breaker_backoff.json/resilience4j_exponential/multiplier",       // waits are whole milliseconds
     "breaker_backoff.json/resilience4j_randomized/f",
-    "breaker_merge.json/cases/*/config/*",                      // no case turns on each
+    "breaker_merge.json/cases/*/config/*",                            // no case turns on each
     "breaker_merge.json/cases/*/name",
-    "breaker_merge.json/cases/*/ops/*/t",                       // the same slot
+    "breaker_merge.json/cases/*/ops/*/t",                             // the same slot
     "breaker_transitions.json/cases/*/config/*",
-    "breaker_transitions.json/cases/*/events/*/ms",             // slow is seconds away
+    "breaker_transitions.json/cases/*/events/*/ms",                   // slow is seconds away
     "breaker_transitions.json/cases/*/events/*/t",
     "breaker_transitions.json/cases/*/name",
-    "client_ip.json/aggregate/*/ip",                            // one network
-    "client_ip.json/cases/*/peer",                              // not looked at
-    "client_ip.json/cases/*/trusted_hops",                      // 5 or 6 of 1
+    "canary_sticky.json/ramps/*/territories/*/cap_bp",                // nobody lives in that bucket
+    "canary_sticky.json/ramps/*/territories/*/name",                  // nobody lives there
+    "canary_sticky.json/ramps/*/territories/*/weight_bp",             // nobody lives in that bucket
+    "client_ip.json/aggregate/*/ip",                                  // one network
+    "client_ip.json/cases/*/peer",                                    // not looked at
+    "client_ip.json/cases/*/trusted_hops",                            // 5 or 6 of 1
     "client_ip.json/cases/*/xff",
     "gcra.json/cases/*/name",
-    "gcra.json/cases/*/steps/*/cost",                           // 101 or 102 of 100: never
-    "gcra.json/redis_cell/*/period",                            // replies are whole seconds
+    "gcra.json/cases/*/steps/*/cost",                                 // 101 or 102 of 100: never
+    "gcra.json/redis_cell/*/period",                                  // replies are whole seconds
     "gcra.json/redis_cell/*/steps/*/now_ns",
-    "leasing.json/cases/*/lease",                               // nobody is left with a part of one
-    "leasing.json/cases/*/requests",                            // more are refused as well
+    "jump_hash.json/cases/*/buckets",                                 // few keys move
+    "jump_hash.json/cases/*/key",                                     // several keys have a bucket
+    "leasing.json/cases/*/lease",                                     // nobody is left with a part of one
+    "leasing.json/cases/*/requests",                                  // more are refused as well
     "leasing.json/cases/*/workers",
-    "leasing.json/doorman/wants/*",                             // who wants little gets it anyway
-    "limiter_comparison.json/rows/*/state",                     // what a limiter stores, in words
-    "outlier.json/backoff/*/ejection",                          // all at the most
-    "outlier.json/consecutive/*/codes/*",                       // 500 and 501 are alike
-    "outlier.json/consecutive/*/consecutive_5xx",               // no case turns on both
+    "leasing.json/doorman/wants/*",                                   // who wants little gets it anyway
+    "limiter_comparison.json/rows/*/state",                           // what a limiter stores, in words
+    "outlier.json/backoff/*/ejection",                                // all at the most
+    "outlier.json/consecutive/*/codes/*",                             // 500 and 501 are alike
+    "outlier.json/consecutive/*/consecutive_5xx",                     // no case turns on both
     "outlier.json/consecutive/*/consecutive_gateway",
-    "outlier.json/failure_percentage/*/success_rate",           // answers are yes or no
+    "outlier.json/failure_percentage/*/success_rate",                 // answers are yes or no
     "outlier.json/failure_percentage/*/threshold",
     "outlier.json/max_ejection_percent/*/already_ejected",
     "outlier.json/max_ejection_percent/*/always_eject_one_host",
     "outlier.json/max_ejection_percent/*/hosts",
     "outlier.json/max_ejection_percent/*/max_ejection_percent",
-    "outlier.json/success_rate/*/stdev_factor",                 // all rates are the same
-    "overload.json/envoy_admission_control/*/aggression",       // 0 and 1 to any power
-    "overload.json/envoy_admission_control/*/max_rejection",    // not reached
-    "overload.json/envoy_admission_control/*/sr_threshold",     // no success to divide
-    "overload.json/envoy_admission_control/*/success",          // more than enough
-    "overload.json/envoy_admission_control/*/total",            // refuses the most
-    "overload.json/envoy_retry_budget/*/active_or_pending",     // the least is the least
+    "outlier.json/success_rate/*/stdev_factor",                       // all rates are the same
+    "overload.json/envoy_admission_control/*/aggression",             // 0 and 1 to any power
+    "overload.json/envoy_admission_control/*/max_rejection",          // not reached
+    "overload.json/envoy_admission_control/*/sr_threshold",           // no success to divide
+    "overload.json/envoy_admission_control/*/success",                // more than enough
+    "overload.json/envoy_admission_control/*/total",                  // refuses the most
+    "overload.json/envoy_retry_budget/*/active_or_pending",           // the least is the least
     "overload.json/envoy_retry_budget/*/budget_percent",
-    "overload.json/envoy_retry_budget/*/min_retry_concurrency", // more than the least
-    "overload.json/google_sre_client_throttling/*/K",           // nothing was accepted
-    "overload.json/google_sre_client_throttling/*/accepts",     // more than enough
+    "overload.json/envoy_retry_budget/*/min_retry_concurrency",       // more than the least
+    "overload.json/google_sre_client_throttling/*/K",                 // nothing was accepted
+    "overload.json/google_sre_client_throttling/*/accepts",           // more than enough
     "overload.json/google_sre_client_throttling/*/requests",
-    "overload.json/grpc_retry_throttling/tokenRatio",           // three decimals
-    "ratelimit_headers.json/cases/*/denied/retry_after_ns",     // headers are whole seconds
+    "overload.json/grpc_retry_throttling/tokenRatio",                 // three decimals
+    "progressive.json/argo/*/params/count",                           // it ends otherwise
+    "progressive.json/argo/*/params/csl",
+    "progressive.json/argo/*/params/fl",
+    "progressive.json/flagger/*/maxWeight",                           // the last step is above it
+    "progressive.json/flagger/*/threshold",                           // not reached
+    "progressive.json/flagger_formulas/*/maxWeight",                  // the last step is above it
+    "ratelimit_headers.json/cases/*/denied/retry_after_ns",           // headers are whole seconds
     "ratelimit_headers.json/cases/*/name",
     "ratelimit_headers.json/cases/*/policies/*/next_unit_ns",
     "ratelimit_headers.json/cases/*/policies/*/reset_ns",
-    "ratelimit_headers.json/grpc/*/http",                       // 502, 503 and 504 are alike
+    "ratelimit_headers.json/grpc/*/http",                             // 502, 503 and 504 are alike
     "rl_table.json/cases/*/name",
     "rl_table.json/cases/*/steps/*/cost",
     "rl_table.json/cases/*/steps/*/now_ns",
-    "rl_table.json/maths/count_min/*/delta",                    // sizes are rounded up
+    "rl_table.json/maths/count_min/*/delta",                          // sizes are rounded up
     "rl_table.json/maths/count_min/*/eps",
+    "route_match.json/gateway_api/cases/*/headers/*/*",               // no rule asks for them
+    "route_match.json/gateway_api/cases/*/method",                    // no rule asks for one
+    "route_match.json/gateway_api/cases/*/path",                      // below the same prefix
+    "route_match.json/gateway_api/rules/*/matches/*/headers/*/name",  // `foo-v2` goes first
+    "route_match.json/gateway_api/rules/*/matches/*/headers/*/value",
+    "route_match.json/gateway_api/rules/*/matches/*/path/value",
+    "route_match.json/gateway_api/rules/*/name",
+    "route_match.json/istio/cases/*/headers/*/*",                     // no rule asks for them
+    "route_match.json/istio/cases/*/method",                          // no rule asks for one
+    "route_match.json/istio/cases/*/path",                            // beginning alike
 ];
 
 /// Formulas with prose behind them: changed at the front only.
 const PROSE: [&str; 5] = ["/*/formula", "/*/jitter", "/bounds/*", "/rows/*/algo", "/rows/*/worst"];
 
 /// What may be left out: free text, one of many, and what not every case has.
-const OPTIONAL: [&str; 17] = [
+const OPTIONAL: [&str; 21] = [
     "breaker_backoff.json/resilience4j_randomized/u0",
     "breaker_backoff.json/resilience4j_randomized/u0.5",
     "breaker_backoff.json/resilience4j_randomized/u0.999",
@@ -83,6 +107,7 @@ const OPTIONAL: [&str; 17] = [
     "gcra.json/cases/*/name",
     "leasing.json/bounds/*",
     "limiter_comparison.json/rows/*/state",
+    "progressive.json/argo/*/params/*",
     "ratelimit_headers.json/cases/*/expect_envoy_draft03",
     "ratelimit_headers.json/cases/*/name",
     "ratelimit_headers.json/grpc/*/name",
@@ -91,7 +116,13 @@ const OPTIONAL: [&str; 17] = [
     "rl_table.json/cases/*/name",
     "rl_table.json/maths/expected_colliding_pairs_full_table/*",
     "rl_table.json/maths/p_false_share_per_lookup/*",
+    "route_match.json/gateway_api/rules/*/matches/*/headers",
+    "route_match.json/gateway_api/rules/*/matches/*/path",
+    "route_match.json/istio/rules/*/match/*/headers/x-canary/regex",
 ];
+
+/// A list that may as well be empty: no rule asks for that header.
+const EMPTY: [&str; 1] = ["route_match.json/istio/cases/*/headers"];
 
 fn files() -> Vec<File> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors");
@@ -247,7 +278,7 @@ fn each_wrong_type_is_noticed() {
 
 #[test]
 fn each_emptied_list_is_noticed() {
-    let left = unnoticed(&[], |original, pointer| {
+    let left = unnoticed(&EMPTY, |original, pointer| {
         let list = original.pointer(pointer).unwrap().as_array();
         list.is_some_and(|items| !items.is_empty())
             .then(|| with(original, pointer, Value::Array(Vec::new())))

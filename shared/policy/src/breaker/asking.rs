@@ -1,11 +1,12 @@
 //! The request's side of the filter: which breakers it meets, and what becomes of it when one
 //! of them refuses.
 
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::classify::Class;
-use super::config::{Breaker, Mode};
+use super::config::{Breaker, Mode, OnFailure};
 use super::entry::{Answer, Context};
 use super::exchange::{count, millis, Exchange, Label, View};
 use super::metrics::What;
@@ -57,7 +58,7 @@ impl CircuitBreaker {
             // The route is chosen, and clients are far away.
             return (None, false);
         }
-        let name = self.policy.cluster_header.as_str();
+        let name = &*self.policy.cluster_header;
         let value = if self.reads_headers {
             edits.extend(steering::removals(request));
             request.header(name).map(<[u8]>::to_vec)
@@ -65,7 +66,8 @@ impl CircuitBreaker {
             request.lone_header(name)
         };
         let Some(value) = value else { return (None, false) };
-        let ours = request.attribute(Attribute::Chosen).is_some_and(|chosen| chosen == value);
+        let chosen = request.attribute(Attribute::Chosen).unwrap_or_default();
+        let ours = chosen.split(|b| *b == b' ').next().is_some_and(|cluster| cluster == value);
         edits.retain(|edit| !matches!(edit, Edit::RemoveRequestHeader(removed) if removed == name));
         if ours {
             return (Some(value), false);
@@ -86,8 +88,7 @@ impl CircuitBreaker {
                 here.then(address).flatten().map(|address| endpoint(self.secret, &address))
             }
         }?;
-        let holds = breaker.matches.is_empty() || breaker.matches.iter().any(|m| m.holds(view.request));
-        holds.then_some(target)
+        applies(breaker, view.request).then_some(target)
     }
 
     pub(super) fn admit(
@@ -147,17 +148,24 @@ impl CircuitBreaker {
                     return Verdict::Reply(self.refuse(at, policy, retry_after_ms, exchange, host));
                 }
                 Fallback::Cluster { name, breaker } => {
-                    let ticket = match self.admit(*breaker, 0, now, host) {
-                        Ok(Answer::Refuse { .. }) if !self.observes(*breaker) => continue,
-                        Ok(Answer::Admit(ticket)) => Some(ticket),
-                        Ok(Answer::Pass | Answer::Refuse { .. }) | Err(_) => None,
-                    };
-                    if let Some(ticket) = ticket {
-                        exchange.keep(ticket);
+                    match self.admit(*breaker, 0, now, host) {
+                        Ok(Answer::Admit(ticket)) => exchange.keep(ticket),
+                        Ok(Answer::Pass) => {}
+                        Ok(Answer::Refuse { .. }) if self.observes(*breaker) => {}
+                        Ok(Answer::Refuse { .. }) => continue,
+                        Err(_) => {
+                            count(host, *breaker, What::Undecided);
+                            if self.policy.on_failure == OnFailure::Refuse {
+                                continue;
+                            }
+                        }
                     }
                     count(host, at, What::FellBack);
                     exchange.label = Some((at, Label::Fallback));
-                    edits.push(Edit::SetRequestHeader(self.policy.cluster_header.clone(), name.clone()));
+                    edits.push(Edit::SetRequestHeader(
+                        Rc::clone(&self.policy.cluster_header),
+                        Rc::clone(name),
+                    ));
                     return Verdict::Continue(edits);
                 }
             }
@@ -167,7 +175,7 @@ impl CircuitBreaker {
 
     /// A request that tried to steer us is on a route that it will not keep, and its own cannot be
     /// known here. So that nobody gets past an open breaker this way, it is refused when any
-    /// breaker of a cluster or route is other than closed.
+    /// breaker of a cluster or route would not let it pass without a permit.
     pub(super) fn refuse_forged(
         &self,
         at: usize,
@@ -176,7 +184,11 @@ impl CircuitBreaker {
         host: &impl Host,
     ) -> Option<Reply> {
         let (breaker, shard) = self.policy.breakers.get(at).zip(self.shards.get(at))?;
-        if breaker.mode == Mode::Observe || shard.lets_all_pass(&self.context(breaker, at, now, host)) {
+        let passes = shard.would_pass(&self.context(breaker, at, now, host)).unwrap_or_else(|_| {
+            count(host, at, What::Undecided);
+            self.policy.on_failure == OnFailure::Allow
+        });
+        if breaker.mode == Mode::Observe || passes {
             return None;
         }
         self.give_back(exchange, now, host);
@@ -201,6 +213,11 @@ impl CircuitBreaker {
         let secs = reply::retry_after(&breaker.terms, retry_after_ms);
         reply::refused(policy, &breaker.name, secs, exchange.grpc)
     }
+}
+
+/// Whether a breaker is for such requests.
+pub(super) fn applies(breaker: &Breaker, request: &impl Request) -> bool {
+    breaker.matches.is_empty() || breaker.matches.iter().any(|m| m.holds(request))
 }
 
 /// What stands for an endpoint in a table: the keyed hash of its address, as Envoy writes it.

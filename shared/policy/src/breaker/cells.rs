@@ -13,7 +13,7 @@ use super::config::Breaker;
 use super::index::{self, Index};
 use super::record::Record;
 use crate::hash::xxh64::xxh64;
-use crate::host::{Store, StoreError, Version};
+use crate::host::{rewrite, Store, StoreError, Version, TRIES};
 use crate::http::{CellSpec, Seed};
 
 /// The cells of one breaker.
@@ -52,9 +52,6 @@ pub(super) struct Updated<T> {
     pub(super) said: T,
 }
 
-/// Most times that one cell is tried against other workers. Each try that is lost is one that
-/// another worker won, so this many in a row take as many workers at the same cell.
-const TRIES: usize = 64;
 /// Set in every fingerprint, so that none is 0.
 const FINGERPRINT: u64 = 1 << 48;
 
@@ -203,23 +200,6 @@ impl Cells {
 /// What names a target within its block and in the index: the low bits of its hash.
 pub(super) fn fingerprint(target: u64) -> u64 {
     (target & (FINGERPRINT - 1)) | FINGERPRINT
-}
-
-/// Replaces a cell by what `change` makes of it, if anything.
-fn rewrite(
-    store: &impl Store,
-    cell: &str,
-    mut change: impl FnMut(&[u8]) -> Option<Vec<u8>>,
-) -> Result<(), StoreError> {
-    for _ in 0..TRIES {
-        let (bytes, version) = store.load(cell)?.ok_or(StoreError::Unavailable)?;
-        let Some(new) = change(&bytes) else { return Ok(()) };
-        match store.replace(cell, &new, version) {
-            Err(StoreError::Stale) => {}
-            done => return done,
-        }
-    }
-    Err(StoreError::Unavailable)
 }
 
 // === impl Loaded ===

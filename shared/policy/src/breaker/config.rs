@@ -4,6 +4,7 @@
 //! it and this file from drifting apart.
 
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -25,7 +26,7 @@ pub struct Policy {
     /// their own.
     pub breakers: Vec<Breaker>,
     /// The request header that names another cluster to Envoy.
-    pub cluster_header: String,
+    pub cluster_header: Rc<str>,
     /// What refused clients get.
     pub reply: ReplyPolicy,
     /// What becomes of a request that the filter cannot decide.
@@ -122,7 +123,7 @@ impl Policy {
         let object = reader.object(&FIELDS)?;
         let refused = reply::default();
         let mode = object.or("mode", Mode::Enforce, |r| r.choice(&MODES));
-        let header = object.or("cluster_header", CLUSTER_HEADER.to_string(), header_name);
+        let header = object.or("cluster_header", CLUSTER_HEADER.into(), |r| header_name(r).map(Rc::from));
         let reply = object.or("reply", refused.clone(), |r| ReplyPolicy::read(r, &refused, 400..=599));
         let failures = [("allow", OnFailure::Allow), ("refuse", OnFailure::Refuse)];
         let on_failure = object.or("on_failure", OnFailure::Allow, |r| r.choice(&failures));
@@ -164,7 +165,8 @@ fn resolve(items: &[Reader<'_>], mut breakers: Vec<Breaker>) -> Option<Vec<Break
                     let own = breakers.get(index)?.for_fallback(name, place);
                     if let Some(taken) = breakers.iter().find(|other| other.number == own.number) {
                         let (own, taken) = (&own.name, &taken.name);
-                        reader.report(format!("the fallback breaker {own:?} has the number of {taken:?}"));
+                        let right = "another name, or a breaker for the fallback cluster";
+                        reader.report(format!("its fallback needs a breaker {own:?}, which clashes with {taken:?}, expected {right}"));
                         return None;
                     }
                     breakers.push(own);
@@ -244,8 +246,8 @@ impl Breaker {
         let mode = object.or("mode", mode, |r| r.choice(&MODES));
         let terms = read_terms(&object);
         let rules = rules::read(&object);
-        let minimum_calls = terms.map_or(0, |terms| terms.minimum_calls);
-        let soft = object.or("admission", None, |r| Soft::read(r, minimum_calls).map(Some));
+        let known = terms.unwrap_or_default();
+        let soft = object.or("admission", None, |r| Soft::read(r, &known).map(Some));
         let keys = object
             .or("table", 1024, |r| r.object(&["keys"])?.or("keys", 1024, |r| r.integer(16..=16_384, "keys")));
         let ejected = object.or("max_ejection_percent", 50, |r| r.integer(1..=100, "%"));
@@ -296,7 +298,8 @@ fn read_terms(object: &Object<'_>) -> Option<Terms> {
     let failure_rate_pct = small("failure_rate_pct", default.failure_rate_pct, 1..=100, "%");
     let slow_rate_pct = small("slow_rate_pct", default.slow_rate_pct, 1..=100, "%");
     let slow_call_ms = integer("slow_call_ms", default.slow_call_ms, 0..=day, "ms");
-    let minimum_calls = small("minimum_calls", default.minimum_calls, 1..=counts.end() - 1, "calls");
+    let minimum_calls =
+        small("minimum_calls", default.minimum_calls, 1..=counts.end().saturating_sub(1), "calls");
     let consecutive_failures =
         small("consecutive_failures", default.consecutive_failures, counts, "failures");
     let permits = small("half_open_permits", default.half_open_permits.into(), 1..=65_535, "permits");

@@ -29,6 +29,7 @@ pub(super) enum Label {
     Observed,
     Probe,
     Refused,
+    Undecided,
 }
 
 /// A request with what was asked about it.

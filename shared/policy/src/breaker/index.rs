@@ -75,6 +75,14 @@ impl Index {
         self.entries.iter().any(|(of, _)| *of == fingerprint)
     }
 
+    /// Whether a target has an entry that says nothing of the time to come. One that was listed a
+    /// moment ago may be about to open.
+    #[must_use]
+    pub fn is_over(&self, fingerprint: u64, now_ms: u64) -> bool {
+        let over = |until: u64| until <= now_ms || until == u64::MAX;
+        self.entries.iter().any(|(of, until)| *of == fingerprint && over(*until))
+    }
+
     /// How many targets are open or half-open at `now_ms`, but for the given one.
     #[must_use]
     pub fn others(&self, fingerprint: u64, now_ms: u64) -> u32 {
@@ -116,7 +124,8 @@ impl Index {
     }
 
     /// Takes a target off, which was not closed and is now. With the last entry go those that had
-    /// none, in case that one too many was counted: who is still open is listed at its next failure.
+    /// none, in case that too many were counted: who is still open is listed at
+    /// its next outcome.
     pub fn remove(&mut self, fingerprint: u64) {
         let before = self.entries.len();
         self.entries.retain(|(of, _)| *of != fingerprint);
@@ -177,6 +186,15 @@ mod tests {
         index.remove(7);
         index.insert(501, 3_000, 0, false);
         assert!(index.lists(501) && !index.may_list(7));
+    }
+
+    #[test]
+    fn an_entry_is_over_when_its_time_is_or_when_it_has_none() {
+        let mut index = Index::default();
+        index.insert(1, 10, 0, true);
+        index.insert(2, u64::MAX, 0, true);
+        let over = |now_ms| [1, 2, 3].map(|of| index.is_over(of, now_ms));
+        assert_eq!((over(9), over(10)), ([false, true, false], [true, true, false]));
     }
 
     #[test]

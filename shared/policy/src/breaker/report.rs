@@ -18,7 +18,7 @@ pub struct Evidence {
     pub probes: Probes,
 }
 
-/// The line for the log: `breaker checkout: closed -> open (consecutive): …`.
+/// The line for the log: `checkout: closed -> open (consecutive): …`.
 #[must_use]
 pub fn line(
     name: &str,
@@ -61,7 +61,7 @@ pub fn line(
         }
         _ => String::new(),
     };
-    format!("breaker {name}: {} -> {} ({}): {why}{then}", from.word(), to.state.word(), reason.word())
+    format!("{name}: {} -> {} ({}): {why}{then}", from.word(), to.state.word(), reason.word())
 }
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
         for (from, to, reason, why) in cases {
             let then = if to.state == State::Open { opens } else { "" };
             let (word, before, after) = (reason.word(), from.word(), to.state.word());
-            let expected = format!("breaker a: {before} -> {after} ({word}): {why}{then}");
+            let expected = format!("a: {before} -> {after} ({word}): {why}{then}");
             assert_eq!(line("a", &terms, from, to, reason, &evidence, 1_000), expected);
         }
     }

@@ -1,7 +1,10 @@
 //! What counts as failed, as the configuration words it.
 
+use alloc::vec::Vec;
+
 use super::classify::{Rules, Statuses, FLAGS};
 use crate::config::{Object, Reader};
+use crate::http::matcher::collect;
 
 /// The fields of a breaker that make its rules.
 pub(super) const FIELDS: [&str; 6] = [
@@ -52,17 +55,15 @@ fn statuses(reader: &Reader<'_>) -> Option<Statuses> {
 }
 
 fn grpc_statuses(reader: &Reader<'_>) -> Option<u32> {
+    let bit =
+        |item: &Reader<'_>| item.integer(1..=16, "").and_then(|n| 1_u32.checked_shl(u32::try_from(n).ok()?));
     let items = reader.items(0..=16, "gRPC statuses")?;
-    items.iter().fold(Some(0), |set, item| {
-        let bit = item.integer(1..=16, "").and_then(|n| 1_u32.checked_shl(u32::try_from(n).ok()?));
-        Some(set? | bit?)
-    })
+    let bits = items.iter().map(bit).fold(Some(Vec::new()), collect)?;
+    Some(bits.into_iter().fold(0, |set, bit| set | bit))
 }
 
 fn flags(reader: &Reader<'_>) -> Option<u64> {
     let items = reader.items(0..=FLAGS.len(), "response flags")?;
-    items.iter().fold(Some(0), |set, item| {
-        let flag = item.choice(&FLAGS);
-        Some(set? | flag?)
-    })
+    let flags = items.iter().map(|item| item.choice(&FLAGS)).fold(Some(Vec::new()), collect)?;
+    Some(flags.into_iter().fold(0, |set, flag| set | flag))
 }

@@ -113,6 +113,10 @@ impl Shard {
         let delta = &mut entry.delta;
         let done = self.update(cx, target, insert, |record| {
             if many {
+                if record.is_idle(&self.terms, cx.now_ms) {
+                    // As good as absent, so it has no run either: successes of others are not told.
+                    record.consecutive = 0;
+                }
                 // What was admitted before the state began is not for it.
                 let ours = record.state == cx.breaker.terms.demanded && since_ms >= record.at_ms;
                 delta.generation = record.generation.wrapping_sub(u32::from(!ours));
@@ -145,24 +149,34 @@ impl Shard {
                 self.announce(cx, target, &done.before, &done.record, reason, &evidence)
             }
             // Open and not listed: whoever opened it did not live to say so, or does so now.
-            None if many && is_out(done.record.state) && !self.index.borrow().may_list(fingerprint(target)) => {
+            None if many
+                && is_out(done.record.state)
+                && !self.index.borrow().may_list(fingerprint(target)) =>
+            {
                 self.list(cx, target, &done.record, true)
             }
             None => Ok(()),
         }
     }
 
-    /// Whether an endpoint may be ejected, or any other target opened.
+    /// Whether an endpoint may be ejected, or any other target opened. An endpoint is listed before
+    /// its record says so: of two that fail at once, one sees the other.
     fn may_open(&self, cx: &Context<'_, impl Host>, target: u64, hosts: impl Fn() -> u64) -> bool {
         if !matches!(cx.breaker.target, Target::Endpoint(_)) {
             return true;
         }
         let hosts = u32::try_from(hosts()).unwrap_or(u32::MAX);
-        let out = match self.cells.index(cx.host) {
-            Ok(index) => index.others(fingerprint(target), cx.now_ms),
-            Err(_) => return false,
-        };
-        out.saturating_add(1) < hosts && outlier::may_eject(hosts, out, cx.breaker.max_ejection_percent, true)
+        let (listed, percent) = (fingerprint(target), cx.breaker.max_ejection_percent);
+        let until = cx.now_ms.saturating_add(self.terms.base_open_ms);
+        let mut may = false;
+        let index = self.cells.reindex(cx.host, |index| {
+            let out = index.others(listed, cx.now_ms);
+            may = out.saturating_add(1) < hosts && outlier::may_eject(hosts, out, percent, true);
+            if may {
+                index.insert(listed, until, cx.now_ms, true);
+            }
+        });
+        may && index.is_ok()
     }
 
     /// Tells everybody about a change of state that this worker made.

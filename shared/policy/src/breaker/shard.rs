@@ -76,18 +76,23 @@ impl Shard {
         }
     }
 
-    /// Whether the only target is closed or held in a state that lets everything pass. Asks for no
-    /// permit.
-    pub(super) fn lets_all_pass(&self, cx: &Context<'_, impl Host>) -> bool {
-        let passes = |state| matches!(state, State::Closed | State::Disabled | State::MetricsOnly);
-        self.own_head(cx, 0).is_ok_and(|head| head.is_none_or(|head| passes(head.state)))
+    /// Whether a request to the only target would pass now. Asks for no permit.
+    pub(super) fn would_pass(&self, cx: &Context<'_, impl Host>) -> Result<bool, StoreError> {
+        let Some(head) = self.own_head(cx, 0)? else { return Ok(true) };
+        Ok(match head.state {
+            State::Closed => !overload::refuses(head.share, cx.draw),
+            State::Disabled | State::MetricsOnly => true,
+            State::ForcedOpen | State::HalfOpen | State::Open => false,
+        })
     }
 
     /// Housekeeping: copies are renewed, counts told, probes given up that did not come back.
     pub(super) fn tick(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
         self.seen.set(None);
         if cx.breaker.target.is_many() {
+            let seen = cx.host.read(metrics::index(cx.at, What::Transitions));
             self.refresh_index(cx)?;
+            self.seen.set(Some(seen));
             cx.host.set(metrics::index(cx.at, What::Open), self.index.borrow().len());
             return self.sweep(cx);
         }
@@ -173,9 +178,9 @@ impl Shard {
         let entry = entries.entry(target).or_default();
         (entry.seen, entry.used_ms) = (Some(seen), cx.now_ms);
         entry.learn(cx, head);
-        let listed = many && self.index.borrow().lists(fingerprint(target));
-        if listed && head.is_none_or(|head| head.state == cx.breaker.terms.demanded) {
-            // Although it is closed: whoever closed it did not live to say so.
+        let over = many && self.index.borrow().is_over(fingerprint(target), cx.now_ms);
+        if over && head.is_none_or(|head| head.state == cx.breaker.terms.demanded) {
+            // Listed although it is closed: whoever closed it did not live to say so.
             *self.index.borrow_mut() =
                 self.cells.reindex(cx.host, |index| index.remove(fingerprint(target)))?;
         }

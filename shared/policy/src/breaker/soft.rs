@@ -2,6 +2,7 @@
 
 use super::overload;
 use super::record::Counts;
+use super::terms::Terms;
 use crate::config::Reader;
 
 /// Envoy's admission control in place of an open state.
@@ -18,13 +19,18 @@ pub struct Soft {
 // === impl Soft ===
 
 impl Soft {
-    pub(super) fn read(reader: &Reader<'_>, minimum_calls: u32) -> Option<Self> {
+    pub(super) fn read(reader: &Reader<'_>, terms: &Terms) -> Option<Self> {
         let object = reader.object(&["aggression_pct", "max_refused_pct"])?;
         let aggression = object.or("aggression_pct", 100, |r| r.integer(1..=10_000, "%"));
         let most = object.or("max_refused_pct", 80, |r| r.integer(1..=100, "%"));
         let small = |n: u64| u32::try_from(n).ok();
+        if terms.failure_rate_pct >= 100 {
+            let right = "a `failure_rate_pct` of 1 to 99 %";
+            reader.report(alloc::format!("never refuses at a failure rate of 100 %, expected {right}"));
+            return None;
+        }
         Some(Self {
-            minimum_calls,
+            minimum_calls: terms.minimum_calls,
             aggression_pct: aggression.and_then(small)?,
             max_refused_pct: most.and_then(small)?,
         })

@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::Cell;
 
+use super::asking::applies;
 use super::classify::Class;
 use super::config::{Breaker, Mode, OnFailure, Policy};
 use super::entry::Answer;
@@ -31,7 +32,7 @@ pub struct CircuitBreaker {
     pub(super) reads_headers: bool,
     pub(super) draws: Cell<u64>,
     /// What access logs say, by breaker.
-    labels: Vec<[String; 4]>,
+    labels: Vec<[String; 5]>,
 }
 
 const SECRET_CELL: &str = "tidegate/b1secret";
@@ -51,7 +52,7 @@ impl Stage for CircuitBreaker {
         let reads = |breaker: &Breaker| {
             !breaker.matches.is_empty() || matches!(&breaker.target, Target::Key(key) if !key.is_constant())
         };
-        let words = ["fallback", "observed", "probe", "refused"];
+        let words = ["fallback", "observed", "probe", "refused", "undecided"];
         let label = |breaker: &Breaker| words.map(|word| alloc::format!("{word}:{}", breaker.name));
         Ok(Self {
             placement,
@@ -99,7 +100,8 @@ impl Stage for CircuitBreaker {
                 continue;
             }
             if forged && matches!(breaker.target, Target::Cluster(_) | Target::Route(_)) {
-                if let Some(reply) = self.refuse_forged(at, exchange, now, host) {
+                let ask = || self.refuse_forged(at, exchange, now, host);
+                if let Some(reply) = applies(breaker, request).then(ask).flatten() {
                     return Verdict::Reply(reply);
                 }
                 continue;
@@ -123,6 +125,7 @@ impl Stage for CircuitBreaker {
                         continue;
                     }
                     self.give_back(exchange, now, host);
+                    exchange.label = Some((at, Label::Undecided));
                     return Verdict::Reply(reply::undecided(exchange.grpc));
                 }
             };

@@ -1,6 +1,7 @@
 //! What a breaker guards, and which fallbacks it has, as the configuration says.
 
 use alloc::borrow::ToOwned;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -28,7 +29,7 @@ pub enum Fallback {
     /// It goes to another cluster, if the breaker at this index admits it.
     Cluster {
         /// The cluster.
-        name: String,
+        name: Rc<str>,
         /// Its breaker: one that the configuration has for it, or one of its own.
         breaker: usize,
     },
@@ -83,7 +84,7 @@ impl Fallback {
     pub fn read(reader: &Reader<'_>, default: &ReplyPolicy) -> Option<Self> {
         let (kind, value) = reader.tagged(&["cluster", "reply"])?;
         if kind == "cluster" {
-            let name = value.text(MAX_NAME)?.to_owned();
+            let name = value.text(MAX_NAME)?.into();
             return Some(Self::Cluster { name, breaker: usize::MAX });
         }
         ReplyPolicy::read(&value, default, 200..=599).map(Self::Reply)

@@ -81,7 +81,9 @@ impl CircuitBreaker {
     /// a filter may have answered in place of the upstream, and why is known for the price of two more
     /// questions to the host; a success of a target that is not failing is not worth them.
     fn is_plain(&self, ticket: &Ticket, (status, grpc_status): Status) -> bool {
-        let well = matches!((status, grpc_status), (200..=399, None | Some(0)));
+        let well = matches!(status, 200..=399)
+            && self.judge(ticket.breaker, (status, grpc_status)) == Class::Success
+            && grpc_status.unwrap_or(0) == 0;
         let troubled = || self.shards.get(ticket.breaker).is_none_or(|shard| shard.is_troubled(ticket));
         self.placement == Placement::Attempt || (well && !troubled())
     }

@@ -1,5 +1,6 @@
 //! What a stage sees of a request and of what came of it.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -21,6 +22,13 @@ pub trait Request {
 
     /// What the host knows about the request.
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>>;
+
+    /// What an earlier filter left in the request's metadata: the filter's name, then the keys
+    /// down to a text or a number.
+    fn metadata(&self, path: &[String]) -> Option<Vec<u8>> {
+        let _ = path;
+        None
+    }
 }
 
 /// A view of a response, or of an exchange that ended without one. Nothing is read before it is
@@ -38,7 +46,8 @@ pub trait Response {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Attribute {
-    /// The cluster that an earlier filter of ours chose; clients cannot write it.
+    /// What an earlier filter of ours chose, the cluster first and then a space; clients cannot
+    /// write it.
     Chosen,
     /// The cluster of the route.
     Cluster,

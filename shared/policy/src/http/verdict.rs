@@ -1,5 +1,6 @@
 //! What a stage wants done, as data. Glue does it and decides nothing.
 
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -22,8 +23,8 @@ pub enum Edit {
     /// Removes every value of a request header.
     RemoveRequestHeader(String),
     /// Puts one value in place of all values of a request header, if any. The host chooses the
-    /// route anew.
-    SetRequestHeader(String, String),
+    /// route anew. Both texts are mostly the configuration's, so they are shared and not copied.
+    SetRequestHeader(Rc<str>, Rc<str>),
 }
 
 /// An answer in place of the upstream's.

@@ -10,11 +10,11 @@ use super::decide::{Bucket, Decision};
 use super::hot::Known;
 use super::lease::Taken;
 use super::metrics::What;
-use super::shard::{Loaded, Shard, TRIES};
+use super::shard::{Loaded, Shard};
 use super::stage::count;
 use super::state::Block;
 use super::table::{self, Change, How, Way};
-use crate::host::{Host, StoreError};
+use crate::host::{Host, StoreError, TRIES};
 use crate::time::{Span, Timestamp};
 
 /// One limit's part in one request.

@@ -15,7 +15,7 @@ use super::decide::Rate;
 use super::hot::{Hot, Unspent};
 use super::state::{self, Block, InForce};
 use super::table::Place;
-use crate::host::{Host, Store, StoreError, Version};
+use crate::host::{Host, Store, StoreError, Version, TRIES};
 use crate::http::{CellSpec, Seed};
 use crate::time::{Span, Timestamp};
 
@@ -41,10 +41,6 @@ pub(super) struct Loaded {
     /// Whether a debt was cut, so that the block must be written.
     pub(super) cut: bool,
 }
-
-/// Most times that one cell is tried against other workers. Each try that is lost is one that
-/// another worker won, so this many in a row take as many workers at the same cell.
-pub(super) const TRIES: usize = 64;
 
 /// In place of a block's number: the cell that announces the rate.
 const ANNOUNCEMENT: &str = "rate";

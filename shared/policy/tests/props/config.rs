@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use tidegate_policy::config::json::Json;
 use tidegate_policy::config::{document, ConfigError};
 use tidegate_policy::ratelimit::Policy;
+use tidegate_policy::routing;
 
 use crate::cases;
 
@@ -28,6 +29,13 @@ const VALID: &str = r#"{
   "reply": {"status": 503, "grpc_status": 14, "body": "no", "content_type": "text/plain", "headers": {"x-a": "b"}},
   "mode": "enforce", "on_failure": "refuse"
 }"#;
+
+/// One of the routing filter.
+const ROUTING: &str = include_str!("../routing.json");
+
+fn valid() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![VALID, ROUTING])
+}
 
 /// One change to a text: replace so many bytes at a place by others.
 #[derive(Clone, Debug)]
@@ -73,17 +81,22 @@ fn values(text: &str) -> Vec<(usize, usize)> {
     spans.collect()
 }
 
+/// The same for each filter; and nothing may be refused without a word on why.
 fn is_policy_or_problems(bytes: &[u8]) -> Result<(), TestCaseError> {
-    if let Err(ConfigError { problems }) = Policy::parse(bytes, true) {
+    let errors = [Policy::parse(bytes, true).err(), routing::Policy::parse(bytes).err()];
+    for ConfigError { problems } in errors.into_iter().flatten() {
         prop_assert!(!problems.is_empty());
-        prop_assert!(problems.iter().all(|problem| !problem.what.is_empty()));
+        let told = |what: &str| !what.is_empty() && what != "is not usable";
+        prop_assert!(problems.iter().all(|problem| told(&problem.what)), "{:?}", problems);
     }
     Ok(())
 }
 
 #[test]
 fn the_valid_document_is_valid() {
-    if let Err(error) = Policy::parse(VALID.as_bytes(), true) {
+    let errors =
+        [Policy::parse(VALID.as_bytes(), true).err(), routing::Policy::parse(ROUTING.as_bytes()).err()];
+    if let Some(error) = errors.into_iter().flatten().next() {
         panic!("{error}");
     }
 }
@@ -102,8 +115,8 @@ proptest! {
 
     /// A valid document with some bytes changed.
     #[test]
-    fn a_damaged_document_is_a_policy_or_problems(edits in edits()) {
-        let mut bytes = VALID.as_bytes().to_vec();
+    fn a_damaged_document_is_a_policy_or_problems(valid in valid(), edits in edits()) {
+        let mut bytes = valid.as_bytes().to_vec();
         for Edit { at, removed, inserted } in edits {
             let start = at.index(bytes.len() + 1);
             let end = bytes.len().min(start + removed);
@@ -115,6 +128,7 @@ proptest! {
     /// A valid document with one value replaced by another.
     #[test]
     fn a_misconfigured_document_is_a_policy_or_problems(
+        valid in valid(),
         at: prop::sample::Index,
         value in prop_oneof![
             Just("null".to_string()), Just("{}".to_string()), Just("[]".to_string()), Just("true".to_string()),
@@ -123,9 +137,9 @@ proptest! {
             any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()),
         ],
     ) {
-        let values = values(VALID);
+        let values = values(valid);
         let (start, end) = *at.get(&values);
-        let text = format!("{}{value}{}", &VALID[..start], &VALID[end..]);
+        let text = format!("{}{value}{}", &valid[..start], &valid[end..]);
         prop_assert!(Json::parse(text.as_bytes()).is_ok(), "{}", text);
         is_policy_or_problems(text.as_bytes())?;
     }

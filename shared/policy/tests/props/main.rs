@@ -7,9 +7,11 @@ mod breaker;
 mod client;
 mod codec;
 mod config;
+mod distribution;
 mod gcra;
 mod headers;
 mod lease;
+mod routing;
 mod table;
 
 use proptest::prelude::*;

@@ -2,26 +2,45 @@
 //!
 //! A client takes two lines, what was admitted and below it what was refused, with bars of one
 //! scale. Words say what colours say, so that it reads the same without them. What does not fit
-//! goes: first the air between clients, then what stands at the right and at the bottom.
+//! goes: first the air between clients, then their second lines, then what stands at the right and
+//! at the bottom.
 
 use tidegate_tests::terminal::grouped;
 
+use crate::checkout::PATH;
+use crate::panel::{self, panel};
 use crate::tally::{Second, Tally};
 use crate::text::{bars, Ink, Line};
 use crate::view::{ClientView, LimitView, View, COUNTS};
 
 /// Columns before the bars.
 const LEFT: usize = 65;
+/// The same where a client has one line.
+const LEFT_OF_ONE: usize = 56;
+/// Changes of state that are shown at least, and at most.
+const LEAST_CHANGES: usize = 2;
+const MOST_CHANGES: usize = 8;
 
 /// The live picture for a terminal of this size.
 pub(crate) fn frame(view: &View, width: usize, height: usize) -> Vec<Line> {
-    let head = head(view, width);
     let limits = limits(&view.limits);
+    let below = limits.len() + 1 + panel::HEIGHT + LEAST_CHANGES;
+    let fits = |lines: &Vec<Line>| lines.len() + below <= height;
+    let large = [true, false].into_iter().map(|airy| two_each(view, width, airy)).find(fits);
+    let mut lines = large.unwrap_or_else(|| one_each(view, width));
+    lines.extend(limits);
+    lines.push(Line::default());
+    let room = height.saturating_sub(lines.len() + panel::HEIGHT).min(MOST_CHANGES);
+    lines.extend(panel(view, width, room));
+    lines.truncate(height);
+    lines
+}
+
+/// The head, and two lines for each client, with or without air between them.
+fn two_each(view: &View, width: usize, airy: bool) -> Vec<Line> {
+    let mut lines = head(view, width);
     let seconds = width.saturating_sub(LEFT).clamp(8, 60);
     let titles = format!(" {:<9}{:<26}{:>18}{:>9}  the last {seconds} s", "client", "", "a second", "total");
-    let airy = head.len() + 1 + view.clients.len() * 3 + 1 + limits.len() <= height;
-
-    let mut lines = head;
     lines.push(Line::new(Ink::Dim, titles));
     for client in &view.clients {
         lines.extend(pair(client, view, seconds));
@@ -32,18 +51,32 @@ pub(crate) fn frame(view: &View, width: usize, height: usize) -> Vec<Line> {
     if !airy {
         lines.push(Line::default());
     }
-    lines.extend(limits);
-    lines.truncate(height);
+    lines
+}
+
+/// A head of one line, and one line for each client.
+fn one_each(view: &View, width: usize) -> Vec<Line> {
+    let mut lines = vec![title(&format!("http://{}/api, {PATH}", view.addr), view, width)];
+    let seconds = width.saturating_sub(LEFT_OF_ONE).clamp(8, 60);
+    let titles = format!(" {:<9}{:<26}{:>9}{:>9}", "client", "a second:", "admitted", "refused");
+    lines.push(Line::new(Ink::Dim, format!("{titles}  admitted, {seconds} s")));
+    lines.extend(view.clients.iter().map(|client| {
+        let (admitted, refused) = client.tally.per_second(view.elapsed);
+        let latest = client.tally.latest(view.elapsed, seconds);
+        let most = latest.iter().flatten().map(|second| second.admitted).max().unwrap_or(0);
+        let chart = bars(latest.iter().map(|second| second.map(|second| second.admitted)), most);
+        Line::new(Ink::Name, format!(" {:<9}", client.name))
+            .and(Ink::Plain, format!("{:<26}", client.habit))
+            .and(Ink::Admitted, format!("{admitted:>9.1}"))
+            .and(refused_ink(&client.tally), format!("{refused:>9.1}  "))
+            .and(Ink::Admitted, chart)
+    }));
+    lines.push(Line::default());
     lines
 }
 
 /// What the demo is, how long it lasts, and how to take part.
 fn head(view: &View, width: usize) -> Vec<Line> {
-    let elapsed = view.elapsed.as_secs();
-    let until = match view.length {
-        Some(length) => format!("{elapsed} s of {length} s, Ctrl-C ends it "),
-        None => format!("{elapsed} s, Ctrl-C ends it "),
-    };
     let served = format!(
         " Envoy with {} workers at {}; the upstream answered {}",
         view.workers,
@@ -51,19 +84,24 @@ fn head(view: &View, width: usize) -> Vec<Line> {
         grouped(view.answered)
     );
     vec![
-        Line::new(Ink::Title, " Tidegate").and(Ink::Plain, "  rate limits in Envoy").flush(
-            Ink::Dim,
-            &until,
-            width,
-        ),
+        title("rate limits and a circuit breaker in Envoy", view, width),
         Line::new(Ink::Dim, served),
         Line::new(Ink::Dim, " Join in:  ").and(Ink::Plain, curl(view)),
         Line::default(),
     ]
 }
 
+fn title(what: &str, view: &View, width: usize) -> Line {
+    let elapsed = view.elapsed.as_secs();
+    let until = match view.length {
+        Some(length) => format!("{elapsed} s of {length} s, Ctrl-C ends it "),
+        None => format!("{elapsed} s, Ctrl-C ends it "),
+    };
+    Line::new(Ink::Title, " Tidegate").and(Ink::Plain, format!("  {what}")).flush(Ink::Dim, &until, width)
+}
+
 fn curl(view: &View) -> String {
-    format!("curl -i -H 'x-api-key: me' http://{}/api", view.addr)
+    format!("curl -i -H 'x-api-key: me' http://{}/api  or  {PATH}", view.addr)
 }
 
 /// The two lines of a client.
@@ -74,16 +112,23 @@ fn pair(client: &ClientView, view: &View, seconds: usize) -> [Line; 2] {
     let chart =
         |of: fn(&Second) -> u64| format!("  {}", bars(latest.iter().map(|s| s.as_ref().map(of)), most));
     let (admitted, refused) = tally.per_second(view.elapsed);
-    let refused_ink = if tally.total.refused == 0 { Ink::Dim } else { Ink::Refused };
     [
         Line::new(Ink::Name, format!(" {:<9}", client.name))
             .and(Ink::Plain, format!("{:<26}", client.habit))
             .and(Ink::Admitted, figures("admitted", admitted, tally.total.admitted))
             .and(Ink::Admitted, chart(|second| second.admitted)),
         Line::new(Ink::Dim, format!(" {:<9}{:<26}", "", advice(tally)))
-            .and(refused_ink, figures("refused", refused, tally.total.refused))
+            .and(refused_ink(tally), figures("refused", refused, tally.total.refused))
             .and(Ink::Refused, chart(|second| second.refused)),
     ]
+}
+
+fn refused_ink(tally: &Tally) -> Ink {
+    if tally.total.refused == 0 {
+        Ink::Dim
+    } else {
+        Ink::Refused
+    }
 }
 
 fn figures(word: &str, rate: f64, total: u64) -> String {
@@ -126,7 +171,11 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::history::tests::history;
+    use crate::script::Mood;
+    use crate::shop::{Served, Till};
     use crate::tally::Outcome;
+    use crate::view::CheckoutView;
 
     /// bob after three seconds: a burst of four, then two a second, and one refusal a second.
     pub(crate) fn view() -> View {
@@ -154,7 +203,19 @@ pub(crate) mod tests {
             answered: 9,
             clients: vec![client],
             limits: vec![limit],
+            checkout: checkout(),
         }
+    }
+
+    /// Two requests a second until 3 s; then one that failed, and one that the backup answered.
+    fn checkout() -> CheckoutView {
+        let mut till = Till::default();
+        for number in 0..6 {
+            till.record(Duration::from_millis(number * 500), Mood::Well, Served::Service);
+        }
+        till.record(Duration::from_millis(3_100), Mood::Fails, Served::Failed);
+        till.record(Duration::from_millis(3_400), Mood::Fails, Served::Backup);
+        CheckoutView { till, history: history(), probes: 1_000, reached: [1, 0, 6] }
     }
 
     pub(crate) fn shown(lines: &[Line], width: usize) -> Vec<String> {
@@ -164,11 +225,11 @@ pub(crate) mod tests {
     #[test]
     fn a_frame_has_everything_where_there_is_room() {
         assert_eq!(
-            shown(&frame(&view(), 104, 20), 104),
+            shown(&frame(&view(), 104, 20), 104)[..11],
             [
-                " Tidegate  rate limits in Envoy                                             3 s of 20 s, Ctrl-C ends it",
+                " Tidegate  rate limits and a circuit breaker in Envoy                       3 s of 20 s, Ctrl-C ends it",
                 " Envoy with 2 workers at 127.0.0.1:10000; the upstream answered 9",
-                " Join in:  curl -i -H 'x-api-key: me' http://127.0.0.1:10000/api",
+                " Join in:  curl -i -H 'x-api-key: me' http://127.0.0.1:10000/api  or  /checkout",
                 "",
                 " client                                       a second    total  the last 39 s",
                 " bob      3 a second                admitted       2.7        9                                     █▄▄▂",
@@ -176,6 +237,7 @@ pub(crate) mod tests {
                 "",
                 " limit       allows one key          admitted   refused observed leases evicted",
                 " per-client  2 a second, 4 at once          9     1,004        0      1       0",
+                "",
             ]
         );
     }
@@ -189,7 +251,22 @@ pub(crate) mod tests {
             assert!(lines.len() <= height, "{width} x {height}");
             assert!(shown(&lines, width).iter().all(|line| line.chars().count() <= width), "{width}");
         }
-        let small = shown(&frame(&view, 80, 24), 80);
-        assert_eq!(small.len(), 4 + 1 + 12 + 1 + 2, "everything, but without air");
+    }
+
+    #[test]
+    fn a_small_terminal_has_everything_too() {
+        let mut view = view();
+        view.clients = vec![view.clients[0].clone(); 6];
+        view.limits = vec![view.limits[0].clone(); 4];
+        let small = shown(&frame(&view, 79, 24), 79);
+        assert_eq!(
+            small[..3],
+            [
+                " Tidegate  http://127.0.0.1:10000/api, /checkout   3 s of 20 s, Ctrl-C ends it",
+                " client   a second:                  admitted  refused  admitted, 23 s",
+                " bob      3 a second                      2.7      1.0                     █▄▄▂",
+            ]
+        );
+        assert_eq!(small.len(), 1 + 7 + 1 + 5 + 1 + panel::HEIGHT + LEAST_CHANGES);
     }
 }

@@ -1,18 +1,24 @@
 //! `make run`: clients of every kind before one Envoy, and live what becomes of their requests.
 //!
 //! ```text
-//!   cast ──requests──► world: Envoy, the filter, an upstream
-//!    │ answers           │ counters
-//!    ▼                   ▼
-//!   tally ───────────► view ──► frame, summary ──lines──► screen
+//!   cast, shop ──requests──► world: Envoy, both filters, an upstream; checkout and its script
+//!    │ answers                │ counters, log
+//!    ▼                        ▼
+//!   tally, till ───────────► view ──► frame, panel, summary ──lines──► screen
 //! ```
 //!
 //! Signals are waited for by a thread of their own, so everything else just runs until the
 //! [`End`], and leaves in order.
 
 mod cast;
+mod checkout;
 mod frame;
+mod history;
+mod panel;
+mod ring;
 mod screen;
+mod script;
+mod shop;
 mod summary;
 mod tally;
 mod text;
@@ -30,12 +36,15 @@ use nix::sys::signal::{SigSet, Signal};
 
 use self::cast::{Actor, End, CAST};
 use self::screen::Screen;
+use self::shop::Shop;
 use self::view::View;
 use self::world::World;
 
 const USAGE: &str = "usage: demo [--seconds N]";
 /// Time between two pictures.
 const PICTURE: Duration = Duration::from_millis(250);
+/// Pictures in a second.
+const PICTURES: u32 = 4;
 /// How late the filter's counters may be.
 const FLUSH: Duration = Duration::from_millis(1_500);
 
@@ -84,18 +93,21 @@ fn run(length: Option<u64>, end: &End) -> Result<bool, String> {
     let mut world = World::start()?;
     let mut screen = Screen::open();
     let start = Instant::now();
+    world.begin(start);
+    let shop = Shop::open(world.addr(), start, end);
     let actors: Vec<Actor> = CAST.iter().map(|role| role.play(world.addr(), start, end)).collect();
-    let shown = show(&mut world, &actors, &screen, start, length, end);
+    let shown = show(&mut world, &actors, &shop, &screen, start, length, end);
     end.come();
 
     let cast: Vec<_> = actors.into_iter().map(Actor::leave).collect();
+    let till = shop.close();
     let elapsed = start.elapsed();
     shown?;
     let last = loop {
-        world.look()?;
-        let view = View::new(&world, cast.iter().cloned(), elapsed, length);
+        world.look(elapsed)?;
+        let view = View::new(&world, cast.iter().cloned(), till.clone(), elapsed, length);
         let counted = view.limits.iter().map(|limit| limit.counts[0] + limit.counts[2]).max();
-        if counted >= Some(view.admitted()) || start.elapsed() > elapsed + FLUSH {
+        if counted >= Some(view.admitted() + till.sum()) || start.elapsed() > elapsed + FLUSH {
             break view;
         }
         thread::sleep(PICTURE / 10);
@@ -110,34 +122,42 @@ fn run(length: Option<u64>, end: &End) -> Result<bool, String> {
 fn show(
     world: &mut World,
     actors: &[Actor],
+    shop: &Shop,
     screen: &Screen,
     start: Instant,
     length: Option<u64>,
     end: &End,
 ) -> Result<(), String> {
-    let rest = if screen.is_terminal() { PICTURE } else { Duration::from_secs(1) };
+    let mut said = 0;
     for picture in 0.. {
-        if end.comes_before(start + rest * picture) {
+        if end.comes_before(start + PICTURE * picture) {
             return Ok(());
         }
-        world.look()?;
+        world.look(start.elapsed())?;
         let clients = actors.iter().map(|actor| (actor.role, actor.tally()));
-        let view = View::new(world, clients, start.elapsed(), length);
+        let view = View::new(world, clients, shop.till(), start.elapsed(), length);
         // Nobody looks any more: that is an end, too.
-        if paint(screen, &view, picture).is_err() || length.is_some_and(|s| view.elapsed.as_secs() >= s) {
+        if paint(screen, &view, picture, said).is_err() || length.is_some_and(|s| view.elapsed.as_secs() >= s)
+        {
             return Ok(());
         }
+        said = view.checkout.history.count;
     }
     Ok(())
 }
 
-fn paint(screen: &Screen, view: &View, picture: u32) -> io::Result<()> {
+/// Draws, or says what is new: each change of state beyond those `said`, and the second's numbers.
+fn paint(screen: &Screen, view: &View, picture: u32, said: u64) -> io::Result<()> {
     if screen.is_terminal() {
         let (width, height) = Screen::size();
-        screen.draw(&frame::frame(view, width, height))
-    } else if picture == 0 {
-        screen.print(&summary::opening(view))
-    } else {
-        screen.print(&[summary::second(view)])
+        return screen.draw(&frame::frame(view, width, height));
     }
+    if picture == 0 {
+        return screen.print(&summary::opening(view));
+    }
+    screen.print(&summary::changes(view, said))?;
+    if picture % PICTURES == 0 {
+        screen.print(&summary::second(view))?;
+    }
+    Ok(())
 }

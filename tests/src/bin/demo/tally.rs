@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ring::Ring;
+
 /// What became of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -20,21 +22,19 @@ pub(crate) struct Second {
 }
 
 /// The count.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) total: Second,
     pub(crate) unanswered: u64,
     /// The last `Retry-After`.
     pub(crate) wait: Option<u64>,
-    /// The latest seconds, each at its number modulo the length, with that number.
-    seconds: [(u64, Second); Self::KEPT],
+    /// The latest seconds.
+    seconds: Ring<Second, 64>,
 }
 
 // === impl Tally ===
 
 impl Tally {
-    /// Seconds that are remembered.
-    pub(crate) const KEPT: usize = 64;
     /// Seconds that a rate is the mean of: carol's period.
     const MEAN: u64 = 4;
 
@@ -52,10 +52,8 @@ impl Tally {
             }
         };
         self.total = self.total.plus(one);
-        let now = at.as_secs();
-        let (number, second) = &mut self.seconds[slot(now)];
-        *second = if *number == now { second.plus(one) } else { one };
-        *number = now;
+        let second = self.seconds.entry(at.as_secs());
+        *second = second.plus(one);
     }
 
     /// Requests so far.
@@ -65,19 +63,12 @@ impl Tally {
 
     /// The answers in the second with this number.
     pub(crate) fn second(&self, number: u64) -> Second {
-        let (kept, second) = self.seconds[slot(number)];
-        if kept == number {
-            second
-        } else {
-            Second::default()
-        }
+        self.seconds.at(number)
     }
 
     /// The latest `count` seconds, the present one last; `None` before the start.
     pub(crate) fn latest(&self, now: Duration, count: usize) -> Vec<Option<Second>> {
-        let now = now.as_secs();
-        let ages = (0..count.min(Self::KEPT) as u64).rev();
-        ages.map(|age| now.checked_sub(age).map(|number| self.second(number))).collect()
+        self.seconds.latest(now.as_secs(), count)
     }
 
     /// Admitted and refused in a second, in the mean of the latest whole ones.
@@ -89,17 +80,6 @@ impl Tally {
         let sum = whole.clone().fold(Second::default(), |sum, number| sum.plus(self.second(number)));
         (mean(sum.admitted), mean(sum.refused))
     }
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        let seconds = [(0, Second::default()); Self::KEPT];
-        Self { total: Second::default(), unanswered: 0, wait: None, seconds }
-    }
-}
-
-fn slot(number: u64) -> usize {
-    usize::try_from(number % Tally::KEPT as u64).unwrap_or(0)
 }
 
 // === impl Second ===

@@ -11,6 +11,8 @@ pub(crate) enum Ink {
     Plain,
     Refused,
     Title,
+    /// Neither well nor failed.
+    Unsure,
 }
 
 /// One line: pieces of text from left to right.
@@ -70,6 +72,7 @@ impl Ink {
             Self::Plain => None,
             Self::Refused => Some("31"),
             Self::Title => Some("1;36"),
+            Self::Unsure => Some("33"),
         }
     }
 }

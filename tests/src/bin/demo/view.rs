@@ -8,6 +8,9 @@ use tidegate_policy::ratelimit::Limit;
 use tidegate_policy::time::Span;
 
 use crate::cast::Role;
+use crate::history::History;
+use crate::script::Mood;
+use crate::shop::Till;
 use crate::tally::Tally;
 use crate::world::{World, WORKERS};
 
@@ -23,6 +26,7 @@ pub(crate) struct View {
     pub(crate) answered: u64,
     pub(crate) clients: Vec<ClientView>,
     pub(crate) limits: Vec<LimitView>,
+    pub(crate) checkout: CheckoutView,
 }
 
 /// One client.
@@ -46,6 +50,16 @@ pub(crate) struct LimitView {
     pub(crate) counts: [u64; COUNTS.len()],
 }
 
+/// The service behind the breaker.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckoutView {
+    pub(crate) till: Till,
+    pub(crate) history: History,
+    pub(crate) probes: u64,
+    /// Requests that reached the service, by its mood.
+    pub(crate) reached: [u64; Mood::COUNT],
+}
+
 /// The filter's counters that are shown.
 pub(crate) const COUNTS: [&str; 5] = ["admitted", "refused", "observed", "leases", "evicted"];
 
@@ -56,6 +70,7 @@ impl View {
     pub(crate) fn new(
         world: &World,
         clients: impl Iterator<Item = (Role, Tally)>,
+        till: Till,
         elapsed: Duration,
         length: Option<u64>,
     ) -> Self {
@@ -79,6 +94,12 @@ impl View {
             answered: world.answered() as u64,
             clients: clients.map(client).collect(),
             limits: world.limits().iter().map(limit).collect(),
+            checkout: CheckoutView {
+                till,
+                history: world.history().clone(),
+                probes: world.probes(),
+                reached: Mood::ALL.map(|mood| world.reached(mood)),
+            },
         }
     }
 

@@ -1,13 +1,18 @@
-//! What the clients of the demo talk to: an upstream, and Envoy with the filter before it.
+//! What the clients of the demo talk to: upstreams, and Envoy with both filters before them.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tidegate_policy::ratelimit::{Limit, Policy};
 use tidegate_tests::paths::{module, root};
 use tidegate_tests::{stats, Answer, Bootstrap, Envoy, Options, StartFailure, Upstream, WasmFilter};
+
+use crate::checkout::{self, Checkout};
+use crate::history::History;
+use crate::script::Mood;
 
 /// Envoy's workers.
 pub(crate) const WORKERS: u32 = 2;
@@ -23,6 +28,10 @@ pub(crate) struct World {
     answered: usize,
     policy: Policy,
     counts: BTreeMap<String, u64>,
+    checkout: Checkout,
+    history: History,
+    /// Bytes of the log that the history has.
+    read: usize,
 }
 
 // === impl World ===
@@ -39,10 +48,17 @@ impl World {
             _ => Answer::new(200, "hello from the upstream\n"),
         });
         let filter = WasmFilter::new(module("ratelimit")).raw_config(&limits);
-        let config = Bootstrap::new().wasm(&filter).cluster("upstream", &[upstream.addr()]);
+        let checkout = Checkout::start();
+        let config = checkout.add(Bootstrap::new().wasm(&filter)).cluster("upstream", &[upstream.addr()]);
         let config = config.forward("/", "upstream").balanced();
         let envoy = start(&config, PORT).or_else(|_| start(&config, 0)).map_err(|e| e.to_string())?;
-        Ok(Self { addr: envoy.addr(), envoy, upstream, answered: 0, policy, counts: BTreeMap::new() })
+        let (addr, counts, history) = (envoy.addr(), BTreeMap::new(), History::default());
+        Ok(Self { envoy, addr, upstream, answered: 0, policy, counts, checkout, history, read: 0 })
+    }
+
+    /// The script of the service starts.
+    pub(crate) fn begin(&self, start: Instant) {
+        self.checkout.begin(start);
     }
 
     /// Where Envoy listens.
@@ -55,12 +71,18 @@ impl World {
         &self.policy.limits
     }
 
-    /// Looks at Envoy and the upstream anew.
-    pub(crate) fn look(&mut self) -> Result<(), String> {
+    /// Looks at Envoy and the upstreams anew, so long after the start.
+    pub(crate) fn look(&mut self, elapsed: Duration) -> Result<(), String> {
         if !self.envoy.is_running() {
             return Err(format!("Envoy has ended; its log:\n{}", self.envoy.log()));
         }
         self.answered += self.upstream.take_seen().len();
+        self.checkout.forget();
+        let log = self.envoy.log();
+        let news = log.get(self.read..).unwrap_or("");
+        let whole = news.rfind('\n').map_or(0, |end| end + 1);
+        self.history.read(elapsed, &news[..whole], checkout::NAME);
+        self.read += whole;
         // A busy machine may be late to answer; then the last numbers stand.
         if let Ok((200, page)) = self.envoy.admin().try_get("/stats?filter=wasmcustom.tidegate") {
             self.counts = stats::numbers(&page);
@@ -75,8 +97,26 @@ impl World {
 
     /// What the filter counted of a limit; at most a second old.
     pub(crate) fn count(&self, limit: &str, what: &str) -> u64 {
-        let name = format!("wasmcustom.tidegate.ratelimit.limit.{limit}.{what}");
-        self.counts.get(&name).copied().unwrap_or(0)
+        self.counted(&format!("ratelimit.limit.{limit}.{what}"))
+    }
+
+    /// Requests that passed as probes; at most a second old.
+    pub(crate) fn probes(&self) -> u64 {
+        self.counted(&format!("breaker.breaker.{}.probes", checkout::NAME))
+    }
+
+    /// What the breaker did.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Requests that reached the service in this mood.
+    pub(crate) fn reached(&self, mood: Mood) -> u64 {
+        self.checkout.reached(mood)
+    }
+
+    fn counted(&self, metric: &str) -> u64 {
+        self.counts.get(&format!("wasmcustom.tidegate.{metric}")).copied().unwrap_or(0)
     }
 }
 

@@ -2,19 +2,27 @@
 //!
 //! To claim a file, add a module and a line to `CLAIMS`.
 
+mod alias;
+mod backend_weights;
 mod breaker;
 mod breaker_backoff;
 mod breaker_merge;
 mod breaker_transitions;
+mod canary_sticky;
 mod client_ip;
 mod gcra;
 mod hash;
+mod hrw;
+mod jump_hash;
 mod leasing;
 mod limiter_comparison;
 mod outlier;
 mod overload;
+mod progressive;
 mod ratelimit_headers;
 mod rl_table;
+mod route_match;
+mod wrr;
 
 use std::num::NonZeroU32;
 
@@ -30,19 +38,27 @@ pub type Claim = fn(&Node<'_>) -> Result<usize, Fault>;
 /// Checks one row of a list.
 type Row = fn(&Node<'_>) -> Result<(), Fault>;
 
-const CLAIMS: [(&str, Claim); 12] = [
+const CLAIMS: [(&str, Claim); 20] = [
+    ("alias", alias::check),
+    ("backend_weights", backend_weights::check),
     ("breaker_backoff", breaker_backoff::check),
     ("breaker_merge", breaker_merge::check),
     ("breaker_transitions", breaker_transitions::check),
+    ("canary_sticky", canary_sticky::check),
     ("client_ip", client_ip::check),
     ("gcra", gcra::check),
     ("hash", hash::check),
+    ("hrw", hrw::check),
+    ("jump_hash", jump_hash::check),
     ("leasing", leasing::check),
     ("limiter_comparison", limiter_comparison::check),
     ("outlier", outlier::check),
     ("overload", overload::check),
+    ("progressive", progressive::check),
     ("ratelimit_headers", ratelimit_headers::check),
     ("rl_table", rl_table::check),
+    ("route_match", route_match::check),
+    ("wrr", wrr::check),
 ];
 
 /// What claims the file `name`: `gcra.json` and `gcra-more.json` are of one kind.

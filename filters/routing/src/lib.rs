@@ -1,0 +1,6 @@
+//! The routing filter as a WebAssembly module.
+//!
+//! What it decides is in [`tidegate_policy::routing`]; how it talks to Envoy is in
+//! [`tidegate_glue`]. This file only names the one the other should run.
+
+tidegate_glue::filter!(tidegate_policy::routing::Routing);

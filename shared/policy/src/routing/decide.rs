@@ -1,0 +1,106 @@
+//! Which variant of its route a request goes to.
+//!
+//! A trusted wish decides before anything else, then the bucket of the identity, and without
+//! either a draw by weight. What weights there are at the moment ([`Weights`]) is worked out
+//! when a ramp moves and not for each request.
+
+use alloc::vec::Vec;
+
+use super::route::Route;
+use super::split::{below, derive, Alias};
+use super::sticky::{self, BUCKETS};
+
+/// What each variant of a route weighs at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// By variant; together as much as was configured.
+    pub weights: Vec<u32>,
+    /// The same in buckets, 0 for the baseline.
+    buckets: Vec<u32>,
+    alias: Option<Alias>,
+}
+
+/// The answer for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Choice {
+    /// The variant, as its place in the route.
+    pub variant: usize,
+    /// The bucket of the identity, or one that was drawn.
+    pub bucket: u32,
+    /// What decided.
+    pub why: Why,
+}
+
+/// What decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The dice.
+    Drawn,
+    /// A trusted caller.
+    Forced,
+    /// Who asked.
+    Sticky,
+}
+
+/// What a draw is for, so that those of one request do not depend on each other.
+const SPLIT: u64 = 3;
+const BUCKET: u64 = 4;
+
+// === impl Weights ===
+
+impl Weights {
+    /// The weights of a route when its ramps give `ramped`, by variant; a variant without one
+    /// has its own. The baseline takes what the others leave of the configured sum.
+    #[must_use]
+    pub fn new(route: &Route, ramped: &[Option<u32>]) -> Self {
+        let mut left = route.total;
+        let mut weights = Vec::new();
+        for (index, variant) in route.variants.iter().enumerate() {
+            let weight = ramped.get(index).copied().flatten().unwrap_or(variant.weight);
+            let weight = if index == route.baseline { 0 } else { u64::from(weight).min(left) };
+            left = left.saturating_sub(weight);
+            weights.push(u32::try_from(weight).unwrap_or(u32::MAX));
+        }
+        let buckets = weights.iter().map(|weight| sticky::share(*weight, route.total)).collect();
+        if let Some(baseline) = weights.get_mut(route.baseline) {
+            *baseline = u32::try_from(left).unwrap_or(u32::MAX);
+        }
+        let alias = Alias::new(&weights);
+        Self { weights, buckets, alias }
+    }
+}
+
+// === impl Route ===
+
+impl Route {
+    /// The variant of a request. `wish` is what a trusted caller asks for, `identity` who asks,
+    /// `draw` 64 random bits.
+    ///
+    /// A wish for what is not there counts as none. Without an identity a sticky route draws,
+    /// too.
+    pub fn choose(
+        &self,
+        weights: &Weights,
+        wish: Option<&[u8]>,
+        identity: Option<&[u8]>,
+        draw: u64,
+    ) -> Choice {
+        let drawn = derive(draw, BUCKET);
+        let bucket = match (&self.sticky, identity) {
+            (Some(sticky), Some(identity)) => Some(sticky::bucket(sticky.key, &sticky.experiment, identity)),
+            _ => None,
+        };
+        let some = || u32::try_from(below(drawn, u64::from(BUCKETS))).unwrap_or(0);
+        let named = wish.and_then(|wish| self.variants.iter().position(|v| v.name.as_bytes() == wish));
+        if let Some(variant) = named {
+            return Choice { variant, bucket: bucket.unwrap_or_else(some), why: Why::Forced };
+        }
+        if let Some((sticky, bucket)) = self.sticky.as_ref().zip(bucket) {
+            let variant = sticky.territories.owner(bucket, &weights.buckets).unwrap_or(self.baseline);
+            return Choice { variant, bucket, why: Why::Sticky };
+        }
+        let variant = weights.alias.as_ref().map_or(self.baseline, |alias| alias.pick(derive(draw, SPLIT)));
+        Choice { variant, bucket: some(), why: Why::Drawn }
+    }
+}

@@ -1,0 +1,133 @@
+//! Who is asking, for experiments: the first of several sources that says so.
+//!
+//! Unlike the key of a limit, an identity is one value and not all of them, because people
+//! are known by different things: a user id when signed in, a cookie before that.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::http::{path, Request, RequestExt};
+use crate::key::address::{self, Network};
+use crate::key::Part;
+
+/// A cookie for those whom nothing else identifies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generated {
+    /// Its name.
+    pub name: String,
+    /// What follows the value in `set-cookie`, `; Path=/; …`.
+    pub attributes: String,
+}
+
+/// The identity that a request has by the first of `sources` that it has a value of.
+#[must_use]
+pub fn find<'r>(sources: &[Part], request: &'r impl Request) -> Option<Cow<'r, [u8]>> {
+    sources.iter().find_map(|source| value(source, request)).filter(|value| !value.is_empty())
+}
+
+fn value<'r>(source: &Part, request: &'r impl Request) -> Option<Cow<'r, [u8]>> {
+    let found: Cow<'r, [u8]> = match source {
+        Part::ClientAddress { trusted_hops, peer_appended, ipv6_prefix } => {
+            let hops = trusted_hops.saturating_add(usize::from(*peer_appended && *trusted_hops > 0));
+            let forwarded = request.headers().iter();
+            let forwarded =
+                forwarded.filter(|(name, _)| *name == b"x-forwarded-for").map(|(_, value)| *value);
+            let client = address::client(forwarded, request.peer()?, hops);
+            Cow::Owned(format!("{}", Network::of(client, *ipv6_prefix)).into_bytes())
+        }
+        Part::Cookie(name) => Cow::Borrowed(cookie(request, name)?),
+        Part::Header(name) => joined(request, name)?,
+        Part::QueryParameter(name) => {
+            Cow::Borrowed(request.header(":path").and_then(|target| path::query_parameter(target, name))?)
+        }
+        _ => return None,
+    };
+    Some(found).filter(|value| !value.is_empty())
+}
+
+fn cookie<'r>(request: &'r impl Request, name: &str) -> Option<&'r [u8]> {
+    let headers = request.headers().iter().filter(|(header, _)| *header == b"cookie");
+    headers.map(|(_, value)| *value).find_map(|value| path::cookie(value, name))
+}
+
+/// Repeated values are joined as Envoy joins them, so that none hides behind another.
+fn joined<'r>(request: &'r impl Request, name: &str) -> Option<Cow<'r, [u8]>> {
+    let mut values =
+        request.headers().iter().filter(|(header, _)| *header == name.as_bytes()).map(|(_, value)| *value);
+    let first = values.next()?;
+    let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
+    let all: Vec<&[u8]> = [first, second].into_iter().chain(values).collect();
+    Some(Cow::Owned(all.join(&b',')))
+}
+
+// === impl Generated ===
+
+impl Generated {
+    /// The value that a request already carries.
+    #[must_use]
+    pub fn find<'r>(&self, request: &'r impl Request) -> Option<&'r [u8]> {
+        cookie(request, &self.name).filter(|value| !value.is_empty())
+    }
+
+    /// A new value of 128 random bits.
+    #[must_use]
+    pub fn value(random: u128) -> String {
+        format!("{random:032x}")
+    }
+
+    /// The value of `set-cookie` that makes a client keep `value`.
+    #[must_use]
+    pub fn set_cookie(&self, value: &str) -> String {
+        format!("{}={value}{}", self.name, self.attributes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Header;
+    use core::net::IpAddr;
+    use std::borrow::ToOwned;
+
+    struct Fixed<'a>(&'a [Header<'a>]);
+
+    impl Request for Fixed<'_> {
+        fn headers(&self) -> &[Header<'_>] {
+            self.0
+        }
+        fn peer(&self) -> Option<IpAddr> {
+            "2001:db8:0:1:2::3".parse().ok()
+        }
+        fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
+            None
+        }
+        fn attribute(&self, _: crate::http::Attribute) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    #[test]
+    fn the_first_source_with_a_value_counts() {
+        let address = Part::ClientAddress { trusted_hops: 0, peer_appended: false, ipv6_prefix: 64 };
+        let sources = [Part::Header("x-user".to_owned()), Part::Cookie("tg".to_owned()), address];
+        #[rustfmt::skip]
+        let cases: [(&[Header<'_>], &str); 5] = [
+            (&[(b"cookie", b"a=b; tg=c"), (b"x-user", b"alice")],    "alice"),
+            (&[(b"cookie", b"a=b"), (b"cookie", b"tg=c")],           "c"),
+            (&[(b"cookie", b"tg="), (b"x-user", b"")],               "2001:db8:0:1::/64"),
+            (&[(b"x-user", b"alice"), (b"x-user", b"bob")],          "alice,bob"),
+            (&[],                                                    "2001:db8:0:1::/64"),
+        ];
+        for (headers, expected) in cases {
+            assert_eq!(find(&sources, &Fixed(headers)).unwrap(), expected.as_bytes(), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_generated_cookie_has_128_bits() {
+        let cookie = Generated { name: "tg".to_owned(), attributes: "; Path=/".to_owned() };
+        assert_eq!(cookie.set_cookie(&Generated::value(0xab)), "tg=000000000000000000000000000000ab; Path=/");
+    }
+}

@@ -1,0 +1,147 @@
+//! What the filter counts and shows: a closed list for each route and each variant.
+//!
+//! `tidegate.routing.route.<route>.<what>` and, below it, `variant.<variant>.<what>`. The names are
+//! the configuration's; nothing that a client sends ever becomes part of one. After these stand the
+//! states of the breakers that ramps watch, which are the breaker filter's and are only read.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::config::Policy;
+use crate::http::{Metric, MetricKind};
+
+/// What is told of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Ramps given up.
+    Aborted,
+    /// Steps taken.
+    Advanced,
+    /// Requests whose variant a trusted caller named.
+    Forced,
+    /// Intervals that held a ramp where it was.
+    Halted,
+    /// Changes of weights.
+    Moves,
+    /// Requests that would have been routed if the route were not observing.
+    Observed,
+    /// Ramps that are through.
+    Promoted,
+    /// Requests whose identity chose the variant.
+    Sticky,
+    /// Times that shared cells failed.
+    Undecided,
+}
+
+/// What is told of a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Requests that failed, of routes with a ramp.
+    Failed,
+    /// Requests routed to it.
+    Requests,
+    /// What it weighs.
+    Weight,
+}
+
+/// Where the metrics of each route begin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places(Vec<usize>);
+
+/// Where the counter of requests that no route takes stands.
+pub const UNMATCHED: usize = 0;
+
+const ROUTE: [(What, &str, &str); 9] = [
+    (What::Aborted, "aborted", "Ramps given up."),
+    (What::Advanced, "advanced", "Steps that ramps took."),
+    (What::Forced, "forced", "Requests whose variant a trusted caller named."),
+    (What::Halted, "halted", "Intervals that held a ramp where it was."),
+    (What::Moves, "moves", "Changes of weights, whatever the reason."),
+    (What::Observed, "observed", "Requests left alone by mode observe that enforce would route."),
+    (What::Promoted, "promoted", "Ramps that are through."),
+    (What::Sticky, "sticky", "Requests whose identity chose the variant."),
+    (What::Undecided, "undecided", "Times that shared cells failed."),
+];
+const VARIANT: [(Of, &str, &str); 3] = [
+    (Of::Failed, "failed", "Requests that failed, counted on routes with a ramp."),
+    (Of::Requests, "requests", "Requests routed to the variant."),
+    (Of::Weight, "weight", "What the variant weighs now, of the sum that is configured."),
+];
+
+/// The metrics of a policy, in order, and where each route's begin.
+#[must_use]
+pub fn metrics(policy: &Policy) -> (Vec<Metric>, Places) {
+    let metric = |name, help, gauge: bool| {
+        let kind = if gauge { MetricKind::Gauge } else { MetricKind::Counter };
+        Metric { name, help, kind }
+    };
+    let help = "Requests that no route takes.";
+    let mut list = alloc::vec![metric("tidegate.routing.unmatched".to_string(), help, false)];
+    let mut places = Vec::new();
+    for route in &policy.routes {
+        places.push(list.len());
+        let name = format!("tidegate.routing.route.{}", route.name);
+        list.extend(ROUTE.iter().map(|(_, word, help)| metric(format!("{name}.{word}"), help, false)));
+        for variant in &route.variants {
+            let name = format!("{name}.variant.{}", variant.name);
+            let of = |(of, word, help): &(Of, &str, &'static str)| {
+                metric(format!("{name}.{word}"), help, *of == Of::Weight)
+            };
+            list.extend(VARIANT.iter().map(of));
+        }
+    }
+    (list, Places(places))
+}
+
+/// The gauge of a breaker's state, which the breaker filter sets.
+#[must_use]
+pub fn breaker_state(name: &str) -> Metric {
+    let help = "The state of a breaker that a ramp watches; the breaker filter sets it.";
+    Metric { name: format!("tidegate.breaker.breaker.{name}.state"), help, kind: MetricKind::Gauge }
+}
+
+// === impl Places ===
+
+impl Places {
+    /// Where `what` of a route stands.
+    #[must_use]
+    pub fn route(&self, route: usize, what: What) -> usize {
+        self.0.get(route).map_or(usize::MAX, |from| from.saturating_add(what as usize))
+    }
+
+    /// Where `of` of a variant stands.
+    #[must_use]
+    pub fn variant(&self, route: usize, variant: usize, of: Of) -> usize {
+        let before = variant.saturating_mul(VARIANT.len()).saturating_add(ROUTE.len());
+        self.0.get(route).map_or(usize::MAX, |from| from.saturating_add(before).saturating_add(of as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_stands_where_its_place_says() {
+        let json = r#"{"routes": [
+            {"name": "a", "variants": [{"name": "v", "cluster": "c"}]},
+            {"name": "b", "variants": [{"name": "v", "cluster": "c"}, {"name": "w", "cluster": "d"}]}]}"#;
+        let policy = Policy::parse(json.as_bytes()).unwrap();
+        let (list, places) = metrics(&policy);
+        assert_eq!(list[UNMATCHED].name, "tidegate.routing.unmatched");
+        for (at, route) in policy.routes.iter().enumerate() {
+            let name = format!("tidegate.routing.route.{}", route.name);
+            for (what, word, _) in ROUTE {
+                assert_eq!(list[places.route(at, what)].name, format!("{name}.{word}"));
+            }
+            for (index, variant) in route.variants.iter().enumerate() {
+                for (of, word, _) in VARIANT {
+                    let expected = format!("{name}.variant.{}.{word}", variant.name);
+                    assert_eq!(list[places.variant(at, index, of)].name, expected);
+                }
+            }
+        }
+        assert_eq!(list.len(), 1 + 2 * 9 + 3 * 3);
+    }
+}

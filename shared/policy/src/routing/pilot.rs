@@ -1,0 +1,311 @@
+//! The ramps of a route on one worker: a copy of where they are, what the worker counted, and
+//! the turn that one of all workers takes when an interval is over.
+//!
+//! Where a ramp is lies in one cell and what its requests did in another. Every worker adds what
+//! it counted with each tick; the first whose tick finds an interval over, and whose write wins,
+//! judges it and moves the ramp for all. A counter of moves tells the others at once.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use super::decide::Weights;
+use super::judge::{Fault, Judgement};
+use super::metrics::{Of, Places, What};
+use super::ramp::{self, Command, Event, Phase, Ramp, State};
+use super::route::Route;
+use super::tally::{self, Tally};
+use crate::config::number;
+use crate::host::{rewrite, Host, Store, StoreError};
+use crate::http::{CellSpec, Seed};
+use crate::time::Timestamp;
+
+/// The ramps of a route on one worker.
+pub(super) struct Pilot {
+    route: usize,
+    ramps: Vec<Watch>,
+    weights: RefCell<Weights>,
+    /// The counter of moves as it was when the copies were made.
+    seen: Cell<Option<u64>>,
+}
+
+/// One ramp on one worker.
+struct Watch {
+    variant: usize,
+    /// The cell with its state; the one with its tally has the same name, ending in `t`.
+    cell: String,
+    state: Cell<State>,
+    /// What was counted and not told yet: of one interval, or of two.
+    pending: RefCell<Vec<Tally>>,
+    /// Where the state of its breaker stands among the metrics.
+    breaker: Option<usize>,
+}
+
+/// How long after its end an interval is judged, so that every worker has told what it counted.
+const GRACE_MS: u64 = 250;
+/// States in which a breaker lets nothing through: open, and forced open.
+const OPEN: [u64; 2] = [1, 3];
+
+// === impl Pilot ===
+
+impl Pilot {
+    /// The ramps of a route. `breakers` is where states of breakers begin among the metrics, in the
+    /// order of the ramps that watch one.
+    pub(super) fn new(at: usize, route: &Route, breakers: &mut impl Iterator<Item = usize>) -> Self {
+        let mut ramps = Vec::new();
+        for (variant, of) in route.variants.iter().enumerate() {
+            let Some(ramp) = &of.ramp else { continue };
+            let number = number(&format!("{}/{}", route.name, of.name));
+            ramps.push(Watch {
+                variant,
+                cell: format!("tidegate/w1{number:06x}"),
+                state: Cell::new(ramp.fresh()),
+                pending: RefCell::default(),
+                breaker: ramp.breaker.as_ref().and_then(|_| breakers.next()),
+            });
+        }
+        let weights = RefCell::new(Weights::new(route, &[]));
+        Self { route: at, ramps, weights, seen: Cell::new(None) }
+    }
+
+    pub(super) fn cells(&self) -> impl Iterator<Item = CellSpec> + '_ {
+        self.ramps.iter().flat_map(|watch| {
+            [
+                CellSpec { name: watch.cell.clone(), seed: Seed::Zeros(ramp::BYTES) },
+                CellSpec { name: watch.tally(), seed: Seed::Zeros(tally::BYTES) },
+            ]
+        })
+    }
+
+    /// Starts ramps over that another schedule had left somewhere. Only a start does: a
+    /// configuration that drains must not undo what the one that follows it began.
+    pub(super) fn adopt(&self, route: &Route, store: &impl Store) -> Result<(), StoreError> {
+        for watch in &self.ramps {
+            let Some(ramp) = watch.ramp(route) else { continue };
+            let mut anew = false;
+            rewrite(store, &watch.cell, |bytes| {
+                let state = State::decode(bytes);
+                anew = state.tag != ramp.tag();
+                watch.state.set(ramp.adopt(state));
+                anew.then(|| ramp.fresh().encode().to_vec())
+            })?;
+            if anew {
+                rewrite(store, &watch.tally(), |_| Some(tally::empty()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `decide` with what the variants weigh now.
+    pub(super) fn with_weights<T>(
+        &self,
+        route: &Route,
+        places: &Places,
+        host: &impl Host,
+        decide: impl FnOnce(&Weights) -> T,
+    ) -> Result<T, StoreError> {
+        if !self.ramps.is_empty() {
+            let moves = host.read(places.route(self.route, What::Moves));
+            if self.seen.get() != Some(moves) {
+                self.refresh(route, host)?;
+                self.seen.set(Some(moves));
+            }
+        }
+        Ok(decide(&self.weights.borrow()))
+    }
+
+    /// Whether what comes of requests matters.
+    pub(super) fn judges(&self) -> bool {
+        !self.ramps.is_empty()
+    }
+
+    /// Counts what came of a request.
+    pub(super) fn count(&self, route: &Route, variant: usize, failed: bool, took_ms: u64, host: &impl Host) {
+        for watch in &self.ramps {
+            let Some(ramp) = watch.ramp(route) else { continue };
+            if variant != watch.variant && variant != route.baseline {
+                continue;
+            }
+            let Some(interval) = ramp.interval(&watch.state.get(), clock(ramp, host)) else { continue };
+            let mut pending = watch.pending.borrow_mut();
+            let at = match pending.iter().position(|tally| tally.interval == interval) {
+                Some(at) => at,
+                None => {
+                    pending.push(Tally { interval, ..Tally::default() });
+                    pending.len().saturating_sub(1)
+                }
+            };
+            let Some(tally) = pending.get_mut(at) else { continue };
+            let counts = if variant == watch.variant { &mut tally.variant } else { &mut tally.baseline };
+            counts.add(failed, took_ms);
+        }
+    }
+
+    /// Tells what was counted, and moves ramps whose interval is over.
+    pub(super) fn tick(&self, route: &Route, places: &Places, host: &impl Host) -> Result<(), StoreError> {
+        let told = self.ramps.iter().try_for_each(|watch| {
+            watch.tell(host)?;
+            self.advance(watch, route, places, host)
+        });
+        let moves = host.read(places.route(self.route, What::Moves));
+        self.refresh(route, host)?;
+        self.seen.set(Some(moves));
+        for (variant, weight) in self.weights.borrow().weights.iter().enumerate() {
+            host.set(places.variant(self.route, variant, Of::Weight), u64::from(*weight));
+        }
+        told
+    }
+
+    /// Reads where the ramps are. One that another schedule moved meanwhile stays where it was.
+    fn refresh(&self, route: &Route, store: &impl Store) -> Result<(), StoreError> {
+        if self.ramps.is_empty() {
+            return Ok(());
+        }
+        let mut ramped: Vec<Option<u32>> = alloc::vec![None; route.variants.len()];
+        for watch in &self.ramps {
+            let Some((ramp, variant)) = watch.ramp(route).zip(route.variants.get(watch.variant)) else {
+                continue;
+            };
+            let (bytes, _) = store.load(&watch.cell)?.ok_or(StoreError::Unavailable)?;
+            let state = State::decode(&bytes);
+            if state.tag == ramp.tag() {
+                watch.state.set(state);
+            }
+            if let Some(weight) = ramped.get_mut(watch.variant) {
+                *weight = Some(ramp.weight(&watch.state.get(), variant.weight));
+            }
+        }
+        *self.weights.borrow_mut() = Weights::new(route, &ramped);
+        Ok(())
+    }
+
+    /// Takes the turn of all workers, if there is one to take.
+    fn advance(
+        &self,
+        watch: &Watch,
+        route: &Route,
+        places: &Places,
+        host: &impl Host,
+    ) -> Result<(), StoreError> {
+        let Some(ramp) = watch.ramp(route) else { return Ok(()) };
+        let now_ms = clock(ramp, host).saturating_sub(GRACE_MS);
+        let open = watch.breaker.is_some_and(|breaker| OPEN.contains(&host.read(breaker)));
+        let mut done = None;
+        rewrite(host, &watch.cell, |bytes| {
+            let state = State::decode(bytes);
+            if state.tag != ramp.tag() {
+                return None;
+            }
+            let (next, event, why) = if open && state.phase != Phase::Waiting {
+                let (next, event) = ramp.command(state, Command::Abort);
+                (next, event, "its breaker is open")
+            } else if ramp.is_due(&state, now_ms) {
+                let judgement = self.judge(watch, route, ramp, &state, now_ms, host);
+                let (next, event) = ramp.check(state, now_ms, judgement);
+                (next, event, why(judgement))
+            } else {
+                return None;
+            };
+            done = Some((state, next, event, why));
+            (next != state).then(|| next.encode().to_vec())
+        })?;
+        let Some((before, state, event, why)) = done.filter(|(before, state, ..)| before != state) else {
+            return Ok(());
+        };
+        watch.state.set(state);
+        self.announce(watch, route, ramp, (before, state), event, why, places, host);
+        Ok(())
+    }
+
+    /// What the interval that ended last says.
+    fn judge(
+        &self,
+        watch: &Watch,
+        route: &Route,
+        ramp: &Ramp,
+        state: &State,
+        now_ms: u64,
+        store: &impl Store,
+    ) -> Judgement {
+        let ended = ramp.interval(state, now_ms).and_then(|interval| interval.checked_sub(1));
+        let (Some(ended), Ok(Some((bytes, _)))) = (ended, store.load(&watch.tally())) else {
+            return Judgement::Inconclusive;
+        };
+        let tally = Tally::read(&bytes, ended);
+        let baseline = self.weights.borrow().weights.get(route.baseline).copied().unwrap_or(0);
+        ramp.demands.judge(tally.variant.sample(), (baseline > 0).then(|| tally.baseline.sample()))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what there is to say")]
+    fn announce(
+        &self,
+        watch: &Watch,
+        route: &Route,
+        ramp: &Ramp,
+        (before, state): (State, State),
+        event: Event,
+        why: &str,
+        places: &Places,
+        host: &impl Host,
+    ) {
+        let (what, word) = match event {
+            Event::Abort => (What::Aborted, "aborted"),
+            Event::Advance => (What::Advanced, "advanced"),
+            Event::Halt => (What::Halted, "halted"),
+            Event::Promote => (What::Promoted, "promoted"),
+            Event::None => return,
+        };
+        host.add(places.route(self.route, what), 1);
+        let Some(variant) = route.variants.get(watch.variant) else { return };
+        let weight = |state| ramp.weight(state, variant.weight);
+        if weight(&before) != weight(&state) || event != Event::Halt {
+            host.raise(places.route(self.route, What::Moves));
+        }
+        let (from, to, total) = (weight(&before), weight(&state), route.total);
+        if event == Event::Halt && before.failed == state.failed {
+            // Too few requests, or a pause: once an interval, and no news.
+            return;
+        }
+        host.note(&format!(
+            "{}/{}: ramp {word}: {why}; weight {from} -> {to} of {total}",
+            route.name, variant.name
+        ));
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    fn ramp<'r>(&self, route: &'r Route) -> Option<&'r Ramp> {
+        route.variants.get(self.variant)?.ramp.as_ref()
+    }
+
+    fn tally(&self) -> String {
+        format!("{}t", self.cell)
+    }
+
+    /// Adds what was counted to what others counted.
+    fn tell(&self, store: &impl Store) -> Result<(), StoreError> {
+        for tally in self.pending.take().iter().filter(|tally| !tally.is_empty()) {
+            rewrite(store, &self.tally(), |bytes| tally.merge_into(bytes))?;
+        }
+        Ok(())
+    }
+}
+
+/// The time by which a ramp goes, in milliseconds: a date needs the wall clock, and without one
+/// the steady clock is better.
+fn clock(ramp: &Ramp, host: &impl Host) -> u64 {
+    let now = if ramp.start_ms.is_some() { host.wall() } else { host.now() };
+    now.since(Timestamp::ZERO).as_millis()
+}
+
+fn why(judgement: Judgement) -> &'static str {
+    match judgement {
+        Judgement::Pass => "the interval went well",
+        Judgement::Inconclusive => "too few requests to tell",
+        Judgement::Fail(Fault::Success) => "too many requests failed",
+        Judgement::Fail(Fault::Latency) => "slow requests took too long",
+    }
+}

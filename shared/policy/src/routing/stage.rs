@@ -1,0 +1,353 @@
+//! One exchange: routed before it goes on, judged by what came of it.
+
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::fmt::Write;
+
+use super::config::{Mode, NoMatch, OnFailure, Policy};
+use super::decide::{Choice, Why};
+use super::identity::Generated;
+use super::metrics::{self, Of, Places, What};
+use super::pilot::Pilot;
+use super::reply;
+use super::route::Route;
+use super::rules::Facts;
+use super::variant::Target;
+use crate::breaker::classify::{Class, Outcome, Rules};
+use crate::config::ConfigError;
+use crate::hash::sip::{SipHash13, SipKey};
+use crate::host::{Host, Store, StoreError};
+use crate::http::{
+    steering, Attribute, Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response,
+    ResponseExt, Seed, Stage, Verdict,
+};
+use crate::time::Timestamp;
+
+/// The routing filter.
+pub struct Routing {
+    policy: Policy,
+    /// What this worker keeps of each route, in the policy's order.
+    pilots: Vec<Pilot>,
+    places: Places,
+    secret: SipKey,
+    draws: Cell<u64>,
+    rules: Rules,
+    wanted: Vec<Vec<String>>,
+}
+
+/// What to remember until the response.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// The route and the variant, of a request that was routed.
+    chosen: Option<(usize, usize)>,
+    started_ms: u64,
+    grpc: bool,
+    /// How long the response headers of a gRPC exchange took whose status is in the trailers.
+    took_ms: Option<u64>,
+    cookie: Option<String>,
+    label: String,
+}
+
+const SECRET_CELL: &str = "tidegate/w1secret";
+
+impl Stage for Routing {
+    const NAME: &'static str = "routing";
+    const PROPERTY: &'static str = "tidegate.routing";
+    const CALLBACKS: &'static [Callback] =
+        &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::ResponseTrailers, Callback::Tick];
+    const TICK_MS: u32 = 100;
+
+    type Exchange = Exchange;
+
+    fn configure(json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
+        let policy = Policy::parse(json)?;
+        let (list, places) = metrics::metrics(&policy);
+        let mut breakers = list.len()..;
+        let routes = policy.routes.iter().enumerate();
+        let pilots = routes.map(|(at, route)| Pilot::new(at, route, &mut breakers)).collect();
+        let (secret, wanted) = (SipKey::from_bytes([0; 16]), policy.metadata());
+        Ok(Self { pilots, places, secret, draws: Cell::default(), rules: Rules::default(), wanted, policy })
+    }
+
+    fn cells(&self) -> impl Iterator<Item = CellSpec> {
+        let secret = CellSpec { name: SECRET_CELL.to_string(), seed: Seed::Random(16) };
+        core::iter::once(secret).chain(self.pilots.iter().flat_map(Pilot::cells))
+    }
+
+    fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
+        let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
+        let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
+        self.secret = SipKey::from_bytes(bytes);
+        let mut pilots = self.policy.routes.iter().zip(&self.pilots);
+        pilots.try_for_each(|(route, pilot)| pilot.adopt(route, store))
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let (mut list, _) = metrics::metrics(&self.policy);
+        let ramps = self.policy.routes.iter().flat_map(|route| &route.variants);
+        let breakers = ramps.filter_map(|variant| variant.ramp.as_ref()?.breaker.as_deref());
+        list.extend(breakers.map(metrics::breaker_state));
+        list
+    }
+
+    fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+        let draw = self.draw(request, host.now());
+        let values: Vec<Option<Vec<u8>>> = self.wanted.iter().map(|path| request.metadata(path)).collect();
+        let found = self.wanted.iter().zip(&values);
+        let metadata: Vec<(&[String], &[u8])> =
+            found.filter_map(|(path, value)| Some((path.as_slice(), value.as_deref()?))).collect();
+        let mut edits = self.removals(request);
+        let Some(at) = self.policy.find(request, Facts { draw, metadata: &metadata }) else {
+            host.add(metrics::UNMATCHED, 1);
+            return match self.policy.no_match {
+                NoMatch::NotFound => Verdict::Reply(reply::plain(404, "", request.is_grpc())),
+                NoMatch::Pass => Verdict::Continue(edits),
+            };
+        };
+        let Some((route, pilot)) = self.policy.routes.get(at).zip(self.pilots.get(at)) else {
+            return Verdict::Continue(edits);
+        };
+        let choice = match self.choose(exchange, route, pilot, request, draw, host) {
+            Ok(choice) => choice,
+            Err(_) => {
+                host.add(self.places.route(at, What::Undecided), 1);
+                return match self.policy.on_failure {
+                    OnFailure::Allow => Verdict::Continue(edits),
+                    OnFailure::Refuse => Verdict::Reply(reply::plain(503, "", request.is_grpc())),
+                };
+            }
+        };
+        if route.mode == Mode::Observe {
+            host.add(self.places.route(at, What::Observed), 1);
+            exchange.cookie = None;
+            return Verdict::Continue(edits);
+        }
+        self.count(at, choice, host);
+        exchange.label(route, choice);
+        if let Some(Target::Status(status)) = route.variants.get(choice.variant).map(|v| &v.target) {
+            return Verdict::Reply(reply::plain(*status, &route.name, request.is_grpc()));
+        }
+        exchange.chosen = Some((at, choice.variant));
+        if pilot.judges() {
+            exchange.started_ms = millis(host.now());
+            exchange.grpc = request.is_grpc();
+        }
+        self.steer(&mut edits, route, choice, draw);
+        Verdict::Continue(edits)
+    }
+
+    fn on_response(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) -> Vec<Edit> {
+        let Some((at, variant)) = exchange.chosen else { return Vec::new() };
+        self.judge(at, exchange, response, host);
+        let mut edits = Vec::new();
+        let name = || self.policy.routes.get(at)?.variants.get(variant).map(|v| v.name.to_string());
+        if let Some((header, name)) = self.policy.headers.response.as_ref().zip(name()) {
+            edits.push(Edit::AddResponseHeader(header.clone(), name));
+        }
+        if let Some(cookie) = exchange.cookie.take() {
+            edits.push(Edit::AddResponseHeader("set-cookie".to_string(), cookie));
+        }
+        edits
+    }
+
+    fn on_trailers(&self, exchange: &mut Exchange, trailers: &impl Response, host: &impl Host) {
+        let (Some((at, variant)), Some(took_ms)) = (exchange.chosen, exchange.took_ms.take()) else { return };
+        let status = trailers.header("grpc-status").map_or(2, |text| grpc_number(&text));
+        self.tell(at, variant, self.rules.judge(200, Some(status)), took_ms, host);
+    }
+
+    fn on_end(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
+        let (Some((at, variant)), Some(took_ms)) = (exchange.chosen, exchange.took_ms.take()) else { return };
+        self.tell(at, variant, self.class_of(end, 200, None), took_ms, host);
+    }
+
+    fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
+        (!exchange.label.is_empty()).then_some(exchange.label.as_str())
+    }
+
+    fn on_tick(&self, host: &impl Host) {
+        for (at, (route, pilot)) in self.policy.routes.iter().zip(&self.pilots).enumerate() {
+            if pilot.tick(route, &self.places, host).is_err() {
+                host.add(self.places.route(at, What::Undecided), 1);
+            }
+        }
+    }
+}
+
+// === impl Routing ===
+
+impl Routing {
+    /// 64 bits that no client can foresee: the same for the same request, wherever it is decided,
+    /// if it has an id; others get some of their own.
+    fn draw(&self, request: &impl Request, now: Timestamp) -> u64 {
+        let next = self.draws.get().wrapping_add(1);
+        self.draws.set(next);
+        let mut hash = SipHash13::new(self.secret);
+        match request.header("x-request-id") {
+            Some(id) => hash.write(id),
+            None => {
+                hash.write(&next.to_le_bytes());
+                hash.write(&now.as_nanos().to_le_bytes());
+            }
+        }
+        hash.finish()
+    }
+
+    /// What clients must not send: headers that steer us or Envoy, and wishes of whomever.
+    fn removals(&self, request: &impl Request) -> Vec<Edit> {
+        let mut edits = steering::removals(request);
+        for (name, _) in request.headers().iter().filter(|(name, _)| self.policy.owns(name)) {
+            let edit = Edit::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned());
+            if !edits.contains(&edit) {
+                edits.push(edit);
+            }
+        }
+        edits
+    }
+
+    fn choose(
+        &self,
+        exchange: &mut Exchange,
+        route: &Route,
+        pilot: &Pilot,
+        request: &impl Request,
+        draw: u64,
+        host: &impl Host,
+    ) -> Result<Choice, StoreError> {
+        let wish = self.policy.force.as_ref().and_then(|force| force.wish(request));
+        let known = route.sticky.as_ref().and_then(|sticky| sticky.identity(request));
+        let generated = route.sticky.as_ref().and_then(|sticky| sticky.generated.as_ref());
+        let made = match (&known, generated) {
+            (None, Some(cookie)) => {
+                let value = Generated::value(self.random(host.now()));
+                exchange.cookie = Some(cookie.set_cookie(&value));
+                Some(value)
+            }
+            _ => None,
+        };
+        let identity = known.as_deref().or(made.as_deref().map(str::as_bytes));
+        pilot.with_weights(route, &self.places, host, |weights| route.choose(weights, wish, identity, draw))
+    }
+
+    /// 128 bits that nobody can foresee who does not know the secret.
+    fn random(&self, now: Timestamp) -> u128 {
+        let next = self.draws.get().wrapping_add(1);
+        self.draws.set(next);
+        let half = |which: u8| {
+            let mut hash = SipHash13::new(self.secret);
+            hash.write(&[which]);
+            hash.write(&next.to_le_bytes());
+            hash.write(&now.as_nanos().to_le_bytes());
+            u128::from(hash.finish())
+        };
+        (half(0) << 64) | half(1)
+    }
+
+    fn count(&self, at: usize, choice: Choice, host: &impl Host) {
+        host.add(self.places.variant(at, choice.variant, Of::Requests), 1);
+        match choice.why {
+            Why::Forced => host.add(self.places.route(at, What::Forced), 1),
+            Why::Sticky => host.add(self.places.route(at, What::Sticky), 1),
+            Why::Drawn => {}
+        }
+    }
+
+    /// Sets the headers by which Envoy and the upstream learn what was chosen.
+    fn steer(&self, edits: &mut Vec<Edit>, route: &Route, choice: Choice, draw: u64) {
+        let Some(variant) = route.variants.get(choice.variant) else { return };
+        let headers = &self.policy.headers;
+        let mut set = |name: &Rc<str>, value: Rc<str>| {
+            edits.push(Edit::SetRequestHeader(Rc::clone(name), value));
+        };
+        if let Target::Cluster(cluster) = &variant.target {
+            set(&headers.cluster, Rc::clone(cluster));
+        }
+        if let Some(mirror) = route.mirror.as_ref().filter(|mirror| mirror.holds(draw)) {
+            set(&headers.mirror, Rc::clone(&mirror.cluster));
+        }
+        for header in [&headers.random, &headers.bucket].into_iter().flatten() {
+            set(header, choice.bucket.to_string().into());
+        }
+        if let Some(header) = &headers.variant {
+            set(header, Rc::clone(&variant.name));
+        }
+        for (name, value) in &route.upstream {
+            set(name, Rc::clone(value));
+        }
+    }
+
+    /// Judges a response of a route with a ramp, unless its status is still to come.
+    fn judge(&self, at: usize, exchange: &mut Exchange, response: &impl Response, host: &impl Host) {
+        let Some((_, variant)) = exchange.chosen.filter(|_| self.pilots.get(at).is_some_and(Pilot::judges))
+        else {
+            return;
+        };
+        let took_ms = millis(host.now()).saturating_sub(exchange.started_ms);
+        let status = response.status();
+        let class = if exchange.grpc && status == 200 {
+            let Some(text) = response.header("grpc-status") else {
+                exchange.took_ms = Some(took_ms);
+                return;
+            };
+            self.class_of(response, status, Some(grpc_number(&text)))
+        } else if matches!(status, 200..=399) {
+            Class::Success
+        } else {
+            self.class_of(response, status, None)
+        };
+        self.tell(at, variant, class, took_ms, host);
+    }
+
+    fn class_of(&self, response: &impl Response, status: u32, grpc_status: Option<u32>) -> Class {
+        let details = response.attribute(Attribute::Details).unwrap_or_default();
+        let flags = response.number(Attribute::Flags);
+        self.rules.classify(&Outcome { status, grpc_status, details: &details, flags })
+    }
+
+    fn tell(&self, at: usize, variant: usize, class: Class, took_ms: u64, host: &impl Host) {
+        let Some((route, pilot)) = self.policy.routes.get(at).zip(self.pilots.get(at)) else { return };
+        let failed = match class {
+            Class::Ignored => return,
+            Class::Failure => true,
+            Class::Success | Class::Throttled => false,
+        };
+        host.add(self.places.variant(at, variant, Of::Failed), u64::from(failed));
+        pilot.count(route, variant, failed, took_ms, host);
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// What access logs and later filters are told: cluster, route, variant, bucket, why.
+    fn label(&mut self, route: &Route, choice: Choice) {
+        let Some(variant) = route.variants.get(choice.variant) else { return };
+        let why = match choice.why {
+            Why::Drawn => "drawn",
+            Why::Forced => "forced",
+            Why::Sticky => "sticky",
+        };
+        let goal: &str = match &variant.target {
+            Target::Cluster(cluster) => cluster,
+            Target::Service { name, .. } => name,
+            Target::Status(_) => "-",
+        };
+        let label = &mut self.label;
+        label.reserve(96);
+        for word in [goal, &route.name, &variant.name, why] {
+            label.push_str(word);
+            label.push(' ');
+        }
+        let _ = write!(label, "{}", choice.bucket);
+    }
+}
+
+fn millis(now: Timestamp) -> u64 {
+    now.since(Timestamp::ZERO).as_millis()
+}
+
+fn grpc_number(text: &[u8]) -> u32 {
+    core::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(2)
+}

@@ -1,0 +1,240 @@
+//! Targets that show at run time: keys and endpoints, in a table with bounds.
+
+use tidegate_policy::breaker::index::Index;
+use tidegate_policy::host::Store;
+use tidegate_policy::http::{Attribute, Stage};
+use tidegate_sim::{SimRequest, SimResponse};
+
+use crate::breaker::{ask, calls, end, of, Sim, Workers};
+
+const ONE: &str = r#""consecutive_failures": 1, "half_open_permits": 1, "base_open_ms": 1000"#;
+const BY_KEY: &str = r#"{"key": [{"header": "k"}]}"#;
+
+fn keyed(fields: &str) -> Workers {
+    Workers::new(1, &of(BY_KEY, &format!("{ONE}{fields}")))
+}
+
+fn key(name: &str) -> SimRequest<'_> {
+    SimRequest::get("/").header("k", name.as_bytes())
+}
+
+/// The index of the only table.
+fn index(workers: &Workers) -> Index {
+    let cells = workers.all[0].stage().cells();
+    let name = cells.map(|cell| cell.name).find(|name| !name.ends_with("secret")).unwrap();
+    Index::decode(&workers.store.load(&name).unwrap().unwrap().0)
+}
+
+#[test]
+fn each_key_has_a_breaker_of_its_own() {
+    let workers = keyed("");
+    let worker = &workers.all[0];
+    assert_eq!(calls(worker, &key("x"), "FS"), "+-");
+    assert_eq!(calls(worker, &key("y"), "SSS"), "+++");
+    workers.tick();
+    assert_eq!((workers.count("open"), index(&workers).len()), (1, 1));
+    assert_eq!(calls(workers.at(1_000).all.first().unwrap(), &key("x"), "SS"), "p+");
+    workers.tick();
+    assert_eq!((workers.count("open"), index(&workers).len()), (0, 0));
+    assert_eq!(workers.count("transitions"), 3);
+}
+
+#[test]
+fn a_request_without_the_key_meets_no_breaker() {
+    let workers = keyed("");
+    assert_eq!(calls(&workers.all[0], &SimRequest::get("/"), "FFF"), "+++");
+    assert_eq!(workers.count("admitted"), 0);
+}
+
+#[test]
+fn rates_and_back_off_hold_for_keys() {
+    let fields =
+        r#""consecutive_failures": 0, "half_open_permits": 1, "base_open_ms": 1000, "minimum_calls": 4"#;
+    let workers = Workers::new(1, &of(BY_KEY, fields));
+    let worker = &workers.all[0];
+    assert_eq!(calls(worker, &key("x"), "SSFFS"), "++++-");
+    assert_eq!(calls(workers.at(1_000).all.first().unwrap(), &key("x"), "FS"), "p-");
+    assert_eq!(calls(workers.at(2_999).all.first().unwrap(), &key("x"), "S"), "-");
+    assert_eq!(calls(workers.at(3_000).all.first().unwrap(), &key("x"), "SS"), "p+");
+}
+
+#[test]
+fn late_outcomes_of_a_key_change_nothing() {
+    let workers = keyed("");
+    let worker = &workers.all[0];
+    let (_, before) = ask(worker, &key("x"));
+    assert_eq!(calls(worker, &key("x"), "F"), "+");
+    assert_eq!(calls(workers.at(1_000).all.first().unwrap(), &key("x"), "S"), "p");
+    end(workers.at(1_001).all.first().unwrap(), before, 'F');
+    assert_eq!((calls(worker, &key("x"), "S").as_str(), workers.count("stale")), ("+", 1));
+}
+
+/// Sixteen keys have room. Whoever finds none counts nowhere and passes.
+#[test]
+fn keys_beyond_the_table_pass_and_are_counted() {
+    let workers = keyed(r#", "table": {"keys": 16}"#);
+    let worker = &workers.all[0];
+    let names: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    names.iter().for_each(|name| assert_eq!(calls(worker, &key(name), "F"), "+", "{name}"));
+    let opened = workers.count("transitions.consecutive");
+    assert!((8..=16).contains(&opened), "{opened} of 16");
+    assert_eq!(workers.count("untracked"), 100 - opened);
+    let refused = names.iter().filter(|name| ask(worker, &key(name)).0 == '-').count();
+    assert_eq!(refused as u64, opened);
+}
+
+/// A table of 16 whose ways are all taken by closed keys with calls in their window.
+#[test]
+fn only_idle_keys_make_room() {
+    let workers = Workers::new(
+        1,
+        &of(BY_KEY, r#""consecutive_failures": 2, "window_ms": 1000, "table": {"keys": 16}"#),
+    );
+    let worker = &workers.all[0];
+    let names: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    names.iter().for_each(|name| assert_eq!(calls(worker, &key(name), "F"), "+"));
+    let left_out = workers.count("untracked");
+    assert!(left_out >= 84, "{left_out}");
+    assert_eq!(calls(workers.at(950).all.first().unwrap(), &key("new"), "FFF"), "+++", "not in their window");
+    assert_eq!(workers.count("untracked"), left_out + 3);
+    assert_eq!(calls(workers.at(1_000).all.first().unwrap(), &key("new"), "FFS"), "++-", "after it");
+}
+
+/// Successes of a key are told only by workers that saw it fail, so its run ends with its window.
+#[test]
+fn a_run_of_a_key_is_forgotten_with_its_window() {
+    let workers = Workers::new(2, &of(BY_KEY, r#""consecutive_failures": 2"#));
+    assert_eq!(calls(&workers.all[0], &key("x"), "F"), "+");
+    assert_eq!(calls(&workers.at(11_000).all[1], &key("x"), "FFS"), "++-");
+}
+
+/// 256 are listed. More than that are told by the records alone: of healthy keys, too, which
+/// costs a look and must not make anybody forget those that are open.
+#[test]
+fn a_full_index_forgets_nobody() {
+    let workers = keyed("");
+    let worker = &workers.all[0];
+    let names: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    names.iter().for_each(|name| assert_eq!(calls(worker, &key(name), "F"), "+", "{name}"));
+    let opened = workers.count("transitions.consecutive");
+    assert!(opened > 260, "{opened} opened");
+    assert_eq!(index(&workers).len(), opened);
+    let healthy: Vec<String> = (0..400).map(|n| format!("healthy-{n}")).collect();
+    healthy.iter().for_each(|name| assert_eq!(calls(worker, &key(name), "S"), "+", "{name}"));
+    let refused = names.iter().filter(|name| ask(worker, &key(name)).0 == '-').count();
+    assert_eq!(refused as u64, opened);
+}
+
+#[test]
+fn an_index_that_was_full_is_empty_when_all_are_closed() {
+    let workers = keyed("");
+    let worker = &workers.all[0];
+    let names: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    names.iter().for_each(|name| assert_eq!(calls(worker, &key(name), "F"), "+", "{name}"));
+    // Probes fail once, so that each target is opened more than once.
+    workers.at(1_000);
+    names.iter().for_each(|name| drop(calls(worker, &key(name), "F")));
+    workers.at(5_000);
+    // Those that found no entry are forgotten with the last entry, and listed at their next call.
+    names.iter().for_each(|name| drop(calls(worker, &key(name), "SS")));
+    workers.tick();
+    assert_eq!((index(&workers).len(), workers.count("open")), (0, 0));
+    let calls_before = workers.store.calls();
+    names.iter().for_each(|name| assert_eq!(ask(worker, &key(name)).0, '+', "{name}"));
+    assert_eq!(workers.store.calls(), calls_before, "nobody looks at records any more");
+}
+
+// Endpoints, around attempts.
+
+fn attempts(fields: &str) -> Workers {
+    Workers::attempts(1, &of(r#"{"endpoint": "up"}"#, &format!("{ONE}{fields}")))
+}
+
+fn endpoint(address: &str) -> SimRequest<'_> {
+    crate::breaker::up().attribute(Attribute::Endpoint, address.as_bytes())
+}
+
+/// An attempt at one of `hosts` endpoints that gets `status`.
+fn attempt(worker: &Sim, address: &str, hosts: u64, status: u32) -> char {
+    let (word, exchange) = ask(worker, &endpoint(address));
+    if word != '-' {
+        let response = SimResponse::upstream(status).attribute(Attribute::Endpoints, &hosts.to_le_bytes());
+        worker.end(exchange, &response);
+    }
+    word
+}
+
+#[test]
+fn endpoints_are_ejected_up_to_a_share_and_one_is_always_left() {
+    #[rustfmt::skip]
+    let cases = [
+        // fields                            hosts  ejected
+        ("",                                 10,    5),
+        ("",                                 3,     1),
+        ("",                                 2,     1),
+        ("",                                 1,     0),
+        (r#", "max_ejection_percent": 10"#,  10,    1),
+        (r#", "max_ejection_percent": 10"#,  5,     1),
+        (r#", "max_ejection_percent": 100"#, 10,    9),
+        (r#", "max_ejection_percent": 100"#, 1,     0),
+    ];
+    for (fields, hosts, ejected) in cases {
+        let workers = attempts(fields);
+        let addresses: Vec<String> = (0..hosts).map(|n| format!("192.0.2.{n}:80")).collect();
+        addresses.iter().for_each(|at| assert_eq!(attempt(&workers.all[0], at, hosts, 503), '+'));
+        let out = addresses.iter().filter(|at| attempt(&workers.all[0], at, hosts, 200) == '-').count();
+        assert_eq!(out, ejected, "of {hosts} with {fields:?}");
+        assert_eq!(workers.count("capped"), hosts - ejected as u64, "of {hosts} with {fields:?}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_comes_back_makes_room_for_another() {
+    let workers = attempts("");
+    let worker = &workers.all[0];
+    assert_eq!([attempt(worker, "a:1", 2, 503), attempt(worker, "b:1", 2, 503)], ['+', '+']);
+    assert_eq!([attempt(worker, "a:1", 2, 503), attempt(worker, "b:1", 2, 503)], ['-', '+']);
+    workers.at(1_000);
+    assert_eq!([attempt(worker, "a:1", 2, 200), attempt(worker, "b:1", 2, 503)], ['p', '+']);
+    assert_eq!([attempt(worker, "a:1", 2, 200), attempt(worker, "b:1", 2, 200)], ['+', '-']);
+}
+
+#[test]
+fn an_attempt_without_an_answer_says_whether_there_was_a_connection() {
+    #[rustfmt::skip]
+    let cases = [
+        // name                    transport failure       lasted  class
+        ("refused",                &b"delayed connect error: 111"[..], 0, "failed"),
+        ("nothing is known",       b"",                    0,      "ignored"),
+        ("as long as a slow call", b"",                    2_000,  "ignored"),
+        ("longer",                 b"",                    2_001,  "failed"),
+    ];
+    for (name, why, lasted, class) in cases {
+        let workers = attempts("");
+        let (_, exchange) = ask(&workers.all[0], &endpoint("a:1"));
+        let two = 2_u64.to_le_bytes();
+        let ended = SimResponse::none()
+            .attribute(Attribute::Endpoints, &two)
+            .attribute(Attribute::TransportFailure, why);
+        workers.at(lasted).all[0].abort(exchange, &ended);
+        assert_eq!(workers.count(class), 1, "{name}");
+        assert_eq!(
+            attempt(&workers.all[0], "a:1", 2, 200),
+            if class == "failed" { '-' } else { '+' },
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_breaker_rests_where_it_was_not_put() {
+    let both = r#"{"breakers": [
+        {"name": "a", "target": {"cluster": "up"}, "consecutive_failures": 1},
+        {"name": "e", "target": {"endpoint": "up"}, "consecutive_failures": 1}]}"#;
+    let around_exchanges = Workers::new(1, both);
+    calls(&around_exchanges.all[0], &endpoint("a:1"), "F");
+    assert_eq!((around_exchanges.count("failed"), around_exchanges.count_of("e", "failed")), (1, 0));
+    let around_attempts = Workers::attempts(1, both);
+    attempt(&around_attempts.all[0], "a:1", 2, 503);
+    assert_eq!((around_attempts.count("failed"), around_attempts.count_of("e", "failed")), (0, 1));
+}
