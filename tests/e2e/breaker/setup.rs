@@ -121,8 +121,8 @@ pub(super) fn metrics_when(
 /// What was logged of changes of state, in order: `up: closed -> open (consecutive): …`.
 pub(super) fn transitions(envoy: &Envoy) -> Vec<String> {
     let log = envoy.log();
-    let lines = log.lines().filter_map(|line| line.split_once("breaker: breaker "));
-    lines.map(|(_, line)| line.to_owned()).collect()
+    let lines = log.lines().filter_map(|line| line.split_once(": breaker: "));
+    lines.filter(|(_, line)| line.contains(" -> ")).map(|(_, line)| line.to_owned()).collect()
 }
 
 /// Checks that exactly these changes of state were logged, each once, and nothing else.
