@@ -66,8 +66,8 @@ impl CircuitBreaker {
             request.lone_header(name)
         };
         let Some(value) = value else { return (None, false) };
-        let chosen = request.attribute(Attribute::Chosen).unwrap_or_default();
-        let ours = chosen.split(|b| *b == b' ').next().is_some_and(|cluster| cluster == value);
+        let first = |chosen: &[u8]| chosen.split(|b| *b == b' ').next() == Some(&*value);
+        let ours = request.attribute(Attribute::Chosen).is_some_and(|chosen| first(&chosen));
         edits.retain(|edit| !matches!(edit, Edit::RemoveRequestHeader(removed) if removed == name));
         if ours {
             return (Some(value), false);

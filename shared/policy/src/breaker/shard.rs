@@ -54,6 +54,7 @@ impl Shard {
     /// Whether a request may pass.
     #[inline(never)]
     pub(super) fn admit(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Answer, StoreError> {
+        let head = self.own_head(cx, target);
         match cx.breaker.terms.demanded {
             State::ForcedOpen => return Ok(Answer::Refuse { retry_after_ms: None }),
             State::Disabled => return Ok(Answer::Pass),
@@ -61,7 +62,7 @@ impl Shard {
         }
         let ticket =
             |generation| Ticket { breaker: cx.at, target, generation, probe: false, started_ms: cx.now_ms };
-        let Some(head) = self.head(cx, target)? else { return Ok(Answer::Admit(ticket(0))) };
+        let Some(head) = head? else { return Ok(Answer::Admit(ticket(0))) };
         match head.state {
             State::Closed if head.share > 0.0 && overload::refuses(head.share, cx.draw) => {
                 Ok(Answer::Refuse { retry_after_ms: Some(0) })
@@ -78,7 +79,7 @@ impl Shard {
 
     /// Whether a request to the only target would pass now. Asks for no permit.
     pub(super) fn would_pass(&self, cx: &Context<'_, impl Host>) -> Result<bool, StoreError> {
-        let Some(head) = self.head(cx, 0)? else { return Ok(true) };
+        let Some(head) = self.own_head(cx, 0)? else { return Ok(true) };
         Ok(match head.state {
             State::Closed => !overload::refuses(head.share, cx.draw),
             State::Disabled | State::MetricsOnly => true,
@@ -97,7 +98,8 @@ impl Shard {
             return self.sweep(cx);
         }
         let head = self.head(cx, 0)?;
-        if head.is_some_and(|h| h.state == State::HalfOpen && h.at_ms != 0 && cx.now_ms >= h.at_ms) {
+        let over = |h: Head| h.state == State::HalfOpen && h.at_ms != 0 && cx.now_ms >= h.at_ms;
+        if head.is_some_and(|head| over(head) && head.state.suits(cx.breaker.terms.demanded)) {
             self.expire(cx)?;
             self.head(cx, 0)?;
         }
@@ -129,6 +131,22 @@ impl Shard {
         }
         entries.retain(|entry| cx.now_ms.saturating_sub(entry.used_ms) < window_ms);
         Ok(())
+    }
+
+    /// The head of a target's record, once that is for these parameters. The host configures nothing
+    /// anew when an operator returns to a document whose connections are not all gone: then whoever
+    /// has requests finds the record held in a state that another document demanded.
+    fn own_head(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Option<Head>, StoreError> {
+        let head = self.head(cx, target)?;
+        if head.is_none_or(|head| head.state.suits(cx.breaker.terms.demanded)) {
+            return Ok(head);
+        }
+        self.update(cx, target, None, |_| ())?;
+        self.seen.set(None);
+        if let Some(entry) = self.entries.borrow_mut().get_mut(target) {
+            entry.seen = None;
+        }
+        self.head(cx, target)
     }
 
     /// The head of a target's record; `None` when it is closed and nothing is known of it.
@@ -204,7 +222,7 @@ impl Shard {
         }
     }
 
-    /// Changes the record of a target.
+    /// Changes the record of a target, which is for these parameters then.
     pub(super) fn update<T>(
         &self,
         cx: &Context<'_, impl Host>,
@@ -213,7 +231,13 @@ impl Shard {
         mut step: impl FnMut(&mut Record) -> T,
     ) -> Result<Option<(Updated, T)>, StoreError> {
         let (mut lost, mut said) = (0, None);
-        let step = &mut |record: &mut Record| said = Some(step(record));
+        let terms = &cx.breaker.terms;
+        let step = &mut |record: &mut Record| {
+            if !record.state.suits(terms.demanded) {
+                record.take_over(terms, cx.now_ms);
+            }
+            said = Some(step(record));
+        };
         let done = self.cells.update(cx.breaker, target, insert, cx.host, &mut lost, step);
         cx.count(What::Contended, lost);
         Ok(done?.zip(said))
