@@ -98,17 +98,20 @@ fn an_endpoint_that_is_silent_is_spared_and_one_that_callers_leave_is_not() {
     assert_metrics(&envoy, "endpoints", &[("open", 1), ("transitions.consecutive", 1)]);
 }
 
-/// Without an answer nothing tells an endpoint that hangs up from a caller that leaves.
+/// Where the attempt is seen, its end looks like that of one whose caller left; behind it the reason
+/// is known.
 #[test]
-fn an_endpoint_that_hangs_up_is_a_failure_of_the_cluster_alone() {
-    let upstream = Upstream::new(|_| Answer::hang_up());
-    let all = breaker("all", &json!({"target": {"cluster": "up"}, "mode": "observe"}));
-    let envoy = start(&both_places(&[all, endpoints(&json!({}))], &[upstream.addr()]).forward("/", "up"), 1);
-    storm(&envoy, 20, &Request::get("/"));
-    let asked = |metrics: &BTreeMap<String, u64>| metrics["failed"] + metrics["ignored"] >= 20;
-    println!("endpoints: {:?}", metrics_when(&envoy, "endpoints", asked));
-    assert_metrics(&envoy, "endpoints", &[("ignored", 20), ("failed", 0), ("transitions", 0)]);
-    assert_metrics(&envoy, "all", &[("state", 1)]);
+fn the_endpoint_that_hangs_up_is_spared() {
+    with_1_2_and_4_workers(|workers| {
+        let upstreams = three(0);
+        upstreams[0].switch(Answer::hang_up());
+        let envoy = behind(&[endpoints(&json!({}))], &upstreams, workers);
+        let report = storm(&envoy, REQUESTS, &Request::get("/"));
+        let [bad, good, best] = upstreams.each_ref().map(Upstream::count);
+        assert!((3..=3 + IN_FLIGHT).contains(&bad), "{bad} reached the one that hangs up");
+        assert_eq!(report.count(200), (good + best) as u64);
+        assert_metrics(&envoy, "endpoints", &[("open", 1), ("transitions.consecutive", 1)]);
+    });
 }
 
 #[test]

@@ -211,6 +211,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it guards endpoints, one by one.
+    pub(super) fn guards_endpoints(&self) -> bool {
+        matches!(self.target, Target::Endpoint(_))
+    }
+
     /// The breaker of the fallback cluster at `place`, when the configuration has none for it.
     fn for_fallback(&self, cluster: &str, place: usize) -> Self {
         let name = format!("{}-fallback-{}", self.name, place.saturating_add(1));

@@ -77,6 +77,14 @@ impl Shard {
         }
     }
 
+    /// The ticket of a request that was known to nobody here until it failed.
+    pub(super) fn late_ticket(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Ticket, StoreError> {
+        let head = self.head(cx, target)?;
+        let (generation, half_open) =
+            head.map_or((0, false), |head| (head.generation, head.state == State::HalfOpen));
+        Ok(Ticket { breaker: cx.at, target, generation, probe: half_open, started_ms: cx.now_ms })
+    }
+
     /// Whether a request to the only target would pass now. Asks for no permit.
     pub(super) fn would_pass(&self, cx: &Context<'_, impl Host>) -> Result<bool, StoreError> {
         let Some(head) = self.own_head(cx, 0)? else { return Ok(true) };

@@ -2,14 +2,19 @@
 
 use core::cell::OnceCell;
 
+use super::asking::endpoint;
 use super::classify::{Class, Outcome};
 use super::entry::Ticket;
 use super::exchange::{count, Exchange};
 use super::metrics::What;
 use super::stage::CircuitBreaker;
+use super::target::Target;
 use crate::host::Host;
 use crate::http::{Attribute, Placement, Response, ResponseExt};
 use crate::time::Timestamp;
+
+/// Envoy's flags for a connection lost and a stream reset by the endpoint.
+const BROKEN_OFF: u64 = (1 << 6) | (1 << 4);
 
 /// HTTP status, and gRPC status when the exchange is gRPC.
 pub(super) type Status = (u32, Option<u32>);
@@ -53,6 +58,39 @@ impl CircuitBreaker {
     ) {
         for ticket in exchange.take() {
             self.tell(ticket, class(ticket.breaker), took_ms, end, now, host);
+        }
+    }
+
+    /// Blames the endpoint for an exchange that it broke off. Where attempts are seen, such an end
+    /// looks like that of one whose caller left; here, behind the last attempt, the reason is known.
+    #[inline(never)]
+    pub(super) fn blame(&self, took_ms: u64, response: &impl Response, now: Timestamp, host: &impl Host) {
+        let cluster = response.attribute(Attribute::Cluster);
+        let (Some(cluster), true) = (cluster, response.number(Attribute::Flags) & BROKEN_OFF != 0) else {
+            return;
+        };
+        let Some(address) = response.attribute(Attribute::Endpoint) else { return };
+        let target = endpoint(self.secret, &address);
+        for (at, breaker) in self.policy.breakers.iter().enumerate() {
+            let is_its = matches!(&breaker.target, Target::Endpoint(name) if name.as_bytes() == cluster);
+            // A long wait was blamed where the attempt was seen.
+            if !is_its || breaker.terms.is_slow(took_ms) {
+                continue;
+            }
+            let Some(shard) = self.shards.get(at) else { continue };
+            match shard.late_ticket(&self.context(breaker, at, now, host), target) {
+                Ok(ticket) => self.tell(ticket, Class::Failure, took_ms, response, now, host),
+                Err(_) => count(host, at, What::Undecided),
+            }
+        }
+    }
+
+    /// What an exchange says that ended without a response that came by here: that the upstream
+    /// failed, if Envoy says so, or nothing, since the client may have left.
+    pub(super) fn unseen(&self, at: usize, why: &Why) -> Class {
+        match self.class_of(at, why, (0, None)) {
+            Class::Failure => Class::Failure,
+            Class::Ignored | Class::Success | Class::Throttled => Class::Ignored,
         }
     }
 
