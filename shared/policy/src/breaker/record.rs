@@ -7,7 +7,7 @@
 //!      2     2  streak: times opened in a row
 //!      4     4  generation: counts transitions
 //!      8     8  at, ms: closed since · open until · half-open until (0: no end)
-//!     16   4×2  half-open: probes issued, succeeded, failed, slow
+//!     16   4×2  half-open: probes issued, succeeded, failed, slow; else 8: run since, ms
 //!     24     4  failures in a row
 //!     28     4  tag of the parameters
 //!     32  N×16  slots: epoch, total, failed, slow (4 bytes each)
