@@ -5,6 +5,9 @@
 //! that no field takes make them say what would be right. Examples are parsed, links and files
 //! looked up.
 
+#[path = "docs/objects.rs"]
+mod objects;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,69 +17,7 @@ use tidegate_policy::ratelimit::{self, RateLimit};
 use tidegate_policy::routing::{self, Routing};
 use tidegate_tests::paths::root;
 
-const SHARED: &str = "docs/config.md";
-const LIMITS: &str = "docs/config/ratelimit.md";
-const BREAKERS: &str = "docs/config/breaker.md";
-const ROUTES: &str = "docs/config/routing.md";
-
-/// Each object of a configuration: the document and the heading there, and a configuration with
-/// `@` where it stands. Shared ones are listed for each filter.
-const OBJECTS: [(&str, &str, &str); 54] = [
-    (SHARED, "match", r#"{"limits": [{"match": @}]}"#),
-    (SHARED, "match.path", r#"{"limits": [{"match": {"path": @}}]}"#),
-    (SHARED, "match.headers[]", r#"{"limits": [{"match": {"headers": [@]}}]}"#),
-    (SHARED, "match.query[]", r#"{"limits": [{"match": {"query": [@]}}]}"#),
-    (SHARED, "match.cookies[]", r#"{"limits": [{"match": {"cookies": [@]}}]}"#),
-    (SHARED, "match.client_address", r#"{"limits": [{"match": {"client_address": @}}]}"#),
-    (SHARED, "key[]", r#"{"limits": [{"key": [@]}]}"#),
-    (SHARED, "key[].client_address", r#"{"limits": [{"key": [{"client_address": @}]}]}"#),
-    (SHARED, "match", r#"{"breakers": [{"match": @}]}"#),
-    (SHARED, "match.path", r#"{"breakers": [{"match": {"path": @}}]}"#),
-    (SHARED, "match.headers[]", r#"{"breakers": [{"match": {"headers": [@]}}]}"#),
-    (SHARED, "match.query[]", r#"{"breakers": [{"match": {"query": [@]}}]}"#),
-    (SHARED, "match.cookies[]", r#"{"breakers": [{"match": {"cookies": [@]}}]}"#),
-    (SHARED, "match.client_address", r#"{"breakers": [{"match": {"client_address": @}}]}"#),
-    (SHARED, "key[]", r#"{"breakers": [{"target": {"key": [@]}}]}"#),
-    (SHARED, "key[].client_address", r#"{"breakers": [{"target": {"key": [{"client_address": @}]}}]}"#),
-    (SHARED, "match.path", r#"{"routes": [{"match": {"path": @}}]}"#),
-    (SHARED, "match.headers[]", r#"{"routes": [{"match": {"headers": [@]}}]}"#),
-    (SHARED, "match.query[]", r#"{"routes": [{"match": {"query": [@]}}]}"#),
-    (SHARED, "match.cookies[]", r#"{"routes": [{"match": {"cookies": [@]}}]}"#),
-    (SHARED, "match.client_address", r#"{"routes": [{"match": {"client_address": @}}]}"#),
-    (SHARED, "match.client_address", r#"{"force": {"from": @}, "routes": []}"#),
-    (SHARED, "key[]", r#"{"routes": [{"sticky": {"by": [@]}}]}"#),
-    (SHARED, "key[].client_address", r#"{"routes": [{"sticky": {"by": [{"client_address": @}]}}]}"#),
-    (LIMITS, "configuration", "@"),
-    (LIMITS, "table", r#"{"table": @}"#),
-    (LIMITS, "leases", r#"{"leases": @}"#),
-    (LIMITS, "reply", r#"{"reply": @}"#),
-    (LIMITS, "limits[]", r#"{"limits": [@]}"#),
-    (LIMITS, "limits[].table", r#"{"limits": [{"table": @}]}"#),
-    (BREAKERS, "configuration", "@"),
-    (BREAKERS, "reply", r#"{"reply": @}"#),
-    (BREAKERS, "breakers[]", r#"{"breakers": [@]}"#),
-    (BREAKERS, "breakers[].target", r#"{"breakers": [{"target": @}]}"#),
-    (BREAKERS, "breakers[].admission", r#"{"breakers": [{"admission": @}]}"#),
-    (BREAKERS, "breakers[].table", r#"{"breakers": [{"table": @}]}"#),
-    (BREAKERS, "breakers[].fallback[]", r#"{"breakers": [{"fallback": [@]}]}"#),
-    (BREAKERS, "breakers[].fallback[].reply", r#"{"breakers": [{"fallback": [{"reply": @}]}]}"#),
-    (ROUTES, "configuration", "@"),
-    (ROUTES, "force", r#"{"force": @}"#),
-    (ROUTES, "headers", r#"{"headers": @}"#),
-    (ROUTES, "routes[]", r#"{"routes": [@]}"#),
-    (ROUTES, "routes[].match[]", r#"{"routes": [{"match": [@]}]}"#),
-    (ROUTES, "routes[].match[].metadata[]", r#"{"routes": [{"match": {"metadata": [@]}}]}"#),
-    (ROUTES, "routes[].sticky", r#"{"routes": [{"sticky": @}]}"#),
-    (ROUTES, "routes[].sticky.cookie", r#"{"routes": [{"sticky": {"cookie": @}}]}"#),
-    (ROUTES, "routes[].variants[]", r#"{"routes": [{"variants": [@]}]}"#),
-    (ROUTES, "routes[].variants[].service", r#"{"routes": [{"variants": [{"service": @}]}]}"#),
-    (ROUTES, "routes[].variants[].ramp", r#"{"routes": [{"variants": [{"ramp": @}]}]}"#),
-    (ROUTES, "routes[].variants[].ramp.steps[]", r#"{"routes": [{"variants": [{"ramp": {"steps": [@]}}]}]}"#),
-    (ROUTES, "routes[].variants[].ramp.abort", r#"{"routes": [{"variants": [{"ramp": {"abort": @}}]}]}"#),
-    (ROUTES, "routes[].mirror", r#"{"routes": [{"mirror": @}]}"#),
-    (ROUTES, "routes[].timeouts", r#"{"routes": [{"timeouts": @}]}"#),
-    (ROUTES, "routes[].retry", r#"{"routes": [{"retry": @}]}"#),
-];
+use objects::{BREAKERS, LIMITS, OBJECTS, ROUTES, SHARED};
 
 /// Documents whose examples are complete configurations.
 const WITH_EXAMPLES: [&str; 8] = [
