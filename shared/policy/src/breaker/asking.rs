@@ -60,7 +60,7 @@ impl CircuitBreaker {
         }
         let name = &*self.policy.cluster_header;
         let value = if self.reads_headers {
-            edits.extend(steering::removals(request));
+            edits.extend(steering::look_alikes(request, name));
             request.header(name).map(<[u8]>::to_vec)
         } else {
             request.lone_header(name)
@@ -68,7 +68,6 @@ impl CircuitBreaker {
         let Some(value) = value else { return (None, false) };
         let first = |chosen: &[u8]| chosen.split(|b| *b == b' ').next() == Some(&*value);
         let ours = request.attribute(Attribute::Chosen).is_some_and(|chosen| first(&chosen));
-        edits.retain(|edit| !matches!(edit, Edit::RemoveRequestHeader(removed) if removed == name));
         if ours {
             return (Some(value), false);
         }

@@ -1,6 +1,6 @@
 //! The configuration of the breaker filter, as users write it.
 //!
-//! The reference with all fields, bounds and defaults is `docs/config.md`; a test keeps
+//! The reference with all fields, bounds and defaults is `docs/config/breaker.md`; a test keeps
 //! it and this file from drifting apart.
 
 use alloc::format;

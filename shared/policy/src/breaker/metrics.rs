@@ -47,7 +47,7 @@ pub enum What {
     Throttled,
     /// Changes of state.
     Transitions,
-    /// Requests that the filter could not decide and treated as `on_failure` says.
+    /// Times that shared cells failed, for a request or for an outcome.
     Undecided,
     /// Outcomes of targets that the table had no place for.
     Untracked,
@@ -71,7 +71,11 @@ const ALL: [(What, &str, &str); 19] = [
     (What::Succeeded, "succeeded", "Calls that went well."),
     (What::Throttled, "throttled", "Calls that were asked to come less often."),
     (What::Transitions, "transitions", "Changes of state, whatever the reason."),
-    (What::Undecided, "undecided", "Requests that could not be decided and were treated as on_failure says."),
+    (
+        What::Undecided,
+        "undecided",
+        "Times that shared cells failed, for a request, which on_failure decides, or for an outcome.",
+    ),
     (What::Untracked, "untracked", "Outcomes of targets that the table had no place for."),
 ];
 

@@ -14,16 +14,26 @@ const PREFIX: &[u8] = b"x-tidegate-";
 
 /// One removal for each steering header that the client sent.
 pub fn removals(request: &impl Request) -> Vec<Edit> {
-    let names = request.headers().iter().map(|(name, _)| *name).filter(|name| steers(name));
+    removed(request, |name| name.len() >= PREFIX.len() && begins_like(name, PREFIX))
+}
+
+/// One removal for each header that looks like `name` to a server that folds `_` to `-`, and is not
+/// it. For a filter behind others of ours, whose headers it must leave alone.
+pub fn look_alikes<'a>(request: &'a impl Request, name: &'a str) -> Vec<Edit> {
+    let exact = name.as_bytes();
+    removed(request, |name| name.len() == exact.len() && name != exact && begins_like(name, exact))
+}
+
+fn removed(request: &impl Request, which: impl Fn(&[u8]) -> bool) -> Vec<Edit> {
+    let names = request.headers().iter().map(|(name, _)| *name).filter(|name| which(name));
     names.map(|name| Edit::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned())).collect()
 }
 
-fn steers(name: &[u8]) -> bool {
-    name.len() >= PREFIX.len()
-        && name.iter().zip(PREFIX).all(|(byte, expected)| match byte {
-            b'_' => *expected == b'-',
-            _ => byte.eq_ignore_ascii_case(expected),
-        })
+fn begins_like(name: &[u8], expected: &[u8]) -> bool {
+    name.iter().zip(expected).all(|(byte, expected)| match byte {
+        b'_' => *expected == b'-',
+        _ => byte.eq_ignore_ascii_case(expected),
+    })
 }
 
 #[cfg(test)]
@@ -41,7 +51,8 @@ mod tests {
             ("x-request-id", false),
         ];
         for (name, expected) in cases {
-            assert_eq!(steers(name.as_bytes()), expected, "{name}");
+            let steers = name.len() >= PREFIX.len() && begins_like(name.as_bytes(), PREFIX);
+            assert_eq!(steers, expected, "{name}");
         }
     }
 }

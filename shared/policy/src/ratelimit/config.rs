@@ -1,6 +1,6 @@
 //! The configuration of the rate-limit filter, as users write it.
 //!
-//! The reference with all fields, bounds and defaults is `docs/config.md`; a test keeps
+//! The reference with all fields, bounds and defaults is `docs/config/ratelimit.md`; a test keeps
 //! it and this file from drifting apart.
 
 use alloc::borrow::ToOwned;

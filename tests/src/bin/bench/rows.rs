@@ -101,6 +101,7 @@ pub(crate) fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
             .most(1.1, "one-key"),
     ];
     rows.extend(breakers());
+    rows.extend(routes());
     for workers in [2, 4] {
         let on = |row: Row| row.on(workers).under(WORKERS);
         rows.extend([
@@ -147,6 +148,39 @@ fn breakers() -> Vec<Row> {
     ]
 }
 
+/// Routed within Envoy, so that a row is the filter and the route that is chosen anew.
+fn routes() -> Vec<Row> {
+    let ours = paths::module("routing");
+    let with = |config| Filter::Wasm(ours.clone(), Some(config));
+    let variants = json!([{"name": "stable", "cluster": "upstream", "weight": 90},
+                          {"name": "canary", "cluster": "other", "weight": 10}]);
+    let route = |rest: Value| {
+        let mut route = json!({"name": "a", "match": [{"path": {"prefix": "/api"}}], "variants": variants});
+        for (name, value) in rest.as_object().into_iter().flatten() {
+            route[name] = value.clone();
+        }
+        with(json!({"routes": [route]}))
+    };
+    let sticky = json!({"sticky": {"experiment": "e", "by": [{"header": "x-user-id"}]}});
+    let ramped = json!([{"name": "stable", "cluster": "upstream", "weight": 90},
+                        {"name": "canary", "cluster": "other", "weight": 10,
+                         "ramp": {"steps": [{"weight": 25, "hold_ms": 86_400_000}]}}]);
+    let many: Vec<_> = (0..31)
+        .map(|n| {
+            json!({"name": format!("r{n}"), "match": [{"path": {"prefix": format!("/other/{n}")}}],
+                   "variants": [{"name": "v", "cluster": "upstream"}]})
+        })
+        .chain([json!({"name": "a", "match": [{"path": {"prefix": "/api"}}], "variants": variants})])
+        .collect();
+    let hop = |id: &str, title: &str, filter| row(id, title, filter).proxied().under(ROUTED);
+    vec![
+        hop("sticky", "one match on path, a sticky header", route(sticky)).most(1.4, "hop-empty"),
+        hop("drawn", "one match on path, by weight", route(json!({}))),
+        hop("ramp", "by weight, with a ramp", route(json!({"variants": ramped}))),
+        hop("routes", "by weight, the last of 32 routes", with(json!({"routes": many}))),
+    ]
+}
+
 /// The rows with these ids, or with `id/module`, and those they are compared with.
 pub(crate) fn only(rows: Vec<Row>, words: &[String]) -> Vec<Row> {
     let wanted = |row: &Row| {
@@ -164,6 +198,7 @@ pub(crate) fn only(rows: Vec<Row>, words: &[String]) -> Vec<Row> {
 const WHAT: &str = "to compare with";
 const OURS: &str = "ratelimit";
 const HOP: &str = "breaker, a hop";
+const ROUTED: &str = "routing, a hop";
 const FLAT: &str = "flat in keys";
 const WORKERS: &str = "workers";
 const AGAINST: &str = "other modules";
