@@ -3,6 +3,7 @@
 mod breaker;
 mod breaker_cost;
 mod breaker_fallback;
+mod breaker_faults;
 mod breaker_keys;
 mod breaker_orders;
 mod breaker_outcomes;

@@ -25,7 +25,8 @@ fn absent_fields_have_the_documented_defaults() {
     assert_eq!((&*policy.cluster_header, policy.on_failure), ("x-tidegate-cluster", OnFailure::Allow));
     assert_eq!((policy.reply.status, policy.reply.grpc_status), (503, 14));
     let breaker = &policy.breakers[0];
-    assert_eq!((breaker.terms, breaker.mode), (Terms::default(), Mode::Enforce));
+    let terms = Terms { salt: breaker.terms.salt, ..Terms::default() };
+    assert_eq!((breaker.terms, breaker.mode), (terms, Mode::Enforce));
     assert_eq!((breaker.targets(), breaker.max_ejection_percent, breaker.soft), (0, 50, None));
     let keyed = Policy::parse(of(r#"{"key": ["host"]}"#, "").as_bytes()).unwrap();
     assert_eq!(keyed.breakers[0].targets(), 1_024);
@@ -88,7 +89,7 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (one(r#""ignored_statuses": ["6xx"]"#), "breakers[0].ignored_statuses[0]: found \"6xx\", expected one of `1xx`, `2xx`, `3xx`, `4xx`, `5xx`"),
         (one(r#""failure_grpc_statuses": [0]"#), "breakers[0].failure_grpc_statuses[0]: 0 is out of range, expected 1 to 16"),
         (one(r#""throttled_grpc_statuses": [17]"#), "breakers[0].throttled_grpc_statuses[0]: 17 is out of range, expected 1 to 16"),
-        (one(r#""failure_flags": ["XX"]"#), "breakers[0].failure_flags[0]: found \"XX\", expected one of `LR`, `NC`, `UC`, `UF`, `UH`, `UO`, `UR`, `UT`"),
+        (one(r#""failure_flags": ["XX"]"#), "breakers[0].failure_flags[0]: found \"XX\", expected one of `DT`, `LR`, `NC`, `SI`, `UC`, `UF`, `UH`, `UMSDR`, `UO`, `UPE`, `UR`, `UT`"),
         (one(r#""admission": {"aggression_pct": 0}"#), "breakers[0].admission.aggression_pct: 0 % is out of range, expected 1 to 10000 %"),
         (one(r#""table": {"keys": 64}"#), "breakers[0].table: does not go with this target, expected it with a key or an endpoint only"),
         (of(key, r#""table": {"keys": 8}"#), "breakers[0].table.keys: 8 keys is out of range, expected 16 to 16384 keys"),

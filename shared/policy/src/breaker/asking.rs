@@ -41,7 +41,7 @@ impl CircuitBreaker {
     /// any other does; that a header is absent is the cheapest question there is.
     pub(super) fn is_grpc(&self, request: &impl Request) -> bool {
         if self.reads_headers {
-            return request.is_grpc();
+            return request.header("te").is_some() && request.is_grpc();
         }
         let is_grpc = |value: Vec<u8>| {
             let rest = value.strip_prefix(b"application/grpc");

@@ -54,19 +54,23 @@ pub struct Statuses([u64; 10]);
 
 /// Envoy's response flags that can count as failures, by the names it gives them in access
 /// logs (facts 6).
-pub const FLAGS: [(&str, u64); 8] = [
+pub const FLAGS: [(&str, u64); 12] = [
+    ("DT", 1 << 22),
     ("LR", 1 << 3),
     ("NC", 1 << 24),
+    ("SI", 1 << 16),
     ("UC", 1 << 6),
     ("UF", 1 << 5),
     ("UH", 1 << 1),
+    ("UMSDR", 1 << 19),
     ("UO", 1 << 7),
+    ("UPE", 1 << 23),
     ("UR", 1 << 4),
     ("UT", 1 << 2),
 ];
 
-/// Local reset, remote reset, timeout, no connection, connection lost.
-const UPSTREAM_FAILED: u64 = (1 << 3) | (1 << 4) | (1 << 2) | (1 << 5) | (1 << 6);
+/// Local reset, remote reset, timeout, no connection, connection lost, no HTTP.
+const UPSTREAM_FAILED: u64 = (1 << 3) | (1 << 4) | (1 << 2) | (1 << 5) | (1 << 6) | (1 << 23);
 /// The client left.
 const DOWNSTREAM_GONE: u64 = 1 << 14;
 const FROM_UPSTREAM: &[u8] = b"via_upstream";

@@ -16,6 +16,7 @@ use super::target::{Fallback, Target};
 use super::terms::Terms;
 use super::Rules;
 use crate::config::{document, number, unique_name, ConfigError, Object, Reader};
+use crate::hash::xxh64::xxh64;
 use crate::http::matcher::{collect, header_name};
 use crate::http::{Matcher, ReplyPolicy};
 
@@ -226,7 +227,11 @@ impl Breaker {
             matches: Vec::new(),
             fallback: Vec::new(),
             soft: None,
-            terms: Terms { demanded: State::Closed, ..self.terms },
+            terms: Terms {
+                demanded: State::Closed,
+                salt: salt(&Target::Cluster(cluster.into()), false),
+                ..self.terms
+            },
             ..self.clone()
         }
     }
@@ -256,11 +261,12 @@ impl Breaker {
         let keys =
             object.or("table", 1024, |r| r.object(&["keys"])?.natural("keys", 1024, 16, 16_384, "keys"));
         let ejected = object.count("max_ejection_percent", 50, 1, 100, "%");
-        let target = target.filter(|target| sound(&object, target));
+        let target = target.filter(|target| sound(&object, target))?;
+        let terms = terms.map(|terms| Terms { salt: salt(&target, object.has("admission")), ..terms });
         Some(Self {
             name: name?.to_string(),
             number,
-            target: target?,
+            target,
             matches: matches?,
             terms: terms?,
             rules: rules?,
@@ -271,6 +277,18 @@ impl Breaker {
             max_ejection_percent: ejected?,
         })
     }
+}
+
+/// What tells breakers of one name apart: one that guards something else, or by other means, starts
+/// anew. Parts of a key are not told apart.
+fn salt(target: &Target, soft: bool) -> u64 {
+    let (kind, name) = match target {
+        Target::Cluster(name) => (1, name.as_str()),
+        Target::Endpoint(name) => (2, name.as_str()),
+        Target::Key(_) => (3, ""),
+        Target::Route(name) => (4, name.as_str()),
+    };
+    xxh64(name.as_bytes(), kind | (u64::from(soft) << 8))
 }
 
 /// Whether what the document says besides the target goes with it.
@@ -334,6 +352,7 @@ fn read_terms(object: &Object<'_>) -> Option<Terms> {
         jitter_pct: jitter_pct?,
         streak_decay_ms: streak_decay_ms?,
         demanded: demanded?,
+        salt: 0,
     })
 }
 

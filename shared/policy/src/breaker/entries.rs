@@ -37,6 +37,10 @@ impl Entries {
         self.0.get_mut(at).map(|(_, entry)| &mut **entry)
     }
 
+    pub(super) fn is_full_without(&self, target: u64, most: usize) -> bool {
+        self.0.len() >= most && self.place(target).is_err()
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Entry)> {
         self.0.iter_mut().map(|(target, entry)| (*target, &mut **entry))
     }

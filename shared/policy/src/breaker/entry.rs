@@ -64,6 +64,8 @@ pub(super) struct Head {
     pub(super) run: u32,
     /// Whether anything in the window speaks against the target.
     pub(super) troubled: bool,
+    /// Whether at least half of what makes it open speaks against it.
+    pub(super) nearly: bool,
     /// The share of requests that a soft breaker refuses.
     pub(super) share: f64,
 }
@@ -97,6 +99,9 @@ impl Head {
             at_ms: record.at_ms,
             run: record.consecutive,
             troubled: window.failed > 0 || window.slow > 0,
+            nearly: window.failed > 0
+                && u64::from(window.failed).saturating_mul(200)
+                    >= u64::from(rate).saturating_mul(window.total.into()),
             share,
         }
     }

@@ -19,6 +19,8 @@ pub struct Exchange {
     pub(super) grpc: bool,
     /// How long the response headers of a gRPC exchange took whose status is in the trailers.
     pub(super) took_ms: Option<u64>,
+    /// Under which number its probes wait for their status, if they do.
+    pub(super) held: Option<u64>,
     pub(super) label: Option<(usize, Label)>,
 }
 
@@ -52,6 +54,16 @@ impl Exchange {
         if ticket.probe {
             self.label = Some((ticket.breaker, Label::Probe));
         }
+    }
+
+    /// The tickets of probes, which are gone then.
+    pub(super) fn take_probes(&mut self) -> Vec<Ticket> {
+        let probes = self.more.iter().chain(&self.first).filter(|ticket| ticket.probe).copied().collect();
+        self.more.retain(|ticket| !ticket.probe);
+        if self.first.is_some_and(|ticket| ticket.probe) {
+            self.first = self.more.pop();
+        }
+        probes
     }
 
     /// The tickets, which are gone then.

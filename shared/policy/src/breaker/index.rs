@@ -90,6 +90,18 @@ impl Index {
         u32::try_from(out.count()).unwrap_or(u32::MAX)
     }
 
+    /// Whether an entry's time was over before `ms`.
+    #[must_use]
+    pub fn has_older(&self, ms: u64) -> bool {
+        self.entries.iter().any(|(_, until)| *until < ms)
+    }
+
+    /// Drops entries whose time was over before `ms`, and with them those that had none.
+    pub fn drop_older(&mut self, ms: u64) {
+        self.entries.retain(|(_, until)| *until >= ms);
+        self.unlisted = 0;
+    }
+
     /// How many targets are not closed.
     #[must_use]
     pub fn len(&self) -> u64 {

@@ -40,6 +40,7 @@ pub mod target;
 mod telling;
 pub mod terms;
 pub mod transition;
+mod waiting;
 
 pub use classify::{Class, Outcome, Rules};
 pub use config::Policy;

@@ -12,7 +12,7 @@ use super::target::Target;
 use super::transition::Reason;
 use crate::host::{Host, StoreError};
 
-/// How long good outcomes may stay in one worker.
+/// How often ticks tell good outcomes. A request does when no tick did for twice as long.
 const FLUSH_MS: u64 = 100;
 // === impl Shard ===
 
@@ -38,6 +38,9 @@ impl Shard {
         let mut entries = self.entries.borrow_mut();
         // In a full map a failure is told at once and leaves no trace here.
         let mut passing = Entry::default();
+        if class != Class::Success && entries.is_full_without(ticket.target, MAX_ENTRIES) {
+            entries.retain(|entry| entry.tracked);
+        }
         let entry = match entries.get_or_insert(ticket.target, MAX_ENTRIES) {
             Some(entry) => entry,
             None if class == Class::Success => {
@@ -57,7 +60,7 @@ impl Shard {
         entry.used_ms = cx.now_ms;
         entry.delta.count(&self.terms, cx.now_ms, class, slow);
         let ends_run = class == Class::Success && entry.head.is_some_and(|head| head.run > 0);
-        let due = cx.now_ms.saturating_sub(entry.flushed_ms) >= FLUSH_MS
+        let due = cx.now_ms.saturating_sub(entry.flushed_ms) >= FLUSH_MS.saturating_mul(2)
             || entry.head.is_some_and(|head| head.troubled)
                 && entry.delta.total() >= cx.breaker.terms.minimum_calls;
         if class != Class::Success || slow || (ends_run || due) && (entry.tracked || !many) {
@@ -69,11 +72,13 @@ impl Shard {
         Ok(())
     }
 
-    /// Whether the target is failing, so that what a success means must be known exactly.
+    /// Whether the target fails in a row, or half as often as opens it, so that what a success means
+    /// must be known exactly.
     pub(super) fn is_troubled(&self, ticket: &Ticket) -> bool {
         let entries = self.entries.borrow();
         let troubled = |entry: &Entry| {
-            entry.tracked && entry.delta.has_trouble() || entry.head.is_some_and(|head| head.run > 0)
+            entry.tracked && entry.delta.has_trouble()
+                || entry.head.is_some_and(|head| head.run > 0 || head.nearly)
         };
         ticket.probe || entries.get(ticket.target).is_some_and(troubled)
     }
@@ -143,7 +148,7 @@ impl Shard {
             return Ok(());
         };
         cx.count(What::Stale, told.left.discarded.saturating_add(told.left.dropped).into());
-        cx.count(What::Capped, capped.into());
+        cx.count(What::Capped, u64::from(capped && hosts() > 0));
         entry.delta.restart(done.record.generation);
         entry.head = Some(Head::of(&done.record, cx));
         match told.reason.filter(|_| !capped) {

@@ -54,7 +54,6 @@ impl Shard {
     /// Whether a request may pass.
     #[inline(never)]
     pub(super) fn admit(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Answer, StoreError> {
-        let head = self.own_head(cx, target);
         match cx.breaker.terms.demanded {
             State::ForcedOpen => return Ok(Answer::Refuse { retry_after_ms: None }),
             State::Disabled => return Ok(Answer::Pass),
@@ -62,10 +61,17 @@ impl Shard {
         }
         let ticket =
             |generation| Ticket { breaker: cx.at, target, generation, probe: false, started_ms: cx.now_ms };
-        let Some(head) = head? else { return Ok(Answer::Admit(ticket(0))) };
+        let Some(head) = self.own_head(cx, target)? else { return Ok(Answer::Admit(ticket(0))) };
         match head.state {
-            State::Closed if head.share > 0.0 && overload::refuses(head.share, cx.draw) => {
-                Ok(Answer::Refuse { retry_after_ms: Some(0) })
+            _ if cx.breaker.terms.demanded == State::MetricsOnly => {
+                Ok(Answer::Admit(ticket(head.generation)))
+            }
+            State::Closed | State::Open | State::HalfOpen if cx.breaker.soft.is_some() => {
+                Ok(if overload::refuses(head.share, cx.draw) {
+                    Answer::Refuse { retry_after_ms: Some(0) }
+                } else {
+                    Answer::Admit(ticket(head.generation))
+                })
             }
             State::Closed | State::MetricsOnly => Ok(Answer::Admit(ticket(head.generation))),
             State::Disabled => Ok(Answer::Pass),
@@ -77,12 +83,20 @@ impl Shard {
         }
     }
 
-    /// The ticket of a request that was known to nobody here until it failed.
-    pub(super) fn late_ticket(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Ticket, StoreError> {
+    /// The ticket of a request that began at `started_ms` and was known to nobody here until it
+    /// failed. If it began after the breaker became half-open it was a probe, as no other passed.
+    pub(super) fn late_ticket(
+        &self,
+        cx: &Context<'_, impl Host>,
+        target: u64,
+        started_ms: u64,
+    ) -> Result<Ticket, StoreError> {
         let head = self.head(cx, target)?;
-        let (generation, half_open) =
-            head.map_or((0, false), |head| (head.generation, head.state == State::HalfOpen));
-        Ok(Ticket { breaker: cx.at, target, generation, probe: half_open, started_ms: cx.now_ms })
+        let most = cx.breaker.terms.max_half_open_ms;
+        let began = |head: Head| most > 0 && started_ms >= head.at_ms.saturating_sub(most);
+        let probe = head.is_some_and(|head| head.state == State::HalfOpen && began(head));
+        let generation = head.map_or(0, |head| head.generation);
+        Ok(Ticket { breaker: cx.at, target, generation, probe, started_ms })
     }
 
     /// Whether a request to the only target would pass now. Asks for no permit.
@@ -102,6 +116,7 @@ impl Shard {
             let seen = cx.host.read(metrics::index(cx.at, What::Transitions));
             self.refresh_index(cx)?;
             self.seen.set(Some(seen));
+            self.forget(cx)?;
             cx.host.set(metrics::index(cx.at, What::Open), self.index.borrow().len());
             return self.sweep(cx);
         }
@@ -117,11 +132,24 @@ impl Shard {
             self.flush(cx, 0, entry, &|| 0)?;
         }
         let head = entry.head;
-        let state = head.map_or(0, |head| head.state as u64);
+        let held = cx.breaker.terms.demanded;
+        let shown = if held == State::Closed { head.map_or(State::Closed, |head| head.state) } else { held };
+        let state = shown as u64;
         cx.host.set(metrics::index(cx.at, What::State), state);
-        let open = matches!(head.map(|h| h.state), Some(State::Open | State::HalfOpen | State::ForcedOpen));
+        let open = matches!(shown, State::Open | State::HalfOpen | State::ForcedOpen);
         cx.host.set(metrics::index(cx.at, What::Open), u64::from(open));
         cx.host.set(metrics::index(cx.at, What::RefusingPct), head.map_or(0, Head::refusing_pct));
+        Ok(())
+    }
+
+    /// Takes targets off the index whose time was over long ago and whom nobody asked for since. Should
+    /// one come back it is listed with its next failure.
+    fn forget(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
+        let before_ms = cx.now_ms.saturating_sub(self.terms.max_open_ms);
+        if self.index.borrow().has_older(before_ms) {
+            let index = self.cells.reindex(cx.host, &mut |index| index.drop_older(before_ms))?;
+            *self.index.borrow_mut() = index;
+        }
         Ok(())
     }
 
@@ -146,7 +174,8 @@ impl Shard {
     /// has requests finds the record held in a state that another document demanded.
     fn own_head(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Option<Head>, StoreError> {
         let head = self.head(cx, target)?;
-        if head.is_none_or(|head| head.state.suits(cx.breaker.terms.demanded)) {
+        let ours = cx.breaker.terms.demanded != State::Closed;
+        if ours || head.is_none_or(|head| head.state.suits(State::Closed)) {
             return Ok(head);
         }
         self.update(cx, target, None, |_| ())?;
@@ -210,7 +239,9 @@ impl Shard {
         };
         if let Some(reason) = reason {
             let evidence = Evidence { probes: done.before.probes, ..Evidence::default() };
-            self.announce(cx, ticket.target, &done.before, &done.record, reason, &evidence)?;
+            // The permit is taken, whether or not everybody hears of it.
+            let told = self.announce(cx, ticket.target, &done.before, &done.record, reason, &evidence);
+            cx.count(What::Undecided, told.is_err().into());
         }
         Ok(match admission {
             Admission::Admit { generation, probe } => Answer::Admit(Ticket { generation, probe, ..ticket }),
@@ -241,7 +272,7 @@ impl Shard {
         let (mut lost, mut said) = (0, None);
         let terms = &cx.breaker.terms;
         let step = &mut |record: &mut Record| {
-            if !record.state.suits(terms.demanded) {
+            if terms.demanded == State::Closed && !record.state.suits(State::Closed) {
                 record.take_over(terms, cx.now_ms);
             }
             said = Some(step(record));

@@ -13,6 +13,7 @@ use super::reply;
 use super::shard::Shard;
 use super::target::Target;
 use super::telling::why_of;
+use super::waiting::Waiting;
 use crate::config::ConfigError;
 use crate::hash::sip::SipKey;
 use crate::hash::xxh64::xxh64;
@@ -32,6 +33,7 @@ pub struct CircuitBreaker {
     /// Whether an endpoint of ours may have broken off an exchange that ends here.
     blames: bool,
     pub(super) draws: Cell<u64>,
+    pub(super) waiting: Waiting,
     /// What access logs say, by breaker.
     labels: Vec<[String; 5]>,
 }
@@ -63,6 +65,7 @@ impl Stage for CircuitBreaker {
             blames: placement == Placement::Downstream
                 && policy.breakers.iter().any(Breaker::guards_endpoints),
             draws: Cell::default(),
+            waiting: Waiting::default(),
             labels: policy.breakers.iter().map(label).collect(),
             policy,
         })
@@ -145,12 +148,13 @@ impl Stage for CircuitBreaker {
         let now = host.now();
         let took_ms = millis(now).saturating_sub(exchange.started_ms);
         let status = response.status();
-        if self.blames && status >= 500 {
-            self.blame(took_ms, response, now, host);
+        if self.blames && (status >= 500 || exchange.grpc) {
+            self.blame(exchange.started_ms, response, now, host);
         }
         let grpc_status = if exchange.grpc && status == 200 {
             let Some(text) = response.header("grpc-status") else {
                 exchange.took_ms = Some(took_ms);
+                self.waiting.hold(exchange, took_ms, millis(now));
                 return Vec::new();
             };
             Some(grpc_number(&text))
@@ -163,10 +167,12 @@ impl Stage for CircuitBreaker {
 
     fn on_trailers(&self, exchange: &mut Exchange, trailers: &impl Response, host: &impl Host) {
         let (Some(took_ms), Some(text)) = (exchange.took_ms, trailers.header("grpc-status")) else { return };
+        self.waiting.recall(exchange);
         self.settle(exchange, took_ms, (200, Some(grpc_number(&text))), trailers, host.now(), host);
     }
 
     fn on_end(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
+        self.waiting.recall(exchange);
         if exchange.first.is_none() {
             return;
         }
@@ -180,7 +186,7 @@ impl Stage for CircuitBreaker {
         let why = (self.placement == Placement::Downstream).then(|| why_of(end));
         let unanswered = |at: usize| match &why {
             Some(why) => self.unseen(at, why),
-            None => self.unanswered(at, lasted_ms, end),
+            None => Self::unanswered(end),
         };
         self.settle_as(exchange, lasted_ms, unanswered, end, now, host);
     }
@@ -192,6 +198,7 @@ impl Stage for CircuitBreaker {
 
     fn on_tick(&self, host: &impl Host) {
         let now = host.now();
+        self.pass_long_streams(now, host);
         for (at, (breaker, shard)) in self.policy.breakers.iter().zip(&self.shards).enumerate() {
             let cx = self.context(breaker, at, now, host);
             if shard.tick(&cx).is_err() {

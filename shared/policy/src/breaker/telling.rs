@@ -5,7 +5,7 @@ use core::cell::OnceCell;
 use super::asking::endpoint;
 use super::classify::{Class, Outcome};
 use super::entry::Ticket;
-use super::exchange::{count, Exchange};
+use super::exchange::{count, millis, Exchange};
 use super::metrics::What;
 use super::stage::CircuitBreaker;
 use super::target::Target;
@@ -13,8 +13,9 @@ use crate::host::Host;
 use crate::http::{Attribute, Placement, Response, ResponseExt};
 use crate::time::Timestamp;
 
-/// Envoy's flags for a connection lost and a stream reset by the endpoint.
-const BROKEN_OFF: u64 = (1 << 6) | (1 << 4);
+/// Envoy's flags for a connection lost, a stream reset by the endpoint, and an answer that did not
+/// come in time.
+const BROKEN_OFF: u64 = (1 << 6) | (1 << 4) | (1 << 2);
 
 /// HTTP status, and gRPC status when the exchange is gRPC.
 pub(super) type Status = (u32, Option<u32>);
@@ -61,10 +62,26 @@ impl CircuitBreaker {
         }
     }
 
+    /// Lets probes pass whose streams have been up for long.
+    pub(super) fn pass_long_streams(&self, now: Timestamp, host: &impl Host) {
+        let terms = |at: usize| self.policy.breakers.get(at).map(|breaker| breaker.terms);
+        for (ticket, took_ms) in self.waiting.long(millis(now), terms) {
+            let at = ticket.breaker;
+            let Some((breaker, shard)) = self.policy.breakers.get(at).zip(self.shards.get(at)) else {
+                continue;
+            };
+            let (cx, slow) = (self.context(breaker, at, now, host), breaker.terms.is_slow(took_ms));
+            if shard.settle(&cx, ticket, Class::Success, slow, &|| 0).is_err() {
+                count(host, at, What::Undecided);
+            }
+        }
+    }
+
     /// Blames the endpoint for an exchange that it broke off. Where attempts are seen, such an end
     /// looks like that of one whose caller left; here, behind the last attempt, the reason is known.
     #[inline(never)]
-    pub(super) fn blame(&self, took_ms: u64, response: &impl Response, now: Timestamp, host: &impl Host) {
+    pub(super) fn blame(&self, started_ms: u64, response: &impl Response, now: Timestamp, host: &impl Host) {
+        let took_ms = millis(now).saturating_sub(started_ms);
         let cluster = response.attribute(Attribute::Cluster);
         let (Some(cluster), true) = (cluster, response.number(Attribute::Flags) & BROKEN_OFF != 0) else {
             return;
@@ -73,12 +90,11 @@ impl CircuitBreaker {
         let target = endpoint(self.secret, &address);
         for (at, breaker) in self.policy.breakers.iter().enumerate() {
             let is_its = matches!(&breaker.target, Target::Endpoint(name) if name.as_bytes() == cluster);
-            // A long wait was blamed where the attempt was seen.
-            if !is_its || breaker.terms.is_slow(took_ms) {
+            if !is_its {
                 continue;
             }
             let Some(shard) = self.shards.get(at) else { continue };
-            match shard.late_ticket(&self.context(breaker, at, now, host), target) {
+            match shard.late_ticket(&self.context(breaker, at, now, host), target, started_ms) {
                 Ok(ticket) => self.tell(ticket, Class::Failure, took_ms, response, now, host),
                 Err(_) => count(host, at, What::Undecided),
             }
@@ -94,11 +110,10 @@ impl CircuitBreaker {
         }
     }
 
-    /// What an attempt says that ended without an answer: that there was no connection, that it
-    /// was waited for longer than a slow call takes, or nothing, since whoever waited may have left.
-    pub(super) fn unanswered(&self, at: usize, lasted_ms: u64, end: &impl Response) -> Class {
-        let slow = self.policy.breakers.get(at).is_some_and(|breaker| breaker.terms.is_slow(lasted_ms));
-        if slow || end.attribute(Attribute::TransportFailure).is_some_and(|why| !why.is_empty()) {
+    /// What an attempt says that ended without an answer: that there was no connection, or nothing,
+    /// since whoever waited may have left.
+    pub(super) fn unanswered(end: &impl Response) -> Class {
+        if end.attribute(Attribute::TransportFailure).is_some_and(|why| !why.is_empty()) {
             Class::Failure
         } else {
             Class::Ignored

@@ -36,6 +36,8 @@ pub struct Terms {
     pub streak_decay_ms: u64,
     /// The state that it is held in; closed for one that moves by itself.
     pub demanded: State,
+    /// What else makes it another breaker: what it guards, and in which way.
+    pub salt: u64,
 }
 
 impl Default for Terms {
@@ -56,6 +58,7 @@ impl Default for Terms {
             jitter_pct: 10,
             streak_decay_ms: 0,
             demanded: State::Closed,
+            salt: 0,
         }
     }
 }
@@ -119,6 +122,7 @@ impl Terms {
             u64::from(self.jitter_pct),
             self.streak_decay_ms,
             self.demanded as u64,
+            self.salt,
         ];
         let fold = |seed, word: &u64| crate::hash::xxh64::xxh64(&word.to_le_bytes(), seed);
         u32::try_from(words.iter().fold(0, fold) >> 32).unwrap_or(1).max(1)

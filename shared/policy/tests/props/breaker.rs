@@ -65,6 +65,7 @@ fn terms() -> impl Strategy<Value = Terms> {
         jitter_pct: waiting.3,
         streak_decay_ms: waiting.4,
         demanded: State::Closed,
+        salt: 0,
     })
 }
 

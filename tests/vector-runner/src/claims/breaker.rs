@@ -38,6 +38,7 @@ pub(super) fn terms(config: &Node<'_>) -> Result<Terms, Fault> {
         jitter_pct: config.optional("jitter_pct")?.map_or(Ok(0), |pct| pct.count())?,
         streak_decay_ms: config.field("streak_decay_ms")?.natural()?,
         demanded: State::Closed,
+        salt: 0,
     };
     if (1..=MAX_SLOTS).contains(&terms.slots) {
         Ok(terms)

@@ -1,0 +1,77 @@
+//! Probes of gRPC exchanges whose headers came and whose status did not yet.
+//!
+//! A stream may live for hours, and a half-open breaker waits for its probes. So a stream that has
+//! been up for long enough has passed, whatever its status will be (reference 1.8: streams longer
+//! than 60 s are judged by their headers). Who of the two is first, the status or the clock, has the
+//! ticket; the other finds none.
+
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use super::entry::Ticket;
+use super::exchange::Exchange;
+use super::terms::Terms;
+
+/// Probes that wait for their status.
+#[derive(Default)]
+pub(super) struct Waiting {
+    held: RefCell<Vec<Held>>,
+    last: Cell<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Held {
+    exchange: u64,
+    ticket: Ticket,
+    took_ms: u64,
+    since_ms: u64,
+}
+
+/// A stream that has been up for so long is judged by its headers.
+const LONG_MS: u64 = 60_000;
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// Keeps the probes of an exchange whose headers came at `now_ms`.
+    pub(super) fn hold(&self, exchange: &mut Exchange, took_ms: u64, now_ms: u64) {
+        let probes = exchange.take_probes();
+        if probes.is_empty() {
+            return;
+        }
+        let id = self.last.get().wrapping_add(1);
+        self.last.set(id);
+        exchange.held = Some(id);
+        let held = |ticket| Held { exchange: id, ticket, took_ms, since_ms: now_ms };
+        self.held.borrow_mut().extend(probes.into_iter().map(held));
+    }
+
+    /// Gives an exchange those of its probes back that still wait.
+    pub(super) fn recall(&self, exchange: &mut Exchange) {
+        let Some(id) = exchange.held.take() else { return };
+        self.held.borrow_mut().retain(|held| {
+            if held.exchange == id {
+                exchange.keep(held.ticket);
+            }
+            held.exchange != id
+        });
+    }
+
+    /// Takes those that have waited long enough, each with how long its headers took. Of a half-open
+    /// time at most half is spent waiting.
+    pub(super) fn long(&self, now_ms: u64, terms: impl Fn(usize) -> Option<Terms>) -> Vec<(Ticket, u64)> {
+        let mut long = Vec::new();
+        self.held.borrow_mut().retain(|held| {
+            let most = match terms(held.ticket.breaker).map_or(0, |terms| terms.max_half_open_ms) {
+                0 => LONG_MS,
+                half_open_ms => LONG_MS.min(half_open_ms / 2),
+            };
+            let waits = now_ms.saturating_sub(held.since_ms) < most;
+            if !waits {
+                long.push((held.ticket, held.took_ms));
+            }
+            waits
+        });
+        long
+    }
+}
