@@ -203,7 +203,8 @@ impl Pilot {
             } else if ramp.is_due(&state, now_ms) {
                 let judgement = self.judge(watch, route, ramp, &state, now_ms, host);
                 let (next, event) = ramp.check(state, now_ms, judgement);
-                (next, event, why(judgement))
+                let begins = state.phase == Phase::Waiting;
+                (next, event, if begins { "its time has come" } else { why(judgement) })
             } else {
                 return None;
             };
