@@ -17,4 +17,5 @@ mod routing_headers;
 mod routing_matches;
 mod routing_people;
 mod routing_ramp;
+mod routing_reload;
 mod routing_shares;
