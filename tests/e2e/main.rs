@@ -2,6 +2,7 @@
 //!
 //! Each test starts its own Envoy, so tests run in any order and side by side.
 
+mod breaker;
 mod cases;
 mod config_errors;
 mod demo;

@@ -72,3 +72,13 @@ fn filters_keep_their_order_and_the_router_ends_it() {
         ["lua", "local_ratelimit", "lua", "router"].map(|name| format!("envoy.filters.http.{name}"));
     assert_eq!(names, expected.each_ref());
 }
+
+#[test]
+fn filters_around_attempts_are_the_routers() {
+    let filter = WasmFilter::new("dist/tidegate-breaker.wasm").root_id("attempt");
+    let listener = Bootstrap::new().lua("-- one").around_attempts(&filter).listener();
+    let manager = &listener["filter_chains"][0]["filters"][0]["typed_config"];
+    let attempt = &manager["http_filters"][1]["typed_config"]["upstream_http_filters"];
+    assert_eq!(attempt[0]["typed_config"]["config"]["root_id"], "attempt");
+    assert_eq!(attempt[1]["name"], "envoy.filters.http.upstream_codec");
+}

@@ -19,6 +19,7 @@ pub(crate) const LISTENER_TYPE: &str = "type.googleapis.com/envoy.config.listene
 pub struct Bootstrap {
     name: String,
     filters: Vec<Value>,
+    attempt_filters: Vec<Value>,
     routes: Vec<Value>,
     clusters: Vec<Value>,
     stats_tags: Vec<Value>,
@@ -45,6 +46,7 @@ impl Bootstrap {
         Self {
             name: "main".to_owned(),
             filters: Vec::new(),
+            attempt_filters: Vec::new(),
             routes: Vec::new(),
             clusters: Vec::new(),
             stats_tags: Vec::new(),
@@ -87,6 +89,12 @@ impl Bootstrap {
     /// Appends any HTTP filter. The router is added last by itself.
     pub fn filter(mut self, filter: Value) -> Self {
         self.filters.push(filter);
+        self
+    }
+
+    /// Appends a Wasm filter around each attempt that the router makes.
+    pub fn around_attempts(mut self, filter: &WasmFilter) -> Self {
+        self.attempt_filters.push(filter.json());
         self
     }
 
@@ -179,11 +187,7 @@ impl Bootstrap {
 
     /// The listener alone, for [`FileLds::update`](crate::FileLds::update).
     pub fn listener(&self) -> Value {
-        let router = json!({
-            "name": "envoy.filters.http.router",
-            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-        });
-        let filters: Vec<_> = self.filters.iter().cloned().chain([router]).collect();
+        let filters: Vec<_> = self.filters.iter().cloned().chain([self.router()]).collect();
         let host = json!({"name": "all", "domains": ["*"], "routes": self.routes});
         let mut hcm = self.hcm.clone();
         hcm.insert("http_filters".to_owned(), json!(filters));
@@ -194,6 +198,18 @@ impl Bootstrap {
         listener.entry("address").or_insert_with(loopback);
         listener.insert("filter_chains".to_owned(), json!([{"filters": [manager]}]));
         Value::Object(listener)
+    }
+
+    fn router(&self) -> Value {
+        let mut config =
+            json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"});
+        if !self.attempt_filters.is_empty() {
+            let kind = "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec";
+            let codec = json!({"name": "envoy.filters.http.upstream_codec", "typed_config": {"@type": kind}});
+            let filters: Vec<_> = self.attempt_filters.iter().cloned().chain([codec]).collect();
+            config["upstream_http_filters"] = json!(filters);
+        }
+        json!({"name": "envoy.filters.http.router", "typed_config": config})
     }
 
     /// The whole configuration for [`Envoy::start`](crate::Envoy::start).

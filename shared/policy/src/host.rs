@@ -60,10 +60,11 @@ pub const TRIES: usize = 64;
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when the cell is not there, or somebody else always won.
+#[inline(never)]
 pub fn rewrite(
-    store: &impl Store,
+    store: &dyn Store,
     cell: &str,
-    mut change: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+    change: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
 ) -> Result<(), StoreError> {
     for _ in 0..TRIES {
         let (bytes, version) = store.load(cell)?.ok_or(StoreError::Unavailable)?;

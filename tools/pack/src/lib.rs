@@ -106,9 +106,37 @@ fn keep_exports(module: &mut Module, callbacks: &[String]) {
 fn demangle(module: &mut Module) {
     for function in module.funcs.iter_mut() {
         if let Some(name) = &mut function.name {
-            *name = format!("{:#}", rustc_demangle::demangle(name));
+            *name = short(&format!("{:#}", rustc_demangle::demangle(name)));
         }
     }
+}
+
+/// A name without what nobody needs who reads a backtrace: the name of our own crate, and long
+/// lists of types.
+fn short(name: &str) -> String {
+    let mut out = String::new();
+    let (mut depth, mut inside) = (0_usize, String::new());
+    for letter in name.replace("tidegate_policy::", "").chars() {
+        match letter {
+            '<' if depth == 0 => depth = 1,
+            '<' => depth = depth.saturating_add(1),
+            '>' if depth == 1 => {
+                let long = inside.len() > 24;
+                out.push_str(&if long { "<_>".to_owned() } else { format!("<{inside}>") });
+                inside.clear();
+                depth = 0;
+                continue;
+            }
+            '>' if depth > 1 => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        match depth {
+            0 => out.push(letter),
+            1 if letter == '<' && inside.is_empty() => {}
+            _ => inside.push(letter),
+        }
+    }
+    out + &inside
 }
 
 /// Drops what tools left for one another. The `name` section is not in this list: walrus

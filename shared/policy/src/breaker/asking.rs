@@ -66,8 +66,8 @@ impl CircuitBreaker {
             request.lone_header(name)
         };
         let Some(value) = value else { return (None, false) };
-        let chosen = request.attribute(Attribute::Chosen).unwrap_or_default();
-        let ours = chosen.split(|b| *b == b' ').next().is_some_and(|cluster| cluster == value);
+        let first = |chosen: &[u8]| chosen.split(|b| *b == b' ').next() == Some(&*value);
+        let ours = request.attribute(Attribute::Chosen).is_some_and(|chosen| first(&chosen));
         edits.retain(|edit| !matches!(edit, Edit::RemoveRequestHeader(removed) if removed == name));
         if ours {
             return (Some(value), false);
@@ -91,6 +91,7 @@ impl CircuitBreaker {
         applies(breaker, view.request).then_some(target)
     }
 
+    #[inline(never)]
     pub(super) fn admit(
         &self,
         at: usize,
@@ -116,6 +117,7 @@ impl CircuitBreaker {
     }
 
     /// Gives back the permits of breakers that had admitted a request which another one refuses.
+    #[inline(never)]
     pub(super) fn give_back(&self, exchange: &mut Exchange, now: Timestamp, host: &impl Host) {
         exchange.label = None;
         for ticket in exchange.take().filter(|ticket| ticket.probe) {
@@ -124,7 +126,7 @@ impl CircuitBreaker {
                 continue;
             };
             let cx = self.context(breaker, at, now, host);
-            if shard.settle(&cx, ticket, Class::Ignored, false, || 0).is_err() {
+            if shard.settle(&cx, ticket, Class::Ignored, false, &|| 0).is_err() {
                 count(host, at, What::Undecided);
             }
         }
@@ -132,6 +134,7 @@ impl CircuitBreaker {
 
     /// What becomes of a request that the breaker at `at` refuses: the first of its fallbacks that
     /// works.
+    #[inline(never)]
     pub(super) fn fall_back(
         &self,
         at: usize,
@@ -176,6 +179,7 @@ impl CircuitBreaker {
     /// A request that tried to steer us is on a route that it will not keep, and its own cannot be
     /// known here. So that nobody gets past an open breaker this way, it is refused when any
     /// breaker of a cluster or route would not let it pass without a permit.
+    #[inline(never)]
     pub(super) fn refuse_forged(
         &self,
         at: usize,
@@ -199,6 +203,7 @@ impl CircuitBreaker {
         self.policy.breakers.get(at).is_some_and(|breaker| breaker.mode == Mode::Observe)
     }
 
+    #[inline(never)]
     fn refuse(
         &self,
         at: usize,

@@ -43,13 +43,11 @@ struct Loaded {
 }
 
 /// What became of an update.
-pub(super) struct Updated<T> {
+pub(super) struct Updated {
     /// The record before.
     pub(super) before: Record,
     /// The record now.
     pub(super) record: Record,
-    /// What the step said.
-    pub(super) said: T,
 }
 
 /// Set in every fingerprint, so that none is 0.
@@ -81,10 +79,10 @@ impl Cells {
     }
 
     /// Makes records that were written for other parameters records of these.
-    pub(super) fn adopt(&self, breaker: &Breaker, store: &impl Store) -> Result<(), StoreError> {
+    pub(super) fn adopt(&self, breaker: &Breaker, store: &dyn Store) -> Result<(), StoreError> {
         let terms = &breaker.terms;
         if self.block_bits.is_none() {
-            return rewrite(store, &self.name, |bytes| {
+            return rewrite(store, &self.name, &mut |bytes| {
                 let mut record = Record::decode(bytes, terms);
                 record.adopt(terms, 0).then(|| record.encode())
             });
@@ -92,14 +90,14 @@ impl Cells {
         let tag = terms.tag();
         let mut anew = false;
         for block in self.blocks() {
-            rewrite(store, &self.block(block), |bytes| {
+            rewrite(store, &self.block(block), &mut |bytes| {
                 let other = block::tag(bytes, terms.slots) != tag;
                 anew |= other;
                 other.then(|| block::empty(terms.slots, tag))
             })?;
         }
         if anew {
-            rewrite(store, &self.name, |_| Some(Index::default().encode()))?;
+            rewrite(store, &self.name, &mut |_| Some(Index::default().encode()))?;
         }
         Ok(())
     }
@@ -109,7 +107,7 @@ impl Cells {
         &self,
         breaker: &Breaker,
         target: u64,
-        store: &impl Store,
+        store: &dyn Store,
     ) -> Result<Option<Record>, StoreError> {
         let loaded = self.load(breaker, target, store)?;
         Ok((loaded.place != Place::Nowhere).then_some(loaded.record))
@@ -118,15 +116,16 @@ impl Cells {
     /// Runs `step` on the record of a target and writes it back if it changed; tries again while
     /// other workers are faster, which `lost` counts. A target without a record gets one if `insert`
     /// and if there is room, else `None` is the answer.
-    pub(super) fn update<T>(
+    #[inline(never)]
+    pub(super) fn update(
         &self,
         breaker: &Breaker,
         target: u64,
         insert: Option<u64>,
-        store: &impl Store,
+        store: &dyn Store,
         lost: &mut u64,
-        mut step: impl FnMut(&mut Record) -> T,
-    ) -> Result<Option<Updated<T>>, StoreError> {
+        step: &mut dyn FnMut(&mut Record),
+    ) -> Result<Option<Updated>, StoreError> {
         for _ in 0..TRIES {
             let mut loaded = self.load(breaker, target, store)?;
             if let (Place::Nowhere, Some(now_ms)) = (loaded.place, insert) {
@@ -136,12 +135,12 @@ impl Cells {
                 return Ok(None);
             }
             let before = loaded.record.clone();
-            let said = step(&mut loaded.record);
+            step(&mut loaded.record);
             if loaded.record == before {
-                return Ok(Some(Updated { record: loaded.record, before, said }));
+                return Ok(Some(Updated { record: loaded.record, before }));
             }
             match loaded.write(breaker, target, store) {
-                Ok(()) => return Ok(Some(Updated { record: loaded.record, before, said })),
+                Ok(()) => return Ok(Some(Updated { record: loaded.record, before })),
                 Err(StoreError::Stale) => *lost = lost.saturating_add(1),
                 Err(error) => return Err(error),
             }
@@ -150,19 +149,20 @@ impl Cells {
     }
 
     /// The index of a table.
-    pub(super) fn index(&self, store: &impl Store) -> Result<Index, StoreError> {
+    pub(super) fn index(&self, store: &dyn Store) -> Result<Index, StoreError> {
         let (bytes, _) = store.load(&self.name)?.ok_or(StoreError::Unavailable)?;
         Ok(Index::decode(&bytes))
     }
 
     /// Changes the index of a table; the index as it is then.
+    #[inline(never)]
     pub(super) fn reindex(
         &self,
-        store: &impl Store,
-        mut change: impl FnMut(&mut Index),
+        store: &dyn Store,
+        change: &mut dyn FnMut(&mut Index),
     ) -> Result<Index, StoreError> {
         let mut now = Index::default();
-        rewrite(store, &self.name, |bytes| {
+        rewrite(store, &self.name, &mut |bytes| {
             let before = Index::decode(bytes);
             now = before.clone();
             change(&mut now);
@@ -171,7 +171,8 @@ impl Cells {
         Ok(now)
     }
 
-    fn load(&self, breaker: &Breaker, target: u64, store: &impl Store) -> Result<Loaded, StoreError> {
+    #[inline(never)]
+    fn load(&self, breaker: &Breaker, target: u64, store: &dyn Store) -> Result<Loaded, StoreError> {
         let name = match self.block_bits {
             Some(bits) => self.block(target.checked_shr(64_u32.saturating_sub(bits)).unwrap_or(0)),
             None => self.name.clone(),
@@ -215,7 +216,7 @@ impl Loaded {
         }
     }
 
-    fn write(&mut self, breaker: &Breaker, target: u64, store: &impl Store) -> Result<(), StoreError> {
+    fn write(&mut self, breaker: &Breaker, target: u64, store: &dyn Store) -> Result<(), StoreError> {
         match self.place {
             Place::Nowhere => return Ok(()),
             Place::Way(way) => {

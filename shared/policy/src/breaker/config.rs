@@ -211,6 +211,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it guards endpoints, one by one.
+    pub(super) fn guards_endpoints(&self) -> bool {
+        matches!(self.target, Target::Endpoint(_))
+    }
+
     /// The breaker of the fallback cluster at `place`, when the configuration has none for it.
     fn for_fallback(&self, cluster: &str, place: usize) -> Self {
         let name = format!("{}-fallback-{}", self.name, place.saturating_add(1));
@@ -248,9 +253,9 @@ impl Breaker {
         let rules = rules::read(&object);
         let known = terms.unwrap_or_default();
         let soft = object.or("admission", None, |r| Soft::read(r, &known).map(Some));
-        let keys = object
-            .or("table", 1024, |r| r.object(&["keys"])?.or("keys", 1024, |r| r.integer(16..=16_384, "keys")));
-        let ejected = object.or("max_ejection_percent", 50, |r| r.integer(1..=100, "%"));
+        let keys =
+            object.or("table", 1024, |r| r.object(&["keys"])?.natural("keys", 1024, 16, 16_384, "keys"));
+        let ejected = object.count("max_ejection_percent", 50, 1, 100, "%");
         let target = target.filter(|target| sound(&object, target));
         Some(Self {
             name: name?.to_string(),
@@ -263,7 +268,7 @@ impl Breaker {
             fallback: fallback?,
             mode: mode?,
             block_bits: keys?.div_ceil(WAYS).next_power_of_two().trailing_zeros(),
-            max_ejection_percent: u32::try_from(ejected?).unwrap_or(50),
+            max_ejection_percent: ejected?,
         })
     }
 }
@@ -289,24 +294,19 @@ fn sound(object: &Object<'_>, target: &Target) -> bool {
 /// Reads when a breaker opens, for how long, and how it is probed.
 fn read_terms(object: &Object<'_>) -> Option<Terms> {
     let default = Terms::default();
-    let integer = |name, default: u64, range, unit| object.or(name, default, |r| r.integer(range, unit));
-    let small = |name, default: u32, range, unit| {
-        integer(name, default.into(), range, unit).and_then(|n| u32::try_from(n).ok())
-    };
-    let counts = 0..=u64::from(u32::MAX);
-    let day = 86_400_000;
-    let failure_rate_pct = small("failure_rate_pct", default.failure_rate_pct, 1..=100, "%");
-    let slow_rate_pct = small("slow_rate_pct", default.slow_rate_pct, 1..=100, "%");
-    let slow_call_ms = integer("slow_call_ms", default.slow_call_ms, 0..=day, "ms");
+    let (all, day) = (u32::MAX, 86_400_000);
+    let failure_rate_pct = object.count("failure_rate_pct", default.failure_rate_pct, 1, 100, "%");
+    let slow_rate_pct = object.count("slow_rate_pct", default.slow_rate_pct, 1, 100, "%");
+    let slow_call_ms = object.natural("slow_call_ms", default.slow_call_ms, 0, day, "ms");
     let minimum_calls =
-        small("minimum_calls", default.minimum_calls, 1..=counts.end().saturating_sub(1), "calls");
-    let consecutive_failures =
-        small("consecutive_failures", default.consecutive_failures, counts, "failures");
-    let permits = small("half_open_permits", default.half_open_permits.into(), 1..=65_535, "permits");
-    let max_half_open_ms = integer("max_half_open_ms", default.max_half_open_ms, 0..=day, "ms");
-    let backoff_mult_pct = small("backoff_mult_pct", default.backoff_mult_pct, 100..=1_000, "%");
-    let jitter_pct = small("jitter_pct", default.jitter_pct, 0..=100, "%");
-    let streak_decay_ms = integer("streak_decay_ms", default.streak_decay_ms, 0..=day, "ms");
+        object.count("minimum_calls", default.minimum_calls, 1, all.saturating_sub(1), "calls");
+    let run = object.count("consecutive_failures", default.consecutive_failures, 0, all, "failures");
+    let permits =
+        object.count("half_open_permits", default.half_open_permits.into(), 1, u16::MAX.into(), "permits");
+    let max_half_open_ms = object.natural("max_half_open_ms", default.max_half_open_ms, 0, day, "ms");
+    let backoff_mult_pct = object.count("backoff_mult_pct", default.backoff_mult_pct, 100, 1_000, "%");
+    let jitter_pct = object.count("jitter_pct", default.jitter_pct, 0, 100, "%");
+    let streak_decay_ms = object.natural("streak_decay_ms", default.streak_decay_ms, 0, day, "ms");
     let states = [
         ("auto", State::Closed),
         ("forced_open", State::ForcedOpen),
@@ -325,7 +325,7 @@ fn read_terms(object: &Object<'_>) -> Option<Terms> {
         minimum_calls: minimum_calls?,
         slots,
         slot_ms,
-        consecutive_failures: consecutive_failures?,
+        consecutive_failures: run?,
         half_open_permits: u16::try_from(permits?).unwrap_or(u16::MAX),
         max_half_open_ms: max_half_open_ms?,
         base_open_ms,
@@ -340,8 +340,8 @@ fn read_terms(object: &Object<'_>) -> Option<Terms> {
 /// Reads the window: how many slots of how many milliseconds. A slot is at least 100 ms long,
 /// which is how often workers tell each other what they counted.
 fn read_window(object: &Object<'_>) -> Option<(u32, u64)> {
-    let slots = object.or("window_slots", 10, |r| r.integer(1..=64, "slots"));
-    let window_ms = object.or("window_ms", 10_000, |r| r.integer(1_000..=3_600_000, "ms"));
+    let slots = object.natural("window_slots", 10, 1, 64, "slots");
+    let window_ms = object.natural("window_ms", 10_000, 1_000, 3_600_000, "ms");
     let (slots, window_ms) = (slots?, window_ms?);
     let slot_ms = window_ms.checked_div(slots)?;
     if slot_ms < 100 || slot_ms.saturating_mul(slots) != window_ms {
@@ -357,8 +357,8 @@ fn read_window(object: &Object<'_>) -> Option<(u32, u64)> {
 /// Reads how long it stays open the first time and at most.
 fn read_open_times(object: &Object<'_>) -> Option<(u64, u64)> {
     let day = 86_400_000;
-    let base = object.or("base_open_ms", 5_000, |r| r.integer(1..=day, "ms"));
-    let most = object.or("max_open_ms", 300_000, |r| r.integer(1..=day, "ms"));
+    let base = object.natural("base_open_ms", 5_000, 1, day, "ms");
+    let most = object.natural("max_open_ms", 300_000, 1, day, "ms");
     let (base, most) = (base?, most?);
     if base > most {
         let reader = object.optional("max_open_ms").or_else(|| object.optional("base_open_ms"))?;

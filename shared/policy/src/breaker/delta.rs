@@ -20,8 +20,12 @@ pub struct Delta {
     pub slots: Vec<Slot>,
     /// Whether there was a success.
     pub saw_success: bool,
+    /// When the last success came, in milliseconds.
+    pub well_ms: u64,
     /// Failures since the last success.
     pub trailing_failures: u32,
+    /// When the first of these came.
+    pub run_ms: u64,
 }
 
 /// What a merge left out.
@@ -79,8 +83,15 @@ impl Delta {
             None => self.slots.push(Slot { epoch, counts: one }),
         }
         match class {
-            Class::Failure => self.trailing_failures = self.trailing_failures.saturating_add(1),
-            Class::Success => (self.saw_success, self.trailing_failures) = (true, 0),
+            Class::Failure => {
+                if self.trailing_failures == 0 {
+                    self.run_ms = now_ms;
+                }
+                self.trailing_failures = self.trailing_failures.saturating_add(1);
+            }
+            Class::Success => {
+                (self.saw_success, self.trailing_failures, self.well_ms) = (true, 0, now_ms);
+            }
             Class::Ignored | Class::Throttled => {}
         }
     }
@@ -103,7 +114,12 @@ impl Delta {
             }
         }
         if newest_kept {
-            let before = if self.saw_success { 0 } else { record.consecutive };
+            // A success that was told late does not end a run that is younger.
+            let ended = self.saw_success && self.well_ms >= record.run_ms;
+            let before = if ended { 0 } else { record.consecutive };
+            if before == 0 {
+                record.run_ms = if self.trailing_failures > 0 { self.run_ms } else { 0 };
+            }
             record.consecutive = before.saturating_add(self.trailing_failures);
         }
         Left { dropped, discarded: 0 }

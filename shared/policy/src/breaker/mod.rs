@@ -21,6 +21,7 @@ pub mod classify;
 pub mod config;
 pub mod decide;
 pub mod delta;
+mod entries;
 mod entry;
 mod exchange;
 pub mod index;

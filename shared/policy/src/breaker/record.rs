@@ -7,7 +7,7 @@
 //!      2     2  streak: times opened in a row
 //!      4     4  generation: counts transitions
 //!      8     8  at, ms: closed since · open until · half-open until (0: no end)
-//!     16   4×2  half-open: probes issued, succeeded, failed, slow
+//!     16   4×2  half-open: probes issued, succeeded, failed, slow; else 8: run since, ms
 //!     24     4  failures in a row
 //!     28     4  tag of the parameters
 //!     32  N×16  slots: epoch, total, failed, slow (4 bytes each)
@@ -55,6 +55,8 @@ pub struct Record {
     pub probes: Probes,
     /// Failures in a row.
     pub consecutive: u32,
+    /// When the first of these came. Half-open there are none, and probes stand in its place.
+    pub run_ms: u64,
     /// [`Terms::tag`] of the parameters that it was written for.
     pub tag: u32,
     /// The window.
@@ -110,6 +112,14 @@ impl State {
             5 => Self::MetricsOnly,
             _ => Self::Closed,
         }
+    }
+
+    /// Whether a breaker can be in it whose configuration demands `demanded`, closed for none: it is
+    /// held in the state that is demanded, and in no other.
+    #[must_use]
+    pub fn suits(self, demanded: Self) -> bool {
+        let held = |state| matches!(state, Self::ForcedOpen | Self::Disabled | Self::MetricsOnly);
+        self == demanded || !held(self) && !held(demanded)
     }
 
     /// One word, as in logs, metrics and replies.
@@ -172,6 +182,7 @@ impl Record {
             at_ms: 0,
             probes: Probes::default(),
             consecutive: 0,
+            run_ms: 0,
             tag: 0,
             slots: alloc::vec![Slot::default(); slots],
         }
@@ -195,12 +206,12 @@ impl Record {
         record.streak = u16_at(head, 2);
         record.generation = u32_at(head, 4);
         record.at_ms = u64::from(u32_at(head, 8)) | (u64::from(u32_at(head, 12)) << 32);
-        record.probes = Probes {
-            issued: u16_at(head, 16),
-            ok: u16_at(head, 18),
-            failed: u16_at(head, 20),
-            slow: u16_at(head, 22),
-        };
+        if record.state == State::HalfOpen {
+            let [issued, ok, failed, slow] = [16, 18, 20, 22].map(|at| u16_at(head, at));
+            record.probes = Probes { issued, ok, failed, slow };
+        } else {
+            record.run_ms = u64::from(u32_at(head, 16)) | (u64::from(u32_at(head, 20)) << 32);
+        }
         record.consecutive = u32_at(head, 24);
         record.tag = u32_at(head, 28);
         for (slot, bytes) in record.slots.iter_mut().zip(slots.chunks_exact(SLOT)) {
@@ -220,7 +231,11 @@ impl Record {
         bytes.extend(self.generation.to_le_bytes());
         bytes.extend(self.at_ms.to_le_bytes());
         let Probes { issued, ok, failed, slow } = self.probes;
-        bytes.extend([issued, ok, failed, slow].iter().flat_map(|n| n.to_le_bytes()));
+        if self.state == State::HalfOpen {
+            bytes.extend([issued, ok, failed, slow].iter().flat_map(|n| n.to_le_bytes()));
+        } else {
+            bytes.extend(self.run_ms.to_le_bytes());
+        }
         bytes.extend(self.consecutive.to_le_bytes());
         bytes.extend(self.tag.to_le_bytes());
         for Slot { epoch, counts } in &self.slots {
@@ -248,7 +263,7 @@ impl Record {
 
     /// Forgets what was counted.
     pub(super) fn clear(&mut self) {
-        self.consecutive = 0;
+        (self.consecutive, self.run_ms) = (0, 0);
         self.probes = Probes::default();
         self.slots.fill(Slot::default());
     }

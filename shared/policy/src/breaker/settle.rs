@@ -25,7 +25,7 @@ impl Shard {
         ticket: Ticket,
         class: Class,
         slow: bool,
-        hosts: impl Fn() -> u64,
+        hosts: &dyn Fn() -> u64,
     ) -> Result<(), StoreError> {
         cx.count_outcome(class, slow);
         if ticket.probe {
@@ -36,14 +36,16 @@ impl Shard {
         }
         let many = cx.breaker.target.is_many();
         let mut entries = self.entries.borrow_mut();
-        let full = entries.len() >= MAX_ENTRIES && !entries.contains_key(&ticket.target);
-        if full && class == Class::Success {
-            cx.count(What::Untracked, 1);
-            return Ok(());
-        }
         // In a full map a failure is told at once and leaves no trace here.
         let mut passing = Entry::default();
-        let entry = if full { &mut passing } else { entries.entry(ticket.target).or_default() };
+        let entry = match entries.get_or_insert(ticket.target, MAX_ENTRIES) {
+            Some(entry) => entry,
+            None if class == Class::Success => {
+                cx.count(What::Untracked, 1);
+                return Ok(());
+            }
+            None => &mut passing,
+        };
         if !many && entry.delta.generation != ticket.generation {
             cx.count(What::Stale, 1);
             return Ok(());
@@ -73,9 +75,10 @@ impl Shard {
         let troubled = |entry: &Entry| {
             entry.tracked && entry.delta.has_trouble() || entry.head.is_some_and(|head| head.run > 0)
         };
-        ticket.probe || entries.get(&ticket.target).is_some_and(troubled)
+        ticket.probe || entries.get(ticket.target).is_some_and(troubled)
     }
 
+    #[inline(never)]
     fn settle_probe(
         &self,
         cx: &Context<'_, impl Host>,
@@ -87,11 +90,11 @@ impl Shard {
             record.probed(&self.terms, ticket.generation, class, slow, cx.now_ms, cx.draw)
         };
         let done = self.update(cx, ticket.target, None, step)?;
-        let Some(done) = done.filter(|done| done.said.is_some()) else {
+        let Some((done, Some(reason))) = done else {
             cx.count(What::Stale, 1);
             return Ok(());
         };
-        if let Some(reason) = done.said.flatten() {
+        if let Some(reason) = reason {
             let probes = done.before.probes.with(class, slow);
             let evidence = Evidence { probes, ..Evidence::default() };
             self.announce(cx, ticket.target, &done.before, &done.record, reason, &evidence)?;
@@ -100,12 +103,13 @@ impl Shard {
     }
 
     /// Merges what was counted of a target into its record.
+    #[inline(never)]
     pub(super) fn flush(
         &self,
         cx: &Context<'_, impl Host>,
         target: u64,
         entry: &mut Entry,
-        hosts: impl Fn() -> u64,
+        hosts: &dyn Fn() -> u64,
     ) -> Result<(), StoreError> {
         let many = cx.breaker.target.is_many();
         let insert = (many && entry.delta.has_trouble()).then_some(cx.now_ms);
@@ -123,7 +127,7 @@ impl Shard {
             }
             let untouched = record.clone();
             let told = record.merge(&self.terms, delta, cx.now_ms, cx.draw);
-            let capped = told.reason.is_some() && many && !self.may_open(cx, target, &hosts);
+            let capped = told.reason.is_some() && many && !self.may_open(cx, target, hosts);
             if capped {
                 *record = untouched;
                 let _ = delta.merge_into(record);
@@ -131,14 +135,13 @@ impl Shard {
             (told, capped)
         })?;
         (entry.flushed_ms, entry.tracked) = (cx.now_ms, done.is_some());
-        let Some(done) = done else {
+        let Some((done, (told, capped))) = done else {
             if insert.is_some() {
                 cx.count(What::Untracked, entry.delta.total().into());
                 entry.delta.restart(0);
             }
             return Ok(());
         };
-        let (told, capped) = done.said;
         cx.count(What::Stale, told.left.discarded.saturating_add(told.left.dropped).into());
         cx.count(What::Capped, capped.into());
         entry.delta.restart(done.record.generation);
@@ -161,7 +164,8 @@ impl Shard {
 
     /// Whether an endpoint may be ejected, or any other target opened. An endpoint is listed before
     /// its record says so: of two that fail at once, one sees the other.
-    fn may_open(&self, cx: &Context<'_, impl Host>, target: u64, hosts: impl Fn() -> u64) -> bool {
+    #[inline(never)]
+    fn may_open(&self, cx: &Context<'_, impl Host>, target: u64, hosts: &dyn Fn() -> u64) -> bool {
         if !matches!(cx.breaker.target, Target::Endpoint(_)) {
             return true;
         }
@@ -169,7 +173,7 @@ impl Shard {
         let (listed, percent) = (fingerprint(target), cx.breaker.max_ejection_percent);
         let until = cx.now_ms.saturating_add(self.terms.base_open_ms);
         let mut may = false;
-        let index = self.cells.reindex(cx.host, |index| {
+        let index = self.cells.reindex(cx.host, &mut |index| {
             let out = index.others(listed, cx.now_ms);
             may = out.saturating_add(1) < hosts && outlier::may_eject(hosts, out, percent, true);
             if may {
@@ -180,6 +184,7 @@ impl Shard {
     }
 
     /// Tells everybody about a change of state that this worker made.
+    #[inline(never)]
     pub(super) fn announce(
         &self,
         cx: &Context<'_, impl Host>,
@@ -220,7 +225,7 @@ impl Shard {
     ) -> Result<(), StoreError> {
         let listed = fingerprint(target);
         let until = if record.at_ms == 0 { u64::MAX } else { record.at_ms };
-        let index = self.cells.reindex(cx.host, |index| {
+        let index = self.cells.reindex(cx.host, &mut |index| {
             if is_out(record.state) {
                 index.insert(listed, until, cx.now_ms, anew);
             } else {

@@ -6,13 +6,13 @@
 //! 100 ms when it is good (reference 1.9). Of many targets only those that are not closed are
 //! looked up, and only those that failed ever take room in the table.
 
-use alloc::collections::BTreeMap;
 use core::cell::{Cell, RefCell};
 
 use super::cells::{fingerprint, Cells, Updated};
 use super::config::Breaker;
 use super::decide::Admission;
-use super::entry::{Answer, Context, Entry, Head, Ticket};
+use super::entries::Entries;
+use super::entry::{Answer, Context, Head, Ticket};
 use super::index::Index;
 use super::metrics::{self, What};
 use super::overload;
@@ -28,7 +28,7 @@ pub(super) struct Shard {
     /// The counter of transitions as it was when the copies were made.
     seen: Cell<Option<u64>>,
     /// Targets that this worker met. The only target of a breaker without a table is 0.
-    pub(super) entries: RefCell<BTreeMap<u64, Entry>>,
+    pub(super) entries: RefCell<Entries>,
     pub(super) index: RefCell<Index>,
     /// The parameters that records are merged with: a soft breaker never opens.
     pub(super) terms: Terms,
@@ -52,7 +52,9 @@ impl Shard {
     }
 
     /// Whether a request may pass.
+    #[inline(never)]
     pub(super) fn admit(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Answer, StoreError> {
+        let head = self.own_head(cx, target);
         match cx.breaker.terms.demanded {
             State::ForcedOpen => return Ok(Answer::Refuse { retry_after_ms: None }),
             State::Disabled => return Ok(Answer::Pass),
@@ -60,7 +62,7 @@ impl Shard {
         }
         let ticket =
             |generation| Ticket { breaker: cx.at, target, generation, probe: false, started_ms: cx.now_ms };
-        let Some(head) = self.head(cx, target)? else { return Ok(Answer::Admit(ticket(0))) };
+        let Some(head) = head? else { return Ok(Answer::Admit(ticket(0))) };
         match head.state {
             State::Closed if head.share > 0.0 && overload::refuses(head.share, cx.draw) => {
                 Ok(Answer::Refuse { retry_after_ms: Some(0) })
@@ -75,9 +77,17 @@ impl Shard {
         }
     }
 
+    /// The ticket of a request that was known to nobody here until it failed.
+    pub(super) fn late_ticket(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Ticket, StoreError> {
+        let head = self.head(cx, target)?;
+        let (generation, half_open) =
+            head.map_or((0, false), |head| (head.generation, head.state == State::HalfOpen));
+        Ok(Ticket { breaker: cx.at, target, generation, probe: half_open, started_ms: cx.now_ms })
+    }
+
     /// Whether a request to the only target would pass now. Asks for no permit.
     pub(super) fn would_pass(&self, cx: &Context<'_, impl Host>) -> Result<bool, StoreError> {
-        let Some(head) = self.head(cx, 0)? else { return Ok(true) };
+        let Some(head) = self.own_head(cx, 0)? else { return Ok(true) };
         Ok(match head.state {
             State::Closed => !overload::refuses(head.share, cx.draw),
             State::Disabled | State::MetricsOnly => true,
@@ -96,14 +106,15 @@ impl Shard {
             return self.sweep(cx);
         }
         let head = self.head(cx, 0)?;
-        if head.is_some_and(|h| h.state == State::HalfOpen && h.at_ms != 0 && cx.now_ms >= h.at_ms) {
+        let over = |h: Head| h.state == State::HalfOpen && h.at_ms != 0 && cx.now_ms >= h.at_ms;
+        if head.is_some_and(|head| over(head) && head.state.suits(cx.breaker.terms.demanded)) {
             self.expire(cx)?;
             self.head(cx, 0)?;
         }
         let mut entries = self.entries.borrow_mut();
-        let Some(entry) = entries.get_mut(&0) else { return Ok(()) };
+        let Some(entry) = entries.get_mut(0) else { return Ok(()) };
         if !entry.delta.slots.is_empty() {
-            self.flush(cx, 0, entry, || 0)?;
+            self.flush(cx, 0, entry, &|| 0)?;
         }
         let head = entry.head;
         let state = head.map_or(0, |head| head.state as u64);
@@ -115,6 +126,7 @@ impl Shard {
     }
 
     /// Tells what is pending of many targets, and forgets those that nobody asks for.
+    #[inline(never)]
     fn sweep(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
         let window_ms = self.terms.slot_ms.saturating_mul(self.terms.slots.into());
         let mut entries = self.entries.borrow_mut();
@@ -122,14 +134,31 @@ impl Shard {
             // What is listed is looked at anew: others may have died before they could tell.
             entry.seen = None;
             if !entry.delta.slots.is_empty() {
-                self.flush(cx, *target, entry, || 0)?;
+                self.flush(cx, target, entry, &|| 0)?;
             }
         }
-        entries.retain(|_, entry| cx.now_ms.saturating_sub(entry.used_ms) < window_ms);
+        entries.retain(|entry| cx.now_ms.saturating_sub(entry.used_ms) < window_ms);
         Ok(())
     }
 
+    /// The head of a target's record, once that is for these parameters. The host configures nothing
+    /// anew when an operator returns to a document whose connections are not all gone: then whoever
+    /// has requests finds the record held in a state that another document demanded.
+    fn own_head(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Option<Head>, StoreError> {
+        let head = self.head(cx, target)?;
+        if head.is_none_or(|head| head.state.suits(cx.breaker.terms.demanded)) {
+            return Ok(head);
+        }
+        self.update(cx, target, None, |_| ())?;
+        self.seen.set(None);
+        if let Some(entry) = self.entries.borrow_mut().get_mut(target) {
+            entry.seen = None;
+        }
+        self.head(cx, target)
+    }
+
     /// The head of a target's record; `None` when it is closed and nothing is known of it.
+    #[inline(never)]
     fn head(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Option<Head>, StoreError> {
         let many = cx.breaker.target.is_many();
         let seen = cx.host.read(metrics::index(cx.at, What::Transitions));
@@ -143,7 +172,7 @@ impl Shard {
             }
         }
         let mut entries = self.entries.borrow_mut();
-        if let Some(entry) = entries.get(&target) {
+        if let Some(entry) = entries.get(target) {
             let fresh = if many { entry.seen } else { self.seen.get() };
             if fresh == Some(seen) {
                 return Ok(entry.head);
@@ -154,33 +183,31 @@ impl Shard {
         if !many {
             self.seen.set(Some(seen));
         }
-        if many && entries.len() >= MAX_ENTRIES && !entries.contains_key(&target) {
-            return Ok(head);
-        }
-        let entry = entries.entry(target).or_default();
+        let Some(entry) = entries.get_or_insert(target, MAX_ENTRIES) else { return Ok(head) };
         (entry.seen, entry.used_ms) = (Some(seen), cx.now_ms);
         entry.learn(cx, head);
         let over = many && self.index.borrow().is_over(fingerprint(target), cx.now_ms);
         if over && head.is_none_or(|head| head.state == cx.breaker.terms.demanded) {
             // Listed although it is closed: whoever closed it did not live to say so.
             *self.index.borrow_mut() =
-                self.cells.reindex(cx.host, |index| index.remove(fingerprint(target)))?;
+                self.cells.reindex(cx.host, &mut |index| index.remove(fingerprint(target)))?;
         }
         Ok(head)
     }
 
+    #[inline(never)]
     fn refresh_index(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
         *self.index.borrow_mut() = self.cells.index(cx.host)?;
         Ok(())
     }
 
     /// Asks the record itself, which may have to change for the answer.
+    #[inline(never)]
     fn ask(&self, cx: &Context<'_, impl Host>, ticket: Ticket) -> Result<Answer, StoreError> {
         let step = |record: &mut Record| record.admit(&self.terms, cx.now_ms, cx.draw);
-        let Some(done) = self.update(cx, ticket.target, None, step)? else {
+        let Some((done, (admission, reason))) = self.update(cx, ticket.target, None, step)? else {
             return Ok(Answer::Admit(ticket));
         };
-        let (admission, reason) = done.said;
         if let Some(reason) = reason {
             let evidence = Evidence { probes: done.before.probes, ..Evidence::default() };
             self.announce(cx, ticket.target, &done.before, &done.record, reason, &evidence)?;
@@ -191,10 +218,11 @@ impl Shard {
         })
     }
 
+    #[inline(never)]
     fn expire(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
         let step = |record: &mut Record| record.expire(&self.terms, cx.now_ms, cx.draw);
         match self.update(cx, 0, None, step)? {
-            Some(done) if done.said => {
+            Some((done, true)) => {
                 let evidence = Evidence { probes: done.before.probes, ..Evidence::default() };
                 self.announce(cx, 0, &done.before, &done.record, Reason::Expired, &evidence)
             }
@@ -202,17 +230,24 @@ impl Shard {
         }
     }
 
-    /// Changes the record of a target.
+    /// Changes the record of a target, which is for these parameters then.
     pub(super) fn update<T>(
         &self,
         cx: &Context<'_, impl Host>,
         target: u64,
         insert: Option<u64>,
-        step: impl FnMut(&mut Record) -> T,
-    ) -> Result<Option<Updated<T>>, StoreError> {
-        let mut lost = 0;
+        mut step: impl FnMut(&mut Record) -> T,
+    ) -> Result<Option<(Updated, T)>, StoreError> {
+        let (mut lost, mut said) = (0, None);
+        let terms = &cx.breaker.terms;
+        let step = &mut |record: &mut Record| {
+            if !record.state.suits(terms.demanded) {
+                record.take_over(terms, cx.now_ms);
+            }
+            said = Some(step(record));
+        };
         let done = self.cells.update(cx.breaker, target, insert, cx.host, &mut lost, step);
         cx.count(What::Contended, lost);
-        done
+        Ok(done?.zip(said))
     }
 }

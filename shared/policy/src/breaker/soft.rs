@@ -21,19 +21,14 @@ pub struct Soft {
 impl Soft {
     pub(super) fn read(reader: &Reader<'_>, terms: &Terms) -> Option<Self> {
         let object = reader.object(&["aggression_pct", "max_refused_pct"])?;
-        let aggression = object.or("aggression_pct", 100, |r| r.integer(1..=10_000, "%"));
-        let most = object.or("max_refused_pct", 80, |r| r.integer(1..=100, "%"));
-        let small = |n: u64| u32::try_from(n).ok();
+        let aggression = object.count("aggression_pct", 100, 1, 10_000, "%");
+        let most = object.count("max_refused_pct", 80, 1, 100, "%");
         if terms.failure_rate_pct >= 100 {
             let right = "a `failure_rate_pct` of 1 to 99 %";
             reader.report(alloc::format!("never refuses at a failure rate of 100 %, expected {right}"));
             return None;
         }
-        Some(Self {
-            minimum_calls: terms.minimum_calls,
-            aggression_pct: aggression.and_then(small)?,
-            max_refused_pct: most.and_then(small)?,
-        })
+        Some(Self { minimum_calls: terms.minimum_calls, aggression_pct: aggression?, max_refused_pct: most? })
     }
 
     /// The share of requests to refuse after what is in the window. The success rate below which

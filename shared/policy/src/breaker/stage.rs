@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 use super::asking::applies;
-use super::classify::Class;
 use super::config::{Breaker, Mode, OnFailure, Policy};
 use super::entry::Answer;
 use super::exchange::{count, grpc_number, millis, Exchange, Label, View};
@@ -30,6 +29,8 @@ pub struct CircuitBreaker {
     pub(super) shards: Vec<Shard>,
     pub(super) secret: SipKey,
     pub(super) reads_headers: bool,
+    /// Whether an endpoint of ours may have broken off an exchange that ends here.
+    blames: bool,
     pub(super) draws: Cell<u64>,
     /// What access logs say, by breaker.
     labels: Vec<[String; 5]>,
@@ -59,6 +60,8 @@ impl Stage for CircuitBreaker {
             shards: policy.breakers.iter().map(Shard::new).collect(),
             secret: SipKey::from_bytes([0; 16]),
             reads_headers: policy.breakers.iter().filter(here).any(reads),
+            blames: placement == Placement::Downstream
+                && policy.breakers.iter().any(Breaker::guards_endpoints),
             draws: Cell::default(),
             labels: policy.breakers.iter().map(label).collect(),
             policy,
@@ -136,12 +139,15 @@ impl Stage for CircuitBreaker {
     }
 
     fn on_response(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) -> Vec<Edit> {
-        if exchange.first.is_none() {
+        if exchange.first.is_none() && !self.blames {
             return Vec::new();
         }
         let now = host.now();
         let took_ms = millis(now).saturating_sub(exchange.started_ms);
         let status = response.status();
+        if self.blames && status >= 500 {
+            self.blame(took_ms, response, now, host);
+        }
         let grpc_status = if exchange.grpc && status == 200 {
             let Some(text) = response.header("grpc-status") else {
                 exchange.took_ms = Some(took_ms);
@@ -171,9 +177,10 @@ impl Stage for CircuitBreaker {
             let class = |at: usize| self.class_of(at, &why, (200, None));
             return self.settle_as(exchange, took_ms, class, end, now, host);
         }
-        let unanswered = |at: usize| match self.placement {
-            Placement::Downstream => Class::Ignored,
-            Placement::Attempt => self.unanswered(at, lasted_ms, end),
+        let why = (self.placement == Placement::Downstream).then(|| why_of(end));
+        let unanswered = |at: usize| match &why {
+            Some(why) => self.unseen(at, why),
+            None => self.unanswered(at, lasted_ms, end),
         };
         self.settle_as(exchange, lasted_ms, unanswered, end, now, host);
     }

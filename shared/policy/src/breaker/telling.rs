@@ -2,14 +2,19 @@
 
 use core::cell::OnceCell;
 
+use super::asking::endpoint;
 use super::classify::{Class, Outcome};
 use super::entry::Ticket;
 use super::exchange::{count, Exchange};
 use super::metrics::What;
 use super::stage::CircuitBreaker;
+use super::target::Target;
 use crate::host::Host;
 use crate::http::{Attribute, Placement, Response, ResponseExt};
 use crate::time::Timestamp;
+
+/// Envoy's flags for a connection lost and a stream reset by the endpoint.
+const BROKEN_OFF: u64 = (1 << 6) | (1 << 4);
 
 /// HTTP status, and gRPC status when the exchange is gRPC.
 pub(super) type Status = (u32, Option<u32>);
@@ -56,6 +61,39 @@ impl CircuitBreaker {
         }
     }
 
+    /// Blames the endpoint for an exchange that it broke off. Where attempts are seen, such an end
+    /// looks like that of one whose caller left; here, behind the last attempt, the reason is known.
+    #[inline(never)]
+    pub(super) fn blame(&self, took_ms: u64, response: &impl Response, now: Timestamp, host: &impl Host) {
+        let cluster = response.attribute(Attribute::Cluster);
+        let (Some(cluster), true) = (cluster, response.number(Attribute::Flags) & BROKEN_OFF != 0) else {
+            return;
+        };
+        let Some(address) = response.attribute(Attribute::Endpoint) else { return };
+        let target = endpoint(self.secret, &address);
+        for (at, breaker) in self.policy.breakers.iter().enumerate() {
+            let is_its = matches!(&breaker.target, Target::Endpoint(name) if name.as_bytes() == cluster);
+            // A long wait was blamed where the attempt was seen.
+            if !is_its || breaker.terms.is_slow(took_ms) {
+                continue;
+            }
+            let Some(shard) = self.shards.get(at) else { continue };
+            match shard.late_ticket(&self.context(breaker, at, now, host), target) {
+                Ok(ticket) => self.tell(ticket, Class::Failure, took_ms, response, now, host),
+                Err(_) => count(host, at, What::Undecided),
+            }
+        }
+    }
+
+    /// What an exchange says that ended without a response that came by here: that the upstream
+    /// failed, if Envoy says so, or nothing, since the client may have left.
+    pub(super) fn unseen(&self, at: usize, why: &Why) -> Class {
+        match self.class_of(at, why, (0, None)) {
+            Class::Failure => Class::Failure,
+            Class::Ignored | Class::Success | Class::Throttled => Class::Ignored,
+        }
+    }
+
     /// What an attempt says that ended without an answer: that there was no connection, that it
     /// was waited for longer than a slow call takes, or nothing, since whoever waited may have left.
     pub(super) fn unanswered(&self, at: usize, lasted_ms: u64, end: &impl Response) -> Class {
@@ -67,6 +105,7 @@ impl CircuitBreaker {
         }
     }
 
+    #[inline(never)]
     pub(super) fn class_of(&self, at: usize, why: &Why, (status, grpc_status): Status) -> Class {
         let outcome = Outcome { status, grpc_status, details: &why.0, flags: why.1 };
         self.policy.breakers.get(at).map_or(Class::Ignored, |breaker| breaker.rules.classify(&outcome))
@@ -88,6 +127,7 @@ impl CircuitBreaker {
         self.placement == Placement::Attempt || (well && !troubled())
     }
 
+    #[inline(never)]
     fn tell(
         &self,
         ticket: Ticket,
@@ -101,7 +141,7 @@ impl CircuitBreaker {
         let Some((breaker, shard)) = self.policy.breakers.get(at).zip(self.shards.get(at)) else { return };
         let cx = self.context(breaker, at, now, host);
         let hosts = || response.number(Attribute::Endpoints);
-        if shard.settle(&cx, ticket, class, breaker.terms.is_slow(took_ms), hosts).is_err() {
+        if shard.settle(&cx, ticket, class, breaker.terms.is_slow(took_ms), &hosts).is_err() {
             count(host, at, What::Undecided);
         }
     }

@@ -93,11 +93,17 @@ impl Record {
             return false;
         }
         if self.tag != 0 || terms.demanded != State::Closed {
-            self.force(terms.demanded, now_ms);
-            self.streak = 0;
+            self.take_over(terms, now_ms);
         }
         self.tag = tag;
         true
+    }
+
+    /// Makes it a record of these parameters, in the state that they demand.
+    pub fn take_over(&mut self, terms: &Terms, now_ms: u64) {
+        self.force(terms.demanded, now_ms);
+        self.streak = 0;
+        self.tag = terms.tag();
     }
 
     /// The streak less one for each span that the breaker was closed.
@@ -148,6 +154,23 @@ mod tests {
         assert_eq!((record.state, record.generation, record.at_ms), (State::ForcedOpen, 1, 5));
         assert!(!record.adopt(&terms, 6));
         assert_eq!((record.generation, record.at_ms), (1, 5));
+    }
+
+    /// A document that demanded a state was withdrawn, and nobody configured the one before anew.
+    #[test]
+    fn a_state_that_nobody_demands_any_more_is_left() {
+        use State::{Closed, Disabled, ForcedOpen, HalfOpen, MetricsOnly, Open};
+        for state in [Closed, Open, HalfOpen] {
+            assert!(state.suits(Closed), "{}", state.word());
+        }
+        for held in [ForcedOpen, Disabled, MetricsOnly] {
+            assert!(held.suits(held) && !held.suits(Closed) && !Open.suits(held), "{}", held.word());
+            let mut record =
+                Record { state: held, generation: 7, streak: 3, tag: 1, ..Record::new(&terms()) };
+            record.take_over(&terms(), 5);
+            assert_eq!((record.state, record.generation, record.streak), (Closed, 8, 0), "{}", held.word());
+            assert_eq!(record.tag, terms().tag());
+        }
     }
 
     #[test]

@@ -259,6 +259,24 @@ impl<'a> Object<'a> {
         found
     }
 
+    /// The field as an integer from `least` to `most`, or `default` when it is absent. `None` only
+    /// when it was reported.
+    #[inline(never)]
+    #[must_use]
+    pub fn natural(&self, name: &str, default: u64, least: u64, most: u64, unit: &str) -> Option<u64> {
+        match self.optional(name) {
+            Some(reader) => reader.integer(least..=most, unit),
+            None => Some(default),
+        }
+    }
+
+    /// The same of 32 bits.
+    #[must_use]
+    pub fn count(&self, name: &str, default: u32, least: u32, most: u32, unit: &str) -> Option<u32> {
+        let number = self.natural(name, default.into(), least.into(), most.into(), unit)?;
+        u32::try_from(number).ok()
+    }
+
     /// The field read by `read`, or `default` when it is absent. `None` only when it was
     /// reported.
     #[must_use]

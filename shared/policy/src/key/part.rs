@@ -67,9 +67,9 @@ impl Part {
 
     fn read_client_address(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.object(&["trusted_hops", "peer_appended", "ipv6_prefix"])?;
-        let trusted_hops = object.or("trusted_hops", 0, |r| r.integer(0..=16, "hops"));
+        let trusted_hops = object.natural("trusted_hops", 0, 0, 16, "hops");
         let peer_appended = object.or("peer_appended", false, Reader::boolean);
-        let ipv6_prefix = object.or("ipv6_prefix", 64, |r| r.integer(16..=128, "bits"));
+        let ipv6_prefix = object.natural("ipv6_prefix", 64, 16, 128, "bits");
         Some(Self::ClientAddress {
             trusted_hops: usize::try_from(trusted_hops?).unwrap_or(0),
             peer_appended: peer_appended?,

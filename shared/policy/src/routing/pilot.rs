@@ -84,14 +84,14 @@ impl Pilot {
         for watch in &self.ramps {
             let Some(ramp) = watch.ramp(route) else { continue };
             let mut anew = false;
-            rewrite(store, &watch.cell, |bytes| {
+            rewrite(store, &watch.cell, &mut |bytes| {
                 let state = State::decode(bytes);
                 anew = state.tag != ramp.tag();
                 watch.state.set(ramp.adopt(state));
                 anew.then(|| ramp.fresh().encode().to_vec())
             })?;
             if anew {
-                rewrite(store, &watch.tally(), |_| Some(tally::empty()))?;
+                rewrite(store, &watch.tally(), &mut |_| Some(tally::empty()))?;
             }
         }
         Ok(())
@@ -192,7 +192,7 @@ impl Pilot {
         let now_ms = clock(ramp, host).saturating_sub(GRACE_MS);
         let open = watch.breaker.is_some_and(|breaker| OPEN.contains(&host.read(breaker)));
         let mut done = None;
-        rewrite(host, &watch.cell, |bytes| {
+        rewrite(host, &watch.cell, &mut |bytes| {
             let state = State::decode(bytes);
             if state.tag != ramp.tag() {
                 return None;
@@ -289,7 +289,7 @@ impl Watch {
     /// Adds what was counted to what others counted.
     fn tell(&self, store: &impl Store) -> Result<(), StoreError> {
         for tally in self.pending.take().iter().filter(|tally| !tally.is_empty()) {
-            rewrite(store, &self.tally(), |bytes| tally.merge_into(bytes))?;
+            rewrite(store, &self.tally(), &mut |bytes| tally.merge_into(bytes))?;
         }
         Ok(())
     }

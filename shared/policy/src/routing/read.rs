@@ -10,6 +10,7 @@ use crate::config::{Object, Reader};
 
 /// A share given in percent, or in basis points where that is too coarse; `Some(None)` when it
 /// is not given.
+#[inline(never)]
 pub(super) fn basis_points(
     reader: &Reader<'_>,
     object: &Object<'_>,
@@ -32,6 +33,7 @@ pub(super) fn basis_points(
 }
 
 /// A name that is fit for headers, metrics and logs and was not given to one of `earlier`.
+#[inline(never)]
 pub(super) fn unique_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
     let name = reader.text(64)?;
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
@@ -47,6 +49,7 @@ pub(super) fn unique_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option
 }
 
 /// A text that can stand in a header: visible ASCII and spaces between.
+#[inline(never)]
 pub(super) fn header_text(reader: &Reader<'_>, max: usize) -> Option<String> {
     let text = reader.text(max)?;
     if text.bytes().all(|b| (b' '..=b'~').contains(&b)) && text.trim() == text {

@@ -115,6 +115,7 @@ impl Route {
 
 /// The variant that takes what the others leave: the one named so, else the first without a
 /// ramp.
+#[inline(never)]
 fn baseline(route: &Object<'_>, variants: &[Variant]) -> Option<usize> {
     let mut named = variants.iter().enumerate().filter(|(_, variant)| variant.baseline);
     let given = named.next();
@@ -130,6 +131,7 @@ fn baseline(route: &Object<'_>, variants: &[Variant]) -> Option<usize> {
     None
 }
 
+#[inline(never)]
 fn total(route: &Object<'_>, variants: &[Variant]) -> Option<u64> {
     let total = variants.iter().fold(0_u64, |sum, variant| sum.saturating_add(u64::from(variant.weight)));
     if total == 0 {
@@ -141,6 +143,7 @@ fn total(route: &Object<'_>, variants: &[Variant]) -> Option<u64> {
 
 /// How many buckets each variant's territory has, none for the baseline. Checks that no ramp
 /// asks for more than there is, nor a sticky variant for more than is its own.
+#[inline(never)]
 fn sizes(
     route: &Object<'_>,
     variants: &[Variant],
@@ -206,6 +209,7 @@ impl Sticky {
 }
 
 /// A source of identities is a part of a key that differs between people.
+#[inline(never)]
 fn source(reader: &Reader<'_>) -> Option<Part> {
     let part = Part::read(reader)?;
     let tells = matches!(
@@ -220,6 +224,7 @@ fn source(reader: &Reader<'_>) -> Option<Part> {
     Some(part)
 }
 
+#[inline(never)]
 fn key(reader: &Reader<'_>) -> Option<SipKey> {
     let text = reader.text(64)?;
     let number = (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -231,11 +236,12 @@ fn key(reader: &Reader<'_>) -> Option<SipKey> {
     number.map(|number| SipKey::from_bytes(number.to_be_bytes()))
 }
 
+#[inline(never)]
 fn generated(reader: &Reader<'_>) -> Option<Generated> {
     let object = reader.object(&["name", "max_age_s", "path", "domain", "secure", "same_site"])?;
     let name =
         object.required("name", "the name of a cookie").and_then(|r| cookie_text(&r, "()<>@,;:\\\"/[]?={} "));
-    let max_age = object.or("max_age_s", 86_400, |r| r.integer(0..=31_536_000, "s"));
+    let max_age = object.natural("max_age_s", 86_400, 0, 31_536_000, "s");
     let path = object.or("path", "/".to_owned(), |r| cookie_text(r, "; "));
     let domain = object.or("domain", None, |r| cookie_text(r, ";, ").map(Some));
     let secure = object.or("secure", true, Reader::boolean);
@@ -258,6 +264,7 @@ fn generated(reader: &Reader<'_>) -> Option<Generated> {
     Some(Generated { name: name?, attributes })
 }
 
+#[inline(never)]
 fn cookie_text(reader: &Reader<'_>, without: &str) -> Option<String> {
     let text = header_text(reader, 256)?;
     if text.contains(|c| without.contains(c)) {

@@ -41,6 +41,7 @@ fn one(name: &str, value: &str) -> Set {
     (name.into(), value.into())
 }
 
+#[inline(never)]
 fn timeouts(reader: &Reader<'_>) -> Option<Vec<Set>> {
     let object = reader.object(&["request_ms", "per_try_ms", "hedge_on_per_try"])?;
     let ms = |field: &str| object.or(field, None, |r| r.integer(0..=MAX_MS, "ms").map(Some));
@@ -61,6 +62,7 @@ fn timeouts(reader: &Reader<'_>) -> Option<Vec<Set>> {
     Some(set)
 }
 
+#[inline(never)]
 fn retry(reader: &Reader<'_>) -> Option<Vec<Set>> {
     let object = reader.object(&["on", "grpc_on", "max", "statuses", "headers"])?;
     let words = |field: &str, known: &[&'static str]| {

@@ -96,6 +96,7 @@ fn weight(reader: &Reader<'_>) -> Option<u32> {
     weight_of(reader, 0)
 }
 
+#[inline(never)]
 fn weight_of(reader: &Reader<'_>, least: u64) -> Option<u32> {
     reader.integer(least..=MAX_WEIGHT, "").and_then(|n| u32::try_from(n).ok())
 }
@@ -125,6 +126,7 @@ impl Target {
         }
     }
 
+    #[inline(never)]
     fn service(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.object(&["name", "tag", "metadata"])?;
         let name = object.required("name", "the name of a service").and_then(|r| header_text(&r, 256));
@@ -138,13 +140,14 @@ impl Target {
     }
 }
 
+#[inline(never)]
 fn read_ramp(reader: &Reader<'_>) -> Option<Ramp> {
     let object = reader.object(&["steps", "interval_ms", "start_ms", "paused", "abort"])?;
     let steps = object.required("steps", "a list of steps").and_then(|r| {
         let items = r.items(1..=64, "steps")?;
         items.iter().map(read_step).fold(Some(Vec::new()), collect)
     });
-    let interval_ms = object.or("interval_ms", 10_000, |r| r.integer(100..=3_600_000, "ms"));
+    let interval_ms = object.natural("interval_ms", 10_000, 100, 3_600_000, "ms");
     let start_ms = object.or("start_ms", None, |r| r.integer(1..=1 << 53, "ms").map(Some));
     let paused = object.or("paused", false, Reader::boolean);
     let abort = object.or("abort", Some((Demands::default(), 3, None)), |r| read_abort(r).map(Some));
@@ -160,6 +163,7 @@ fn read_ramp(reader: &Reader<'_>) -> Option<Ramp> {
     })
 }
 
+#[inline(never)]
 fn read_step(reader: &Reader<'_>) -> Option<Step> {
     let object = reader.object(&["weight", "hold_ms"])?;
     let weight = object.required("weight", "an integer, 0 to 1000000").and_then(|r| weight(&r));
@@ -168,20 +172,17 @@ fn read_step(reader: &Reader<'_>) -> Option<Step> {
     Some(Step { weight: weight?, hold_ms: hold_ms? })
 }
 
+#[inline(never)]
 fn read_abort(reader: &Reader<'_>) -> Option<(Demands, u32, Option<String>)> {
     let object = reader.object(&ABORT)?;
     let usual = Demands::default();
-    let count = |field: &str, default: u32, least: u64, most: u64, unit: &str| {
-        object.or(field, default, |r| r.integer(least..=most, unit).and_then(|n| u32::try_from(n).ok()))
-    };
     let success = basis_points(reader, &object, "min_success_pct", "min_success_bp");
-    let tolerance_bp = count("tolerance_bp", usual.tolerance_bp, 0, 10_000, "basis points");
-    let max_p99_ms = object.or("max_p99_ms", usual.max_p99_ms, |r| r.integer(0..=3_600_000, "ms"));
-    let p99_pct = count("p99_pct", usual.p99_pct, 100, 10_000, "%");
-    let min_samples =
-        object.or("min_samples", usual.min_samples, |r| r.integer(1..=1_000_000_000, "requests"));
+    let tolerance_bp = object.count("tolerance_bp", usual.tolerance_bp, 0, 10_000, "basis points");
+    let max_p99_ms = object.natural("max_p99_ms", usual.max_p99_ms, 0, 3_600_000, "ms");
+    let p99_pct = object.count("p99_pct", usual.p99_pct, 100, 10_000, "%");
+    let min_samples = object.natural("min_samples", usual.min_samples, 1, 1_000_000_000, "requests");
     let breaker = object.or("breaker", None, |r| unique_name(r, &[]).map(Some));
-    let max_failed = count("max_failed", 3, 1, 1000, "intervals");
+    let max_failed = object.count("max_failed", 3, 1, 1000, "intervals");
     let demands = Demands {
         min_success_bp: success?.unwrap_or(usual.min_success_bp),
         tolerance_bp: tolerance_bp?,

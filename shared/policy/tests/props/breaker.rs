@@ -311,7 +311,7 @@ proptest! {
     #[test]
     fn a_record_survives_its_bytes(
         state in 0_usize..6,
-        (streak, generation, at_ms, consecutive, tag) in any::<(u16, u32, u64, u32, u32)>(),
+        (streak, generation, at_ms, consecutive, run_ms, tag) in any::<(u16, u32, u64, u32, u64, u32)>(),
         probes in any::<[u16; 4]>(),
         slots in prop::collection::vec(any::<[u32; 4]>(), 1..=64),
     ) {
@@ -323,6 +323,7 @@ proptest! {
             State::Disabled,
             State::MetricsOnly,
         ];
+        let half_open = states[state] == State::HalfOpen;
         let [issued, ok, failed, slow] = probes;
         let slot = |[epoch, total, failed, slow]: [u32; 4]| {
             Slot { epoch, counts: Counts { total, failed, slow } }
@@ -333,8 +334,9 @@ proptest! {
             streak,
             generation,
             at_ms,
-            probes: Probes { issued, ok, failed, slow },
+            probes: if half_open { Probes { issued, ok, failed, slow } } else { Probes::default() },
             consecutive,
+            run_ms: if half_open { 0 } else { run_ms },
             tag,
             slots: slots.into_iter().map(slot).collect(),
         };

@@ -197,6 +197,7 @@ fn named(
 /// Reads the name of a request header: a token (RFC 9110, 5.1), made lower case. `host` is
 /// none, because HTTP/2 and Envoy have it as the authority: it would never be found.
 #[must_use]
+#[inline(never)]
 pub fn header_name(reader: &Reader<'_>) -> Option<String> {
     let name = header_named(reader.text(256)?, reader)?;
     if name == "host" {
