@@ -74,10 +74,10 @@ pub(crate) fn run(workers: &Workers, from_s: u64, seconds: &str) -> String {
             workers.at(ms);
             for worker in &workers.all {
                 match letter {
-                    '+' => drop(crowd(worker, ms, WELL, WELL)),
-                    '-' => drop(crowd(worker, ms, WELL, BADLY)),
-                    's' => drop(crowd(worker, ms, WELL, SLOWLY)),
-                    'b' => drop(crowd(worker, ms, BADLY, WELL)),
+                    '+' => _ = crowd(worker, ms, WELL, WELL),
+                    '-' => _ = crowd(worker, ms, WELL, BADLY),
+                    's' => _ = crowd(worker, ms, WELL, SLOWLY),
+                    'b' => _ = crowd(worker, ms, BADLY, WELL),
                     '.' => {}
                     _ => panic!("{letter}"),
                 }
