@@ -194,6 +194,8 @@ impl Pilot {
         let open = watch.breaker.is_some_and(|breaker| OPEN.contains(&host.read(breaker)));
         let mut done = None;
         rewrite(host, &watch.cell, &mut |bytes| {
+            // What a try did that lost to another worker is done by that one.
+            done = None;
             let state = State::decode(bytes);
             if (state.tag, state.rules) != (ramp.tag(), ramp.rules()) {
                 return None;
