@@ -188,8 +188,11 @@ pub fn tag(cell: &[u8]) -> Option<u32> {
 
 /// Where an interval lies.
 fn place(interval: u64) -> Range<usize> {
-    let at = if interval % 2 == 0 { HEAD } else { HEAD + PLACE };
-    at..at + PLACE
+    if interval % 2 == 0 {
+        HEAD..HEAD + PLACE
+    } else {
+        HEAD + PLACE..BYTES
+    }
 }
 
 #[cfg(test)]
