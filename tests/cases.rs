@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tidegate_policy::breaker::CircuitBreaker;
 use tidegate_policy::http::{Attribute, Edit, Stage, Verdict};
 use tidegate_policy::ratelimit::RateLimitWithHeaders;
+use tidegate_policy::routing::Routing;
 use tidegate_policy::time::Span;
 use tidegate_sim::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 use tidegate_tests::cases::{self, Case, Expect, Step};
@@ -20,8 +21,14 @@ fn the_simulator_breaks_circuits_as_the_cases_say() {
 }
 
 #[test]
+fn the_simulator_routes_as_the_cases_say() {
+    all_of::<Routing>("routing", 12);
+}
+
+#[test]
 fn every_file_of_cases_is_run() {
-    let others = cases::all().into_iter().filter(|case| !["breaker", "ratelimit"].contains(&&*case.filter));
+    let others =
+        cases::all().into_iter().filter(|case| !["breaker", "ratelimit", "routing"].contains(&&*case.filter));
     assert_eq!(others.map(|case| case.name).collect::<Vec<_>>(), [""; 0]);
 }
 

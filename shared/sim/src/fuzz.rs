@@ -13,6 +13,9 @@ use tidegate_policy::http::{Attribute, Placement, Stage, Verdict};
 use tidegate_policy::key::address;
 use tidegate_policy::ratelimit::state::Block;
 use tidegate_policy::ratelimit::RateLimitWithHeaders;
+use tidegate_policy::routing::ramp::State;
+use tidegate_policy::routing::tally::{self, Tally};
+use tidegate_policy::routing::{self, Routing};
 
 use crate::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 
@@ -20,14 +23,17 @@ use crate::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its target and of its folder of saved inputs.
-pub const BODIES: [(&str, Body); 7] = [
+pub const BODIES: [(&str, Body); 10] = [
     ("block", block),
     ("breaker_cells", breaker_cells),
     ("breaker_config", breaker_config),
     ("breaker_exchange", breaker_exchange),
     ("config", config),
     ("json", json),
+    ("ramp_cells", ramp_cells),
     ("request", request),
+    ("routing_config", routing_config),
+    ("routing_exchange", routing_exchange),
 ];
 
 /// Decoding a cell is total, and what was decoded survives the round trip.
@@ -116,6 +122,65 @@ pub fn config(bytes: &[u8]) {
 pub fn json(bytes: &[u8]) {
     if let Ok(json) = Json::parse(bytes) {
         let _ = json.to_string();
+    }
+}
+
+/// Decoding a ramp's cells is total, and what was decoded survives the round trip.
+pub fn ramp_cells(bytes: &[u8]) {
+    let state = State::decode(bytes);
+    assert_eq!(State::decode(&state.encode()), state);
+    let tag = tally::tag(bytes).unwrap_or(1);
+    let number =
+        |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |n| u64::from_le_bytes(*n));
+    for interval in [number(8), number(8 + (tally::BYTES - 8) / 2), 0, 1, u64::MAX] {
+        let tally = Tally::read(bytes, tag, interval);
+        let _ = (tally.variant.sample(), tally.baseline.sample(), tally.merge_into(bytes, tag));
+        let cell = tally.merge_into(&tally::empty(tag), tag).unwrap_or_default();
+        assert_eq!(Tally::read(&cell, tag, interval), tally);
+    }
+}
+
+/// A routing configuration is a policy or at least one problem.
+pub fn routing_config(bytes: &[u8]) {
+    match routing::Policy::parse(bytes) {
+        Ok(policy) => assert!(!policy.routes.is_empty()),
+        Err(error) => assert!(error.problems.iter().any(|problem| !problem.what.is_empty())),
+    }
+}
+
+/// Exchanges made of any bytes come to an end. Each line is one: `name:value` is a header of its
+/// request, its response and its trailers, and some metadata.
+pub fn routing_exchange(bytes: &[u8]) {
+    const CONFIG: &str = r#"{"force": {"secret": "0123456789abcdef", "from": ["10.0.0.0/8"]},
+        "headers": {"random": "x-dice", "variant": "x-v", "bucket": "x-b", "response": "x-v"}, "routes": [
+        {"name": "a", "match": [{"headers": [{"name": "h", "prefix": "p"}], "cookies": [{"name": "c"}]},
+                                {"metadata": [{"filter": "f", "path": ["k"], "exact": "x"}]}],
+         "variants": [{"name": "s", "status": 500}]},
+        {"name": "b", "sticky": {"experiment": "e", "cookie": {"name": "tg"}, "by": [{"header": "x-user"},
+                {"cookie": "u"}, {"query_parameter": "q"}, {"client_address": {"trusted_hops": 1}}]},
+         "mirror": {"cluster": "m", "percent": 50},
+         "variants": [{"name": "v", "cluster": "x", "weight": 90}, {"name": "w", "cluster": "y", "weight": 10,
+            "ramp": {"steps": [{"weight": 50, "hold_ms": 500}], "interval_ms": 500, "abort": {"min_samples": 1}}}]}]}"#;
+    let host = SimHost::new(Arc::new(SimStore::default()));
+    let Ok(worker) = Worker::<Routing, _>::new(CONFIG, host) else { panic!("the configuration is wrong") };
+    for (line, at) in bytes.split(|b| *b == b'\n').zip(0_u64..) {
+        worker.host.set(tidegate_policy::time::Span::from_millis(at.saturating_mul(100)));
+        let split = line.iter().skip(1).position(|b| *b == b':').map_or(line.len(), |at| at + 1);
+        let (name, value) = line.split_at(split);
+        let (name, value) = (String::from_utf8_lossy(name), value.get(1..).unwrap_or_default());
+        let text = String::from_utf8_lossy(value);
+        let request = SimRequest::get("/x?q=1").header(&name, value).metadata(&["f", "k"], value);
+        let response = SimResponse::none().header(&name, &text).attribute(Attribute::Details, value);
+        let (verdict, exchange) = worker.begin(&request);
+        let _ = worker.stage().outcome(&exchange);
+        if matches!(verdict, Verdict::Continue(_)) {
+            match line.len() % 3 {
+                0 => worker.end_with_trailers(exchange, &response, &response),
+                1 => worker.abort(exchange, &response),
+                _ => drop(worker.end(exchange, &response)),
+            }
+        }
+        worker.tick();
     }
 }
 

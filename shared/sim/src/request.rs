@@ -44,6 +44,14 @@ impl<'a> SimRequest<'a> {
         self
     }
 
+    /// To another host than `shop.example.com`.
+    #[must_use]
+    pub fn to(mut self, authority: &'a str) -> Self {
+        let named = self.headers.iter_mut().filter(|(name, _)| *name == b":authority");
+        named.for_each(|(_, value)| *value = authority.as_bytes());
+        self
+    }
+
     /// Sent by another address, or by one that the host does not know.
     #[must_use]
     pub fn from(mut self, peer: Option<IpAddr>) -> Self {

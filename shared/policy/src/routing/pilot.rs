@@ -78,21 +78,22 @@ impl Pilot {
         })
     }
 
-    /// Starts ramps over that another schedule had left somewhere. Only a start does: a
-    /// configuration that drains must not undo what the one that follows it began.
+    /// Starts ramps over that another schedule had left somewhere, and moves all by the rules of this
+    /// configuration from now on. Only a start does: a configuration that drains must not undo what
+    /// the one that follows it began.
     pub(super) fn adopt(&self, route: &Route, store: &impl Store) -> Result<(), StoreError> {
         for watch in &self.ramps {
             let Some(ramp) = watch.ramp(route) else { continue };
-            let mut anew = false;
-            rewrite(store, &watch.cell, &mut |bytes| {
-                let state = State::decode(bytes);
-                anew = state.tag != ramp.tag();
-                watch.state.set(ramp.adopt(state));
-                anew.then(|| ramp.fresh().encode().to_vec())
+            let tag = ramp.tag();
+            rewrite(store, &watch.tally(), &mut |bytes| {
+                (tally::tag(bytes) != Some(tag)).then(|| tally::empty(tag))
             })?;
-            if anew {
-                rewrite(store, &watch.tally(), &mut |_| Some(tally::empty()))?;
-            }
+            rewrite(store, &watch.cell, &mut |bytes| {
+                let before = State::decode(bytes);
+                let state = ramp.adopt(before);
+                watch.state.set(state);
+                (state != before).then(|| state.encode().to_vec())
+            })?;
         }
         Ok(())
     }
@@ -145,7 +146,7 @@ impl Pilot {
     /// Tells what was counted, and moves ramps whose interval is over.
     pub(super) fn tick(&self, route: &Route, places: &Places, host: &impl Host) -> Result<(), StoreError> {
         let told = self.ramps.iter().try_for_each(|watch| {
-            watch.tell(host)?;
+            watch.tell(route, host)?;
             self.advance(watch, route, places, host)
         });
         let moves = host.read(places.route(self.route, What::Moves));
@@ -189,21 +190,25 @@ impl Pilot {
         host: &impl Host,
     ) -> Result<(), StoreError> {
         let Some(ramp) = watch.ramp(route) else { return Ok(()) };
-        let now_ms = clock(ramp, host).saturating_sub(GRACE_MS);
+        let clock_ms = clock(ramp, host);
         let open = watch.breaker.is_some_and(|breaker| OPEN.contains(&host.read(breaker)));
         let mut done = None;
         rewrite(host, &watch.cell, &mut |bytes| {
+            // What a try did that lost to another worker is done by that one.
+            done = None;
             let state = State::decode(bytes);
-            if state.tag != ramp.tag() {
+            if (state.tag, state.rules) != (ramp.tag(), ramp.rules()) {
                 return None;
             }
-            let (next, event, why) = if open && state.phase != Phase::Waiting {
+            let begins = state.phase == Phase::Waiting;
+            let now_ms = if begins { clock_ms } else { clock_ms.saturating_sub(GRACE_MS) };
+            let (next, event, why) = if open && !begins {
                 let (next, event) = ramp.command(state, Command::Abort);
                 (next, event, "its breaker is open")
             } else if ramp.is_due(&state, now_ms) {
                 let judgement = self.judge(watch, route, ramp, &state, now_ms, host);
                 let (next, event) = ramp.check(state, now_ms, judgement);
-                (next, event, why(judgement))
+                (next, event, if begins { "its time has come" } else { why(judgement) })
             } else {
                 return None;
             };
@@ -232,7 +237,7 @@ impl Pilot {
         let (Some(ended), Ok(Some((bytes, _)))) = (ended, store.load(&watch.tally())) else {
             return Judgement::Inconclusive;
         };
-        let tally = Tally::read(&bytes, ended);
+        let tally = Tally::read(&bytes, ramp.tag(), ended);
         let baseline = self.weights.borrow().weights.get(route.baseline).copied().unwrap_or(0);
         ramp.demands.judge(tally.variant.sample(), (baseline > 0).then(|| tally.baseline.sample()))
     }
@@ -285,12 +290,20 @@ impl Watch {
         format!("{}t", self.cell)
     }
 
-    /// Adds what was counted to what others counted.
-    fn tell(&self, store: &impl Store) -> Result<(), StoreError> {
-        for tally in self.pending.take().iter().filter(|tally| !tally.is_empty()) {
-            rewrite(store, &self.tally(), &mut |bytes| tally.merge_into(bytes))?;
-        }
-        Ok(())
+    /// Adds what was counted to what others counted. What could not be told is told with a later
+    /// tick, if it is of the last two intervals: of others nobody asks any more.
+    fn tell(&self, route: &Route, store: &impl Store) -> Result<(), StoreError> {
+        let Some(tag) = self.ramp(route).map(Ramp::tag) else { return Ok(()) };
+        let mut done = Ok(());
+        let mut pending = self.pending.borrow_mut();
+        pending.retain(|tally| {
+            let told = rewrite(store, &self.tally(), &mut |bytes| tally.merge_into(bytes, tag));
+            done = done.and(told);
+            told.is_err()
+        });
+        let old = pending.len().saturating_sub(2);
+        pending.drain(..old);
+        done
     }
 }
 

@@ -61,6 +61,8 @@ pub struct State {
     pub failed: u32,
     /// [`Ramp::tag`] of the ramp that it is of.
     pub tag: u32,
+    /// [`Ramp::rules`] of the configuration that started last: the one that moves it.
+    pub rules: u32,
 }
 
 /// What a ramp does.
@@ -115,15 +117,16 @@ impl Ramp {
     #[must_use]
     pub fn fresh(&self) -> State {
         let start_ms = self.start_ms.unwrap_or(0);
-        State { phase: Phase::Waiting, start_ms, checked: 0, passed: 0, failed: 0, tag: self.tag() }
+        let (tag, rules) = (self.tag(), self.rules());
+        State { phase: Phase::Waiting, start_ms, checked: 0, passed: 0, failed: 0, tag, rules }
     }
 
-    /// The state as this ramp's: one that another ramp left counts as none, so that a changed
-    /// ramp starts over, an aborted one included.
+    /// The state as this ramp's, to be moved by its rules from now on: one that another ramp left
+    /// counts as none, so that a changed ramp starts over, an aborted one included.
     #[must_use]
     pub fn adopt(&self, state: State) -> State {
         if state.tag == self.tag() {
-            state
+            State { rules: self.rules(), ..state }
         } else {
             self.fresh()
         }
@@ -234,8 +237,19 @@ impl Ramp {
     pub fn tag(&self) -> u32 {
         let steps = self.steps.iter().flat_map(|step| [u64::from(step.weight), step.hold_ms]);
         let words = [self.interval_ms, u64::from(self.start_ms.is_some()), self.start_ms.unwrap_or(0)];
-        let fold = |seed, word: u64| xxh64(&word.to_le_bytes(), seed);
-        u32::try_from(words.into_iter().chain(steps).fold(0, fold) >> 32).unwrap_or(1).max(1)
+        fold(words.into_iter().chain(steps), 0)
+    }
+
+    /// A tag of all that decides how a state moves: a configuration that goes while another has the
+    /// same steps by other rules must not move it any more.
+    #[must_use]
+    pub fn rules(&self) -> u32 {
+        let Demands { min_success_bp, tolerance_bp, max_p99_ms, p99_pct, min_samples } = self.demands;
+        let words =
+            [u64::from(min_success_bp), u64::from(tolerance_bp), max_p99_ms, u64::from(p99_pct), min_samples];
+        let more = [u64::from(self.max_failed), u64::from(self.paused)];
+        let breaker = xxh64(self.breaker.as_deref().unwrap_or_default().as_bytes(), 0);
+        fold(words.into_iter().chain(more), breaker)
     }
 
     fn arrive(&self, mut next: State, event: Event) -> (State, Event) {
@@ -266,11 +280,17 @@ impl Ramp {
     }
 }
 
+/// A tag of these words, never 0.
+fn fold(words: impl Iterator<Item = u64>, seed: u64) -> u32 {
+    let hash = words.fold(seed, |seed, word| xxh64(&word.to_le_bytes(), seed));
+    u32::try_from(hash >> 32).unwrap_or(1).max(1)
+}
+
 // === impl State ===
 
 impl State {
-    /// Its bytes: layout, phase, two of nothing, tag, start, checked, passed, failed, four of
-    /// nothing; little end first.
+    /// Its bytes: layout, phase, two of nothing, tag, start, checked, passed, failed, rules; little
+    /// end first.
     #[must_use]
     pub fn encode(&self) -> [u8; BYTES] {
         let words = [
@@ -278,7 +298,7 @@ impl State {
             self.start_ms,
             self.checked,
             self.passed,
-            u64::from(self.failed),
+            u64::from(self.failed) | (u64::from(self.rules) << 32),
         ];
         let mut bytes = [0; BYTES];
         for (into, word) in bytes.chunks_exact_mut(8).zip(words) {
@@ -291,15 +311,20 @@ impl State {
     /// takes it for a fresh start.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Self {
-        let none = Self { phase: Phase::Waiting, start_ms: 0, checked: 0, passed: 0, failed: 0, tag: 0 };
+        let none =
+            Self { phase: Phase::Waiting, start_ms: 0, checked: 0, passed: 0, failed: 0, tag: 0, rules: 0 };
         let mut words = bytes.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_le_bytes));
         let mut word = || words.next().unwrap_or(0);
-        let (head, start_ms, checked, passed, failed) = (word(), word(), word(), word(), word());
+        let (head, start_ms, checked, passed, last) = (word(), word(), word(), word(), word());
         let [layout, phase, _, _, ..] = head.to_le_bytes();
-        match (Phase::of(phase), u32::try_from(failed)) {
-            (Some(phase), Ok(failed)) if bytes.len() == BYTES && layout == LAYOUT && passed <= checked => {
-                let tag = u32::try_from(head >> 32).unwrap_or(0);
-                Self { phase, start_ms, checked, passed, failed, tag }
+        let halves = |word: u64| {
+            let half = |word| u32::try_from(word).unwrap_or(0);
+            (half(word & u64::from(u32::MAX)), half(word >> 32))
+        };
+        let ((_, tag), (failed, rules)) = (halves(head), halves(last));
+        match Phase::of(phase) {
+            Some(phase) if bytes.len() == BYTES && layout == LAYOUT && passed <= checked => {
+                Self { phase, start_ms, checked, passed, failed, tag, rules }
             }
             _ => none,
         }

@@ -5,22 +5,32 @@ use alloc::string::ToString;
 
 use crate::http::{grpc, problem, Reply};
 
-/// The answer with a status and nothing to add, for a request that no route takes, or of a
-/// variant that is only a status.
+/// Why a request goes nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why<'a> {
+    /// No route takes it.
+    NoRoute,
+    /// The variant of this route is only a status.
+    Status(u32, &'a str),
+    /// The shared cells do not answer.
+    Undecided,
+}
+
+/// The answer with a status and nothing to add.
 #[must_use]
-pub fn plain(status: u32, route: &str, grpc: bool) -> Reply {
-    let (word, title) = match status {
-        404 => ("no_route", "No route takes this request"),
-        503 => ("undecided", "The route of this request could not be decided"),
-        _ => ("status", "This variant answers with a status only"),
+pub fn plain(why: Why<'_>, grpc: bool) -> Reply {
+    let (status, word, title) = match why {
+        Why::NoRoute => (404, "no_route", "No route takes this request"),
+        Why::Status(status, _) => (status, "status:", "This variant answers with a status only"),
+        Why::Undecided => (503, "undecided", "The route of this request could not be decided"),
     };
+    let route = if let Why::Status(_, route) = why { route } else { "" };
     let body = format!("{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status}}}");
-    let separator = if route.is_empty() { "" } else { ":" };
     Reply {
         status,
         grpc_status: grpc::from_http(status),
         headers: alloc::vec![("content-type".to_string(), problem::MEDIA_TYPE.to_string())],
         body: if grpc { title.to_string() } else { body },
-        details: format!("tidegate_routing_{word}{separator}{route}"),
+        details: format!("tidegate_routing_{word}{route}"),
     }
 }

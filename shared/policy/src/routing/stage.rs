@@ -15,7 +15,7 @@ use super::reply;
 use super::route::Route;
 use super::rules::Facts;
 use super::variant::Target;
-use crate::breaker::classify::{Class, Outcome, Rules};
+use crate::breaker::classify::{self, Class, Outcome, Rules};
 use crate::config::ConfigError;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Host, Store, StoreError};
@@ -68,7 +68,10 @@ impl Stage for Routing {
         let routes = policy.routes.iter().enumerate();
         let pilots = routes.map(|(at, route)| Pilot::new(at, route, &mut breakers)).collect();
         let (secret, wanted) = (SipKey::from_bytes([0; 16]), policy.metadata());
-        Ok(Self { pilots, places, secret, draws: Cell::default(), rules: Rules::default(), wanted, policy })
+        // Whatever the reason for which Envoy could not deliver: to the client the variant failed.
+        let flags = classify::FLAGS.iter().fold(0, |all, (_, flag)| all | flag);
+        let rules = Rules { flags, ..Rules::default() };
+        Ok(Self { pilots, places, secret, draws: Cell::default(), rules, wanted, policy })
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
@@ -102,7 +105,7 @@ impl Stage for Routing {
         let Some(at) = self.policy.find(request, Facts { draw, metadata: &metadata }) else {
             host.add(metrics::UNMATCHED, 1);
             return match self.policy.no_match {
-                NoMatch::NotFound => Verdict::Reply(reply::plain(404, "", request.is_grpc())),
+                NoMatch::NotFound => Verdict::Reply(reply::plain(reply::Why::NoRoute, request.is_grpc())),
                 NoMatch::Pass => Verdict::Continue(edits),
             };
         };
@@ -114,8 +117,10 @@ impl Stage for Routing {
             Err(_) => {
                 host.add(self.places.route(at, What::Undecided), 1);
                 return match self.policy.on_failure {
-                    OnFailure::Allow => Verdict::Continue(edits),
-                    OnFailure::Refuse => Verdict::Reply(reply::plain(503, "", request.is_grpc())),
+                    OnFailure::Refuse if route.mode == Mode::Enforce => {
+                        Verdict::Reply(reply::plain(reply::Why::Undecided, request.is_grpc()))
+                    }
+                    _ => Verdict::Continue(edits),
                 };
             }
         };
@@ -127,7 +132,7 @@ impl Stage for Routing {
         self.count(at, choice, host);
         exchange.label(route, choice);
         if let Some(Target::Status(status)) = route.variants.get(choice.variant).map(|v| &v.target) {
-            return Verdict::Reply(reply::plain(*status, &route.name, request.is_grpc()));
+            return Verdict::Reply(reply::plain(reply::Why::Status(*status, &route.name), request.is_grpc()));
         }
         exchange.chosen = Some((at, choice.variant));
         if pilot.judges() {

@@ -3,7 +3,8 @@
 //! ```text
 //! offset  size  what                                          little endian throughout
 //!      0     1  layout, 1
-//!      1     7  zero
+//!      1     3  zero
+//!      4     4  tag of the ramp's schedule: intervals of another are not these
 //!      8  2×(8+2×584)  the last two intervals: number (8 bytes), counts of the variant, of the baseline
 //! ```
 //!
@@ -13,6 +14,7 @@
 //! are dropped.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::judge::Sample;
 
@@ -124,11 +126,12 @@ fn longest(class: usize) -> u64 {
 // === impl Tally ===
 
 impl Tally {
-    /// The tally of an interval in a cell.
+    /// The tally of an interval in a cell of the schedule `tag`.
     #[must_use]
-    pub fn read(cell: &[u8], interval: u64) -> Self {
+    pub fn read(cell: &[u8], tag: u32, interval: u64) -> Self {
         let none = Self { interval, ..Self::default() };
-        let Some((_, place)) = place(cell, interval) else { return none };
+        let of_ramp = self::tag(cell) == Some(tag);
+        let Some(place) = cell.get(place(interval)).filter(|_| of_ramp) else { return none };
         let Some((number, counts)) = place.split_first_chunk() else { return none };
         if u64::from_le_bytes(*number) != interval {
             return none;
@@ -137,21 +140,26 @@ impl Tally {
         Self { interval, variant: Counts::decode(variant), baseline: Counts::decode(baseline) }
     }
 
-    /// The cell with this tally added; `None` when it has a later one in its place.
+    /// The cell with this tally added; `None` when it has a later one in its place, or is another
+    /// schedule's than that with the tag `tag`.
     #[must_use]
-    pub fn merge_into(&self, cell: &[u8]) -> Option<Vec<u8>> {
-        let mut new = if sound(cell) { cell.to_vec() } else { empty() };
-        let (at, bytes) = place(&new, self.interval)?;
-        let there = bytes.first_chunk().map_or(0, |number| u64::from_le_bytes(*number));
+    pub fn merge_into(&self, cell: &[u8], tag: u32) -> Option<Vec<u8>> {
+        let mut new = match self::tag(cell) {
+            Some(other) if other != tag => return None,
+            Some(_) => cell.to_vec(),
+            None => empty(tag),
+        };
+        let there = new.get(place(self.interval))?;
+        let there = there.first_chunk().map_or(0, |number| u64::from_le_bytes(*number));
         if there > self.interval {
             return None;
         }
-        let mut sum = Self::read(&new, self.interval);
+        let mut sum = Self::read(&new, tag, self.interval);
         sum.variant.merge(&self.variant);
         sum.baseline.merge(&self.baseline);
         let bytes = sum.interval.to_le_bytes().into_iter();
         let bytes = bytes.chain(sum.variant.encode()).chain(sum.baseline.encode());
-        new.get_mut(at..)?.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+        new.get_mut(place(self.interval))?.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
         Some(new)
     }
 
@@ -164,21 +172,27 @@ impl Tally {
 
 /// A cell without counts.
 #[must_use]
-pub fn empty() -> Vec<u8> {
-    let mut bytes = alloc::vec![0; BYTES];
-    if let Some(layout) = bytes.first_mut() {
-        *layout = LAYOUT;
-    }
+pub fn empty(tag: u32) -> Vec<u8> {
+    let head = u64::from(LAYOUT) | (u64::from(tag) << 32);
+    let mut bytes = head.to_le_bytes().to_vec();
+    bytes.resize(BYTES, 0);
     bytes
 }
 
-fn sound(cell: &[u8]) -> bool {
-    cell.len() == BYTES && cell.first() == Some(&LAYOUT)
+/// The tag of the schedule that a cell is of; `None` of what is no such cell.
+#[must_use]
+pub fn tag(cell: &[u8]) -> Option<u32> {
+    let sound = cell.len() == BYTES && cell.first() == Some(&LAYOUT);
+    cell.get(4..).filter(|_| sound)?.first_chunk().map(|tag| u32::from_le_bytes(*tag))
 }
 
-fn place(cell: &[u8], interval: u64) -> Option<(usize, &[u8])> {
-    let at = if interval % 2 == 0 { HEAD } else { HEAD + PLACE };
-    sound(cell).then(|| cell.get(at..)?.get(..PLACE)).flatten().map(|bytes| (at, bytes))
+/// Where an interval lies.
+fn place(interval: u64) -> Range<usize> {
+    if interval % 2 == 0 {
+        HEAD..HEAD + PLACE
+    } else {
+        HEAD + PLACE..BYTES
+    }
 }
 
 #[cfg(test)]
@@ -221,23 +235,31 @@ mod tests {
     fn workers_add_up_and_intervals_do_not_mix() {
         let mut cell = alloc::vec![0; BYTES];
         for failed in [true, false] {
-            cell = tally(5, failed).merge_into(&cell).unwrap();
+            cell = tally(5, failed).merge_into(&cell, 7).unwrap();
         }
-        cell = tally(6, false).merge_into(&cell).unwrap();
-        let Sample { total, failed, .. } = Tally::read(&cell, 5).variant.sample();
+        cell = tally(6, false).merge_into(&cell, 7).unwrap();
+        let Sample { total, failed, .. } = Tally::read(&cell, 7, 5).variant.sample();
         assert_eq!((total, failed), (2, 1));
-        assert_eq!(Tally::read(&cell, 6).baseline.sample().total, 1);
-        assert!(Tally::read(&cell, 7).is_empty());
-        let newer = tally(7, false).merge_into(&cell).unwrap();
-        assert_eq!(tally(5, false).merge_into(&newer), None, "the interval is gone");
-        assert!(Tally::read(&newer, 5).is_empty());
+        assert_eq!(Tally::read(&cell, 7, 6).baseline.sample().total, 1);
+        assert!(Tally::read(&cell, 7, 7).is_empty());
+        let newer = tally(7, false).merge_into(&cell, 7).unwrap();
+        assert_eq!(tally(5, false).merge_into(&newer, 7), None, "the interval is gone");
+        assert!(Tally::read(&newer, 7, 5).is_empty());
+    }
+
+    #[test]
+    fn schedules_do_not_mix() {
+        let cell = tally(5, false).merge_into(&empty(7), 7).unwrap();
+        assert_eq!(tally(5, false).merge_into(&cell, 8), None);
+        assert!(Tally::read(&cell, 8, 5).is_empty());
+        assert_eq!((tag(&cell), tag(&[1; 8])), (Some(7), None));
     }
 
     #[test]
     fn what_cannot_be_read_is_empty() {
         for bytes in [&[][..], &[1; 8], &[2; BYTES]] {
-            assert!(Tally::read(bytes, 0).is_empty(), "{} bytes", bytes.len());
-            assert_eq!(tally(0, false).merge_into(bytes), tally(0, false).merge_into(&empty()));
+            assert!(Tally::read(bytes, 0, 0).is_empty(), "{} bytes", bytes.len());
+            assert_eq!(tally(0, false).merge_into(bytes, 7), tally(0, false).merge_into(&empty(7), 7));
         }
     }
 }

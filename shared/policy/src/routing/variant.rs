@@ -50,6 +50,9 @@ pub enum Target {
 
 /// Largest weight, as in the Gateway API.
 pub const MAX_WEIGHT: u64 = 1_000_000;
+/// Shortest interval of a ramp: it is judged a quarter of a second after its end, with what workers
+/// told ten times a second, and before the one after the next takes its place.
+const MIN_INTERVAL_MS: u64 = 500;
 /// Longest step of a ramp, 30 days.
 const MAX_HOLD_MS: u64 = 30 * 86_400_000;
 const FIELDS: [&str; 8] =
@@ -147,7 +150,7 @@ fn read_ramp(reader: &Reader<'_>) -> Option<Ramp> {
         let items = r.items(1..=64, "steps")?;
         items.iter().map(read_step).fold(Some(Vec::new()), collect)
     });
-    let interval_ms = object.natural("interval_ms", 10_000, 100, 3_600_000, "ms");
+    let interval_ms = object.natural("interval_ms", 10_000, MIN_INTERVAL_MS, 3_600_000, "ms");
     let start_ms = object.or("start_ms", None, |r| r.integer(1..=1 << 53, "ms").map(Some));
     let paused = object.or("paused", false, Reader::boolean);
     let abort = object.or("abort", Some((Demands::default(), 3, None)), |r| read_abort(r).map(Some));

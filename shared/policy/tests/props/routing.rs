@@ -69,15 +69,16 @@ fn states() -> impl Strategy<Value = State> {
         any::<u64>(),
         any::<u64>(),
         any::<u32>(),
-        any::<u32>(),
+        any::<(u32, u32)>(),
     )
-        .prop_map(|(phase, start_ms, a, b, failed, tag)| State {
+        .prop_map(|(phase, start_ms, a, b, failed, (tag, rules))| State {
             phase,
             start_ms,
             checked: a.max(b),
             passed: a.min(b),
             failed,
             tag,
+            rules,
         })
 }
 
