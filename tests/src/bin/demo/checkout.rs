@@ -1,34 +1,23 @@
 //! The service `checkout`, its backup, and the breaker before them.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use serde_json::json;
 use tidegate_tests::paths::module;
 use tidegate_tests::{Answer, Bootstrap, Upstream, WasmFilter};
 
-use crate::script::{Mood, SLOW};
+use crate::script::{Mood, CHECKOUT};
+use crate::service::{Service, SERVED_BY};
 
 /// The servers.
 #[derive(Debug)]
 pub(crate) struct Checkout {
-    service: Upstream,
+    service: Service,
     backup: Upstream,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    start: OnceLock<Instant>,
-    reached: [AtomicU64; Mood::COUNT],
 }
 
 /// The path of the service.
 pub(crate) const PATH: &str = "/checkout";
-/// The response header that says who answered.
-pub(crate) const SERVED_BY: &str = "x-served-by";
 /// The name of the breaker and of its cluster.
 pub(crate) const NAME: &str = "checkout";
 const BACKUP: &str = "checkout-backup";
@@ -38,16 +27,13 @@ const BACKUP: &str = "checkout-backup";
 impl Checkout {
     /// Starts both. The service is well until [`begin`](Self::begin).
     pub(crate) fn start() -> Self {
-        let shared = Arc::new(Shared::default());
-        let state = Arc::clone(&shared);
-        let service = Upstream::new(move |_| state.answer());
         let backup = Upstream::new(|_| Answer::new(200, "backup\n").header(SERVED_BY, "backup"));
-        Self { service, backup, shared }
+        Self { service: Service::start(NAME, CHECKOUT), backup }
     }
 
     /// The script of the service starts.
     pub(crate) fn begin(&self, start: Instant) {
-        let _ = self.shared.start.set(start);
+        self.service.begin(start);
     }
 
     /// Puts the breaker and both servers into Envoy: the path has two routes, and one of them takes
@@ -66,8 +52,8 @@ impl Checkout {
         let steered = json!([{"name": "x-tidegate-cluster", "present_match": true}]);
         config
             .wasm(&filter)
-            .cluster(NAME, &addresses(&self.service))
-            .cluster(BACKUP, &addresses(&self.backup))
+            .cluster(NAME, &self.service.addresses())
+            .cluster(BACKUP, &[self.backup.addr()])
             .route(json!({
                 "match": {"path": PATH, "headers": steered},
                 "route": {"cluster_header": "x-tidegate-cluster", "timeout": "2s"},
@@ -77,30 +63,12 @@ impl Checkout {
 
     /// Requests that reached the service in this mood.
     pub(crate) fn reached(&self, mood: Mood) -> u64 {
-        self.shared.reached[mood as usize].load(Ordering::Relaxed)
+        self.service.reached(mood)
     }
 
     /// Drops what the servers remember of requests.
     pub(crate) fn forget(&self) {
-        let _ = (self.service.take_seen(), self.backup.take_seen());
-    }
-}
-
-fn addresses(upstream: &Upstream) -> [SocketAddr; 1] {
-    [upstream.addr()]
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn answer(&self) -> Answer {
-        let mood = self.start.get().map_or(Mood::Well, |start| Mood::at(start.elapsed()));
-        self.reached[mood as usize].fetch_add(1, Ordering::Relaxed);
-        let well = Answer::new(200, "checkout\n").header(SERVED_BY, NAME);
-        match mood {
-            Mood::Fails => Answer::new(503, "checkout failed\n"),
-            Mood::Slow => well.after(SLOW),
-            Mood::Well => well,
-        }
+        self.service.forget();
+        let _ = self.backup.take_seen();
     }
 }

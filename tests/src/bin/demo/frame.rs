@@ -2,37 +2,65 @@
 //!
 //! A client takes two lines, what was admitted and below it what was refused, with bars of one
 //! scale. Words say what colours say, so that it reads the same without them. What does not fit
-//! goes: first the air between clients, then their second lines, then what stands at the right and
-//! at the bottom.
+//! goes: first the air between clients, then their second lines, then what panels say in more than
+//! one place, and at last what stands at the right and at the bottom.
 
 use tidegate_tests::terminal::grouped;
 
-use crate::checkout::PATH;
-use crate::panel::{self, panel};
+use crate::catalog;
+use crate::checkout;
+use crate::panel::panel;
+use crate::routing::routing;
 use crate::tally::{Second, Tally};
 use crate::text::{bars, Ink, Line};
 use crate::view::{ClientView, LimitView, View, COUNTS};
+
+/// How much room there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Enough for everything, with air between the parts.
+    Full,
+    /// As much as in 80 x 24: rules take the place of the air.
+    Small,
+}
 
 /// Columns before the bars.
 const LEFT: usize = 65;
 /// The same where a client has one line.
 const LEFT_OF_ONE: usize = 56;
-/// Changes of state that are shown at least, and at most.
-const LEAST_CHANGES: usize = 2;
+/// Events of the ramp and changes of the breaker's state that a full picture has room for at least.
+const LEAST_NEWS: usize = 4;
+/// What is shown of either at most.
+const MOST_EVENTS: usize = 6;
 const MOST_CHANGES: usize = 8;
 
 /// The live picture for a terminal of this size.
 pub(crate) fn frame(view: &View, width: usize, height: usize) -> Vec<Line> {
-    let limits = limits(&view.limits);
-    let below = limits.len() + 1 + panel::HEIGHT + LEAST_CHANGES;
-    let fits = |lines: &Vec<Line>| lines.len() + below <= height;
-    let large = [true, false].into_iter().map(|airy| two_each(view, width, airy)).find(fits);
-    let mut lines = large.unwrap_or_else(|| one_each(view, width));
-    lines.extend(limits);
-    lines.push(Line::default());
-    let room = height.saturating_sub(lines.len() + panel::HEIGHT).min(MOST_CHANGES);
-    lines.extend(panel(view, width, room));
+    let small = (Form::Small, one_each(view, width, Form::Small));
+    let full = [two_each(view, width, true), two_each(view, width, false), one_each(view, width, Form::Full)];
+    let length = |top: &[Line], form| top.len() + body(view, width, form, 0, 0).len();
+    let fits = |top: &Vec<Line>| length(top, Form::Full) + LEAST_NEWS <= height;
+    let (form, mut lines) = full.into_iter().find(fits).map_or(small, |top| (Form::Full, top));
+    let rest = height.saturating_sub(length(&lines, form));
+    let events = rest.div_ceil(2).min(MOST_EVENTS);
+    let changes = (rest - events).min(MOST_CHANGES);
+    lines.extend(body(view, width, form, events, changes));
     lines.truncate(height);
+    lines
+}
+
+/// What stands below the clients, with room for so many events of the ramp and changes of the breaker.
+fn body(view: &View, width: usize, form: Form, events: usize, changes: usize) -> Vec<Line> {
+    let [titles, rows @ ..] = &limits(&view.limits)[..] else { return Vec::new() };
+    let mut lines = match form {
+        Form::Full => vec![Line::default(), titles.clone()],
+        Form::Small => vec![titles.clone().ruled(width)],
+    };
+    lines.extend_from_slice(rows);
+    for panel in [routing(view, width, form, events), panel(view, width, form, changes)] {
+        lines.extend((form == Form::Full).then(Line::default));
+        lines.extend(panel);
+    }
     lines
 }
 
@@ -48,18 +76,20 @@ fn two_each(view: &View, width: usize, airy: bool) -> Vec<Line> {
             lines.push(Line::default());
         }
     }
-    if !airy {
-        lines.push(Line::default());
+    if airy {
+        lines.pop();
     }
     lines
 }
 
 /// A head of one line, and one line for each client.
-fn one_each(view: &View, width: usize) -> Vec<Line> {
-    let mut lines = vec![title(&format!("http://{}/api, {PATH}", view.addr), view, width)];
+fn one_each(view: &View, width: usize, form: Form) -> Vec<Line> {
+    let paths = [checkout::PATH, catalog::PATH].map(|path| path.trim_start_matches('/')).join(",");
+    let mut lines = vec![title(&format!("{}/{{api,{paths}}}", view.addr), view, width)];
     let seconds = width.saturating_sub(LEFT_OF_ONE).clamp(8, 60);
     let titles = format!(" {:<9}{:<26}{:>9}{:>9}", "client", "a second:", "admitted", "refused");
-    lines.push(Line::new(Ink::Dim, format!("{titles}  admitted, {seconds} s")));
+    let titles = Line::new(Ink::Dim, format!("{titles}  admitted, {seconds} s"));
+    lines.push(if form == Form::Small { titles.ruled(width) } else { titles });
     lines.extend(view.clients.iter().map(|client| {
         let (admitted, refused) = client.tally.per_second(view.elapsed);
         let latest = client.tally.latest(view.elapsed, seconds);
@@ -71,7 +101,6 @@ fn one_each(view: &View, width: usize) -> Vec<Line> {
             .and(refused_ink(&client.tally), format!("{refused:>9.1}  "))
             .and(Ink::Admitted, chart)
     }));
-    lines.push(Line::default());
     lines
 }
 
@@ -84,7 +113,7 @@ fn head(view: &View, width: usize) -> Vec<Line> {
         grouped(view.answered)
     );
     vec![
-        title("rate limits and a circuit breaker in Envoy", view, width),
+        title("rate limits, weighted routing and a circuit breaker in Envoy", view, width),
         Line::new(Ink::Dim, served),
         Line::new(Ink::Dim, " Join in:  ").and(Ink::Plain, curl(view)),
         Line::default(),
@@ -101,7 +130,8 @@ fn title(what: &str, view: &View, width: usize) -> Line {
 }
 
 fn curl(view: &View) -> String {
-    format!("curl -i -H 'x-api-key: me' http://{}/api  or  {PATH}", view.addr)
+    let headers = format!("-H 'x-api-key: me' -H '{}: me'", catalog::USER);
+    format!("curl -i {headers} http://{}/{{api,checkout,catalog}}", view.addr)
 }
 
 /// The two lines of a client.
@@ -171,11 +201,14 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::catalog::Reached;
+    use crate::crowd::tests::census;
     use crate::history::tests::history;
+    use crate::ramp::tests::ramp;
     use crate::script::Mood;
     use crate::shop::{Served, Till};
     use crate::tally::Outcome;
-    use crate::view::CheckoutView;
+    use crate::view::{CatalogView, CheckoutView};
 
     /// bob after three seconds: a burst of four, then two a second, and one refusal a second.
     pub(crate) fn view() -> View {
@@ -204,6 +237,12 @@ pub(crate) mod tests {
             clients: vec![client],
             limits: vec![limit],
             checkout: checkout(),
+            catalog: CatalogView {
+                census: census(),
+                ramp: ramp(),
+                weights: [25, 75],
+                since: Some(Reached { stable: 2, canary: 0 }),
+            },
         }
     }
 
@@ -225,11 +264,11 @@ pub(crate) mod tests {
     #[test]
     fn a_frame_has_everything_where_there_is_room() {
         assert_eq!(
-            shown(&frame(&view(), 104, 20), 104)[..11],
+            shown(&frame(&view(), 104, 29), 104)[..11],
             [
-                " Tidegate  rate limits and a circuit breaker in Envoy                       3 s of 20 s, Ctrl-C ends it",
+                " Tidegate  rate limits, weighted routing and a circuit breaker in Envoy     3 s of 20 s, Ctrl-C ends it",
                 " Envoy with 2 workers at 127.0.0.1:10000; the upstream answered 9",
-                " Join in:  curl -i -H 'x-api-key: me' http://127.0.0.1:10000/api  or  /checkout",
+                " Join in:  curl -i -H 'x-api-key: me' -H 'x-user: me' http://127.0.0.1:10000/{api,checkout,catalog}",
                 "",
                 " client                                       a second    total  the last 39 s",
                 " bob      3 a second                admitted       2.7        9                                     █▄▄▂",
@@ -262,11 +301,29 @@ pub(crate) mod tests {
         assert_eq!(
             small[..3],
             [
-                " Tidegate  http://127.0.0.1:10000/api, /checkout   3 s of 20 s, Ctrl-C ends it",
-                " client   a second:                  admitted  refused  admitted, 23 s",
+                " Tidegate  127.0.0.1:10000/{api,checkout,catalog}  3 s of 20 s, Ctrl-C ends it",
+                " client ─ a second: ──────────────── admitted  refused  admitted, 23 s ────────",
                 " bob      3 a second                      2.7      1.0                     █▄▄▂",
             ]
         );
-        assert_eq!(small.len(), 1 + 7 + 1 + 5 + 1 + panel::HEIGHT + LEAST_CHANGES);
+        assert_eq!(small.len(), 24);
+        assert!(small[18].contains("25 -> 0 of 100, aborted"), "{small:?}");
+        assert!(small[19].starts_with(" circuit breaker"), "{small:?}");
+        assert!(small[23].contains("open -> half-open"), "{small:?}");
+    }
+
+    #[test]
+    fn a_taller_terminal_has_more_news_and_then_more_of_everything() {
+        let mut view = view();
+        view.clients = vec![view.clients[0].clone(); 6];
+        view.limits = vec![view.limits[0].clone(); 4];
+        for height in 24..60 {
+            let lines = shown(&frame(&view, 79, height), 79);
+            for news in ["25 -> 0 of 100, aborted", "open -> half-open"] {
+                assert!(lines.iter().any(|line| line.contains(news)), "{height}: {lines:?}");
+            }
+            let full = lines.iter().any(|line| line.starts_with("          refused "));
+            assert_eq!(full, height >= 32, "{height}: {lines:?}");
+        }
     }
 }

@@ -1,23 +1,28 @@
 //! `make run`: clients of every kind before one Envoy, and live what becomes of their requests.
 //!
 //! ```text
-//!   cast, shop ──requests──► world: Envoy, both filters, an upstream; checkout and its script
-//!    │ answers                │ counters, log
-//!    ▼                        ▼
-//!   tally, till ───────────► view ──► frame, panel, summary ──lines──► screen
+//!   cast, shop, crowd ──requests──► world: Envoy, the filters, an upstream; checkout and catalog
+//!    │ answers                       │ counters, log    with their scripts
+//!    ▼                               ▼
+//!   tally, till, census ──────────► view ──► frame, panel, routing, summary ──lines──► screen
 //! ```
 //!
 //! Signals are waited for by a thread of their own, so everything else just runs until the
 //! [`End`], and leaves in order.
 
 mod cast;
+mod catalog;
 mod checkout;
+mod crowd;
 mod frame;
 mod history;
 mod panel;
+mod ramp;
 mod ring;
+mod routing;
 mod screen;
 mod script;
+mod service;
 mod shop;
 mod summary;
 mod tally;
@@ -35,6 +40,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 
 use self::cast::{Actor, End, CAST};
+use self::crowd::Crowd;
 use self::screen::Screen;
 use self::shop::Shop;
 use self::view::View;
@@ -95,19 +101,20 @@ fn run(length: Option<u64>, end: &End) -> Result<bool, String> {
     let start = Instant::now();
     world.begin(start);
     let shop = Shop::open(world.addr(), start, end);
+    let crowd = Crowd::gather(world.addr(), start, end);
     let actors: Vec<Actor> = CAST.iter().map(|role| role.play(world.addr(), start, end)).collect();
-    let shown = show(&mut world, &actors, &shop, &screen, start, length, end);
+    let shown = show(&mut world, (&actors, &shop, &crowd), &screen, start, length, end);
     end.come();
 
     let cast: Vec<_> = actors.into_iter().map(Actor::leave).collect();
-    let till = shop.close();
+    let (till, census) = (shop.close(), crowd.scatter());
     let elapsed = start.elapsed();
     shown?;
     let last = loop {
         world.look(elapsed)?;
-        let view = View::new(&world, cast.iter().cloned(), till.clone(), elapsed, length);
+        let view = View::new(&world, cast.iter().cloned(), (till.clone(), census.clone()), elapsed, length);
         let counted = view.limits.iter().map(|limit| limit.counts[0] + limit.counts[2]).max();
-        if counted >= Some(view.admitted() + till.sum()) || start.elapsed() > elapsed + FLUSH {
+        if counted >= Some(view.passed()) || start.elapsed() > elapsed + FLUSH {
             break view;
         }
         thread::sleep(PICTURE / 10);
@@ -121,42 +128,42 @@ fn run(length: Option<u64>, end: &End) -> Result<bool, String> {
 /// Shows what happens until the end.
 fn show(
     world: &mut World,
-    actors: &[Actor],
-    shop: &Shop,
+    (actors, shop, crowd): (&[Actor], &Shop, &Crowd),
     screen: &Screen,
     start: Instant,
     length: Option<u64>,
     end: &End,
 ) -> Result<(), String> {
-    let mut said = 0;
+    let mut said = (0, 0);
     for picture in 0.. {
         if end.comes_before(start + PICTURE * picture) {
             return Ok(());
         }
         world.look(start.elapsed())?;
         let clients = actors.iter().map(|actor| (actor.role, actor.tally()));
-        let view = View::new(world, clients, shop.till(), start.elapsed(), length);
+        let view = View::new(world, clients, (shop.till(), crowd.census()), start.elapsed(), length);
         // Nobody looks any more: that is an end, too.
         if paint(screen, &view, picture, said).is_err() || length.is_some_and(|s| view.elapsed.as_secs() >= s)
         {
             return Ok(());
         }
-        said = view.checkout.history.count;
+        said = (view.checkout.history.count, view.catalog.ramp.events.len());
     }
     Ok(())
 }
 
-/// Draws, or says what is new: each change of state beyond those `said`, and the second's numbers.
-fn paint(screen: &Screen, view: &View, picture: u32, said: u64) -> io::Result<()> {
+/// Draws, or says what is new: the changes of state and the events of the ramp beyond those `said`,
+/// and the second's numbers.
+fn paint(screen: &Screen, view: &View, picture: u32, said: (u64, usize)) -> io::Result<()> {
     if screen.is_terminal() {
         let (width, height) = Screen::size();
         return screen.draw(&frame::frame(view, width, height));
     }
     if picture == 0 {
-        return screen.print(&summary::opening(view));
+        screen.print(&summary::opening(view))?;
     }
-    screen.print(&summary::changes(view, said))?;
-    if picture % PICTURES == 0 {
+    screen.print(&summary::news(view, said))?;
+    if picture > 0 && picture % PICTURES == 0 {
         screen.print(&summary::second(view))?;
     }
     Ok(())

@@ -7,16 +7,15 @@ use std::time::Duration;
 use tidegate_policy::breaker::State;
 use tidegate_tests::terminal::grouped;
 
+use crate::frame::Form;
 use crate::history::{words, Change};
-use crate::script::Mood;
+use crate::script::{Mood, Script, CHECKOUT};
 use crate::shop::{Served, TICK};
 use crate::text::{bars, Ink, Line};
 use crate::view::{CheckoutView, View};
 
 /// Columns before the strips.
-const LEFT: usize = 39;
-/// Lines without those of changes.
-pub(crate) const HEIGHT: usize = 7;
+pub(crate) const LEFT: usize = 39;
 
 /// Who answered, in words, with how it looks.
 pub(crate) const ROWS: [(Served, &str, Ink); 4] = [
@@ -26,26 +25,47 @@ pub(crate) const ROWS: [(Served, &str, Ink); 4] = [
     (Served::Refused, "refused", Ink::Refused),
 ];
 
-/// The panel, with as many of the latest changes of state as there is room for.
-pub(crate) fn panel(view: &View, width: usize, changes: usize) -> Vec<Line> {
+/// The panel, with room for so many of the latest changes of state.
+pub(crate) fn panel(view: &View, width: usize, form: Form, room: usize) -> Vec<Line> {
     let (checkout, columns) = (&view.checkout, width.saturating_sub(LEFT).clamp(8, 120));
     let titles = format!(" {:<20}{:>9}{:>8} ", "circuit breaker", "a second", "total");
-    let titles = Line::new(Ink::Dim, format!("{titles}last {} s", columns / 2));
+    let titles = format!("{titles}last {} s", columns / 2);
+    let did = format!("opened {}, {} probes", times(checkout.history.opened), grouped(checkout.probes));
     let mut lines = vec![
-        titles.flush(
-            Ink::Dim,
-            &format!("opened {}, {} probes", times(checkout.history.opened), grouped(checkout.probes)),
-            width,
-        ),
-        service(view.elapsed, columns),
+        header(&titles, &did, width, form),
+        health("checkout", CHECKOUT, view.elapsed, columns),
         breaker(checkout, view.elapsed, columns),
     ];
     let rate: f64 = ROWS.iter().map(|row| checkout.till.per_second(view.elapsed, row.0)).sum();
-    let sides = ["requests".to_owned(), format!("{rate:.1}/s"), String::new(), String::new()];
-    lines.extend(ROWS.iter().zip(&sides).map(|(row, side)| figures(row, side, view, columns)));
-    let changes = checkout.history.changes.iter().rev().take(changes).rev();
-    lines.extend(changes.map(change));
+    match form {
+        Form::Full => {
+            let sides = ["requests".to_owned(), format!("{rate:.1}/s"), String::new(), String::new()];
+            lines.extend(ROWS.iter().zip(&sides).map(|(row, side)| figures(row, side, view, columns)));
+        }
+        Form::Small => lines.push(rates(checkout, rate, view.elapsed)),
+    }
+    let changes = &checkout.history.changes;
+    lines.extend(changes.iter().skip(changes.len().saturating_sub(room)).map(change));
     lines
+}
+
+/// The line above a panel: what its columns are, and a word on the whole.
+pub(crate) fn header(titles: &str, whole: &str, width: usize, form: Form) -> Line {
+    let line = Line::new(Ink::Dim, titles).flush(Ink::Dim, whole, width);
+    match form {
+        Form::Full => line,
+        Form::Small => line.ruled(width),
+    }
+}
+
+/// Who answers how much, in one line.
+fn rates(checkout: &CheckoutView, rate: f64, now: Duration) -> Line {
+    let start = Line::new(Ink::Plain, format!(" {:<9}", format!("{rate:.1}/s")));
+    ROWS.iter().enumerate().fold(start, |line, (at, (served, text, ink))| {
+        let (comma, rate) = (if at == 0 { "" } else { ", " }, checkout.till.per_second(now, *served));
+        let ink = if rate == 0.0 { Ink::Dim } else { *ink };
+        line.and(Ink::Dim, comma).and(ink, format!("{rate:.1} {text}"))
+    })
 }
 
 /// So many times, in words.
@@ -57,18 +77,18 @@ pub(crate) fn times(count: u64) -> String {
     }
 }
 
-/// What the service does, and did.
-fn service(now: Duration, columns: usize) -> Line {
-    let (mood, rest) = Mood::with_rest(now);
+/// What a service does, and did.
+pub(crate) fn health(name: &str, script: Script, now: Duration, columns: usize) -> Line {
+    let (mood, rest) = script.with_rest(now);
     let text = match mood {
         Mood::Well => mood.words().to_owned(),
         _ => format!("{}, {:.1} s more", mood.words(), rest.as_secs_f64()),
     };
     let (ink, _) = of_mood(mood);
-    let start = Line::new(Ink::Name, format!(" {:<9}", "checkout")).and(ink, format!("{text:<29}"));
+    let start = Line::new(Ink::Name, format!(" {name:<9}")).and(ink, format!("{text:<29}"));
     let tick = |age: usize| {
         let at = now.checked_sub(TICK.saturating_mul(u32::try_from(age).unwrap_or(u32::MAX)));
-        at.map(|at| of_mood(Mood::at(at)))
+        at.map(|at| of_mood(script.at(at)))
     };
     strip(start, (0..columns).rev().map(tick))
 }
@@ -108,7 +128,7 @@ pub(crate) fn change(change: &Change) -> Line {
 }
 
 /// Appends a column for each moment, blank where there was none.
-fn strip(start: Line, moments: impl Iterator<Item = Option<(Ink, char)>>) -> Line {
+pub(crate) fn strip(start: Line, moments: impl Iterator<Item = Option<(Ink, char)>>) -> Line {
     let moments: Vec<(Ink, char)> = moments.map(|moment| moment.unwrap_or((Ink::Plain, ' '))).collect();
     let runs = moments.chunk_by(|one, next| one.0 == next.0);
     runs.fold(start, |line, run| line.and(run[0].0, run.iter().map(|(_, column)| column).collect::<String>()))
@@ -140,7 +160,7 @@ mod tests {
         let mut view = view();
         view.elapsed = Duration::from_millis(6_600);
         assert_eq!(
-            shown(&panel(&view, 79, 1), 79),
+            shown(&panel(&view, 79, Form::Full, 1), 79),
             [
                 " circuit breaker      a second   total last 20 s      opened once, 1,000 probes",
                 " checkout fails with 503, 2.4 s more                             ────────xxxxxx",
@@ -152,6 +172,19 @@ mod tests {
                 "   6.2 s  open -> half-open: its time is over, 5 probes may pass",
             ]
         );
+    }
+
+    #[test]
+    fn a_small_panel_says_who_answers_in_one_line() {
+        let lines = shown(&panel(&view(), 79, Form::Small, 0), 79);
+        assert_eq!(
+            [&lines[0], &lines[3]],
+            [
+                " circuit breaker ──── a second ─ total last 20 s ──── opened once, 1,000 probes",
+                " 2.5/s    1.5 answered by it, 0.5 by its backup, 0.5 failed, 0.0 refused",
+            ]
+        );
+        assert_eq!(lines.len(), 4);
     }
 
     #[test]

@@ -1,8 +1,12 @@
-//! What the service `checkout` goes through, again and again.
+//! What the services go through, again and again.
 
 use std::time::Duration;
 
-/// How the service is.
+/// Moods and how long they last. Twenty seconds in all, so that `SECONDS=20` shows everything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Script(&'static [(Mood, Duration)]);
+
+/// How a service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
     /// It answers 503.
@@ -15,14 +19,59 @@ pub(crate) enum Mood {
 /// How long a slow answer takes.
 pub(crate) const SLOW: Duration = Duration::from_millis(600);
 
-/// One round: moods and how long they last. Twenty seconds, so that `SECONDS=20` shows all.
-const ROUND: [(Mood, Duration); 5] = [
+/// The canary of `catalog`: well until its ramp has had time for all steps.
+pub(crate) const CANARY: Script = Script(&[
+    (Mood::Well, Duration::from_millis(9_000)),
+    (Mood::Fails, Duration::from_millis(5_000)),
+    (Mood::Well, Duration::from_millis(6_000)),
+]);
+pub(crate) const CHECKOUT: Script = Script(&[
     (Mood::Well, Duration::from_millis(4_000)),
     (Mood::Fails, Duration::from_millis(5_000)),
     (Mood::Well, Duration::from_millis(4_000)),
     (Mood::Slow, Duration::from_millis(2_500)),
     (Mood::Well, Duration::from_millis(4_500)),
-];
+]);
+/// The stable variant of `catalog`.
+pub(crate) const STABLE: Script = Script(&[(Mood::Well, Duration::from_millis(20_000))]);
+
+// === impl Script ===
+
+impl Script {
+    /// The mood `at` after the start.
+    pub(crate) fn at(self, at: Duration) -> Mood {
+        self.with_rest(at).0
+    }
+
+    /// The mood `at` after the start, and how long it still lasts.
+    pub(crate) fn with_rest(self, at: Duration) -> (Mood, Duration) {
+        let round: Duration = self.0.iter().map(|(_, lasts)| *lasts).sum();
+        let mut into = Duration::from_millis(u64::try_from(at.as_millis() % round.as_millis()).unwrap_or(0));
+        for (mood, lasts) in self.0 {
+            if into < *lasts {
+                return (*mood, *lasts - into);
+            }
+            into -= *lasts;
+        }
+        (Mood::Well, Duration::ZERO)
+    }
+
+    /// How long the service was in this mood until `at`.
+    pub(crate) fn lasted(self, mood: Mood, mut until: Duration) -> Duration {
+        let mut sum = Duration::ZERO;
+        for (now, lasts) in self.0.iter().cycle() {
+            let part = until.min(*lasts);
+            if *now == mood {
+                sum += part;
+            }
+            until -= part;
+            if until.is_zero() {
+                break;
+            }
+        }
+        sum
+    }
+}
 
 // === impl Mood ===
 
@@ -31,40 +80,6 @@ impl Mood {
     pub(crate) const ALL: [Self; Self::COUNT] = [Self::Fails, Self::Slow, Self::Well];
     /// How many there are.
     pub(crate) const COUNT: usize = 3;
-
-    /// The mood `at` after the start.
-    pub(crate) fn at(at: Duration) -> Self {
-        Self::with_rest(at).0
-    }
-
-    /// The mood `at` after the start, and how long it still lasts.
-    pub(crate) fn with_rest(at: Duration) -> (Self, Duration) {
-        let round: Duration = ROUND.iter().map(|(_, lasts)| *lasts).sum();
-        let mut into = Duration::from_millis(u64::try_from(at.as_millis() % round.as_millis()).unwrap_or(0));
-        for (mood, lasts) in ROUND {
-            if into < lasts {
-                return (mood, lasts - into);
-            }
-            into -= lasts;
-        }
-        (Mood::Well, Duration::ZERO)
-    }
-
-    /// How long it was in this mood until `at`.
-    pub(crate) fn lasted(self, mut until: Duration) -> Duration {
-        let mut sum = Duration::ZERO;
-        for (mood, lasts) in ROUND.into_iter().cycle() {
-            let part = until.min(lasts);
-            if mood == self {
-                sum += part;
-            }
-            until -= part;
-            if until.is_zero() {
-                return sum;
-            }
-        }
-        sum
-    }
 
     /// What the service does, in words.
     pub(crate) fn words(self) -> &'static str {
@@ -84,26 +99,25 @@ mod tests {
     fn moods_come_in_rounds_of_twenty_seconds() {
         #[rustfmt::skip]
         let cases = [
-            // at (ms)  mood           rest (ms)
-            (0,         Mood::Well,    4_000),
-            (3_999,     Mood::Well,    1),
-            (4_000,     Mood::Fails,   5_000),
-            (14_000,    Mood::Slow,    1_500),
-            (19_000,    Mood::Well,    1_000),
-            (24_500,    Mood::Fails,   4_500),
+            // script   at (ms)  mood           rest (ms)
+            (CHECKOUT,  0,       Mood::Well,    4_000),
+            (CHECKOUT,  3_999,   Mood::Well,    1),
+            (CHECKOUT,  4_000,   Mood::Fails,   5_000),
+            (CHECKOUT,  14_000,  Mood::Slow,    1_500),
+            (CHECKOUT,  19_000,  Mood::Well,    1_000),
+            (CHECKOUT,  24_500,  Mood::Fails,   4_500),
+            (CANARY,    29_000,  Mood::Fails,   5_000),
+            (STABLE,    39_999,  Mood::Well,    1),
         ];
-        for (at, mood, rest) in cases {
-            assert_eq!(
-                Mood::with_rest(Duration::from_millis(at)),
-                (mood, Duration::from_millis(rest)),
-                "{at}"
-            );
+        for (script, at, mood, rest) in cases {
+            let got = script.with_rest(Duration::from_millis(at));
+            assert_eq!(got, (mood, Duration::from_millis(rest)), "{at}");
         }
     }
 
     #[test]
     fn a_mood_lasted_what_its_parts_did() {
-        let lasted = |mood: Mood, ms| mood.lasted(Duration::from_millis(ms)).as_millis();
+        let lasted = |mood: Mood, ms| CHECKOUT.lasted(mood, Duration::from_millis(ms)).as_millis();
         assert_eq!(
             [0, 4_000, 6_000, 20_000, 24_500].map(|ms| lasted(Mood::Fails, ms)),
             [0, 0, 2_000, 5_000, 5_500]

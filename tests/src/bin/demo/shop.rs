@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use tidegate_tests::{Client, Request, Response};
 
 use crate::cast::{lock, End};
-use crate::checkout::{NAME, PATH, SERVED_BY};
+use crate::checkout::{NAME, PATH};
 use crate::ring::Ring;
-use crate::script::Mood;
+use crate::script::{Mood, CHECKOUT};
+use crate::service::SERVED_BY;
 
 /// Who answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,19 @@ pub(crate) fn tick(at: Duration) -> u64 {
     u64::try_from(at.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// How many in a second, in the mean of the latest whole ticks, when a tick has `count` of its
+/// number. Those before the tick `from` do not count, except that one always does.
+pub(crate) fn mean(now: Duration, from: u64, count: impl Fn(u64) -> u64) -> f64 {
+    let now = tick(now).max(1);
+    let whole = now.saturating_sub(MEAN).max(from).min(now - 1)..now;
+    let sum: u64 = whole.clone().map(count).sum();
+    #[allow(clippy::cast_precision_loss)]
+    let ticks = (whole.end - whole.start) as f64;
+    #[allow(clippy::cast_precision_loss)]
+    let rate = sum as f64 / ticks / TICK.as_secs_f64();
+    rate
+}
+
 // === impl Shop ===
 
 impl Shop {
@@ -76,7 +90,7 @@ impl Shop {
                     if end.comes_before(start + due) {
                         return;
                     }
-                    let mood = Mood::at(start.elapsed());
+                    let mood = CHECKOUT.at(start.elapsed());
                     let served =
                         client.try_send(&Request::get(PATH)).map_or(Served::Failed, |r| Served::of(&r));
                     lock(&till).record(start.elapsed(), mood, served);
@@ -142,14 +156,7 @@ impl Till {
 
     /// In a second, in the mean of the latest whole ticks.
     pub(crate) fn per_second(&self, now: Duration, served: Served) -> f64 {
-        let now = tick(now);
-        let whole = if now == 0 { 0..1 } else { now.saturating_sub(MEAN)..now };
-        let sum: u64 = whole.clone().map(|number| self.ticks.at(number)[served as usize]).sum();
-        #[allow(clippy::cast_precision_loss)]
-        let ticks = (whole.end - whole.start) as f64;
-        #[allow(clippy::cast_precision_loss)]
-        let rate = sum as f64 / ticks / TICK.as_secs_f64();
-        rate
+        mean(now, 0, |number| self.ticks.at(number)[served as usize])
     }
 
     /// In the whole second before this one.

@@ -2,12 +2,14 @@
 
 use tidegate_tests::terminal::grouped;
 
+use crate::crowd::{Variant, USERS};
 use crate::frame;
 use crate::history::words;
 use crate::panel::{self, ROWS};
-use crate::script::Mood;
+use crate::routing;
+use crate::script::{Mood, CANARY, CHECKOUT};
 use crate::text::{Ink, Line};
-use crate::view::{CheckoutView, ClientView, View};
+use crate::view::{CatalogView, CheckoutView, ClientView, View};
 
 /// What the lines of [`second`] mean.
 pub(crate) fn opening(view: &View) -> Vec<Line> {
@@ -15,13 +17,14 @@ pub(crate) fn opening(view: &View) -> Vec<Line> {
     let lines = [
         start.as_str(),
         "Each second, what was admitted + what was refused, for each client of the rate limits;",
-        "and how the service behind the breaker is, and who answered its clients.",
+        "how the service behind the breaker is, and who answered its clients;",
+        "and how the canary behind the routing is, what it weighs, and how many requests it got.",
     ];
     lines.map(|line| Line::new(Ink::Plain, line)).into()
 }
 
 /// What each client got in the last whole second.
-pub(crate) fn second(view: &View) -> [Line; 2] {
+pub(crate) fn second(view: &View) -> [Line; 3] {
     let now = view.elapsed.as_secs();
     let start = Line::new(Ink::Plain, format!("{now:>5} s"));
     let clients = view.clients.iter().fold(start, |line, client| {
@@ -30,18 +33,31 @@ pub(crate) fn second(view: &View) -> [Line; 2] {
         line.and(Ink::Plain, format!("  {} {text:<6}", client.name))
     });
     let CheckoutView { till, history, .. } = &view.checkout;
-    let (mood, state) = (Mood::at(view.elapsed).words(), words(history.state()));
+    let (mood, state) = (CHECKOUT.at(view.elapsed).words(), words(history.state()));
     let start = Line::new(Ink::Plain, format!("{:>7}  checkout {mood}, breaker {state}:", ""));
     let served = ROWS.iter().map(|(served, name, _)| (till.last_second(view.elapsed, *served), name));
     let checkout = served.enumerate().fold(start, |line, (at, (count, name))| {
         line.and(Ink::Plain, format!("{} {count} {name}", if at == 0 { "" } else { "," }))
     });
-    [clients, checkout]
+    [clients, checkout, variants(view)]
 }
 
-/// The changes of state beyond the first `said`.
-pub(crate) fn changes(view: &View, said: u64) -> Vec<Line> {
-    view.checkout.history.since(said).iter().map(panel::change).collect()
+/// What the variants of the catalog got in the last whole second.
+fn variants(view: &View) -> Line {
+    let CatalogView { census, weights, ramp, .. } = &view.catalog;
+    let [canary, stable] = census.last_second(view.elapsed);
+    let mood = CANARY.at(view.elapsed).words();
+    let weight = weights[Variant::Canary as usize];
+    let failed = canary.failed + stable.failed;
+    let how = format!("{mood} and weighs {weight}; {}", routing::state(ramp));
+    let got = format!("{} by it, {} by stable, {failed} failed", canary.all, stable.all);
+    Line::new(Ink::Plain, format!("{:>7}  the canary of catalog {how}: {got}", ""))
+}
+
+/// The changes of state and the events of the ramp beyond the first that were `said`.
+pub(crate) fn news(view: &View, said: (u64, usize)) -> Vec<Line> {
+    let changes = view.checkout.history.since(said.0).iter().map(panel::change);
+    changes.chain(view.catalog.ramp.since(said.1).iter().map(routing::event)).collect()
 }
 
 /// The end: what each client sent and got, and what its limit allowed.
@@ -56,8 +72,12 @@ pub(crate) fn summary(view: &View) -> Vec<Line> {
     lines.extend(view.clients.iter().map(|client| row(client, view.most(client))));
     lines.push(Line::default());
     lines.extend(frame::limits(&view.limits));
-    lines.extend([Line::default(), verdict(view), Line::default()]);
+    lines.push(Line::default());
+    lines.extend(verdict(view));
+    lines.push(Line::default());
     lines.extend(checkout(view));
+    lines.push(Line::default());
+    lines.extend(catalog(&view.catalog));
     lines
 }
 
@@ -79,10 +99,10 @@ fn row(client: &ClientView, most: u64) -> Line {
 fn checkout(view: &View) -> Vec<Line> {
     let CheckoutView { till, history, probes, reached } = &view.checkout;
     let text = format!("opened {} and let {} probes pass", panel::times(history.opened), grouped(*probes));
-    let start = Line::new(Ink::Plain, format!(" The breaker of checkout {text}; now it is "));
+    let start = Line::new(Ink::Plain, format!(" The breaker of checkout {text}; it is "));
     let (ink, state) = (panel::of_state(history.state()).0, words(history.state()));
     let mut lines = vec![start.and(ink, state).and(Ink::Plain, ".")];
-    let trouble = [Mood::Fails, Mood::Slow].map(|mood| (mood, mood.lasted(view.elapsed)));
+    let trouble = [Mood::Fails, Mood::Slow].map(|mood| (mood, CHECKOUT.lasted(mood, view.elapsed)));
     lines.extend(trouble.iter().filter(|(_, lasted)| !lasted.is_zero()).map(|(mood, lasted)| {
         let words = if *mood == Mood::Fails { "failed" } else { "was slow" };
         let (sent, reached) = (grouped(till.sent(*mood)), grouped(reached[*mood as usize]));
@@ -98,14 +118,63 @@ fn checkout(view: &View) -> Vec<Line> {
     lines
 }
 
-fn verdict(view: &View) -> Line {
+/// How the ramp of the canary went, and who noticed.
+fn catalog(catalog: &CatalogView) -> Vec<Line> {
+    let CatalogView { census, ramp, since, .. } = catalog;
+    let plain = |text: String| Line::new(Ink::Plain, text);
+    let took = format!(" The canary of catalog took {} % of the users", list(&ramp.weights()));
+    let (had, (stayed, noticed)) = (census.ventured(), census.stayed());
+    let others = match noticed {
+        0 => format!("none of the {stayed} others noticed."),
+        noticed => format!("{noticed} of the {stayed} others met a failure."),
+    };
+    let mut lines = match ramp.aborted() {
+        None => vec![
+            plain(format!("{took}; {}.", routing::state(ramp))),
+            plain(format!(" It had {had} of {USERS} users; {others}")),
+        ],
+        Some(event) => {
+            let of = census.total[Variant::Canary as usize];
+            let (failed, all) = (grouped(of.failed), grouped(of.all));
+            let aborted = plain(" Its ramp was ".to_owned()).and(Ink::Refused, "aborted");
+            let why = format!(" at {:.1} s: {} ({failed} of its {all}).", event.at.as_secs_f64(), event.why);
+            vec![
+                plain(format!("{took}, until it failed.")),
+                aborted.and(Ink::Plain, why),
+                plain(format!(" {} of the {had} users it had moved back; {others}", census.returned())),
+            ]
+        }
+    };
+    let odd =
+        [(census.strayed() as u64, "users changed sides again"), (census.lost, "requests had no answer")];
+    let odd = odd.into_iter().filter(|(count, _)| *count > 0);
+    lines.extend(odd.map(|(count, what)| Line::new(Ink::Refused, format!(" {} {what}.", grouped(count)))));
+    lines.extend(since.map(|since| {
+        let (all, canary) = (grouped(since.stable + since.canary), grouped(since.canary));
+        plain(format!(" Since then, {canary} of {all} requests reached the canary."))
+    }));
+    lines
+}
+
+/// Numbers as in a sentence: `10, 25, then 50`.
+fn list(numbers: &[u64]) -> String {
+    let words: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    match &words[..] {
+        [] => "0".to_owned(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{}, then {last}", first.join(", ")),
+    }
+}
+
+fn verdict(view: &View) -> [Line; 2] {
     let (admitted, answered) = (grouped(view.admitted()), grouped(view.answered));
     let reached = format!(" The clients had {admitted} requests admitted; {answered} reached the upstream.");
-    if view.holds() {
-        Line::new(Ink::Plain, format!("{reached} No limit was exceeded."))
+    let held = if view.holds() {
+        Line::new(Ink::Plain, " No limit was exceeded.")
     } else {
-        Line::new(Ink::Plain, reached).and(Ink::Refused, " A limit was exceeded.")
-    }
+        Line::new(Ink::Refused, " A limit was exceeded.")
+    };
+    [Line::new(Ink::Plain, reached), held]
 }
 
 #[cfg(test)]
@@ -120,6 +189,7 @@ mod tests {
         let expected = [
             "    3 s  bob 2+1",
             "         checkout is well, breaker half-open: 2 answered by it, 0 by its backup, 0 failed, 0 refused",
+            "         the canary of catalog is well and weighs 25; aborted, all on stable: 0 by it, 2 by stable, 0 failed",
         ];
         assert_eq!(shown(&second(&view()), 200), expected);
     }
@@ -134,8 +204,9 @@ mod tests {
                 " bob               13          9          4          0      11 by per-client",
             ]
         );
-        let end = " The clients had 9 requests admitted; 9 reached the upstream. No limit was exceeded.";
-        assert_eq!(lines[lines.len() - 4], end);
+        let end =
+            [" The clients had 9 requests admitted; 9 reached the upstream.", " No limit was exceeded."];
+        assert!(lines.windows(2).any(|pair| pair == end), "{lines:?}");
     }
 
     #[test]
@@ -144,13 +215,45 @@ mod tests {
         view.elapsed = Duration::from_millis(6_500);
         let lines = shown(&summary(&view), 100);
         assert_eq!(
-            lines[lines.len() - 3..],
+            lines[lines.len() - 8..lines.len() - 5],
             [
-                " The breaker of checkout opened once and let 1,000 probes pass; now it is half-open.",
+                " The breaker of checkout opened once and let 1,000 probes pass; it is half-open.",
                 " While it failed, 2.5 s in all, 1 of 2 requests reached it.",
                 " Of 8 requests, it answered 6 and its backup 1; 1 failed, 0 were refused.",
             ]
         );
+    }
+
+    #[test]
+    fn the_end_tells_what_became_of_the_canary() {
+        let mut view = view();
+        let end = |view: &View| shown(&catalog(&view.catalog), 120);
+        assert_eq!(
+            end(&view),
+            [
+                " The canary of catalog took 10, then 25 % of the users, until it failed.",
+                " Its ramp was aborted at 7.0 s: too many requests failed (1 of its 3).",
+                " 2 of the 2 users it had moved back; none of the 2 others noticed.",
+                " Since then, 0 of 2 requests reached the canary.",
+            ]
+        );
+        view.catalog.ramp.events.truncate(2);
+        view.catalog.since = None;
+        view.catalog.census.lost = 3;
+        assert_eq!(
+            end(&view),
+            [
+                " The canary of catalog took 10, then 25 % of the users; the ramp goes on.",
+                " It had 2 of 200 users; none of the 2 others noticed.",
+                " 3 requests had no answer.",
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_are_listed_as_in_a_sentence() {
+        let lists: [&[u64]; 4] = [&[], &[10], &[10, 25], &[10, 25, 50]];
+        assert_eq!(lists.map(list), ["0", "10", "10, then 25", "10, 25, then 50"]);
     }
 
     #[test]

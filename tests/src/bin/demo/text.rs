@@ -39,6 +39,19 @@ impl Line {
         self.and(Ink::Plain, " ".repeat(gap)).and(ink, text)
     }
 
+    /// With a rule in place of each wide gap and up to column `width`, so that it parts what is above
+    /// from what is below without a line between them.
+    pub(crate) fn ruled(mut self, width: usize) -> Self {
+        for (_, text) in &mut self.0 {
+            *text = rule_gaps(text);
+        }
+        let rest = width.saturating_sub(self.len());
+        if rest > 1 {
+            self = self.and(Ink::Dim, format!(" {}", "─".repeat(rest - 1)));
+        }
+        self
+    }
+
     fn len(&self) -> usize {
         self.0.iter().map(|(_, text)| text.chars().count()).sum()
     }
@@ -77,6 +90,21 @@ impl Ink {
     }
 }
 
+/// The text with a rule in each gap that has three columns or more.
+fn rule_gaps(text: &str) -> String {
+    let mut out = String::new();
+    let chars: Vec<char> = text.chars().collect();
+    for run in chars.chunk_by(|one, next| (*one == ' ') == (*next == ' ')) {
+        match run.len() {
+            wide @ 3.. if run[0] == ' ' => {
+                let _ = write!(out, " {} ", "─".repeat(wide - 2));
+            }
+            _ => out.extend(run),
+        }
+    }
+    out
+}
+
 /// A bar for each value, one column wide, as high as its part of `most`. What is there is seen,
 /// however little it is.
 pub(crate) fn bars(values: impl Iterator<Item = Option<u64>>, most: u64) -> String {
@@ -111,6 +139,14 @@ mod tests {
         for (width, colours, shown) in cases {
             assert_eq!(line.show(width, colours), shown, "{width}");
         }
+    }
+
+    #[test]
+    fn a_rule_fills_gaps() {
+        let line = Line::new(Ink::Plain, " a  b   c").flush(Ink::Dim, "d", 16);
+        assert_eq!(line.clone().ruled(16).show(20, false), " a  b ─ c ──── d");
+        assert_eq!(line.ruled(20).show(20, false), " a  b ─ c ──── d ───");
+        assert_eq!(Line::default().ruled(1).show(20, false), "");
     }
 
     #[test]

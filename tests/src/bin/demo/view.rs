@@ -8,7 +8,10 @@ use tidegate_policy::ratelimit::Limit;
 use tidegate_policy::time::Span;
 
 use crate::cast::Role;
+use crate::catalog::Reached;
+use crate::crowd::{Census, Variant};
 use crate::history::History;
+use crate::ramp::Ramp;
 use crate::script::Mood;
 use crate::shop::Till;
 use crate::tally::Tally;
@@ -27,6 +30,7 @@ pub(crate) struct View {
     pub(crate) clients: Vec<ClientView>,
     pub(crate) limits: Vec<LimitView>,
     pub(crate) checkout: CheckoutView,
+    pub(crate) catalog: CatalogView,
 }
 
 /// One client.
@@ -60,6 +64,17 @@ pub(crate) struct CheckoutView {
     pub(crate) reached: [u64; Mood::COUNT],
 }
 
+/// The service behind the routing.
+#[derive(Clone, Debug)]
+pub(crate) struct CatalogView {
+    pub(crate) census: Census,
+    pub(crate) ramp: Ramp,
+    /// What each [`Variant`] weighs.
+    pub(crate) weights: [u64; 2],
+    /// What reached the variants after the canary was given up.
+    pub(crate) since: Option<Reached>,
+}
+
 /// The filter's counters that are shown.
 pub(crate) const COUNTS: [&str; 5] = ["admitted", "refused", "observed", "leases", "evicted"];
 
@@ -70,7 +85,7 @@ impl View {
     pub(crate) fn new(
         world: &World,
         clients: impl Iterator<Item = (Role, Tally)>,
-        till: Till,
+        (till, census): (Till, Census),
         elapsed: Duration,
         length: Option<u64>,
     ) -> Self {
@@ -100,6 +115,12 @@ impl View {
                 probes: world.probes(),
                 reached: Mood::ALL.map(|mood| world.reached(mood)),
             },
+            catalog: CatalogView {
+                census,
+                ramp: world.ramp().clone(),
+                weights: [Variant::Canary, Variant::Stable].map(|variant| world.weight(variant)),
+                since: world.since(),
+            },
         }
     }
 
@@ -111,6 +132,11 @@ impl View {
     /// Requests that this client's limit may have admitted until now.
     pub(crate) fn most(&self, client: &ClientView) -> u64 {
         self.limits.iter().find(|limit| limit.name == client.limit).map_or(0, |limit| limit.most)
+    }
+
+    /// Requests of everyone that the rate limits let through.
+    pub(crate) fn passed(&self) -> u64 {
+        self.admitted() + self.checkout.till.sum() + self.catalog.census.sum()
     }
 
     /// Admitted requests of all clients.

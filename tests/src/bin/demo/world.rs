@@ -1,4 +1,4 @@
-//! What the clients of the demo talk to: upstreams, and Envoy with both filters before them.
+//! What the clients of the demo talk to: upstreams, and Envoy with all filters before them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +10,11 @@ use tidegate_policy::ratelimit::{Limit, Policy};
 use tidegate_tests::paths::{module, root};
 use tidegate_tests::{stats, Answer, Bootstrap, Envoy, Options, StartFailure, Upstream, WasmFilter};
 
+use crate::catalog::{self, Catalog, Reached};
 use crate::checkout::{self, Checkout};
+use crate::crowd::Variant;
 use crate::history::History;
+use crate::ramp::Ramp;
 use crate::script::Mood;
 
 /// Envoy's workers.
@@ -30,7 +33,9 @@ pub(crate) struct World {
     counts: BTreeMap<String, u64>,
     checkout: Checkout,
     history: History,
-    /// Bytes of the log that the history has.
+    catalog: Catalog,
+    ramp: Ramp,
+    /// Bytes of the log that were read.
     read: usize,
 }
 
@@ -48,16 +53,29 @@ impl World {
             _ => Answer::new(200, "hello from the upstream\n"),
         });
         let filter = WasmFilter::new(module("ratelimit")).raw_config(&limits);
-        let checkout = Checkout::start();
-        let config = checkout.add(Bootstrap::new().wasm(&filter)).cluster("upstream", &[upstream.addr()]);
+        let (catalog, checkout) = (Catalog::start(), Checkout::start());
+        let config = checkout.add(catalog.add(Bootstrap::new().wasm(&filter)));
+        let config = config.cluster("upstream", &[upstream.addr()]);
         let config = config.forward("/", "upstream").balanced();
         let envoy = start(&config, PORT).or_else(|_| start(&config, 0)).map_err(|e| e.to_string())?;
-        let (addr, counts, history) = (envoy.addr(), BTreeMap::new(), History::default());
-        Ok(Self { envoy, addr, upstream, answered: 0, policy, counts, checkout, history, read: 0 })
+        Ok(Self {
+            addr: envoy.addr(),
+            envoy,
+            upstream,
+            answered: 0,
+            policy,
+            counts: BTreeMap::new(),
+            checkout,
+            history: History::default(),
+            catalog,
+            ramp: Ramp::default(),
+            read: 0,
+        })
     }
 
-    /// The script of the service starts.
+    /// The scripts of the services start.
     pub(crate) fn begin(&self, start: Instant) {
+        self.catalog.begin(start);
         self.checkout.begin(start);
     }
 
@@ -77,11 +95,17 @@ impl World {
             return Err(format!("Envoy has ended; its log:\n{}", self.envoy.log()));
         }
         self.answered += self.upstream.take_seen().len();
+        self.catalog.forget();
         self.checkout.forget();
+        // A look later than the news: what was under way by then has arrived.
+        if self.ramp.aborted().is_some() {
+            self.catalog.end();
+        }
         let log = self.envoy.log();
         let news = log.get(self.read..).unwrap_or("");
         let whole = news.rfind('\n').map_or(0, |end| end + 1);
         self.history.read(elapsed, &news[..whole], checkout::NAME);
+        self.ramp.read(elapsed, &news[..whole], catalog::NAME);
         self.read += whole;
         // A busy machine may be late to answer; then the last numbers stand.
         if let Ok((200, page)) = self.envoy.admin().try_get("/stats?filter=wasmcustom.tidegate") {
@@ -113,6 +137,21 @@ impl World {
     /// Requests that reached the service in this mood.
     pub(crate) fn reached(&self, mood: Mood) -> u64 {
         self.checkout.reached(mood)
+    }
+
+    /// How the ramp of the canary went.
+    pub(crate) fn ramp(&self) -> &Ramp {
+        &self.ramp
+    }
+
+    /// What a variant weighs, as the filter says.
+    pub(crate) fn weight(&self, variant: Variant) -> u64 {
+        self.counted(&format!("routing.route.{}.variant.{}.weight", catalog::NAME, variant.name()))
+    }
+
+    /// What reached the variants after the canary was given up.
+    pub(crate) fn since(&self) -> Option<Reached> {
+        self.catalog.since()
     }
 
     fn counted(&self, metric: &str) -> u64 {
