@@ -74,6 +74,7 @@ fn apply(edits: &[Edit]) {
     for edit in edits {
         let _ = match edit {
             Edit::AddResponseHeader(name, value) => abi::add_header(abi::RESPONSE_HEADERS, name, value),
+            Edit::SetResponseHeader(name, value) => abi::replace_header(abi::RESPONSE_HEADERS, name, value),
             Edit::RemoveRequestHeader(name) => abi::remove_header(abi::REQUEST_HEADERS, name),
             Edit::SetRequestHeader(name, value) => abi::replace_header(abi::REQUEST_HEADERS, name, value),
             _ => Ok(()),

@@ -20,6 +20,8 @@ pub enum Verdict {
 pub enum Edit {
     /// Appends a response header.
     AddResponseHeader(String, String),
+    /// Puts one value in place of all values of a response header, if any.
+    SetResponseHeader(String, String),
     /// Removes every value of a request header.
     RemoveRequestHeader(String),
     /// Puts one value in place of all values of a request header, if any. The host chooses the

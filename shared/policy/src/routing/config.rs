@@ -10,7 +10,7 @@ use super::precedence::{Order, Rules};
 use super::read::list;
 use super::route::Route;
 use super::rules::{Condition, Facts};
-use crate::config::{document, ConfigError, Object, Reader};
+use crate::config::{document, number, ConfigError, Object, Reader};
 use crate::http::matcher::header_name;
 use crate::http::Request;
 
@@ -107,7 +107,7 @@ impl Policy {
         let no_match = object.or("no_match", NoMatch::Pass, |r| r.choice(&no_match));
         let failure = [("allow", OnFailure::Allow), ("refuse", OnFailure::Refuse)];
         let on_failure = object.or("on_failure", OnFailure::Allow, |r| r.choice(&failure));
-        let (routes, order) = (routes?, order?);
+        let (routes, order) = (routes.filter(|routes| numbered(&object, routes))?, order?);
         let _ = mode?;
         let named: Vec<(&str, &[Condition])> =
             routes.iter().map(|route| (route.name.as_str(), route.matches.as_slice())).collect();
@@ -151,6 +151,25 @@ impl Policy {
         }
         all
     }
+}
+
+/// Whether the ramps have cells of their own: their names' numbers differ.
+fn numbered(object: &Object<'_>, routes: &[Route]) -> bool {
+    let mut known: Vec<(u32, String)> = Vec::new();
+    for route in routes {
+        for name in route.ramps() {
+            let number = number(&name);
+            if let (Some((_, other)), Some(reader)) =
+                (known.iter().find(|(of, _)| *of == number), object.optional("routes"))
+            {
+                reader
+                    .report(format!("the ramp {name:?} has the number of {other:?}, expected another name"));
+                return false;
+            }
+            known.push((number, name));
+        }
+    }
+    true
 }
 
 // === impl Mode ===

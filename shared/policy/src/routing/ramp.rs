@@ -137,7 +137,7 @@ impl Ramp {
     pub fn is_due(&self, state: &State, now_ms: u64) -> bool {
         match state.phase {
             Phase::Aborted | Phase::Promoted => false,
-            Phase::Waiting => self.start_ms.is_none_or(|start| start <= now_ms),
+            Phase::Waiting => !self.paused && self.start_ms.is_none_or(|start| start <= now_ms),
             Phase::Paused | Phase::Ramping => self.intervals(state, now_ms) > state.checked,
         }
     }
@@ -186,12 +186,11 @@ impl Ramp {
         goes.then(|| self.intervals(state, now_ms))
     }
 
-    /// Does what somebody wants. What is through or given up stays so, except that anything
-    /// can be given up.
+    /// Does what somebody wants. What is through or given up stays so.
     #[must_use]
     pub fn command(&self, state: State, command: Command) -> (State, Event) {
         let (phase, event) = match (command, state.phase) {
-            (_, Phase::Aborted) => return (state, Event::None),
+            (_, Phase::Aborted | Phase::Promoted) => return (state, Event::None),
             (Command::Abort, _) => (Phase::Aborted, Event::Abort),
             (Command::Pause, Phase::Ramping) => (Phase::Paused, Event::Halt),
             (Command::Resume, Phase::Paused) => (Phase::Ramping, Event::None),

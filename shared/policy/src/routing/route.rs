@@ -73,6 +73,12 @@ const KEY: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 // === impl Route ===
 
 impl Route {
+    /// The names of its ramps, as they stand for their cells.
+    pub(super) fn ramps(&self) -> impl Iterator<Item = String> + '_ {
+        let ramped = self.variants.iter().filter(|variant| variant.ramp.is_some());
+        ramped.map(|variant| format!("{}/{}", self.name, variant.name))
+    }
+
     pub(super) fn read(reader: &Reader<'_>, earlier: &[Reader<'_>], mode: Mode) -> Option<Self> {
         let object = reader.object(&FIELDS)?;
         let name = object.required("name", "a name").and_then(|r| unique_name(&r, earlier));

@@ -47,6 +47,8 @@ pub struct Exchange {
     /// How long the response headers of a gRPC exchange took whose status is in the trailers.
     took_ms: Option<u64>,
     cookie: Option<String>,
+    /// Whether response headers came by.
+    judged: bool,
     label: String,
 }
 
@@ -69,8 +71,9 @@ impl Stage for Routing {
         let pilots = routes.map(|(at, route)| Pilot::new(at, route, &mut breakers)).collect();
         let (secret, wanted) = (SipKey::from_bytes([0; 16]), policy.metadata());
         // Whatever the reason for which Envoy could not deliver: to the client the variant failed.
-        let flags = classify::FLAGS.iter().fold(0, |all, (_, flag)| all | flag);
-        let rules = Rules { flags, ..Rules::default() };
+        let usual = Rules::default();
+        let lost = classify::FLAGS.iter().filter(|(name, _)| ["NC", "UH", "UO"].contains(name));
+        let rules = Rules { flags: lost.fold(usual.flags, |all, (_, flag)| all | flag), ..usual };
         Ok(Self { pilots, places, secret, draws: Cell::default(), rules, wanted, policy })
     }
 
@@ -132,7 +135,9 @@ impl Stage for Routing {
         self.count(at, choice, host);
         exchange.label(route, choice);
         if let Some(Target::Status(status)) = route.variants.get(choice.variant).map(|v| &v.target) {
-            return Verdict::Reply(reply::plain(reply::Why::Status(*status, &route.name), request.is_grpc()));
+            let mut reply = reply::plain(reply::Why::Status(*status, &route.name), request.is_grpc());
+            reply.headers.extend(exchange.cookie.take().map(|cookie| ("set-cookie".to_string(), cookie)));
+            return Verdict::Reply(reply);
         }
         exchange.chosen = Some((at, choice.variant));
         if pilot.judges() {
@@ -145,11 +150,12 @@ impl Stage for Routing {
 
     fn on_response(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) -> Vec<Edit> {
         let Some((at, variant)) = exchange.chosen else { return Vec::new() };
+        exchange.judged = true;
         self.judge(at, exchange, response, host);
         let mut edits = Vec::new();
         let name = || self.policy.routes.get(at)?.variants.get(variant).map(|v| v.name.to_string());
         if let Some((header, name)) = self.policy.headers.response.as_ref().zip(name()) {
-            edits.push(Edit::AddResponseHeader(header.clone(), name));
+            edits.push(Edit::SetResponseHeader(header.clone(), name));
         }
         if let Some(cookie) = exchange.cookie.take() {
             edits.push(Edit::AddResponseHeader("set-cookie".to_string(), cookie));
@@ -164,8 +170,16 @@ impl Stage for Routing {
     }
 
     fn on_end(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
-        let (Some((at, variant)), Some(took_ms)) = (exchange.chosen, exchange.took_ms.take()) else { return };
-        self.tell(at, variant, self.class_of(end, 200, None), took_ms, host);
+        let Some((at, variant)) = exchange.chosen else { return };
+        if let Some(took_ms) = exchange.took_ms.take() {
+            self.tell(at, variant, self.class_of(end, 200, None), took_ms, host);
+        } else if !exchange.judged && self.pilots.get(at).is_some_and(Pilot::judges) {
+            // No response came by: the client left, or another filter replaced what Envoy knew.
+            let took_ms = millis(host.now()).saturating_sub(exchange.started_ms);
+            if self.class_of(end, 0, None) == Class::Failure {
+                self.tell(at, variant, Class::Failure, took_ms, host);
+            }
+        }
     }
 
     fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
@@ -341,10 +355,19 @@ impl Exchange {
         };
         let label = &mut self.label;
         label.reserve(96);
-        for word in [goal, &route.name, &variant.name, why] {
-            label.push_str(word);
-            label.push(' ');
+        label.push_str(goal);
+        if let Target::Service { tag, metadata, .. } = &variant.target {
+            let tag = tag.iter().map(|tag| ("tag", tag.as_str()));
+            let metadata = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            for (key, value) in tag.chain(metadata) {
+                let _ = write!(label, ";{key}={value}");
+            }
         }
+        for word in [&*route.name, &*variant.name, why] {
+            label.push(' ');
+            label.push_str(word);
+        }
+        label.push(' ');
         let _ = write!(label, "{}", choice.bucket);
     }
 }

@@ -104,12 +104,21 @@ fn weight_of(reader: &Reader<'_>, least: u64) -> Option<u32> {
     reader.integer(least..=MAX_WEIGHT, "").and_then(|n| u32::try_from(n).ok())
 }
 
+/// A name without spaces, which stand between words where the choice is handed on.
+fn word(reader: &Reader<'_>) -> Option<String> {
+    let text = header_text(reader, 256)?;
+    if text.contains(' ') {
+        reader.report(format!("{text:?} has spaces, expected a name without"));
+        return None;
+    }
+    Some(text)
+}
+
 // === impl Target ===
 
 impl Target {
     fn read(reader: &Reader<'_>, object: &Object<'_>) -> Option<Self> {
-        let cluster =
-            object.optional("cluster").map(|r| header_text(&r, 256).map(|name| Self::Cluster(name.into())));
+        let cluster = object.optional("cluster").map(|r| word(&r).map(|name| Self::Cluster(name.into())));
         let service = object.optional("service").map(|r| Self::service(&r));
         let status = object.optional("status").map(|r| {
             r.integer(400..=599, "").and_then(|status| u32::try_from(status).ok()).map(Self::Status)
@@ -132,8 +141,8 @@ impl Target {
     #[inline(never)]
     fn service(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.object(&["name", "tag", "metadata"])?;
-        let name = object.required("name", "the name of a service").and_then(|r| header_text(&r, 256));
-        let tag = object.or("tag", None, |r| header_text(r, 256).map(Some));
+        let name = object.required("name", "the name of a service").and_then(|r| word(&r));
+        let tag = object.or("tag", None, |r| word(r).map(Some));
         let metadata = object.or("metadata", Vec::new(), |r| {
             let entries = r.entries(16)?;
             let pair = |(key, value): (&str, Reader<'_>)| Some((key.to_owned(), value.text(256)?.to_owned()));
