@@ -15,6 +15,7 @@ mod hostile;
 mod million;
 mod ratelimit;
 mod reload;
+mod routing;
 mod setup;
 mod smoke;
 mod upstreams;
