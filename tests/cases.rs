@@ -82,7 +82,9 @@ fn one<S: Stage>(worker: &Worker<S, SimHost>, step: &Step, place: &str) {
 
 fn added(edit: &Edit) -> Option<(String, String)> {
     match edit {
-        Edit::AddResponseHeader(name, value) => Some((name.clone(), value.clone())),
+        Edit::AddResponseHeader(name, value) | Edit::SetResponseHeader(name, value) => {
+            Some((name.clone(), value.clone()))
+        }
         _ => None,
     }
 }
