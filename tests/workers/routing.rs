@@ -81,7 +81,7 @@ pub(crate) fn exchange(
     }
     let edits = worker.end(exchange, &SimResponse::upstream(status)).into_iter();
     let headers = edits.map(|edit| match edit {
-        Edit::AddResponseHeader(name, value) => (name, value),
+        Edit::AddResponseHeader(name, value) | Edit::SetResponseHeader(name, value) => (name, value),
         other => panic!("{other:?} for a response"),
     });
     (label, headers.collect())

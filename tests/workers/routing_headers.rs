@@ -169,7 +169,7 @@ fn a_service_is_named_in_the_label_and_sets_no_cluster() {
     let worker = &Workers::new(1, &one("", r#""service": {"name": "cart", "tag": "v2"}"#)).all[0];
     let request = SimRequest::get("/").header("x-tidegate-cluster", b"evil");
     assert_eq!(cluster(worker, &request), "-");
-    assert!(exchange(worker, &request, 200).0.starts_with("cart r v drawn "));
+    assert!(exchange(worker, &request, 200).0.starts_with("cart;tag=v2 r v drawn "));
 }
 
 #[test]

@@ -275,6 +275,8 @@ fn what_envoy_could_not_deliver_counts_against_the_variant() {
         let (_, exchange) = workers.all[0].begin(&SimRequest::get("/").header("x-user", b"alice"));
         let _ = workers.all[0].end(exchange, &SimResponse::local(503, "no_healthy_upstream", bit));
         let failed = workers.count("variant.stable.failed") + workers.count("variant.canary.failed");
-        assert_eq!(failed, 1, "{flag}");
+        // How long a stream may be idle or live is no fault of a variant.
+        let counts = !["DT", "SI", "UMSDR"].contains(&flag);
+        assert_eq!(failed, u64::from(counts), "{flag}");
     }
 }

@@ -137,7 +137,7 @@ impl Ramp {
     pub fn is_due(&self, state: &State, now_ms: u64) -> bool {
         match state.phase {
             Phase::Aborted | Phase::Promoted => false,
-            Phase::Waiting => !self.paused && self.start_ms.is_none_or(|start| start <= now_ms),
+            Phase::Waiting => self.start_ms.is_none_or(|start| start <= now_ms),
             Phase::Paused | Phase::Ramping => self.intervals(state, now_ms) > state.checked,
         }
     }
@@ -155,7 +155,8 @@ impl Ramp {
         if state.phase == Phase::Waiting {
             next.start_ms = self.start_ms.unwrap_or(now_ms);
             next.checked = self.intervals(&next, now_ms);
-            next.passed = next.checked;
+            // One that is held from its beginning on has passed nothing.
+            next.passed = if self.paused { 0 } else { next.checked };
             next.phase = Phase::Ramping;
             return self.arrive(next, Event::Advance);
         }
