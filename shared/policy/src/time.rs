@@ -36,6 +36,12 @@ impl Timestamp {
         self.0
     }
 
+    /// Whole milliseconds since the origin, rounded down.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0 / NANOS_PER_MILLI
+    }
+
     /// The instant `span` later.
     #[must_use]
     pub const fn plus(self, span: Span) -> Self {

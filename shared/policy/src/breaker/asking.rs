@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::classify::Class;
 use super::config::{Breaker, Mode, OnFailure};
 use super::entry::{Answer, Context};
-use super::exchange::{count, millis, Exchange, Label, View};
+use super::exchange::{count, Exchange, Label, View};
 use super::metrics::What;
 use super::reply;
 use super::stage::CircuitBreaker;
@@ -34,7 +34,7 @@ impl CircuitBreaker {
         let mixed = next ^ now.as_nanos();
         let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Context { breaker, at, host, now_ms: millis(now), draw: mixed ^ (mixed >> 31) }
+        Context { breaker, at, host, now_ms: now.as_millis(), draw: mixed ^ (mixed >> 31) }
     }
 
     /// Whether the request is gRPC. Every such request announces that it takes trailers, and hardly

@@ -7,7 +7,6 @@ use super::entry::Ticket;
 use super::metrics::{self, What};
 use crate::host::Host;
 use crate::http::{Attribute, Request};
-use crate::time::Timestamp;
 
 /// What to remember until the outcome.
 #[derive(Debug, Default)]
@@ -95,13 +94,4 @@ impl<'a, R: Request> View<'a, R> {
 
 pub(super) fn count(host: &impl Host, at: usize, what: What) {
     host.add(metrics::index(at, what), 1);
-}
-
-pub(super) fn millis(now: Timestamp) -> u64 {
-    now.since(Timestamp::ZERO).as_millis()
-}
-
-/// The number in a `grpc-status`; one that is none is `UNKNOWN`.
-pub(super) fn grpc_number(text: &[u8]) -> u32 {
-    core::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(2)
 }

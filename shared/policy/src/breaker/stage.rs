@@ -7,7 +7,7 @@ use core::cell::Cell;
 use super::asking::applies;
 use super::config::{Breaker, Mode, OnFailure, Policy};
 use super::entry::Answer;
-use super::exchange::{count, grpc_number, millis, Exchange, Label, View};
+use super::exchange::{count, Exchange, Label, View};
 use super::metrics::{self, What};
 use super::reply;
 use super::shard::Shard;
@@ -19,7 +19,7 @@ use crate::hash::sip::SipKey;
 use crate::hash::xxh64::xxh64;
 use crate::host::{Host, Store, StoreError};
 use crate::http::{
-    Callback, CellSpec, Edit, Metric, Placement, Request, Response, ResponseExt, Seed, Stage, Verdict,
+    grpc, Callback, CellSpec, Edit, Metric, Placement, Request, Response, ResponseExt, Seed, Stage, Verdict,
 };
 
 /// The breaker filter.
@@ -96,7 +96,7 @@ impl Stage for CircuitBreaker {
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
         let now = host.now();
-        exchange.started_ms = millis(now);
+        exchange.started_ms = now.as_millis();
         exchange.grpc = self.is_grpc(request);
         let mut edits = Vec::new();
         let (chosen, forged) = self.unsteer(request, &mut edits);
@@ -146,7 +146,7 @@ impl Stage for CircuitBreaker {
             return Vec::new();
         }
         let now = host.now();
-        let took_ms = millis(now).saturating_sub(exchange.started_ms);
+        let took_ms = now.as_millis().saturating_sub(exchange.started_ms);
         let status = response.status();
         if self.blames && (status >= 500 || exchange.grpc) {
             self.blame(exchange.started_ms, response, now, host);
@@ -154,10 +154,10 @@ impl Stage for CircuitBreaker {
         let grpc_status = if exchange.grpc && status == 200 {
             let Some(text) = response.header("grpc-status") else {
                 exchange.took_ms = Some(took_ms);
-                self.waiting.hold(exchange, took_ms, millis(now));
+                self.waiting.hold(exchange, took_ms, now.as_millis());
                 return Vec::new();
             };
-            Some(grpc_number(&text))
+            Some(grpc::number(&text))
         } else {
             None
         };
@@ -168,7 +168,7 @@ impl Stage for CircuitBreaker {
     fn on_trailers(&self, exchange: &mut Exchange, trailers: &impl Response, host: &impl Host) {
         let (Some(took_ms), Some(text)) = (exchange.took_ms, trailers.header("grpc-status")) else { return };
         self.waiting.recall(exchange);
-        self.settle(exchange, took_ms, (200, Some(grpc_number(&text))), trailers, host.now(), host);
+        self.settle(exchange, took_ms, (200, Some(grpc::number(&text))), trailers, host.now(), host);
     }
 
     fn on_end(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
@@ -177,7 +177,7 @@ impl Stage for CircuitBreaker {
             return;
         }
         let now = host.now();
-        let lasted_ms = millis(now).saturating_sub(exchange.started_ms);
+        let lasted_ms = now.as_millis().saturating_sub(exchange.started_ms);
         if let Some(took_ms) = exchange.took_ms {
             let why = why_of(end);
             let class = |at: usize| self.class_of(at, &why, (200, None));

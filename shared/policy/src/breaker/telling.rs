@@ -5,7 +5,7 @@ use core::cell::OnceCell;
 use super::asking::endpoint;
 use super::classify::{Class, Outcome};
 use super::entry::Ticket;
-use super::exchange::{count, millis, Exchange};
+use super::exchange::{count, Exchange};
 use super::metrics::What;
 use super::stage::CircuitBreaker;
 use super::target::Target;
@@ -65,7 +65,7 @@ impl CircuitBreaker {
     /// Lets probes pass whose streams have been up for long.
     pub(super) fn pass_long_streams(&self, now: Timestamp, host: &impl Host) {
         let terms = |at: usize| self.policy.breakers.get(at).map(|breaker| breaker.terms);
-        for (ticket, took_ms) in self.waiting.long(millis(now), terms) {
+        for (ticket, took_ms) in self.waiting.long(now.as_millis(), terms) {
             let at = ticket.breaker;
             let Some((breaker, shard)) = self.policy.breakers.get(at).zip(self.shards.get(at)) else {
                 continue;
@@ -81,7 +81,7 @@ impl CircuitBreaker {
     /// looks like that of one whose caller left; here, behind the last attempt, the reason is known.
     #[inline(never)]
     pub(super) fn blame(&self, started_ms: u64, response: &impl Response, now: Timestamp, host: &impl Host) {
-        let took_ms = millis(now).saturating_sub(started_ms);
+        let took_ms = now.as_millis().saturating_sub(started_ms);
         let cluster = response.attribute(Attribute::Cluster);
         let (Some(cluster), true) = (cluster, response.number(Attribute::Flags) & BROKEN_OFF != 0) else {
             return;

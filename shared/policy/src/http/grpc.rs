@@ -40,3 +40,9 @@ pub fn to_http(status: u32) -> u32 {
         _ => 500,
     }
 }
+
+/// The number in a `grpc-status`; one that is none is `UNKNOWN`.
+#[must_use]
+pub fn number(text: &[u8]) -> u32 {
+    core::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(2)
+}

@@ -19,7 +19,6 @@ use super::tally::{self, Tally};
 use crate::config::number;
 use crate::host::{rewrite, Host, Store, StoreError};
 use crate::http::{CellSpec, Seed};
-use crate::time::Timestamp;
 
 /// The ramps of a route on one worker.
 pub(super) struct Pilot {
@@ -311,7 +310,7 @@ impl Watch {
 /// the steady clock is better.
 fn clock(ramp: &Ramp, host: &impl Host) -> u64 {
     let now = if ramp.start_ms.is_some() { host.wall() } else { host.now() };
-    now.since(Timestamp::ZERO).as_millis()
+    now.as_millis()
 }
 
 fn why(judgement: Judgement) -> &'static str {

@@ -20,7 +20,7 @@ use crate::config::ConfigError;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Host, Store, StoreError};
 use crate::http::{
-    steering, Attribute, Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response,
+    grpc, steering, Attribute, Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response,
     ResponseExt, Seed, Stage, Verdict,
 };
 use crate::time::Timestamp;
@@ -141,7 +141,7 @@ impl Stage for Routing {
         }
         exchange.chosen = Some((at, choice.variant));
         if pilot.judges() {
-            exchange.started_ms = millis(host.now());
+            exchange.started_ms = host.now().as_millis();
             exchange.grpc = request.is_grpc();
         }
         self.steer(&mut edits, route, choice, draw);
@@ -165,7 +165,7 @@ impl Stage for Routing {
 
     fn on_trailers(&self, exchange: &mut Exchange, trailers: &impl Response, host: &impl Host) {
         let (Some((at, variant)), Some(took_ms)) = (exchange.chosen, exchange.took_ms.take()) else { return };
-        let status = trailers.header("grpc-status").map_or(2, |text| grpc_number(&text));
+        let status = trailers.header("grpc-status").map_or(2, |text| grpc::number(&text));
         self.tell(at, variant, self.rules.judge(200, Some(status)), took_ms, host);
     }
 
@@ -175,7 +175,7 @@ impl Stage for Routing {
             self.tell(at, variant, self.class_of(end, 200, None), took_ms, host);
         } else if !exchange.judged && self.pilots.get(at).is_some_and(Pilot::judges) {
             // No response came by: the client left, or another filter replaced what Envoy knew.
-            let took_ms = millis(host.now()).saturating_sub(exchange.started_ms);
+            let took_ms = host.now().as_millis().saturating_sub(exchange.started_ms);
             if self.class_of(end, 0, None) == Class::Failure {
                 self.tell(at, variant, Class::Failure, took_ms, host);
             }
@@ -303,14 +303,14 @@ impl Routing {
         else {
             return;
         };
-        let took_ms = millis(host.now()).saturating_sub(exchange.started_ms);
+        let took_ms = host.now().as_millis().saturating_sub(exchange.started_ms);
         let status = response.status();
         let class = if exchange.grpc && status == 200 {
             let Some(text) = response.header("grpc-status") else {
                 exchange.took_ms = Some(took_ms);
                 return;
             };
-            self.class_of(response, status, Some(grpc_number(&text)))
+            self.class_of(response, status, Some(grpc::number(&text)))
         } else if matches!(status, 200..=399) {
             Class::Success
         } else {
@@ -370,12 +370,4 @@ impl Exchange {
         label.push(' ');
         let _ = write!(label, "{}", choice.bucket);
     }
-}
-
-fn millis(now: Timestamp) -> u64 {
-    now.since(Timestamp::ZERO).as_millis()
-}
-
-fn grpc_number(text: &[u8]) -> u32 {
-    core::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(2)
 }
