@@ -38,17 +38,7 @@ pub fn refused(policy: &ReplyPolicy, name: &str, retry_after_secs: u64, grpc: bo
 /// The answer to a request that the filter could not decide and may not let pass.
 #[must_use]
 pub fn undecided(grpc: bool) -> Reply {
-    let kind = Kind::TemporaryReducedCapacity;
-    Reply {
-        status: 503,
-        grpc_status: UNAVAILABLE,
-        headers: alloc::vec![
-            ("content-type".to_string(), problem::MEDIA_TYPE.to_string()),
-            ("retry-after".to_string(), "1".to_string()),
-        ],
-        body: if grpc { kind.title().to_string() } else { problem::body(kind, 503, core::iter::empty()) },
-        details: "tidegate_breaker_undecided".to_string(),
-    }
+    Reply::unavailable("tidegate_breaker_undecided", grpc)
 }
 
 /// Seconds after which to ask again: what is left of the open time, at most the first one of all,

@@ -6,8 +6,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
+use super::grpc::UNAVAILABLE;
 use super::matcher::{collect, header_named};
-use super::problem;
+use super::problem::{self, Kind};
+use super::Reply;
 use crate::config::Reader;
 
 /// What refused clients get.
@@ -23,6 +25,28 @@ pub struct ReplyPolicy {
     pub content_type: String,
     /// Further headers.
     pub headers: Vec<(String, String)>,
+}
+
+// === impl Reply ===
+
+impl Reply {
+    /// What a request gets that a filter could not decide and may not let pass: 503, to be tried
+    /// again after a second.
+    #[must_use]
+    pub fn unavailable(details: &str, grpc: bool) -> Self {
+        let kind = Kind::TemporaryReducedCapacity;
+        let none = core::iter::empty();
+        Self {
+            status: 503,
+            grpc_status: UNAVAILABLE,
+            headers: alloc::vec![
+                ("content-type".to_string(), problem::MEDIA_TYPE.to_string()),
+                ("retry-after".to_string(), "1".to_string()),
+            ],
+            body: if grpc { kind.title().to_string() } else { problem::body(kind, 503, none) },
+            details: details.to_string(),
+        }
+    }
 }
 
 // === impl ReplyPolicy ===

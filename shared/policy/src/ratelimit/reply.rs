@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::config::Style;
 use super::headers::{self, Quota};
-use crate::http::grpc::{RESOURCE_EXHAUSTED, UNAVAILABLE};
+use crate::http::grpc::RESOURCE_EXHAUSTED;
 use crate::http::problem::{self, Kind};
 use crate::http::{Reply, ReplyPolicy};
 use crate::time::Span;
@@ -78,15 +78,5 @@ pub fn default() -> ReplyPolicy {
 /// The answer to a request that the filter could not decide and may not let pass.
 #[must_use]
 pub fn failed(grpc: bool) -> Reply {
-    let kind = Kind::TemporaryReducedCapacity;
-    Reply {
-        status: 503,
-        grpc_status: UNAVAILABLE,
-        headers: alloc::vec![
-            ("content-type".to_string(), problem::MEDIA_TYPE.to_string()),
-            ("retry-after".to_string(), "1".to_string()),
-        ],
-        body: if grpc { kind.title().to_string() } else { problem::body(kind, 503, core::iter::empty()) },
-        details: "tidegate_ratelimit_failed".to_string(),
-    }
+    Reply::unavailable("tidegate_ratelimit_failed", grpc)
 }

@@ -99,7 +99,7 @@ impl Stage for Routing {
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
-        let draw = self.draw(request, host.now());
+        let draw = self.draw(request, host);
         let values: Vec<Option<Vec<u8>>> = self.wanted.iter().map(|path| request.metadata(path)).collect();
         let found = self.wanted.iter().zip(&values);
         let metadata: Vec<(&[String], &[u8])> =
@@ -200,7 +200,7 @@ impl Stage for Routing {
 impl Routing {
     /// 64 bits that no client can foresee: the same for the same request, wherever it is decided,
     /// if it has an id; others get some of their own.
-    fn draw(&self, request: &impl Request, now: Timestamp) -> u64 {
+    fn draw(&self, request: &impl Request, host: &impl Host) -> u64 {
         let next = self.draws.get().wrapping_add(1);
         self.draws.set(next);
         let mut hash = SipHash13::new(self.secret);
@@ -208,7 +208,7 @@ impl Routing {
             Some(id) => hash.write(id),
             None => {
                 hash.write(&next.to_le_bytes());
-                hash.write(&now.as_nanos().to_le_bytes());
+                hash.write(&host.now().as_nanos().to_le_bytes());
             }
         }
         hash.finish()
