@@ -1,4 +1,5 @@
-//! What a stage may ask of its host: the time, shared cells, metrics, a line in the log.
+//! What a stage may ask of its host: the time, shared cells, others' answers, metrics, a line in
+//! the log.
 //!
 //! Small traits rather than one large one, so that a test stubs two methods, and no
 //! type of any proxy in a signature. They are implemented by the glue (Envoy), by the
@@ -11,9 +12,9 @@ use core::num::NonZeroU32;
 use crate::time::Timestamp;
 
 /// All that a stage may ask.
-pub trait Host: Clock + Store + Meter + Journal {}
+pub trait Host: Clock + Store + Callout + Meter + Journal {}
 
-impl<T: Clock + Store + Meter + Journal> Host for T {}
+impl<T: Clock + Store + Callout + Meter + Journal> Host for T {}
 
 /// A monotonic clock, the same for all workers.
 pub trait Clock {
@@ -80,6 +81,80 @@ pub fn rewrite(
 /// Names one write of one cell. No two writes of a cell have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(pub NonZeroU32);
+
+/// Questions to others, whose answers come later: [`crate::http::Stage::on_callout`] gets each of
+/// them on the worker that asked, unless its configuration is gone by then.
+pub trait Callout {
+    /// Asks.
+    ///
+    /// # Errors
+    /// When nothing was sent, so that no answer will come.
+    fn ask(&self, question: &Question<'_>) -> Result<Token, CalloutError>;
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question<'a> {
+    /// An HTTP request to a cluster of the host's.
+    Http {
+        /// The name of the cluster.
+        cluster: &'a str,
+        /// The headers, `:method`, `:path` and `:authority` among them.
+        headers: &'a [(&'a str, &'a str)],
+        /// The body; empty for none.
+        body: &'a [u8],
+        /// How long the whole answer may take; not 0.
+        timeout_ms: u32,
+    },
+    /// The addresses of a name, by the host's own resolver.
+    Name(&'a str),
+}
+
+/// Names a question until it is answered. The two kinds are numbered apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Token {
+    /// Of [`Question::Http`].
+    Http(u32),
+    /// Of [`Question::Name`].
+    Name(u32),
+}
+
+/// What came of a question. Nothing is read before it is asked for.
+pub trait Answer {
+    /// Which question.
+    fn token(&self) -> Token;
+
+    /// The first value of one header, `:status` among them; none when there was no response, or
+    /// the question was a name.
+    fn header(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// How many bytes its body has.
+    fn size(&self) -> usize;
+
+    /// The body, of which at most `most` bytes are read: for a name, the host's list of addresses.
+    fn body(&self, most: usize) -> Vec<u8>;
+}
+
+/// Why a question was not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CalloutError {
+    /// The host has no such cluster, at least not yet.
+    NoCluster,
+    /// The host would not send it: no healthy host in the cluster, or too many questions.
+    NotSent,
+}
+
+impl fmt::Display for CalloutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCluster => "the host has no such cluster",
+            Self::NotSent => "the host could not send the question",
+        })
+    }
+}
+
+impl core::error::Error for CalloutError {}
 
 /// Metrics, by their position in [`crate::http::Stage::metrics`].
 pub trait Meter {

@@ -46,11 +46,16 @@ pub trait Response {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Attribute {
+    /// Which attempt this is, counted from 1.
+    AttemptCount,
     /// What an earlier filter of ours chose, the cluster first and then a space; clients cannot
     /// write it.
     Chosen,
     /// The cluster of the route.
     Cluster,
+    /// What the discovery filter chose, for its part in the attempt placement; clients cannot
+    /// write it.
+    Discovered,
     /// Why the response is what it is: Envoy's response-code details.
     Details,
     /// The address of the endpoint that an attempt goes to, with its port.
@@ -59,6 +64,8 @@ pub enum Attribute {
     Endpoints,
     /// Envoy's response flags.
     Flags,
+    /// The zone of the host's own locality.
+    LocalZone,
     /// The name of the route.
     Route,
     /// Why there was no connection to an endpoint.

@@ -1,14 +1,16 @@
 //! A stage: one policy around one exchange.
 
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::message::{Request, Response};
 use super::verdict::{Edit, Verdict};
 use crate::config::ConfigError;
-use crate::host::{Host, Store, StoreError};
+use crate::host::{Answer, Host, Store, StoreError};
 
-/// One policy around one exchange. Glue and the simulator drive it; it never blocks.
+/// One policy around one exchange. Glue and the simulator drive it; it never blocks. When a
+/// placement is [`Placement::Attempt`], an exchange is one attempt.
 pub trait Stage: Sized {
     /// One word, as in metrics and log lines.
     const NAME: &'static str;
@@ -23,14 +25,26 @@ pub trait Stage: Sized {
     /// How often [`Stage::on_tick`] runs, and metrics are told to the host.
     const TICK_MS: u32 = 250;
 
+    /// How often, in milliseconds, exchanges that wait are asked for, while there are any.
+    const WAIT_MS: u32 = 20;
+
     /// What to remember between the callbacks of one exchange.
     type Exchange: Default;
+
+    /// What all configurations and both placements of the stage share on one worker, as long as
+    /// the worker's VM lives. `()` for most.
+    type Memory: Default;
 
     /// Makes the policy of a JSON document, for where the host put the filter.
     ///
     /// # Errors
     /// Every problem of the document.
     fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError>;
+
+    /// Takes hold of what the worker's configurations share, once, before [`Stage::start`].
+    fn share(&mut self, memory: &Rc<Self::Memory>) {
+        let _ = memory;
+    }
 
     /// Every cell that the policy uses, one at a time. The host creates the missing ones before
     /// traffic.
@@ -58,6 +72,18 @@ pub trait Stage: Sized {
 
     /// Decides a request.
     fn on_request(&self, exchange: &mut Self::Exchange, request: &impl Request, host: &impl Host) -> Verdict;
+
+    /// An exchange whose verdict was [`Verdict::Await`] is asked for again, every
+    /// [`Stage::WAIT_MS`] and after each answer. Request headers can be changed and not read.
+    fn on_wait(&self, exchange: &mut Self::Exchange, host: &impl Host) -> Verdict {
+        let _ = (exchange, host);
+        Verdict::Continue(Vec::new())
+    }
+
+    /// There is an answer to a question of this configuration on this worker.
+    fn on_callout(&self, answer: &impl Answer, host: &impl Host) {
+        let _ = (answer, host);
+    }
 
     /// Edits to the response of an exchange that went on.
     fn on_response(
@@ -98,6 +124,10 @@ pub trait Stage: Sized {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Callback {
+    /// An HTTP question was answered.
+    CalloutResponse,
+    /// The host's resolver answered.
+    NameResolved,
     /// Request headers arrived.
     RequestHeaders,
     /// Response headers are about to leave.
@@ -177,6 +207,8 @@ impl Callback {
     #[must_use]
     pub const fn export(self) -> &'static str {
         match self {
+            Self::CalloutResponse => "proxy_on_http_call_response",
+            Self::NameResolved => "envoy_on_resolve_dns",
             Self::RequestHeaders => "proxy_on_request_headers",
             Self::ResponseHeaders => "proxy_on_response_headers",
             Self::ResponseTrailers => "proxy_on_response_trailers",

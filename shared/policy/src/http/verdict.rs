@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
+    /// It is held back after these edits, until [`super::Stage::on_wait`] says otherwise.
+    Await(Vec<Edit>),
     /// It goes on, after these edits.
     Continue(Vec<Edit>),
     /// It is answered here and now.
