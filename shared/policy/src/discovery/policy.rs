@@ -5,10 +5,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::allow::Allow;
+use super::ask::Words;
 use super::endpoint::Endpoint;
 use crate::balance;
 use crate::http::{Matcher, ReplyPolicy};
-use crate::key::Part;
+use crate::key::Key;
+use crate::time::Span;
 
 /// Everything that the filter was told.
 #[derive(Clone, Debug)]
@@ -151,8 +153,11 @@ pub struct Service {
     pub sources: Vec<Source>,
     /// How one of them is chosen.
     pub balance: Rc<balance::Policy>,
+    /// How fast averages of latency forget: what is older than this counts for 1/e. `None` for ten
+    /// seconds.
+    pub decay: Option<Span>,
     /// What requests are told apart by, when the choice is by hash.
-    pub hash_key: Vec<Part>,
+    pub hash_key: Option<Key>,
     /// Only endpoints that have these take requests.
     pub subset: Subset,
     /// How many endpoints a request may try, the first one included.
@@ -237,8 +242,8 @@ pub struct Retry {
     pub safe: Vec<Matcher>,
     /// What such requests are tried again for, as Envoy's `x-envoy-retry-on` has it.
     pub on: Rc<str>,
-    /// How long an attempt may take; 0 for no limit.
-    pub per_try_timeout_ms: u64,
+    /// How Envoy is told.
+    pub words: Words,
     /// Further attempts under way at one time in a worker, in percent of the requests under way.
     pub budget_percent: u32,
     /// As many are allowed however few requests are under way.
