@@ -19,3 +19,4 @@ mod routing;
 mod setup;
 mod smoke;
 mod upstreams;
+mod waiting;
