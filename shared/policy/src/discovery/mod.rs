@@ -12,12 +12,32 @@
 //! [`Problem`](registry::Problem), and a list that lost most of its endpoints is held back until
 //! it was confirmed ([`shrink`]).
 
+pub mod allow;
+mod ask;
+mod attempt;
 pub mod cache;
+pub mod config;
+pub mod ejection;
 pub mod endpoint;
+pub mod fetch;
+pub mod find;
 pub mod flap;
+pub mod flight;
 pub mod json;
+pub mod lead;
 pub mod lease;
+pub mod metrics;
+pub mod policy;
+pub mod poll;
+pub mod question;
 pub mod registry;
+pub mod reply;
 pub mod shrink;
+pub mod snapshot;
+pub mod stage;
+pub mod status;
+pub mod table;
+pub mod view;
 
 pub use endpoint::{Endpoint, Health};
+pub use stage::Discovery;

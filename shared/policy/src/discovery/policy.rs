@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use super::allow::Allow;
 use super::ask::Words;
 use super::endpoint::Endpoint;
+use super::registry::consul::Consistency;
+use super::{flap, shrink};
 use crate::balance;
 use crate::http::{Matcher, ReplyPolicy};
 use crate::key::Key;
@@ -82,18 +84,6 @@ pub struct Consul {
     pub timeout_ms: u32,
 }
 
-/// How much an answer of Consul's may lag behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Consistency {
-    /// As Consul has it: by the leader, or what it thought it knew.
-    #[default]
-    Default,
-    /// Any server may answer. Cheapest, and answers while there is no leader.
-    Stale,
-    /// The leader asks the others first.
-    Consistent,
-}
-
 /// The domain name system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dns {
@@ -135,9 +125,9 @@ pub struct Cache {
     /// Most bytes of an answer.
     pub max_bytes: u32,
     /// Sets that shrink too fast to be true.
-    pub shrink: super::shrink::Rules,
+    pub shrink: shrink::Terms,
     /// Endpoints that come and go.
-    pub flap: Option<super::flap::Rules>,
+    pub flap: Option<flap::Terms>,
 }
 
 /// A service that requests can be for.

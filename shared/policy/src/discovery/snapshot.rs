@@ -67,7 +67,8 @@ pub struct Origin {
 }
 
 const LAYOUT: u8 = 1;
-const HEADER: usize = 20;
+/// Bytes before the endpoints.
+pub const HEADER: usize = 20;
 
 /// The bytes of a cell.
 #[must_use]
