@@ -48,6 +48,7 @@ impl Stage for CircuitBreaker {
     const TICK_MS: u32 = 100;
 
     type Exchange = Exchange;
+    type Memory = ();
 
     fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
         let policy = Policy::parse(json)?;

@@ -71,6 +71,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     };
 
     type Exchange = Exchange;
+    type Memory = ();
 
     fn configure(json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
         let policy = Policy::parse(json, RESPONSES)?;

@@ -62,6 +62,7 @@ impl Stage for Routing {
     const TICK_MS: u32 = 100;
 
     type Exchange = Exchange;
+    type Memory = ();
 
     fn configure(json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
         let policy = Policy::parse(json)?;
