@@ -1,0 +1,366 @@
+//! One endpoint of a service, in the form that all registries are turned into.
+//!
+//! An endpoint *is* its address and port: two entries with the same are one endpoint, whatever
+//! their ids. A set is sorted by that, so that the order of an answer means nothing, two sets are
+//! compared in one walk, and an answer that says the same has the same [`hash`].
+//!
+//! | what | bound | beyond it |
+//! |---|---|---|
+//! | endpoints of a set | [`MAX_ENDPOINTS`] | the last in order are left out and counted |
+//! | id, zone | [`MAX_TEXT`] bytes | cut |
+//! | tag, key or value of metadata | [`MAX_TEXT`] bytes | left out: a cut one would match what it should not |
+//! | tags, pairs of metadata | [`MAX_LABELS`] each | the rest is left out |
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::net::IpAddr;
+
+use crate::hash::sip::{SipHash13, SipKey};
+
+/// What a registry says of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The registry's name for it, for logs; not unique.
+    pub id: Rc<str>,
+    /// Where it listens. An IPv4-mapped address is kept as IPv4.
+    pub address: IpAddr,
+    /// Where it listens, 1 to 65,535.
+    pub port: u16,
+    /// Its share against others, 1 to [`MAX_WEIGHT`].
+    pub weight: u32,
+    /// 0 is used first.
+    pub priority: u8,
+    /// Where it runs; empty when the registry does not say.
+    pub zone: Rc<str>,
+    /// Whether it should get requests.
+    pub health: Health,
+    /// Sorted, each once.
+    pub tags: Vec<Rc<str>>,
+    /// Sorted by key, each key once.
+    pub metadata: Vec<(Rc<str>, Rc<str>)>,
+}
+
+/// Whether an endpoint should get requests, best first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Health {
+    /// It should.
+    #[default]
+    Healthy = 0,
+    /// Only while healthy ones are short.
+    Degraded = 1,
+    /// Only those of sessions that it has already.
+    Draining = 2,
+    /// It should not.
+    Unhealthy = 3,
+}
+
+/// Texts that are met more than once, kept once.
+#[derive(Default)]
+pub struct Names {
+    sorted: Vec<Rc<str>>,
+}
+
+/// What an endpoint is known by: address and port.
+pub type Key = (IpAddr, u16);
+
+/// Most endpoints of a set.
+pub const MAX_ENDPOINTS: usize = 5_000;
+/// Most that one endpoint weighs.
+pub const MAX_WEIGHT: u32 = 65_535;
+/// Longest id, zone, tag, key or value, in bytes.
+pub const MAX_TEXT: usize = 256;
+/// Most tags, and most pairs of metadata, of one endpoint.
+pub const MAX_LABELS: usize = 32;
+/// Names that are looked for before a new one is made; zones and tags are few.
+const MAX_NAMES: usize = 1_024;
+
+/// Brings a set into its normal form: sorted, each endpoint once, at most [`MAX_ENDPOINTS`]. Says
+/// how many had to be left out.
+///
+/// Of entries for one endpoint the healthiest stays, then the one that says a zone.
+pub fn normalize(set: &mut Vec<Endpoint>) -> usize {
+    set.sort_unstable();
+    set.dedup_by(|a, b| a.key() == b.key());
+    let beyond = set.len().saturating_sub(MAX_ENDPOINTS);
+    set.truncate(MAX_ENDPOINTS);
+    beyond
+}
+
+/// All that a set in normal form says, as one number: equal for equal sets on every worker.
+#[must_use]
+pub fn hash(set: &[Endpoint]) -> u64 {
+    let mut sip = SipHash13::new(SipKey::from_bytes([0; 16]));
+    for endpoint in set {
+        endpoint.write(&mut sip);
+    }
+    sip.finish()
+}
+
+/// Which endpoints a set in normal form has, as one number, whatever it says of them.
+#[must_use]
+pub fn keys_hash(set: &[Endpoint]) -> u64 {
+    let mut sip = SipHash13::new(SipKey::from_bytes([0; 16]));
+    for endpoint in set {
+        endpoint.write_key(&mut sip);
+    }
+    sip.finish()
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// A healthy endpoint of weight 1 without labels; `None` for what nobody can connect to, an
+    /// unspecified address or port 0.
+    #[must_use]
+    pub fn new(id: &str, address: IpAddr, port: u16) -> Option<Self> {
+        let address = address.to_canonical();
+        let sound = port != 0 && !address.is_unspecified() && !address.is_multicast();
+        sound.then(|| Self {
+            id: cut(id).into(),
+            address,
+            port,
+            weight: 1,
+            priority: 0,
+            zone: Rc::from(""),
+            health: Health::Healthy,
+            tags: Vec::new(),
+            metadata: Vec::new(),
+        })
+    }
+
+    /// What it is known by.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        (self.address, self.port)
+    }
+
+    /// With this weight, or the nearest that is allowed.
+    #[must_use]
+    pub fn weighing(self, weight: u64) -> Self {
+        let weight = u32::try_from(weight).unwrap_or(MAX_WEIGHT).clamp(1, MAX_WEIGHT);
+        Self { weight, ..self }
+    }
+
+    /// In this zone.
+    #[must_use]
+    pub fn in_zone(self, zone: &str, names: &mut Names) -> Self {
+        Self { zone: names.keep(cut(zone)), ..self }
+    }
+
+    /// With these tags.
+    #[must_use]
+    pub fn tagged<'a>(mut self, tags: &mut dyn Iterator<Item = &'a str>, names: &mut Names) -> Self {
+        let fits = tags.filter(|tag| tag.len() <= MAX_TEXT).take(MAX_LABELS);
+        self.tags = fits.map(|tag| names.keep(tag)).collect();
+        self.tags.sort_unstable();
+        self.tags.dedup();
+        self
+    }
+
+    /// With this metadata; of a key that is given twice the last value counts.
+    #[must_use]
+    pub fn labelled<'a>(
+        mut self,
+        pairs: &mut dyn Iterator<Item = (&'a str, &'a str)>,
+        names: &mut Names,
+    ) -> Self {
+        let fits = pairs.filter(|(key, value)| key.len() <= MAX_TEXT && value.len() <= MAX_TEXT);
+        for (key, value) in fits.take(MAX_LABELS) {
+            let value = names.keep(value);
+            match self.metadata.binary_search_by(|(there, _)| (**there).cmp(key)) {
+                Ok(at) => self.metadata.get_mut(at).into_iter().for_each(|pair| pair.1 = value.clone()),
+                Err(at) => self.metadata.insert(at, (names.keep(key), value)),
+            }
+        }
+        self
+    }
+
+    fn write_key(&self, sip: &mut SipHash13) {
+        match self.address {
+            IpAddr::V4(v4) => sip.write(&v4.octets()),
+            IpAddr::V6(v6) => sip.write(&v6.octets()),
+        }
+        // The family with the port, so that 4 and 16 bytes cannot be taken for each other.
+        let family = u32::from(self.address.is_ipv6()) << 16;
+        sip.write(&(u32::from(self.port) | family).to_le_bytes());
+    }
+
+    fn write(&self, sip: &mut SipHash13) {
+        self.write_key(sip);
+        sip.write(&self.weight.to_le_bytes());
+        sip.write(&[self.priority, self.health as u8]);
+        let mut text = |text: &str| {
+            sip.write(&(text.len() as u64).to_le_bytes());
+            sip.write(text.as_bytes());
+        };
+        text(&self.id);
+        text(&self.zone);
+        self.tags.iter().for_each(|tag| text(tag));
+        // A length that no text has, so that a tag cannot be taken for a key.
+        for (key, value) in &self.metadata {
+            text(key);
+            text(value);
+        }
+        let counts = [self.tags.len() as u64, self.metadata.len() as u64];
+        counts.iter().for_each(|count| sip.write(&count.to_le_bytes()));
+    }
+}
+
+/// By address and port; among entries for one endpoint the better one first.
+impl Ord for Endpoint {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let best = |e: &Self| (e.key(), e.health, e.priority);
+        let rest = |e: &Self| (e.weight, Rc::clone(&e.zone), Rc::clone(&e.id));
+        best(self)
+            .cmp(&best(other))
+            .then_with(|| rest(other).cmp(&rest(self)))
+            .then_with(|| self.tags.cmp(&other.tags))
+            .then_with(|| self.metadata.cmp(&other.metadata))
+    }
+}
+
+impl PartialOrd for Endpoint {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    /// One word, as in logs and documents.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Draining => "draining",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+
+    /// What a word says.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        let all = [Self::Healthy, Self::Degraded, Self::Draining, Self::Unhealthy];
+        all.into_iter().find(|health| health.word() == word)
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    /// The text, as it was kept before if it was.
+    pub fn keep(&mut self, text: &str) -> Rc<str> {
+        match self.sorted.binary_search_by(|there| (**there).cmp(text)) {
+            Ok(at) => self.sorted.get(at).map_or_else(|| text.into(), Rc::clone),
+            Err(at) => {
+                let new: Rc<str> = text.into();
+                if self.sorted.len() < MAX_NAMES {
+                    self.sorted.insert(at, Rc::clone(&new));
+                }
+                new
+            }
+        }
+    }
+}
+
+/// The beginning of a text that is too long.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::{String, ToString};
+
+    fn endpoint(address: &str, port: u16) -> Endpoint {
+        Endpoint::new("e", address.parse().unwrap(), port).unwrap()
+    }
+
+    #[test]
+    fn the_order_of_an_answer_means_nothing() {
+        let mut set = std::vec![endpoint("10.0.0.2", 1), endpoint("10.0.0.1", 2), endpoint("10.0.0.1", 1)];
+        let mut reversed: Vec<_> = set.iter().rev().cloned().collect();
+        assert_eq!((normalize(&mut set), normalize(&mut reversed)), (0, 0));
+        assert_eq!(set, reversed);
+        assert_eq!(hash(&set), hash(&reversed));
+        let keys: Vec<String> = set.iter().map(|e| std::format!("{}:{}", e.address, e.port)).collect();
+        assert_eq!(keys, ["10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:1"]);
+    }
+
+    #[test]
+    fn of_two_entries_the_healthiest_stays_then_the_one_with_a_zone() {
+        let mut names = Names::default();
+        let plain = endpoint("::ffff:10.0.0.1", 1);
+        let zoned = endpoint("10.0.0.1", 1).in_zone("a", &mut names);
+        let ill = Endpoint { health: Health::Unhealthy, weight: 9, ..zoned.clone() };
+        for order in [[&ill, &plain, &zoned], [&plain, &zoned, &ill], [&zoned, &ill, &plain]] {
+            let mut set: Vec<Endpoint> = order.into_iter().cloned().collect();
+            normalize(&mut set);
+            assert_eq!(set, [zoned.clone()]);
+        }
+    }
+
+    #[test]
+    fn whatever_changes_changes_the_hash_and_only_the_key_the_other() {
+        let mut names = Names::default();
+        let one = endpoint("10.0.0.1", 1);
+        let changed = [
+            one.clone().weighing(2),
+            Endpoint { priority: 1, ..one.clone() },
+            Endpoint { health: Health::Draining, ..one.clone() },
+            one.clone().in_zone("z", &mut names),
+            one.clone().tagged(&mut ["t"].into_iter(), &mut names),
+            one.clone().tagged(&mut ["t", "u"].into_iter(), &mut names),
+            one.clone().labelled(&mut [("t", "u")].into_iter(), &mut names),
+            one.clone().labelled(&mut [("t", "v")].into_iter(), &mut names),
+        ];
+        let mut hashes: Vec<u64> = changed.iter().chain([&one]).map(|e| hash(&[e.clone()])).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), changed.len() + 1);
+        assert!(changed.iter().all(|e| keys_hash(&[e.clone()]) == keys_hash(&[one.clone()])));
+        assert_ne!(keys_hash(&[one]), keys_hash(&[endpoint("10.0.0.1", 2)]));
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_or_left_out() {
+        let mut names = Names::default();
+        let long = "ü".repeat(MAX_TEXT);
+        let one = Endpoint::new(&long, "10.0.0.1".parse().unwrap(), 1).unwrap();
+        assert_eq!(one.id.len(), MAX_TEXT);
+        let one = one.tagged(&mut [&*long, "b", "a", "b"].into_iter(), &mut names);
+        assert_eq!(one.tags.iter().map(|t| &**t).collect::<Vec<_>>(), ["a", "b"]);
+        let pairs = [("k", "1"), (&*long, "x"), ("a", &*long), ("k", "2")];
+        let one = one.labelled(&mut pairs.into_iter(), &mut names);
+        assert_eq!(one.metadata, [(Rc::from("k"), Rc::from("2"))]);
+        let many: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        let one = one.tagged(&mut many.iter().map(String::as_str), &mut names);
+        assert_eq!(one.tags.len(), MAX_LABELS);
+        assert_eq!((one.clone().weighing(0).weight, one.weighing(1 << 40).weight), (1, MAX_WEIGHT));
+    }
+
+    #[test]
+    fn a_set_is_bounded() {
+        let addresses = (0..6_000_u32).map(|n| IpAddr::V4((0x0a00_0000 + n).into()));
+        let mut set: Vec<Endpoint> = addresses.map(|ip| Endpoint::new("", ip, 1).unwrap()).collect();
+        assert_eq!((normalize(&mut set), set.len()), (1_000, MAX_ENDPOINTS));
+    }
+
+    #[test]
+    fn nobody_connects_to_nowhere() {
+        for (address, port) in
+            [("0.0.0.0", 1), ("::", 1), ("::ffff:0.0.0.0", 1), ("10.0.0.1", 0), ("224.0.0.1", 1)]
+        {
+            assert_eq!(Endpoint::new("", address.parse().unwrap(), port), None, "{address} {port}");
+        }
+    }
+}
