@@ -35,8 +35,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod balance;
 pub mod breaker;
 pub mod config;
+pub mod discovery;
 pub mod hash;
 pub mod host;
 pub mod http;

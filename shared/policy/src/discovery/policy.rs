@@ -3,12 +3,14 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::allow::Allow;
 use super::endpoint::Endpoint;
 use crate::balance;
 use crate::http::{Matcher, ReplyPolicy};
 use crate::key::Part;
+use crate::time::Span;
 
 /// Everything that the filter was told.
 #[derive(Clone, Debug)]
@@ -54,7 +56,7 @@ pub enum Kind {
 }
 
 /// A Consul datacenter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Consul {
     /// The cluster of Envoy's that leads to an agent or a server.
     pub cluster: String,
@@ -151,6 +153,8 @@ pub struct Service {
     pub sources: Vec<Source>,
     /// How one of them is chosen.
     pub balance: Rc<balance::Policy>,
+    /// How soon latencies are forgotten, for the choice by latency.
+    pub decay: Span,
     /// What requests are told apart by, when the choice is by hash.
     pub hash_key: Vec<Part>,
     /// Only endpoints that have these take requests.
@@ -293,6 +297,18 @@ pub enum OnFailure {
     Allow,
     /// It is answered with 503.
     Refuse,
+}
+
+// === impl Consul ===
+
+/// Without the token, which must not come into a log.
+impl fmt::Debug for Consul {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consul")
+            .field("cluster", &self.cluster)
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
+    }
 }
 
 // === impl Steer ===
