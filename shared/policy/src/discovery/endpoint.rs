@@ -151,7 +151,7 @@ impl Endpoint {
 
     /// With these tags.
     #[must_use]
-    pub fn tagged<'a>(mut self, tags: &mut dyn Iterator<Item = &'a str>, names: &mut Names) -> Self {
+    pub fn tagged(mut self, tags: &mut dyn Iterator<Item = &str>, names: &mut Names) -> Self {
         let fits = tags.filter(|tag| tag.len() <= MAX_TEXT).take(MAX_LABELS);
         self.tags = fits.map(|tag| names.keep(tag)).collect();
         self.tags.sort_unstable();
@@ -191,6 +191,9 @@ impl Endpoint {
         self.write_key(sip);
         sip.write(&self.weight.to_le_bytes());
         sip.write(&[self.priority, self.health as u8]);
+        // How many texts follow, so that a tag cannot be taken for a key.
+        let counts = [self.tags.len() as u64, self.metadata.len() as u64];
+        counts.iter().for_each(|count| sip.write(&count.to_le_bytes()));
         let mut text = |text: &str| {
             sip.write(&(text.len() as u64).to_le_bytes());
             sip.write(text.as_bytes());
@@ -198,24 +201,22 @@ impl Endpoint {
         text(&self.id);
         text(&self.zone);
         self.tags.iter().for_each(|tag| text(tag));
-        // A length that no text has, so that a tag cannot be taken for a key.
         for (key, value) in &self.metadata {
             text(key);
             text(value);
         }
-        let counts = [self.tags.len() as u64, self.metadata.len() as u64];
-        counts.iter().for_each(|count| sip.write(&count.to_le_bytes()));
     }
 }
 
 /// By address and port; among entries for one endpoint the better one first.
 impl Ord for Endpoint {
     fn cmp(&self, other: &Self) -> Ordering {
-        let best = |e: &Self| (e.key(), e.health, e.priority);
-        let rest = |e: &Self| (e.weight, Rc::clone(&e.zone), Rc::clone(&e.id));
-        best(self)
-            .cmp(&best(other))
-            .then_with(|| rest(other).cmp(&rest(self)))
+        let first = |e: &Self| (e.key(), e.health, e.priority);
+        first(self)
+            .cmp(&first(other))
+            .then_with(|| other.weight.cmp(&self.weight))
+            .then_with(|| other.zone.cmp(&self.zone))
+            .then_with(|| other.id.cmp(&self.id))
             .then_with(|| self.tags.cmp(&other.tags))
             .then_with(|| self.metadata.cmp(&other.metadata))
     }

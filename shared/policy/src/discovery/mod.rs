@@ -1,10 +1,25 @@
 //! Finding the endpoints of a service in a registry.
+//!
+//! ```text
+//!  registry/*.rs ─► json.rs ─► endpoint.rs ─► shrink.rs ─► flap.rs ─► what is served
+//!  (path, answer)   by shape   normal form    empty and    damped
+//!                                             halved sets
+//!  cache.rs ── when to fetch and how long an answer serves     lease.rs ── who fetches
+//! ```
+//!
+//! A registry is believed as little as a client: its answer may be truncated, hostile, filtered
+//! by permissions or plainly wrong. Whatever it sends becomes a sorted list of [`Endpoint`]s or a
+//! [`Problem`](registry::Problem), and a list that lost most of its endpoints is held back until
+//! it was confirmed ([`shrink`]).
 
 pub mod allow;
+pub mod cache;
 pub mod config;
 pub mod endpoint;
 pub mod find;
 pub mod flap;
+pub mod json;
+pub mod lease;
 pub mod policy;
 mod read_balance;
 mod read_cache;
@@ -12,6 +27,7 @@ mod read_registry;
 mod read_service;
 mod read_source;
 mod read_static;
+pub mod registry;
 pub mod shrink;
 
 pub use endpoint::{Endpoint, Health};

@@ -126,7 +126,7 @@ pub struct Cache {
     pub ttl_ms: u64,
     /// As much longer it is used while it is asked for anew.
     pub stale_while_revalidate_ms: u64,
-    /// As much longer than both it is used while the registry fails.
+    /// As much longer than `ttl_ms` it is used while the registry fails.
     pub stale_if_error_ms: u64,
     /// Whether the last answer is used for ever when the registry fails.
     pub serve_forever: bool,
@@ -135,9 +135,9 @@ pub struct Cache {
     /// Most bytes of an answer.
     pub max_bytes: u32,
     /// Sets that shrink too fast to be true.
-    pub shrink: super::shrink::Rules,
+    pub shrink: super::shrink::Terms,
     /// Endpoints that come and go.
-    pub flap: Option<super::flap::Rules>,
+    pub flap: Option<super::flap::Terms>,
 }
 
 /// A service that requests can be for.

@@ -4,6 +4,7 @@ use super::config::switched;
 use super::policy::Cache;
 use super::{flap, shrink};
 use crate::config::{Object, Reader};
+use crate::time::Span;
 
 const FIELDS: [&str; 8] = [
     "ttl_ms",
@@ -50,7 +51,7 @@ impl Cache {
 }
 
 #[inline(never)]
-fn read_shrink(cache: &Object<'_>) -> Option<shrink::Rules> {
+fn read_shrink(cache: &Object<'_>) -> Option<shrink::Terms> {
     let object = cache.inner("empty_protection", &SHRINK)?;
     let keep_percent = object.count("keep_percent", 50, 0, 100, "%");
     let min_size = object.count("min_size", 4, 1, 5_000, "endpoints");
@@ -59,20 +60,20 @@ fn read_shrink(cache: &Object<'_>) -> Option<shrink::Rules> {
     let confirmations = object.count("confirmations", 3, 1, 100, "answers");
     let allow_empty = object.or("allow_empty", false, Reader::boolean);
     let window_ms = object.natural("window_ms", 60_000, 0, HOUR, "ms");
-    Some(shrink::Rules {
+    Some(shrink::Terms {
         keep_percent: keep_percent?,
         min_size: min_size?,
-        hold_ms: hold_ms?,
-        empty_hold_ms: empty_hold_ms?,
+        hold: Span::from_millis(hold_ms?),
+        empty_hold: Span::from_millis(empty_hold_ms?),
         confirmations: confirmations?,
         allow_empty: allow_empty?,
-        window_ms: window_ms?,
+        window: Span::from_millis(window_ms?),
     })
 }
 
 /// `false` is for none.
 #[inline(never)]
-fn read_flap(cache: &Object<'_>) -> Option<Option<flap::Rules>> {
+fn read_flap(cache: &Object<'_>) -> Option<Option<flap::Terms>> {
     let Some(object) = switched(cache, "flap_damping", &FLAP)? else { return Some(None) };
     let penalty = object.count("penalty", 1_000, 1, 1_000_000, "");
     let suppress = object.count("suppress", 2_000, 1, 1_000_000, "");
@@ -85,5 +86,11 @@ fn read_flap(cache: &Object<'_>) -> Option<Option<flap::Rules>> {
         cache.optional("flap_damping")?.report(alloc::format!("{found}, expected each above the one before"));
         return None;
     }
-    Some(Some(flap::Rules { penalty: penalty?, suppress, reuse, half_life_ms: half_life_ms?, max }))
+    Some(Some(flap::Terms {
+        penalty: penalty?.into(),
+        suppress: suppress.into(),
+        reuse: reuse.into(),
+        most: max.into(),
+        half_life: Span::from_millis(half_life_ms?),
+    }))
 }

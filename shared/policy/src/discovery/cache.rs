@@ -1,0 +1,154 @@
+//! When to ask a registry again, and how long what it said may be served.
+//!
+//! The states are those of RFC 5861. Requests never wait for a registry: what is stale is served
+//! while it is fetched anew, and when that fails for as long as [`Terms::stale_if_error`] says.
+//! Randomness is an argument, 64 bits of a draw.
+
+use crate::time::Span;
+
+/// How long an answer serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Time for which it is fresh. Default 10 s.
+    pub ttl: Span,
+    /// Time after that for which it serves while the next is fetched. Default 60 s.
+    pub stale_while_revalidate: Span,
+    /// Time after `ttl` for which it serves when the last fetch failed. Default 24 h.
+    pub stale_if_error: Span,
+}
+
+/// What an answer is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing: it is too old.
+    Expired,
+    /// Serving.
+    Fresh,
+    /// Serving, because there is no newer and not for want of trying.
+    StaleIfError,
+    /// Serving, while the next is fetched.
+    StaleWhileRevalidate,
+}
+
+/// First wait after an answer that there is no such service,
+const NEGATIVE_FIRST: Span = Span::from_secs(5);
+/// and first bound of a wait after an error,
+const ERROR_FIRST: Span = Span::from_secs(1);
+/// both doubling up to this.
+const LONGEST: Span = Span::from_secs(60);
+/// Shortest wait after an error, which a draw of nothing would make none at all.
+const SHORTEST: Span = Span::from_millis(100);
+
+/// How long an answer holds that there is no such service, the `streak`th in a row: 5, 10, 20, 40
+/// and then 60 seconds. A streak of 0 counts as 1.
+#[must_use]
+pub fn negative_ttl(streak: u32) -> Span {
+    doubled(NEGATIVE_FIRST, streak)
+}
+
+/// How long to wait after the `streak`th error in a row: a random part of 1, 2, 4 … 60 seconds
+/// ("full jitter"; Brooker, Exponential Backoff And Jitter, 2015), and at least 100 ms.
+#[must_use]
+pub fn error_wait(streak: u32, draw: u64) -> Span {
+    part(doubled(ERROR_FIRST, streak), draw).max(SHORTEST)
+}
+
+/// The time to the next fetch: the period, up to a fifth shorter or longer, so that proxies that
+/// were started together do not ask together.
+#[must_use]
+pub fn next_fetch(period: Span, draw: u64) -> Span {
+    let fifth = period.ceil_part(5);
+    period.minus(fifth).plus(part(fifth.times(2), draw))
+}
+
+/// The time to the first fetch: any part of the period.
+#[must_use]
+pub fn first_fetch(period: Span, draw: u64) -> Span {
+    part(period, draw)
+}
+
+fn doubled(first: Span, streak: u32) -> Span {
+    let times = 1_u64.checked_shl(streak.saturating_sub(1)).unwrap_or(u64::MAX);
+    first.times(times).min(LONGEST)
+}
+
+/// A random part of a span, in milliseconds; spans beyond 49 days are as long as that.
+fn part(span: Span, draw: u64) -> Span {
+    let whole = span.as_millis().min(u64::from(u32::MAX));
+    // Both factors are below 2³².
+    Span::from_millis(whole.saturating_mul(draw >> 32) >> 32)
+}
+
+// === impl Terms ===
+
+impl Terms {
+    /// What an answer of this age is good for.
+    #[must_use]
+    pub fn state(&self, age: Span, last_fetch_failed: bool) -> State {
+        if age < self.ttl {
+            State::Fresh
+        } else if age < self.ttl.plus(self.stale_while_revalidate) {
+            State::StaleWhileRevalidate
+        } else if last_fetch_failed && age < self.ttl.plus(self.stale_if_error) {
+            State::StaleIfError
+        } else {
+            State::Expired
+        }
+    }
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            ttl: Span::from_secs(10),
+            stale_while_revalidate: Span::from_secs(60),
+            stale_if_error: Span::from_secs(86_400),
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Whether it serves.
+    #[must_use]
+    pub const fn serves(self) -> bool {
+        !matches!(self, Self::Expired)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_stay_within_their_bounds() {
+        let ms = |span: Span| span.as_millis();
+        let half = 1 << 63;
+        #[rustfmt::skip]
+        let cases = [
+            // name                         got                                              expected
+            ("least wait",                  ms(error_wait(1, 0)),                            100),
+            ("half of the first",           ms(error_wait(1, half)),                         500),
+            ("half of the fourth",          ms(error_wait(4, half)),                         4_000),
+            ("half of the most",            ms(error_wait(7, half)),                         30_000),
+            ("never more than the most",    ms(error_wait(u32::MAX, u64::MAX)),              59_999),
+            ("a streak of none",            ms(error_wait(0, half)),                         500),
+            ("shortest period",             ms(next_fetch(Span::from_secs(10), 0)),          8_000),
+            ("middle period",               ms(next_fetch(Span::from_secs(10), half)),       10_000),
+            ("longest period",              ms(next_fetch(Span::from_secs(10), u64::MAX)),   11_999),
+            ("first fetch",                 ms(first_fetch(Span::from_secs(10), half)),      5_000),
+            ("no such service, much later", ms(negative_ttl(u32::MAX)),                      60_000),
+        ];
+        for (name, got, expected) in cases {
+            assert_eq!(got, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn serving_for_ever_is_a_long_time() {
+        let terms = Terms { stale_if_error: Span::from_nanos(u64::MAX), ..Terms::default() };
+        assert_eq!(terms.state(Span::from_secs(1 << 30), true), State::StaleIfError);
+        assert!(!terms.state(Span::from_secs(1 << 30), false).serves());
+    }
+}
