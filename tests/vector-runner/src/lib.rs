@@ -8,6 +8,7 @@ pub mod claims;
 pub mod data;
 pub mod formula;
 pub mod models;
+pub mod sha256;
 
 use std::fmt;
 

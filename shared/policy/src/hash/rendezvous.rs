@@ -14,7 +14,14 @@ pub fn score(key: SipKey, node: &[u8], client: &[u8], weight: u32) -> f64 {
     hash.write(node);
     hash.write(&[0]);
     hash.write(client);
-    let u = ((hash.finish() >> 11) as f64 + 0.5) / 9_007_199_254_740_992.0;
+    weigh(hash.finish(), weight)
+}
+
+/// What the hash of a node and a client scores: `weight / -ln(u)`, where u in (0, 1) is its
+/// upper 53 bits.
+#[must_use]
+pub fn weigh(hash: u64, weight: u32) -> f64 {
+    let u = ((hash >> 11) as f64 + 0.5) / 9_007_199_254_740_992.0;
     f64::from(weight) / -libm::log(u)
 }
 

@@ -4,6 +4,7 @@
 
 mod alias;
 mod backend_weights;
+mod bounded_load;
 mod breaker;
 mod breaker_backoff;
 mod breaker_merge;
@@ -15,13 +16,21 @@ mod hash;
 mod hrw;
 mod jump_hash;
 mod leasing;
+mod least_request;
 mod limiter_comparison;
+mod locality_zone;
+mod logistic_score;
+mod maglev;
 mod outlier;
 mod overload;
+mod peak_ewma;
+mod priority_load;
 mod progressive;
 mod ratelimit_headers;
+mod ring_hash;
 mod rl_table;
 mod route_match;
+mod slow_start;
 mod wrr;
 
 use std::num::NonZeroU32;
@@ -38,9 +47,10 @@ pub type Claim = fn(&Node<'_>) -> Result<usize, Fault>;
 /// Checks one row of a list.
 type Row = fn(&Node<'_>) -> Result<(), Fault>;
 
-const CLAIMS: [(&str, Claim); 20] = [
+const CLAIMS: [(&str, Claim); 29] = [
     ("alias", alias::check),
     ("backend_weights", backend_weights::check),
+    ("bounded_load", bounded_load::check),
     ("breaker_backoff", breaker_backoff::check),
     ("breaker_merge", breaker_merge::check),
     ("breaker_transitions", breaker_transitions::check),
@@ -51,13 +61,21 @@ const CLAIMS: [(&str, Claim); 20] = [
     ("hrw", hrw::check),
     ("jump_hash", jump_hash::check),
     ("leasing", leasing::check),
+    ("least_request", least_request::check),
     ("limiter_comparison", limiter_comparison::check),
+    ("locality_zone", locality_zone::check),
+    ("logistic_score", logistic_score::check),
+    ("maglev", maglev::check),
     ("outlier", outlier::check),
     ("overload", overload::check),
+    ("peak_ewma", peak_ewma::check),
+    ("priority_load", priority_load::check),
     ("progressive", progressive::check),
     ("ratelimit_headers", ratelimit_headers::check),
+    ("ring_hash", ring_hash::check),
     ("rl_table", rl_table::check),
     ("route_match", route_match::check),
+    ("slow_start", slow_start::check),
     ("wrr", wrr::check),
 ];
 

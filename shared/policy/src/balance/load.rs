@@ -1,0 +1,220 @@
+//! One worker's memory of one endpoint.
+//!
+//! It lives in cells behind an `Rc`: the requests that are under way, every subset that has the
+//! endpoint and the next snapshot share it, so that a request that ends after a snapshot was
+//! replaced is still counted where it began. Nothing here is shared between workers: each of W
+//! workers sees about a Wth of the load, which is what Envoy's own balancers see, too.
+
+use alloc::rc::Rc;
+use core::cell::Cell;
+
+use crate::balance::ewma::{PeakEwma, Recent};
+use crate::balance::score::{score, Logistic};
+use crate::time::{Span, Timestamp};
+
+/// What the loads of one service have in common.
+#[derive(Debug)]
+pub struct Whole {
+    active: Cell<u32>,
+    decay: Span,
+}
+
+/// One worker's memory of one endpoint.
+#[derive(Debug)]
+pub struct Load {
+    whole: Rc<Whole>,
+    active: Cell<u32>,
+    ejected: Cell<bool>,
+    readmitted: Cell<Timestamp>,
+    latency: Cell<PeakEwma>,
+    recent: Cell<Recent>,
+    score: Cell<Option<(u32, Timestamp)>>,
+}
+
+/// A score is worked out anew at most this often.
+const SCORE_EVERY: Span = Span::from_secs(1);
+
+/// In 10,000ths: nobody's score is less, so that who is better again is noticed.
+const LEAST_SCORE: u32 = 100;
+
+// === impl Whole ===
+
+impl Whole {
+    /// A service without requests, whose averages forget in `decay` all but 1/e; Finagle's and
+    /// Envoy's default is 10 s.
+    #[must_use]
+    pub fn new(decay: Span) -> Rc<Self> {
+        Rc::new(Self { active: Cell::new(0), decay })
+    }
+
+    /// Requests under way to all its endpoints.
+    #[must_use]
+    pub fn active(&self) -> u32 {
+        self.active.get()
+    }
+}
+
+// === impl Load ===
+
+impl Load {
+    /// An endpoint of which nothing is known yet.
+    #[must_use]
+    pub fn new(whole: &Rc<Whole>) -> Rc<Self> {
+        Rc::new(Self {
+            whole: Rc::clone(whole),
+            active: Cell::default(),
+            ejected: Cell::default(),
+            readmitted: Cell::default(),
+            latency: Cell::default(),
+            recent: Cell::default(),
+            score: Cell::default(),
+        })
+    }
+
+    /// A request was sent to it.
+    pub fn began(&self) {
+        self.active.set(self.active.get().saturating_add(1));
+        self.whole.active.set(self.whole.active.get().saturating_add(1));
+    }
+
+    /// A request that began is over. `rtt` is the time to the response's headers, when there was
+    /// a response. What failed counts as no faster than the average: an endpoint that answers
+    /// errors at once must not look like the fastest one.
+    pub fn ended(&self, now: Timestamp, rtt: Option<Span>, ok: bool) {
+        self.active.set(self.active.get().saturating_sub(1));
+        self.whole.active.set(self.whole.active.get().saturating_sub(1));
+        let mut recent = self.recent.get();
+        recent.take(now, rtt, ok, self.whole.decay);
+        self.recent.set(recent);
+        if let Some(rtt) = rtt {
+            let mut latency = self.latency.get();
+            let ms = millis(rtt);
+            let ms = if ok { ms } else { ms.max(latency.millis()) };
+            latency.take(now, ms, self.whole.decay);
+            self.latency.set(latency);
+        }
+    }
+
+    /// Requests under way to it.
+    #[must_use]
+    pub fn active(&self) -> u32 {
+        self.active.get()
+    }
+
+    /// Requests under way to all endpoints of its service.
+    #[must_use]
+    pub fn whole_active(&self) -> u32 {
+        self.whole.active()
+    }
+
+    /// Whether it is ejected.
+    #[must_use]
+    pub fn ejected(&self) -> bool {
+        self.ejected.get()
+    }
+
+    /// Takes it out. The pools that have it want a [`super::Pool::refresh`] then.
+    pub fn eject(&self) {
+        self.ejected.set(true);
+    }
+
+    /// Takes it back, as new as one that was just found: a slow start begins. The pools that
+    /// have it want a [`super::Pool::refresh`] then.
+    pub fn readmit(&self, now: Timestamp) {
+        if self.ejected.replace(false) {
+            self.readmitted.set(now);
+        }
+    }
+
+    /// When it was last taken back.
+    #[must_use]
+    pub fn readmitted(&self) -> Timestamp {
+        self.readmitted.get()
+    }
+
+    /// Its peak-EWMA cost, less being better. Asking counts as observing that nothing was slow.
+    #[must_use]
+    pub fn cost(&self, now: Timestamp) -> f64 {
+        let mut latency = self.latency.get();
+        let cost = latency.cost(now, self.active.get(), self.whole.decay);
+        self.latency.set(latency);
+        cost
+    }
+
+    /// Its logistic score in 10,000ths, 100 to 10,000. It follows what the endpoint does once a
+    /// second, by a factor of at most two and not at all for less than a twentieth, so that many
+    /// proxies do not swing from one endpoint to another and back.
+    #[must_use]
+    pub fn score(&self, now: Timestamp, logistic: &Logistic) -> u32 {
+        let last = self.score.get();
+        if let Some((known, _)) = last.filter(|(_, at)| now.since(*at) < SCORE_EVERY) {
+            return known;
+        }
+        let (success, latency) = self.recent.get().rates(now, self.whole.decay);
+        let aim = score(logistic, success, latency).max(LEAST_SCORE);
+        let next = match last {
+            Some((known, _)) if aim.abs_diff(known).saturating_mul(20) < known => known,
+            Some((known, _)) => {
+                aim.clamp(known.div_ceil(2).max(LEAST_SCORE), known.saturating_mul(2).min(10_000))
+            }
+            None => aim,
+        };
+        self.score.set(Some((next, now)));
+        next
+    }
+}
+
+/// Milliseconds with their fraction.
+pub(super) fn millis(span: Span) -> f64 {
+    span.as_nanos() as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Span = Span::from_secs(1);
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_nanos(1_000_000_000_000).plus(Span::from_millis(ms))
+    }
+
+    #[test]
+    fn a_fast_failure_does_not_make_an_endpoint_cheap() {
+        let load = Load::new(&Whole::new(SECOND));
+        let mut costs = std::vec::Vec::new();
+        for (ms, rtt, ok) in [(0, 100, true), (500, 1, false), (1000, 1, true)] {
+            load.began();
+            load.ended(at(ms), Some(Span::from_millis(rtt)), ok);
+            costs.push(load.cost(at(ms)));
+        }
+        assert!((costs[0] - 100.0).abs() < 1e-9 && (costs[1] - 100.0).abs() < 1e-9, "{costs:?}");
+        assert!(costs[2] < 70.0, "{costs:?}");
+    }
+
+    #[test]
+    fn ends_without_a_beginning_count_nothing() {
+        let whole = Whole::new(SECOND);
+        let (a, b) = (Load::new(&whole), Load::new(&whole));
+        a.began();
+        b.ended(at(0), None, false);
+        assert_eq!((a.active(), b.active(), whole.active()), (1, 0, 0));
+        a.ended(at(0), None, true);
+        assert_eq!((a.active(), whole.active()), (0, 0));
+    }
+
+    #[test]
+    fn a_score_moves_by_at_most_half_a_second_and_comes_back() {
+        let logistic = Logistic { midpoint: 50.0, steepness: 0.2, target: SECOND };
+        let load = Load::new(&Whole::new(SECOND));
+        let mut scores = std::vec![load.score(at(0), &logistic)];
+        for ms in (500..8_500).step_by(500) {
+            (0..20).for_each(|_| load.ended(at(ms), None, false));
+            scores.push(load.score(at(ms), &logistic));
+        }
+        assert_eq!(scores[..6], [10_000, 10_000, 5_000, 5_000, 2_500, 2_500]);
+        assert_eq!(scores.last(), Some(&100));
+        let after = load.score(at(60_000), &logistic);
+        assert_eq!(after, 200, "it recovers by doubling");
+    }
+}

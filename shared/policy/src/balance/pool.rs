@@ -1,0 +1,298 @@
+//! A set of endpoints to pick from.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use crate::balance::group::{Group, Pick};
+use crate::balance::level::{Health, Level, Spread};
+use crate::balance::table::Table;
+use crate::balance::zone::{effective, Route, Zones};
+use crate::balance::{Ask, Policy, View};
+use crate::routing::split::{below, derive};
+
+/// The members of a service, or a subset of them, ready to be picked from.
+#[derive(Debug)]
+pub struct Pool {
+    policy: Rc<Policy>,
+    local_zone: Rc<str>,
+    levels: Vec<Tier>,
+    seed: Cell<u64>,
+    plan: RefCell<Plan>,
+    looks: Cell<u64>,
+}
+
+/// What one priority level is made of.
+#[derive(Debug)]
+struct Tier {
+    members: Vec<u32>,
+    table: Option<Table>,
+    /// The local one first, when that is known.
+    zones: Vec<Rc<str>>,
+}
+
+/// What depends on who is ejected.
+#[derive(Debug, Default)]
+struct Plan {
+    spread: Spread,
+    stages: Vec<Stage>,
+}
+
+/// One level of a plan. In a panic all its members are `healthy`.
+#[derive(Debug, Default)]
+struct Stage {
+    panic: bool,
+    healthy: Group,
+    degraded: Group,
+    /// Where zones matter: how, and the healthy members of each.
+    zones: Option<(Route, Vec<Group>)>,
+}
+
+/// Purposes of draws.
+const LEVEL: u64 = 1;
+const ROUTING: u64 = 2;
+const ZONE: u64 = 3;
+
+// === impl Pool ===
+
+impl Pool {
+    /// A pool of the members `which`, each an index of `view` that is there once. What is random
+    /// about its beginning follows from `seed`, which should differ from worker to worker; tables
+    /// of hashes do not depend on it. `local_zone` is empty when it is not known.
+    ///
+    /// Sorts the members and builds a table for consistent hashing: milliseconds for thousands.
+    #[must_use]
+    pub fn new(view: &View<'_>, which: Vec<u32>, policy: &Rc<Policy>, local_zone: &str, seed: u64) -> Self {
+        let mut which = which;
+        let place = |index: &u32| view.member(*index).map(|member| (member.priority, &*member.key));
+        which.retain(|index| view.member(*index).is_some());
+        which.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
+        let same = |a: &u32, b: &u32| place(a).map(|p| p.0) == place(b).map(|p| p.0);
+        let tier = |members: &[u32]| Tier {
+            members: members.to_vec(),
+            table: Table::new(members, &policy.algorithm, view),
+            zones: zones(members, view, local_zone),
+        };
+        let pool = Self {
+            policy: Rc::clone(policy),
+            local_zone: Rc::from(local_zone),
+            levels: which.chunk_by(same).map(tier).collect(),
+            seed: Cell::new(seed),
+            plan: RefCell::default(),
+            looks: Cell::default(),
+        };
+        pool.refresh(view);
+        pool
+    }
+
+    /// Takes up who is ejected now. To be called whenever that changed: until then somebody who
+    /// was just ejected is passed over, and who was taken back waits. Looks at every member.
+    pub fn refresh(&self, view: &View<'_>) {
+        let seed = derive(self.seed.get(), 0);
+        self.seed.set(seed);
+        let levels: Vec<Level> = self.levels.iter().map(|tier| tier.level(view)).collect();
+        let policy = &*self.policy;
+        let spread = Spread::new(&levels, policy.overprovisioning_factor, policy.panic_threshold_percent);
+        let stage = |(rank, tier): (usize, &Tier)| {
+            let panic = spread.panic.get(rank).copied().unwrap_or(false);
+            self.stage(rank, tier, panic, view, derive(seed, rank as u64))
+        };
+        let stages = self.levels.iter().enumerate().map(stage).collect();
+        // Nobody holds it while a pick is not under way.
+        if let Ok(mut plan) = self.plan.try_borrow_mut() {
+            *plan = Plan { spread, stages };
+        }
+    }
+
+    /// The member for a request, as an index of `view`: never one that is taken or, except in a
+    /// panic of its level, ejected. `None` when there is no other.
+    #[must_use]
+    pub fn pick(&self, view: &View<'_>, ask: &Ask<'_>) -> Option<u32> {
+        let hash = self.policy.algorithm.hashes().then(|| ask.hash.unwrap_or(ask.draw));
+        let draw = hash.unwrap_or(ask.draw);
+        let mut plan = self.plan.try_borrow_mut().ok()?;
+        let plan = &mut *plan;
+        // As Envoy, so that a key keeps its level.
+        let percent =
+            hash.map_or_else(|| below(derive(draw, LEVEL), 100), |hash| hash.checked_rem(100).unwrap_or(0));
+        let (rank, health) = plan.spread.loads.at(u32::try_from(percent).unwrap_or(0));
+        let mut pick = Pick {
+            view: *view,
+            ask: Ask { draw, ..*ask },
+            policy: &self.policy,
+            panic: false,
+            looks: &self.looks,
+        };
+        let first = (rank, health);
+        let others =
+            (0..plan.stages.len()).flat_map(|rank| [(rank, Health::Healthy), (rank, Health::Degraded)]);
+        for (rank, health) in core::iter::once(first).chain(others.filter(|other| *other != first)) {
+            let (Some(stage), Some(tier)) = (plan.stages.get_mut(rank), self.levels.get(rank)) else {
+                continue;
+            };
+            pick.panic = stage.panic;
+            let found = match (hash, &tier.table) {
+                (Some(hash), Some(table)) => stage.aim(&pick, table, hash, health),
+                _ => stage.pick(&pick, health, self.zoned(draw)),
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+
+    /// How many members there are, ejected or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.levels.iter().fold(0, |sum, tier| sum.saturating_add(tier.members.len()))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    /// How many levels balance over all of their members, ejected or not, because too few are left.
+    #[must_use]
+    pub fn panics(&self) -> usize {
+        let count = |plan: &Plan| plan.stages.iter().filter(|stage| stage.panic).count();
+        self.plan.try_borrow().map_or(0, |plan| count(&plan))
+    }
+
+    /// How many members all picks together looked at: what bounds their cost.
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.looks.get()
+    }
+
+    /// Whether zones matter for a request with this draw.
+    fn zoned(&self, draw: u64) -> bool {
+        if !self.policy.zone_weights.is_empty() {
+            return true;
+        }
+        let percent = self.policy.zone_aware.as_ref().map_or(0, |aware| aware.routing_enabled_percent);
+        below(derive(draw, ROUTING), 100) < u64::from(percent)
+    }
+
+    fn stage(&self, rank: usize, tier: &Tier, panic: bool, view: &View<'_>, seed: u64) -> Stage {
+        let group = |members, purpose| Group::new(members, &self.policy, view, derive(seed, purpose));
+        if panic {
+            return Stage { panic, healthy: group(tier.members.clone(), 0), ..Stage::default() };
+        }
+        let healthy = tier.healthy(view);
+        let route = self.route(rank, tier, &healthy, view);
+        let zones = route.map(|route| {
+            let of = |zone: &Rc<str>| {
+                healthy.iter().copied().filter(|index| in_zone(view, *index, zone)).collect()
+            };
+            let groups = (2..).zip(&tier.zones).map(|(purpose, zone)| group(of(zone), purpose));
+            (route, groups.collect())
+        });
+        Stage { panic, healthy: group(healthy, 0), degraded: group(tier.degraded(view), 1), zones }
+    }
+
+    /// How traffic spreads over the zones of a level; `None` when they do not matter.
+    fn route(&self, rank: usize, tier: &Tier, healthy: &[u32], view: &View<'_>) -> Option<Route> {
+        if self.policy.algorithm.hashes() || tier.zones.len() < 2 {
+            return None;
+        }
+        let count =
+            |members: &[u32], zone| members.iter().filter(|index| in_zone(view, **index, zone)).count();
+        let count = |members: &[u32], zone| u32::try_from(count(members, zone)).unwrap_or(u32::MAX);
+        let weights = &self.policy.zone_weights;
+        if !weights.is_empty() {
+            let weight = |zone: &Rc<str>| weights.iter().find(|(known, _)| known == zone).map_or(0, |w| w.1);
+            let factor = self.policy.overprovisioning_factor;
+            return Route::weighted(tier.zones.iter().map(|zone| {
+                effective(weight(zone), count(healthy, zone), count(&tier.members, zone), factor)
+            }));
+        }
+        let aware = self.policy.zone_aware.as_ref().filter(|_| rank == 0 && !self.local_zone.is_empty())?;
+        if healthy.len() < aware.min_cluster_size as usize {
+            return None;
+        }
+        let listed =
+            |zone: &Rc<str>| aware.proxies.iter().find(|(known, _)| known == zone).map_or(0, |p| p.1);
+        let proxies: Vec<u32> =
+            tier.zones.iter().map(|zone| if aware.proxies.is_empty() { 1 } else { listed(zone) }).collect();
+        // Nobody here: then the list is wrong.
+        proxies.first().filter(|ours| **ours > 0)?;
+        let endpoints: Vec<u32> = tier.zones.iter().map(|zone| count(healthy, zone)).collect();
+        Some(Zones::new(&proxies, &endpoints).route)
+    }
+}
+
+// === impl Tier ===
+
+impl Tier {
+    fn level(&self, view: &View<'_>) -> Level {
+        let count = |len| u32::try_from(len).unwrap_or(u32::MAX);
+        Level {
+            healthy: count(self.healthy(view).len()),
+            degraded: count(self.degraded(view).len()),
+            total: count(self.members.len()),
+            excluded: 0,
+        }
+    }
+
+    fn healthy(&self, view: &View<'_>) -> Vec<u32> {
+        self.members.iter().copied().filter(|index| healthy(view, *index)).collect()
+    }
+
+    fn degraded(&self, view: &View<'_>) -> Vec<u32> {
+        let degraded = |index: &u32| !view.ejected(*index) && !healthy(view, *index);
+        self.members.iter().copied().filter(degraded).collect()
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    fn pick(&mut self, pick: &Pick<'_>, health: Health, zoned: bool) -> Option<u32> {
+        if health == Health::Degraded && !self.panic {
+            return self.degraded.pick(pick);
+        }
+        if let Some((route, groups)) = self.zones.as_mut().filter(|_| zoned) {
+            let zone = route.zone(derive(pick.ask.draw, ZONE));
+            if let Some(found) = groups.get_mut(zone).and_then(|group| group.pick(pick)) {
+                return Some(found);
+            }
+        }
+        self.healthy.pick(pick)
+    }
+
+    fn aim(&mut self, pick: &Pick<'_>, table: &Table, hash: u64, health: Health) -> Option<u32> {
+        let (panic, want) = (self.panic, self.panic || health == Health::Healthy);
+        let ours = |index: u32| panic || healthy(&pick.view, index) == want;
+        let group = if want { &mut self.healthy } else { &mut self.degraded };
+        if group.len() == 0 {
+            return None;
+        }
+        // A walk that met nobody: few of many are left.
+        table.aim(pick, hash, &ours).or_else(|| group.pick(pick))
+    }
+}
+
+fn healthy(view: &View<'_>, index: u32) -> bool {
+    view.member(index).is_some_and(|member| !member.degraded) && !view.ejected(index)
+}
+
+fn in_zone(view: &View<'_>, index: u32, zone: &Rc<str>) -> bool {
+    view.member(index).is_some_and(|member| member.zone == *zone)
+}
+
+/// The zones of `members`, the local one first when it is known.
+fn zones(members: &[u32], view: &View<'_>, local: &str) -> Vec<Rc<str>> {
+    let mut zones: Vec<Rc<str>> = Vec::new();
+    if !local.is_empty() {
+        zones.push(Rc::from(local));
+    }
+    for member in members.iter().filter_map(|index| view.member(*index)) {
+        if !zones.contains(&member.zone) {
+            zones.push(Rc::clone(&member.zone));
+        }
+    }
+    zones
+}
