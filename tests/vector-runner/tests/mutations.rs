@@ -9,10 +9,13 @@ use tidegate_vectors::{check, claims, run, Failure, File, Outcome};
 /// Inputs whose change by a little may change no answer, and names, which are free text.
 /// `*` stands for any index. Every expected value is missing here, and so must be noticed.
 #[rustfmt::skip]
-const SILENT: [&str; 81] = [
+const SILENT: [&str; 102] = [
     "alias.json/cases/*/picks/*/slot",                                // one alias for several slots
     "alias.json/cases/*/picks/*/u",                                   // the threshold is further away
     "backend_weights.json/cases/*/weights/*",                         // all of the traffic
+    "bounded_load.json/cases/*/active/*",                             // slots are rounded up
+    "bounded_load.json/cases/*/hash_balance_factor",
+    "bounded_load.json/cases/*/weights/*",
     "breaker_backoff.json/envoy_ejection/ejections_in_a_row/*",       // all at the most
     "breaker_backoff.json/recommended/streaks/*",
     "breaker_backoff.json/resilience4j_exponential/multiplier",       // waits are whole milliseconds
@@ -41,7 +44,13 @@ const SILENT: [&str; 81] = [
     "leasing.json/cases/*/requests",                                  // more are refused as well
     "leasing.json/cases/*/workers",
     "leasing.json/doorman/wants/*",                                   // who wants little gets it anyway
+    "least_request.json/effective/*/active/*",                        // a bias of 0
+    "least_request.json/effective/*/bias",                            // 1 to any power
     "limiter_comparison.json/rows/*/state",                           // what a limiter stores, in words
+    "locality_zone.json/locality/*/weight_x",                         // nobody is left in X
+    "locality_zone.json/locality/*/weight_y",
+    "locality_zone.json/locality/*/x_healthy_pct",                    // more than enough
+    "locality_zone.json/zone_aware/*/upstream_hosts/*",               // all of them in one zone
     "outlier.json/backoff/*/ejection",                                // all at the most
     "outlier.json/consecutive/*/codes/*",                             // 500 and 501 are alike
     "outlier.json/consecutive/*/consecutive_5xx",                     // no case turns on both
@@ -65,6 +74,13 @@ const SILENT: [&str; 81] = [
     "overload.json/google_sre_client_throttling/*/accepts",           // more than enough
     "overload.json/google_sre_client_throttling/*/requests",
     "overload.json/grpc_retry_throttling/tokenRatio",                 // three decimals
+    "peak_ewma.json/steps/*/t_ms",                                    // a start, a peak
+    "priority_load.json/distribute_only/*/degraded/*",                // more than enough
+    "priority_load.json/distribute_only/*/health/*",
+    "priority_load.json/rows/*/levels/*/excluded",                    // percent are whole
+    "priority_load.json/rows/*/levels/*/healthy",
+    "priority_load.json/rows/*/levels/*/total",
+    "priority_load.json/select/*/hash_mod_100",                       // the same level
     "progressive.json/argo/*/params/count",                           // it ends otherwise
     "progressive.json/argo/*/params/csl",
     "progressive.json/argo/*/params/fl",
@@ -76,6 +92,7 @@ const SILENT: [&str; 81] = [
     "ratelimit_headers.json/cases/*/policies/*/next_unit_ns",
     "ratelimit_headers.json/cases/*/policies/*/reset_ns",
     "ratelimit_headers.json/grpc/*/http",                             // 502, 503 and 504 are alike
+    "ring_hash.json/min_ring_size",                                   // 15 of 16: rounded up
     "rl_table.json/cases/*/name",
     "rl_table.json/cases/*/steps/*/cost",
     "rl_table.json/cases/*/steps/*/now_ns",
@@ -91,6 +108,10 @@ const SILENT: [&str; 81] = [
     "route_match.json/istio/cases/*/headers/*/*",                     // no rule asks for them
     "route_match.json/istio/cases/*/method",                          // no rule asks for one
     "route_match.json/istio/cases/*/path",                            // beginning alike
+    "slow_start.json/cases/*/aggression",                             // at the least weight, or over
+    "slow_start.json/cases/*/elapsed_ms",
+    "slow_start.json/cases/*/min_weight_percent",                     // above the least weight
+    "slow_start.json/cases/*/window_ms",                              // at the least weight
 ];
 
 /// Formulas with prose behind them: changed at the front only.

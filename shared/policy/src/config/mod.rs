@@ -11,6 +11,6 @@ pub mod name;
 pub mod problem;
 pub mod read;
 
-pub use name::{number, unique_name};
+pub use name::{distinct_name, number, plain_name, unique_name};
 pub use problem::{ConfigError, Path, Problem};
 pub use read::{document, Object, Reader};

@@ -93,6 +93,12 @@ impl<'a> Reader<'a> {
         matches!(self.json, Json::Text(_))
     }
 
+    /// Whether the value is this text.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        matches!(self.json, Json::Text(own) if own == text)
+    }
+
     /// Whether the value is a list, for the few fields that take two shapes.
     #[must_use]
     pub fn is_array(&self) -> bool {
@@ -113,6 +119,12 @@ impl<'a> Reader<'a> {
             }
         }
         Some(Object { fields, path: self.path.clone(), problems: self.problems })
+    }
+
+    /// An object without fields that stands here, for a short form whose long form is one.
+    #[must_use]
+    pub fn no_fields(&self) -> Object<'a> {
+        Object { fields: &[], path: self.path.clone(), problems: self.problems }
     }
 
     /// An object with exactly one of the fields `known`: which, and its value.
@@ -161,6 +173,18 @@ impl<'a> Reader<'a> {
             }
             _ => self.expected("a text"),
         }
+    }
+
+    /// A text that can stand in a header: visible ASCII and spaces between.
+    #[inline(never)]
+    #[must_use]
+    pub fn header_text(&self, max: usize) -> Option<String> {
+        let text = self.text(max)?;
+        if text.bytes().all(|b| (b' '..=b'~').contains(&b)) && text.trim() == text {
+            return Some(text.to_string());
+        }
+        self.report(format!("{text:?} is no header value, expected visible ASCII"));
+        None
     }
 
     /// An integer within `range`; `unit` is a plural such as `requests` or `ms`, or empty.
@@ -257,6 +281,17 @@ impl<'a> Object<'a> {
             self.problems.borrow_mut().push(problem);
         }
         found
+    }
+
+    /// The field as an object of the fields `known`, or one without fields when it is absent: whoever
+    /// reads it then reads defaults. `None` only when it was reported.
+    #[inline(never)]
+    #[must_use]
+    pub fn inner(&self, name: &str, known: &[&str]) -> Option<Self> {
+        match self.optional(name) {
+            Some(reader) => reader.object(known),
+            None => Some(Self { fields: &[], path: self.path.field(name), problems: self.problems }),
+        }
     }
 
     /// The field as an integer from `least` to `most`, or `default` when it is absent. `None` only

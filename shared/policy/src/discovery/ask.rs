@@ -305,7 +305,7 @@ impl Service {
         let mut set = |name: &Rc<str>, value: &Rc<str>| {
             edits.push(Edit::SetRequestHeader(Rc::clone(name), Rc::clone(value)));
         };
-        let words = &self.retry.words;
+        let words = &self.words;
         set(&words.on, if safe { &self.retry.on } else { &words.unsent });
         set(&words.max, &words.retries);
         if let Some(ms) = &words.per_try_ms {

@@ -3,6 +3,7 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::allow::Allow;
 use super::ask::Words;
@@ -58,7 +59,7 @@ pub enum Kind {
 }
 
 /// A Consul datacenter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Consul {
     /// The cluster of Envoy's that leads to an agent or a server.
     pub cluster: String,
@@ -116,7 +117,7 @@ pub struct Cache {
     pub ttl_ms: u64,
     /// As much longer it is used while it is asked for anew.
     pub stale_while_revalidate_ms: u64,
-    /// As much longer than both it is used while the registry fails.
+    /// As much longer than `ttl_ms` it is used while the registry fails.
     pub stale_if_error_ms: u64,
     /// Whether the last answer is used for ever when the registry fails.
     pub serve_forever: bool,
@@ -143,9 +144,8 @@ pub struct Service {
     pub sources: Vec<Source>,
     /// How one of them is chosen.
     pub balance: Rc<balance::Policy>,
-    /// How fast averages of latency forget: what is older than this counts for 1/e. `None` for ten
-    /// seconds.
-    pub decay: Option<Span>,
+    /// How soon latencies are forgotten, for the choice by latency.
+    pub decay: Span,
     /// What requests are told apart by, when the choice is by hash.
     pub hash_key: Option<Key>,
     /// Only endpoints that have these take requests.
@@ -154,6 +154,8 @@ pub struct Service {
     pub attempts: u32,
     /// When a further one is tried.
     pub retry: Retry,
+    /// How Envoy is told of it.
+    pub words: Words,
     /// When an endpoint gets a rest.
     pub ejection: Option<Ejection>,
     /// How long a request may be held that comes before the first snapshot.
@@ -232,8 +234,8 @@ pub struct Retry {
     pub safe: Vec<Matcher>,
     /// What such requests are tried again for, as Envoy's `x-envoy-retry-on` has it.
     pub on: Rc<str>,
-    /// How Envoy is told.
-    pub words: Words,
+    /// How long an attempt may take; 0 for no limit.
+    pub per_try_timeout_ms: u64,
     /// Further attempts under way at one time in a worker, in percent of the requests under way.
     pub budget_percent: u32,
     /// As many are allowed however few requests are under way.
@@ -288,6 +290,18 @@ pub enum OnFailure {
     Allow,
     /// It is answered with 503.
     Refuse,
+}
+
+// === impl Consul ===
+
+/// Without the token, which must not come into a log.
+impl fmt::Debug for Consul {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consul")
+            .field("cluster", &self.cluster)
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
+    }
 }
 
 // === impl Steer ===

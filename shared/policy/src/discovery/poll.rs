@@ -11,7 +11,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::fetch::{Bad, Fetch, Way};
+use super::fetch::{Bad, Way};
 use super::lead::Lead;
 use super::metrics::{self, Of, Places, What};
 use super::policy::{Cache, Policy};

@@ -72,7 +72,7 @@ fn hash(registry: &Registry, query: &Query) -> Option<u64> {
         }
         Kind::Dns(dns) => match &dns.resolver {
             Resolver::Host => text("names"),
-            Resolver::Https { cluster, path, .. } => ["dns", cluster, path].into_iter().for_each(text),
+            Resolver::Https { cluster, path, .. } => ["dns", cluster, path].into_iter().for_each(&mut text),
         },
     }
     text(&query.name);

@@ -336,8 +336,8 @@ impl View {
 }
 
 fn decay(service: &Service) -> Span {
-    match (&service.balance.algorithm, service.decay) {
-        (Algorithm::PeakEwma | Algorithm::Logistic(_), Some(decay)) => decay,
+    match &service.balance.algorithm {
+        Algorithm::PeakEwma | Algorithm::Logistic(_) => service.decay,
         _ => DEFAULT_DECAY,
     }
 }

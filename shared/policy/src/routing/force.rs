@@ -6,7 +6,6 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::read::header_text;
 use crate::config::Reader;
 use crate::http::matcher::{header_name, ClientMatch};
 use crate::http::{Request, RequestExt};
@@ -37,7 +36,7 @@ impl Force {
         let header = named("header", "x-force-variant");
         let secret_header = named("secret_header", "x-force-secret");
         let secret = object.or("secret", None, |r| {
-            let text = header_text(r, 256)?;
+            let text = r.header_text(256)?;
             if text.len() < 16 {
                 r.report("a secret of less than 16 bytes can be guessed, expected 16 to 256 bytes".into());
                 return None;

@@ -1,8 +1,6 @@
 //! What several parts of the configuration are read by.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::sticky::BUCKETS;
@@ -30,33 +28,6 @@ pub(super) fn basis_points(
         }
         (percents, fine) => Some(percents.or(fine)),
     }
-}
-
-/// A name that is fit for headers, metrics and logs and was not given to one of `earlier`.
-#[inline(never)]
-pub(super) fn unique_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
-    let name = reader.text(64)?;
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if !name.bytes().all(fits) {
-        reader.report(format!("{name:?} is not a name, expected letters, digits, `-` and `_`"));
-        return None;
-    }
-    if earlier.iter().any(|other| other.text_field("name") == Some(name)) {
-        reader.report(format!("{name:?} is already used"));
-        return None;
-    }
-    Some(name.to_owned())
-}
-
-/// A text that can stand in a header: visible ASCII and spaces between.
-#[inline(never)]
-pub(super) fn header_text(reader: &Reader<'_>, max: usize) -> Option<String> {
-    let text = reader.text(max)?;
-    if text.bytes().all(|b| (b' '..=b'~').contains(&b)) && text.trim() == text {
-        return Some(text.to_owned());
-    }
-    reader.report(format!("{text:?} is no header value, expected visible ASCII"));
-    None
 }
 
 /// All items of a list, each with those before it.

@@ -8,12 +8,12 @@ use alloc::vec::Vec;
 
 use super::config::Mode;
 use super::identity::{self, Generated};
-use super::read::{header_text, list, unique_name};
+use super::read::list;
 use super::rules::{Condition, Share};
 use super::sticky::{self, Territories};
 use super::upstream::{self, Set};
 use super::variant::Variant;
-use crate::config::{Object, Reader};
+use crate::config::{distinct_name, Object, Reader};
 use crate::hash::sip::SipKey;
 use crate::hash::xxh64::xxh64;
 use crate::http::matcher::collect;
@@ -81,7 +81,7 @@ impl Route {
 
     pub(super) fn read(reader: &Reader<'_>, earlier: &[Reader<'_>], mode: Mode) -> Option<Self> {
         let object = reader.object(&FIELDS)?;
-        let name = object.required("name", "a name").and_then(|r| unique_name(&r, earlier));
+        let name = object.required("name", "a name").and_then(|r| distinct_name(&r, earlier));
         let known = name.as_deref().unwrap_or_default();
         let matches = object.or("match", Vec::new(), |r| {
             let items = if r.is_array() { r.items(1..=16, "matches")? } else { alloc::vec![r.clone()] };
@@ -197,7 +197,7 @@ impl Sticky {
 
     fn read(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.object(&["experiment", "by", "cookie", "key"])?;
-        let experiment = object.required("experiment", "a name").and_then(|r| header_text(&r, 64));
+        let experiment = object.required("experiment", "a name").and_then(|r| r.header_text(64));
         let by = object.or("by", Vec::new(), |r| {
             let items = r.items(1..=8, "sources")?;
             items.iter().map(source).fold(Some(Vec::new()), collect)
@@ -272,7 +272,7 @@ fn generated(reader: &Reader<'_>) -> Option<Generated> {
 
 #[inline(never)]
 fn cookie_text(reader: &Reader<'_>, without: &str) -> Option<String> {
-    let text = header_text(reader, 256)?;
+    let text = reader.header_text(256)?;
     if text.contains(|c| without.contains(c)) {
         reader.report(format!("{text:?} does not fit into a cookie, expected one without `{without}`"));
         return None;
@@ -285,7 +285,7 @@ fn cookie_text(reader: &Reader<'_>, without: &str) -> Option<String> {
 impl Mirror {
     fn read(reader: &Reader<'_>, route: &str) -> Option<Self> {
         let object = reader.object(&["cluster", "percent", "basis_points"])?;
-        let cluster = object.required("cluster", "the name of a cluster").and_then(|r| header_text(&r, 256));
+        let cluster = object.required("cluster", "the name of a cluster").and_then(|r| r.header_text(256));
         let share = Share::read(reader, &object, xxh64(route.as_bytes(), 2));
         Some(Self { cluster: cluster?.into(), share: share? })
     }

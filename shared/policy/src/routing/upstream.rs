@@ -10,7 +10,8 @@ use crate::http::matcher::{collect, header_name};
 /// A request header to set: its name and value.
 pub type Set = (Rc<str>, Rc<str>);
 
-const RETRY_ON: [&str; 11] = [
+/// What Envoy retries on, by the words of `x-envoy-retry-on`.
+pub const RETRY_ON: [&str; 11] = [
     "5xx",
     "gateway-error",
     "reset",

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 
 use super::judge::Demands;
 use super::ramp::{Ramp, Step};
-use super::read::{basis_points, header_text, unique_name};
-use crate::config::{Object, Reader};
+use super::read::basis_points;
+use crate::config::{distinct_name, Object, Reader};
 use crate::http::matcher::collect;
 
 /// One variant of a service.
@@ -73,7 +73,7 @@ const ABORT: [&str; 8] = [
 impl Variant {
     pub(super) fn read(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<Self> {
         let object = reader.object(&FIELDS)?;
-        let name = object.required("name", "a name").and_then(|r| unique_name(&r, earlier));
+        let name = object.required("name", "a name").and_then(|r| distinct_name(&r, earlier));
         let target = Target::read(reader, &object);
         let weight = object.or("weight", Some(1), |r| weight(r).map(Some));
         let max_weight = object.or("max_weight", None, |r| weight_of(r, 1).map(Some));
@@ -106,7 +106,7 @@ fn weight_of(reader: &Reader<'_>, least: u64) -> Option<u32> {
 
 /// A name without spaces, which stand between words where the choice is handed on.
 fn word(reader: &Reader<'_>) -> Option<String> {
-    let text = header_text(reader, 256)?;
+    let text = reader.header_text(256)?;
     if text.contains(' ') {
         reader.report(format!("{text:?} has spaces, expected a name without"));
         return None;
@@ -193,7 +193,7 @@ fn read_abort(reader: &Reader<'_>) -> Option<(Demands, u32, Option<String>)> {
     let max_p99_ms = object.natural("max_p99_ms", usual.max_p99_ms, 0, 3_600_000, "ms");
     let p99_pct = object.count("p99_pct", usual.p99_pct, 100, 10_000, "%");
     let min_samples = object.natural("min_samples", usual.min_samples, 1, 1_000_000_000, "requests");
-    let breaker = object.or("breaker", None, |r| unique_name(r, &[]).map(Some));
+    let breaker = object.or("breaker", None, |r| distinct_name(r, &[]).map(Some));
     let max_failed = object.count("max_failed", 3, 1, 1000, "intervals");
     let demands = Demands {
         min_success_bp: success?.unwrap_or(usual.min_success_bp),

@@ -3,6 +3,7 @@
 //! A run is the same every time. To look further:
 //! `PROPTEST_CASES=100000 PROPTEST_RNG_SEED=1 cargo test --test props`.
 
+mod balance;
 mod breaker;
 mod client;
 mod codec;

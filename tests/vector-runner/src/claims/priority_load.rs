@@ -79,6 +79,9 @@ fn distribute(row: &Node<'_>) -> Result<(), Fault> {
 fn select(row: &Node<'_>) -> Result<(), Fault> {
     let healthy = counts(&row.field("healthy_load")?)?;
     let degraded = counts(&row.field("degraded_load")?)?;
+    if healthy.iter().chain(&degraded).sum::<u32>() != 100 {
+        return Err(row.malformed("expected loads of 100 together".to_string()));
+    }
     let (level, health) = Loads { healthy, degraded }.at(row.field("hash_mod_100")?.count()?);
     let health = match health {
         Health::Degraded => "degraded",

@@ -43,6 +43,13 @@ impl HostMatch {
         }
     }
 
+    pub(super) fn exact(&self) -> Option<&str> {
+        match self {
+            Self::Exact(host) => Some(host),
+            Self::Suffix(_) => None,
+        }
+    }
+
     /// Whether only one host is meant, and how many characters of it are given.
     pub(super) fn specificity(&self) -> (bool, usize) {
         match self {

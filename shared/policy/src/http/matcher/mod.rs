@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 
 pub use client::ClientMatch;
 use host::HostMatch;
+pub use path::PathKey;
 use path::PathMatch;
 pub use value::NamedMatch;
 
@@ -142,6 +143,19 @@ impl Matcher {
     /// one, and its characters. None when it holds for every host.
     pub fn hosts(&self) -> impl Iterator<Item = (bool, usize)> + '_ {
         self.hosts.iter().map(HostMatch::specificity)
+    }
+
+    /// The hosts that it names when it holds for these alone; `None` when it holds for others, too.
+    #[must_use]
+    pub fn exact_hosts(&self) -> Option<Vec<&str>> {
+        let hosts = self.hosts.iter().map(HostMatch::exact).collect::<Option<Vec<_>>>()?;
+        (!hosts.is_empty()).then_some(hosts)
+    }
+
+    /// What an index finds its path by, if it has one that an index can find.
+    #[must_use]
+    pub fn path_key(&self) -> Option<PathKey<'_>> {
+        self.path.as_ref().and_then(PathMatch::key)
     }
 
     /// How narrow it is, apart from its hosts.

@@ -19,6 +19,16 @@ pub(super) enum PathMatch {
     Template(Vec<Segment>),
 }
 
+/// A condition on the path that an index can look up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKey<'a> {
+    /// The path is this.
+    Exact(&'a str),
+    /// The path is this, or goes on behind it with a slash. Without slashes at its end, so empty for
+    /// the prefix `/`.
+    Prefix(&'a str),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Segment {
     Literal(String),
@@ -57,6 +67,14 @@ impl PathMatch {
             Self::Prefix(prefix) => path::has_prefix(path, prefix),
             Self::StartsWith(start) => path.starts_with(start.as_bytes()),
             Self::Template(segments) => template_holds(segments, path),
+        }
+    }
+
+    pub(super) fn key(&self) -> Option<PathKey<'_>> {
+        match self {
+            Self::Exact(text) => Some(PathKey::Exact(text)),
+            Self::Prefix(text) => Some(PathKey::Prefix(text.trim_end_matches('/'))),
+            Self::StartsWith(_) | Self::Template(_) => None,
         }
     }
 
