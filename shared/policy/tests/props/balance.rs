@@ -12,6 +12,7 @@ use tidegate_policy::time::{Span, Timestamp};
 use crate::{cases, START};
 
 /// Endpoints of a service and what a worker knows of them.
+#[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) members: Vec<Member>,
     pub(crate) loads: Vec<Rc<Load>>,
@@ -84,8 +85,11 @@ pub(crate) fn algorithms() -> Vec<Algorithm> {
 
 fn policies() -> impl Strategy<Value = Policy> {
     let slow = SlowStart { window: Span::from_secs(60), aggression: 1.0, min_weight_percent: 10 };
-    let zones =
-        ZoneAware { min_cluster_size: 3, routing_enabled_percent: 100, proxies: vec![("a".into(), 2), ("b".into(), 1)] };
+    let zones = ZoneAware {
+        min_cluster_size: 3,
+        routing_enabled_percent: 100,
+        proxies: vec![("a".into(), 2), ("b".into(), 1)],
+    };
     (prop::sample::select(algorithms()), any::<bool>(), 0..3_u8, 0..=100_u32).prop_map(
         move |(algorithm, slow_start, zoned, panic_threshold_percent)| Policy {
             slow_start: slow_start.then_some(slow),
@@ -99,7 +103,14 @@ fn policies() -> impl Strategy<Value = Policy> {
 
 /// Endpoints of all kinds: levels, zones, degraded, new, ejected.
 fn services() -> impl Strategy<Value = Service> {
-    let endpoint = (1..=65_535_u32, 0..3_u8, 0..3_usize, prop::bool::weighted(0.2), 0..90_u64, prop::bool::weighted(0.4));
+    let endpoint = (
+        1..=65_535_u32,
+        0..3_u8,
+        0..3_usize,
+        prop::bool::weighted(0.2),
+        0..90_u64,
+        prop::bool::weighted(0.4),
+    );
     prop::collection::vec(endpoint, 0..50).prop_map(|endpoints| {
         let mut service = Service::new(&endpoints.iter().map(|endpoint| endpoint.0).collect::<Vec<_>>());
         for (index, (_, priority, zone, degraded, age, ejected)) in endpoints.into_iter().enumerate() {
@@ -157,7 +168,7 @@ proptest! {
         }
     }
 
-    /// With or without a key, an endpoint that is ejected takes only its own keys along, and
+    /// An endpoint that is ejected takes only its own keys along, and
     /// gets just these back.
     #[test]
     fn an_ejection_moves_only_the_keys_of_the_ejected(
@@ -165,11 +176,7 @@ proptest! {
         one: prop::sample::Index,
         algorithm in prop::sample::select(algorithms()),
     ) {
-        let unbounded = match algorithm {
-            Algorithm::Maglev { hash_balance_factor: None, .. } | Algorithm::RingHash { hash_balance_factor: None, .. } | Algorithm::Rendezvous => true,
-            _ => false,
-        };
-        prop_assume!(unbounded);
+        prop_assume!(algorithm.hashes());
         let service = Service::new(&weights);
         let pool = service.pool(Policy { panic_threshold_percent: 0, ..Policy::new(algorithm) });
         let picks = || (0..300).map(|n| service.pick(&pool, n, &[]).unwrap()).collect::<Vec<_>>();
