@@ -13,6 +13,7 @@ mod gcra;
 mod headers;
 mod lease;
 mod routing;
+mod shares;
 mod table;
 
 use proptest::prelude::*;
