@@ -126,6 +126,27 @@ fn services() -> impl Strategy<Value = Service> {
     })
 }
 
+/// The priorities that panic, worked out from scratch.
+fn panics(service: &Service, policy: &Policy) -> Vec<u8> {
+    let mut priorities: Vec<u8> = service.members.iter().map(|member| member.priority).collect();
+    priorities.sort_unstable();
+    priorities.dedup();
+    let available = |priority: u8, degraded: bool| {
+        let of = service.members.iter().zip(&service.loads);
+        of.filter(|(m, l)| m.priority == priority && m.degraded == degraded && !l.ejected()).count() as u32
+    };
+    let total = |priority| service.members.iter().filter(|member| member.priority == priority).count() as u32;
+    let part = |count: u32, priority| (140 * count / total(priority)).min(100);
+    let health = |p: &u8| part(available(*p, false), *p) + part(available(*p, true), *p);
+    if priorities.iter().map(health).sum::<u32>() >= 100 {
+        return Vec::new();
+    }
+    let few = |p: &u8| {
+        (available(*p, false) + available(*p, true)) * 100 < total(*p) * policy.panic_threshold_percent
+    };
+    priorities.into_iter().filter(few).collect()
+}
+
 proptest! {
     #![proptest_config(cases(300))]
 
@@ -137,13 +158,16 @@ proptest! {
         policy in policies(),
         requests in prop::collection::vec(any::<u64>(), 1..20),
     ) {
+        let panics = panics(&service, &policy);
         let pool = service.pool_at(policy, "a", 7);
+        prop_assert_eq!(pool.panics(), panics.len());
         let left = service.loads.iter().filter(|load| !load.ejected()).count();
         for n in requests {
             let mut taken = Vec::new();
             while let Some(index) = service.pick(&pool, n, &taken) {
                 prop_assert!(!taken.contains(&index), "{index} twice, {taken:?}");
-                prop_assert!(pool.panics() > 0 || !service.loads[index as usize].ejected(), "{index} is ejected");
+                let (member, load) = (&service.members[index as usize], &service.loads[index as usize]);
+                prop_assert!(panics.contains(&member.priority) || !load.ejected(), "{index} is ejected");
                 taken.push(index);
             }
             prop_assert!(taken.len() >= left, "{} of {left}", taken.len());
