@@ -12,6 +12,7 @@ use tidegate_policy::time::{Span, Timestamp};
 use crate::{cases, START};
 
 /// Endpoints of a service and what a worker knows of them.
+#[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) members: Vec<Member>,
     pub(crate) loads: Vec<Rc<Load>>,
@@ -125,6 +126,27 @@ fn services() -> impl Strategy<Value = Service> {
     })
 }
 
+/// The priorities that panic, worked out from scratch.
+fn panics(service: &Service, policy: &Policy) -> Vec<u8> {
+    let mut priorities: Vec<u8> = service.members.iter().map(|member| member.priority).collect();
+    priorities.sort_unstable();
+    priorities.dedup();
+    let available = |priority: u8, degraded: bool| {
+        let of = service.members.iter().zip(&service.loads);
+        of.filter(|(m, l)| m.priority == priority && m.degraded == degraded && !l.ejected()).count() as u32
+    };
+    let total = |priority| service.members.iter().filter(|member| member.priority == priority).count() as u32;
+    let part = |count: u32, priority| (140 * count / total(priority)).min(100);
+    let health = |p: &u8| part(available(*p, false), *p) + part(available(*p, true), *p);
+    if priorities.iter().map(health).sum::<u32>() >= 100 {
+        return Vec::new();
+    }
+    let few = |p: &u8| {
+        (available(*p, false) + available(*p, true)) * 100 < total(*p) * policy.panic_threshold_percent
+    };
+    priorities.into_iter().filter(few).collect()
+}
+
 proptest! {
     #![proptest_config(cases(300))]
 
@@ -136,13 +158,16 @@ proptest! {
         policy in policies(),
         requests in prop::collection::vec(any::<u64>(), 1..20),
     ) {
+        let panics = panics(&service, &policy);
         let pool = service.pool_at(policy, "a", 7);
+        prop_assert_eq!(pool.panics(), panics.len());
         let left = service.loads.iter().filter(|load| !load.ejected()).count();
         for n in requests {
             let mut taken = Vec::new();
             while let Some(index) = service.pick(&pool, n, &taken) {
                 prop_assert!(!taken.contains(&index), "{index} twice, {taken:?}");
-                prop_assert!(pool.panics() > 0 || !service.loads[index as usize].ejected(), "{index} is ejected");
+                let (member, load) = (&service.members[index as usize], &service.loads[index as usize]);
+                prop_assert!(panics.contains(&member.priority) || !load.ejected(), "{index} is ejected");
                 taken.push(index);
             }
             prop_assert!(taken.len() >= left, "{} of {left}", taken.len());
@@ -167,7 +192,7 @@ proptest! {
         }
     }
 
-    /// With or without a key, an endpoint that is ejected takes only its own keys along, and
+    /// An endpoint that is ejected takes only its own keys along, and
     /// gets just these back.
     #[test]
     fn an_ejection_moves_only_the_keys_of_the_ejected(
@@ -175,11 +200,7 @@ proptest! {
         one: prop::sample::Index,
         algorithm in prop::sample::select(algorithms()),
     ) {
-        let unbounded = match algorithm {
-            Algorithm::Maglev { hash_balance_factor: None, .. } | Algorithm::RingHash { hash_balance_factor: None, .. } | Algorithm::Rendezvous => true,
-            _ => false,
-        };
-        prop_assume!(unbounded);
+        prop_assume!(algorithm.hashes());
         let service = Service::new(&weights);
         let pool = service.pool(Policy { panic_threshold_percent: 0, ..Policy::new(algorithm) });
         let picks = || (0..300).map(|n| service.pick(&pool, n, &[]).unwrap()).collect::<Vec<_>>();

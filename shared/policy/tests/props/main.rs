@@ -14,6 +14,7 @@ mod gcra;
 mod headers;
 mod lease;
 mod routing;
+mod shares;
 mod table;
 
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! What a cached answer is good for, and how long one holds that there is no such service.
 
-use tidegate_policy::discovery::cache::{negative_ttl, NEGATIVE_FIRST, State, Terms};
+use tidegate_policy::discovery::cache::{negative_ttl, State, Terms, NEGATIVE_FIRST};
 use tidegate_policy::time::Span;
 
 use crate::data::{Fault, Node};
