@@ -79,7 +79,7 @@ impl<S: Stage> Dispatcher<S> {
         } else if let (Some(plugin), Ok(mut exchanges)) =
             (self.plugin(parent), self.exchanges.try_borrow_mut())
         {
-            exchanges.insert(context, Exchange::new(plugin));
+            exchanges.insert(context, Exchange::new(plugin, parent));
         }
     }
 
@@ -94,8 +94,8 @@ impl<S: Stage> Dispatcher<S> {
         if let Some(former) = former {
             former.retire();
         }
-        if S::ASKS {
-            self.deliver_early();
+        if S::ASKS && self.waiting.try_borrow().is_ok_and(|waiting| !waiting.is_empty()) {
+            self.hurry(root);
         }
         true
     }
@@ -116,7 +116,7 @@ impl<S: Stage> Dispatcher<S> {
 
     /// There is an answer to a question of a root's.
     pub fn answered(&self, root: u32, answer: EnvoyAnswer) {
-        if !S::ASKS {
+        if !S::ASKS || self.plugin(root).is_none() {
             return;
         }
         if abi::resolving() {
@@ -210,20 +210,23 @@ impl<S: Stage> Dispatcher<S> {
 impl<S: Stage> Dispatcher<S> {
     /// Has an exchange asked for from now on. The host's callback is still about it.
     fn hold(&self, exchange: u32) {
-        if let (Ok(mut waiting), Ok(exchanges), Ok(roots)) =
-            (self.waiting.try_borrow_mut(), self.exchanges.try_borrow(), self.roots.try_borrow())
-        {
-            waiting.push(exchange);
-            let plugin = exchanges.get(&exchange).map(Exchange::plugin);
-            // The timer of a root that is gone would fire for ever.
-            let is_its = |root: &&Root<S>| match (&root.plugin, plugin) {
-                (Some(ours), Some(its)) => Rc::ptr_eq(ours, its),
-                _ => false,
-            };
-            if let Some(root) = roots.iter().find(is_its) {
-                if !root.hurries.replace(true) {
-                    let _ = abi::set_tick_period(S::WAIT_MS);
-                }
+        let (Ok(mut waiting), Ok(exchanges)) = (self.waiting.try_borrow_mut(), self.exchanges.try_borrow())
+        else {
+            return;
+        };
+        waiting.push(exchange);
+        if let Some(exchange) = exchanges.get(&exchange) {
+            self.hurry(exchange.root());
+        }
+    }
+
+    /// Has the timer of a root run at the pace of exchanges that wait. That of a root that is gone
+    /// would fire for ever.
+    fn hurry(&self, root: u32) {
+        let Ok(roots) = self.roots.try_borrow() else { return };
+        if let Some(root) = roots.iter().find(|known| known.id == root) {
+            if !root.hurries.replace(true) {
+                let _ = abi::set_tick_period(S::WAIT_MS);
             }
         }
     }
@@ -321,4 +324,6 @@ impl Hasher for Spread {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
+#[cfg(test)]
+mod waiting_tests;

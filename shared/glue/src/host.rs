@@ -113,3 +113,20 @@ impl Store for Cells {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::fake;
+
+    #[test]
+    fn a_question_always_has_an_end() {
+        let host = Envoy { name: "test", metrics: &Metrics::default() };
+        for timeout_ms in [0, 1, 500] {
+            let question = Question::Http { cluster: "none", headers: &[], body: b"", timeout_ms };
+            assert_eq!(host.ask(&question), Err(CalloutError::NoCluster));
+        }
+        assert_eq!(fake::told(), "call/1 call/1 call/500");
+        assert_eq!(host.ask(&Question::Name("a")), Ok(Token::Name(7)));
+    }
+}
