@@ -63,6 +63,10 @@ pub(super) unsafe fn proxy_continue_stream(_: u32) -> u32 {
     noted("continue")
 }
 
+pub(super) unsafe fn proxy_done() -> u32 {
+    noted("done/0")
+}
+
 pub(super) unsafe fn proxy_http_call(
     _: *const u8,
     _: usize,

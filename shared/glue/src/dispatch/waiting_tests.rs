@@ -263,3 +263,24 @@ fn a_stage_that_asks_nobody_holds_nothing() {
     });
     assert_eq!(fake::told(), "start1 timer/250 request tick end");
 }
+
+/// Envoy crashed: it gave the answer to a root that a new configuration had replaced.
+#[test]
+fn a_root_stays_until_the_names_it_asked_for_have_come() {
+    let done = |context| CONTEXTS.with(|contexts| contexts.is_done(context));
+    let name = || CONTEXTS.with(|contexts| contexts.answered(1, EnvoyAnswer::name(7, 0)));
+    let told = run("root 1, configure 1, ask, create 10 1, request 10, create 11 1, request 11");
+    assert_eq!(told, "start1 timer/250 request resolve/7 timer/20 request resolve/7");
+    assert!(done(10) && done(99));
+    run("delete 10, delete 11");
+    assert!(!done(1));
+    assert_eq!(run("tick 1, answer 1"), "timer/0", "it is silent");
+    name();
+    assert_eq!(fake::told(), "");
+    name();
+    assert_eq!(fake::told(), "done/0");
+    assert_eq!(run("delete 1"), "timer/0 as/1");
+
+    assert_eq!(run("root 2, configure 2, hold"), "start2 timer/250");
+    assert!(done(2), "it has asked for nothing");
+}
