@@ -8,6 +8,7 @@ mod breaker;
 mod client;
 mod codec;
 mod config;
+mod discovery_config;
 mod distribution;
 mod gcra;
 mod headers;
