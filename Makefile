@@ -9,8 +9,8 @@ override ENVOY := $(if $(findstring /,$(ENVOY)),$(abspath $(ENVOY)),$(ENVOY))
 
 STEP    := @tools/step.sh
 WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
-NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-packages need-node
-TARGETS := help setup wasm run bench dead-upstream test test-fast e2e vectors check fmt audit clean distclean
+NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-servers need-packages need-node
+TARGETS := help setup wasm run bench dead-upstream test test-fast e2e servers vectors check fmt audit clean distclean
 
 export ENVOY FILTERS PROBES
 # What the machine has comes first.
@@ -18,10 +18,10 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 # The shell counts its own seconds under this name.
 unexport SECONDS
 
-ifneq ($(TIDEGATE_VECTORS),)
-override TIDEGATE_VECTORS := $(abspath $(TIDEGATE_VECTORS))
-export TIDEGATE_VECTORS
-endif
+# Paths that a person names; tests run in another folder.
+NAMED := $(foreach name,CONSUL COREDNS TIDEGATE_VECTORS,$(if $($(name)),$(name)))
+$(foreach name,$(NAMED),$(eval override $(name) := $(abspath $($(name)))))
+export $(NAMED)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -50,8 +50,10 @@ test: test-fast e2e ## Run every test
 test-fast: vectors ## Run the tests that need no Envoy
 	$(STEP) "tests on the host" cargo test
 
-e2e: need-envoy need-func-e wasm ## Run the tests inside the real Envoy
+e2e: need-envoy need-func-e need-servers wasm ## Run the tests inside the real Envoy
 	$(STEP) "tests in Envoy" cargo test -p tidegate-tests --test e2e -- --test-threads=2
+
+servers: need-servers ## Build the real registries that end-to-end tests ask: minutes, once
 
 vectors: need-rust need-bindgen need-node ## Run the test vectors, natively and on wasm32: TIDEGATE_VECTORS=folder for others
 	$(STEP) "vectors on the host" cargo run -q -p tidegate-vectors

@@ -69,6 +69,7 @@ fn one<S: Stage>(worker: &Worker<S, SimHost>, step: &Step, place: &str) {
             (Expect::Admit, edits.iter().filter_map(added).collect())
         }
         Verdict::Reply(reply) => (Expect::Refuse, reply.headers),
+        Verdict::Await(_) => panic!("{place}: it waits"),
     };
     assert_eq!(got, step.expect, "{place}");
     for (name, expected) in &step.gives {

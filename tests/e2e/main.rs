@@ -16,6 +16,8 @@ mod million;
 mod ratelimit;
 mod reload;
 mod routing;
+mod servers;
 mod setup;
 mod smoke;
 mod upstreams;
+mod waiting;

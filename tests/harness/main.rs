@@ -4,6 +4,7 @@ mod client;
 mod config;
 mod grpc;
 mod load;
+mod registry;
 mod upstream;
 
 use std::time::Duration;

@@ -41,6 +41,20 @@ pub(crate) fn func_e() -> Option<PathBuf> {
     named.or_else(|| on_path("func-e")).or_else(installed).filter(|file| file.is_file())
 }
 
+/// A server to test with: what `variable` names, else `program` on the path, else what
+/// `make servers` builds.
+///
+/// # Panics
+///
+/// If there is none.
+pub(crate) fn server(variable: &str, program: &str) -> PathBuf {
+    let named = env::var_os(variable).map(PathBuf::from);
+    let built = || root().join(".tools/servers").join(program);
+    let file = named.or_else(|| on_path(program)).unwrap_or_else(built);
+    assert!(file.is_file(), "no {}: run `make servers` or set {variable}", file.display());
+    file
+}
+
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())

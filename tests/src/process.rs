@@ -15,7 +15,7 @@ use nix::sys::signal::{kill, SigSet, Signal};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
-use crate::eventually::search;
+use crate::eventually::{eventually, search};
 
 /// How long a process may take to leave when asked, before it is made to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -43,6 +43,32 @@ impl Process {
     /// How it ended, if it has.
     pub(crate) fn exit(&self) -> Option<ExitStatus> {
         self.child().try_wait().ok().flatten()
+    }
+
+    /// Stops it in its tracks, with its connections open, or lets it go on.
+    ///
+    /// The signal is on its way when `kill` returns, so this waits until no thread runs any more.
+    pub(crate) fn pause(&self, paused: bool) {
+        let signal = if paused { Signal::SIGSTOP } else { Signal::SIGCONT };
+        // Not yet waited for, or the number could be another's by now.
+        if self.exit().is_none() {
+            kill(self.pid, signal).expect("a signal to a child");
+            eventually("its threads", GRACE, || self.is_stopped() == paused);
+        }
+    }
+
+    /// Whether all its threads are stopped by a signal.
+    fn is_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+        // One that ends between the listing and the look does not run.
+        let mut states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
+        states.all(|status| status.contains("\nState:\tT"))
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(&self) {
+        let _ = self.child().kill();
+        let _ = self.wait();
     }
 
     /// Waits for the end.
@@ -85,8 +111,7 @@ impl Drop for Process {
             search(GRACE, || self.exit().is_some());
         }
         if self.exit().is_none() {
-            let _ = self.child().kill();
-            let _ = self.wait();
+            self.kill();
         }
     }
 }

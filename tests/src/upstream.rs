@@ -88,6 +88,11 @@ impl Upstream {
         Self::start(port.listen(), Arc::new(always(answer)), Some(Mutex::default()))
     }
 
+    /// A server at a reserved port that answers as `answer` says.
+    pub(crate) fn new_at(port: &Port, answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start(port.listen(), Arc::new(answer), Some(Mutex::default()))
+    }
+
     fn start(listener: TcpListener, act: Act, seen: Option<Mutex<Vec<Seen>>>) -> Self {
         let shared = Arc::new(Shared { act: Switch::new(act), count: AtomicUsize::new(0), seen });
         let state = Arc::clone(&shared);
@@ -101,7 +106,11 @@ impl Upstream {
 
     /// Answers like this from now on: requests yet to come, and those held by [`Answer::silence`].
     pub fn switch(&self, answer: Answer) {
-        self.shared.act.set(Arc::new(always(answer)));
+        self.switch_to(always(answer));
+    }
+
+    pub(crate) fn switch_to(&self, answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) {
+        self.shared.act.set(Arc::new(answer));
     }
 
     /// Requests so far, in the order they were complete; none where they are only counted.

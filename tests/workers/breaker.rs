@@ -40,7 +40,7 @@ pub(crate) fn to<'a>(cluster: &'a str) -> SimRequest<'a> {
 pub(crate) fn reply(verdict: Verdict) -> Reply {
     match verdict {
         Verdict::Reply(reply) => reply,
-        Verdict::Continue(edits) => panic!("no reply but {edits:?}"),
+        Verdict::Await(edits) | Verdict::Continue(edits) => panic!("no reply but {edits:?}"),
     }
 }
 

@@ -20,6 +20,7 @@ fn set(header: &str, cluster: &str) -> Edit {
 fn goes(workers: &Workers, letter: char) -> String {
     let (verdict, exchange) = workers.all[0].begin(&up());
     match verdict {
+        Verdict::Await(edits) => panic!("it waits, {edits:?}"),
         Verdict::Reply(reply) => reply.status.to_string(),
         Verdict::Continue(edits) => {
             end(&workers.all[0], exchange, letter);

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use tidegate_policy::host::{Clock, Journal, Meter, Store, StoreError, Version};
+use tidegate_policy::host::{
+    Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
+};
 use tidegate_policy::http::{Reply, Verdict};
 use tidegate_policy::ratelimit::RateLimit;
 use tidegate_policy::time::Timestamp;
@@ -22,7 +24,7 @@ fn worker(on_failure: &str, mode: &str) -> (Arc<SimStore>, Worker<RateLimit, Sim
 fn ask(worker: &Worker<RateLimit, SimHost>) -> (Option<Reply>, String) {
     let (verdict, _, outcome) = worker.exchange(&SimRequest::get("/").header("k", b"x"));
     let reply = match verdict {
-        Verdict::Continue(_) => None,
+        Verdict::Await(_) | Verdict::Continue(_) => None,
         Verdict::Reply(reply) => Some(reply),
     };
     (reply, outcome.unwrap_or_default())
@@ -115,6 +117,12 @@ impl Meter for Losing {
 
     fn set(&self, index: usize, value: u64) {
         Meter::set(&self.host, index, value);
+    }
+}
+
+impl Callout for Losing {
+    fn ask(&self, question: &Question<'_>) -> Result<Token, CalloutError> {
+        self.host.ask(question)
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn onward(request: &SimRequest<'_>, verdict: Verdict) -> Onward {
 pub(crate) fn reply(verdict: Verdict) -> Reply {
     match verdict {
         Verdict::Reply(reply) => reply,
-        Verdict::Continue(edits) => panic!("no reply but {edits:?}"),
+        Verdict::Await(edits) | Verdict::Continue(edits) => panic!("no reply but {edits:?}"),
     }
 }
 

@@ -6,7 +6,12 @@
 //! Off wasm32 there is no host: every call answers [`Status::NO_HOST`], so that the rest of
 //! the crate can be built and tested natively.
 
+#[cfg(test)]
+pub(crate) mod fake;
+mod flow;
 mod raw;
+
+pub use flow::{continue_request, http_call, resolve, resolving, set_effective_context};
 
 use core::alloc::Layout;
 use core::ptr::{null, null_mut, NonNull};
@@ -43,6 +48,12 @@ pub const REQUEST_HEADERS: u32 = 0;
 pub const RESPONSE_HEADERS: u32 = 2;
 /// The trailers of the response.
 pub const RESPONSE_TRAILERS: u32 = 3;
+/// The header map of the answer to an HTTP question.
+pub const ANSWER_HEADERS: u32 = 6;
+/// The buffer with the body of the answer to an HTTP question.
+pub const ANSWER_BODY: u32 = 4;
+/// The buffer with what a callback of the host's own brought, such as addresses.
+pub const CALL_DATA: u32 = 8;
 /// The buffer with the plugin's configuration.
 pub const PLUGIN_CONFIGURATION: u32 = 7;
 /// A metric that only grows.
@@ -58,6 +69,8 @@ const MONOTONIC: u32 = 1;
 impl Status {
     /// What was asked for is not there.
     pub const NOT_FOUND: Self = Self(1);
+    /// Something that was named is not there, or not now.
+    pub const BAD_ARGUMENT: Self = Self(2);
     /// A compare-and-swap met another version, or create-if-absent met a value.
     pub const CAS_MISMATCH: Self = Self(8);
     /// There is no host: not on wasm32.
@@ -274,14 +287,14 @@ pub fn set_tick_period(millis: u32) -> Result<(), Status> {
     Status::check(unsafe { raw::proxy_set_tick_period_milliseconds(millis) })
 }
 
-/// A buffer of the host.
+/// A buffer of the host, of which at most `most` bytes are read.
 ///
 /// # Errors
 /// [`Status::NOT_FOUND`] when it is not there or empty.
-pub fn buffer(kind: u32) -> Result<Vec<u8>, Status> {
+pub fn buffer(kind: u32, most: usize) -> Result<Vec<u8>, Status> {
     owned(|data, size| {
         // SAFETY: `data` and `size` outlive the call.
-        unsafe { raw::proxy_get_buffer_bytes(kind, 0, usize::MAX >> 1, data, size) }
+        unsafe { raw::proxy_get_buffer_bytes(kind, 0, most.min(usize::MAX >> 1), data, size) }
     })
 }
 

@@ -5,18 +5,28 @@
 //! memory serves the next one, and the map hashes by one multiplication: the numbers are the
 //! host's own, one after another, and no client has a hand in them.
 //!
-//! None of the calls in [`crate::abi`] calls back before it returns, other than for memory. If one
-//! did: a callback that finds the contexts in use, or its own unknown, lets the message pass.
+//! None of the calls in [`crate::abi`] calls back before it returns, other than for memory and with
+//! the answer to a name. That answer is put aside until the callback is over, for the stage is in
+//! the middle of its question. If another did: a callback that finds the contexts in use, or its
+//! own unknown, lets the message pass.
+//!
+//! Exchanges that wait are in one list for the whole VM, asked for at every tick and answer of any
+//! root: configurations share a memory, so the answer to one may be what another's exchange waits
+//! for, and an exchange whose root is gone needs somebody to ask for it. They are asked for only in
+//! callbacks of roots. A reply sent from the callback of one request to another would hold back the
+//! former: until a callback is over, the host stops the message that it is about after any reply.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
 use tidegate_policy::http::Stage;
+use tidegate_policy::time::{Span, Timestamp};
 
 use crate::abi::{self, Action};
 use crate::exchange::Exchange;
+use crate::message::EnvoyAnswer;
 use crate::root::Plugin;
 
 /// All contexts of one VM, which serves one stage.
@@ -24,12 +34,22 @@ pub struct Dispatcher<S: Stage> {
     /// A few: one for each configuration in use.
     roots: RefCell<Vec<Root<S>>>,
     exchanges: RefCell<HashMap<u32, Exchange<S>, Spread>>,
+    /// The exchanges that wait, and a few that do not any more.
+    waiting: RefCell<Vec<u32>>,
+    /// Answers that came before their question was out, with their roots.
+    early: RefCell<Vec<(u32, EnvoyAnswer)>>,
+    /// What all configurations share.
+    memory: OnceCell<Rc<S::Memory>>,
 }
 
-struct Root<S> {
+struct Root<S: Stage> {
     id: u32,
     /// `None` until configured.
     plugin: Option<Rc<Plugin<S>>>,
+    /// Whether the timer runs at the pace of exchanges that wait.
+    hurries: Cell<bool>,
+    /// When the stage was last told of a tick.
+    housekept: Cell<Timestamp>,
 }
 
 /// Spreads numbers that follow one another over all bits.
@@ -43,7 +63,13 @@ impl<S: Stage> Dispatcher<S> {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "for statics, which need `const`")]
     pub const fn new() -> Self {
-        Self { roots: RefCell::new(Vec::new()), exchanges: RefCell::new(HashMap::with_hasher(Spread(0))) }
+        Self {
+            roots: RefCell::new(Vec::new()),
+            exchanges: RefCell::new(HashMap::with_hasher(Spread(0))),
+            waiting: RefCell::new(Vec::new()),
+            early: RefCell::new(Vec::new()),
+            memory: OnceCell::new(),
+        }
     }
 
     /// There is a new root, or a new exchange under the root `parent`.
@@ -59,27 +85,66 @@ impl<S: Stage> Dispatcher<S> {
 
     /// A root has a configuration, its first or another; `false` when it cannot be used.
     pub fn configured(&self, root: u32) -> bool {
-        let Some(plugin) = Plugin::configured() else { return false };
+        let Some(plugin) = Plugin::configured(self.memory.get_or_init(Rc::default)) else { return false };
         let Ok(mut roots) = self.roots.try_borrow_mut() else { return false };
-        let Some(root) = roots.iter_mut().find(|known| known.id == root) else { return false };
-        let former = root.plugin.replace(Rc::new(plugin));
+        let Some(known) = roots.iter_mut().find(|known| known.id == root) else { return false };
+        let former = known.plugin.replace(Rc::new(plugin));
+        known.hurries.set(false);
         drop(roots);
         if let Some(former) = former {
             former.retire();
+        }
+        if S::ASKS {
+            self.deliver_early();
         }
         true
     }
 
     /// The timer of a root fired.
     pub fn ticked(&self, root: u32) {
-        if let Some(plugin) = self.plugin(root) {
+        let Some(plugin) = self.plugin(root) else { return };
+        if !S::ASKS {
+            return plugin.tick();
+        }
+        if self.is_due(root) {
             plugin.tick();
         }
+        self.deliver_early();
+        self.wake(root);
+        self.pace(root);
+    }
+
+    /// There is an answer to a question of a root's.
+    pub fn answered(&self, root: u32, answer: EnvoyAnswer) {
+        if !S::ASKS {
+            return;
+        }
+        if abi::resolving() {
+            if let Ok(mut early) = self.early.try_borrow_mut() {
+                early.push((root, answer.kept()));
+            }
+            return;
+        }
+        self.deliver(root, &answer);
+        self.deliver_early();
+        self.wake(root);
     }
 
     /// The headers of a request arrived.
     pub fn request_headers(&self, exchange: u32) -> Action {
-        self.with(exchange, Exchange::request_headers)
+        let mut waits = false;
+        let action = self.with(exchange, |exchange| {
+            let action = exchange.request_headers();
+            waits = exchange.waits();
+            action
+        });
+        if S::ASKS {
+            if waits {
+                self.hold(exchange);
+            }
+            self.deliver_early();
+        }
+        action
     }
 
     /// The headers of a response are about to leave.
@@ -118,7 +183,8 @@ impl<S: Stage> Dispatcher<S> {
     fn create_root(&self, id: u32) {
         if let Ok(mut roots) = self.roots.try_borrow_mut() {
             if roots.iter().all(|known| known.id != id) {
-                roots.push(Root { id, plugin: None });
+                let (hurries, housekept) = (Cell::default(), Cell::default());
+                roots.push(Root { id, plugin: None, hurries, housekept });
             }
         }
     }
@@ -132,6 +198,96 @@ impl<S: Stage> Dispatcher<S> {
         let _ = abi::set_tick_period(0);
         if let Some(plugin) = root.plugin {
             plugin.retire();
+        }
+        if S::ASKS {
+            // What waits on is asked for by the ticks of other roots, if there are any.
+            self.wake(id);
+        }
+    }
+}
+
+/// Questions, and the exchanges that wait for their answers.
+impl<S: Stage> Dispatcher<S> {
+    /// Has an exchange asked for from now on. The host's callback is still about it.
+    fn hold(&self, exchange: u32) {
+        if let (Ok(mut waiting), Ok(exchanges), Ok(roots)) =
+            (self.waiting.try_borrow_mut(), self.exchanges.try_borrow(), self.roots.try_borrow())
+        {
+            waiting.push(exchange);
+            let plugin = exchanges.get(&exchange).map(Exchange::plugin);
+            // The timer of a root that is gone would fire for ever.
+            let is_its = |root: &&Root<S>| match (&root.plugin, plugin) {
+                (Some(ours), Some(its)) => Rc::ptr_eq(ours, its),
+                _ => false,
+            };
+            if let Some(root) = roots.iter().find(is_its) {
+                if !root.hurries.replace(true) {
+                    let _ = abi::set_tick_period(S::WAIT_MS);
+                }
+            }
+        }
+    }
+
+    /// Asks for every exchange that waits, in a callback of the root `root`.
+    #[inline(never)]
+    fn wake(&self, root: u32) {
+        let (Ok(mut waiting), Ok(mut exchanges)) =
+            (self.waiting.try_borrow_mut(), self.exchanges.try_borrow_mut())
+        else {
+            return;
+        };
+        if waiting.is_empty() {
+            return;
+        }
+        waiting.retain(|id| match exchanges.get_mut(id) {
+            Some(exchange) if exchange.waits() => {
+                abi::set_effective_context(*id).is_ok() && exchange.ask_again()
+            }
+            _ => false,
+        });
+        drop((waiting, exchanges));
+        let _ = abi::set_effective_context(root);
+        self.deliver_early();
+    }
+
+    /// Lets the timer of a root run as slowly as before once nothing waits.
+    fn pace(&self, root: u32) {
+        let (Ok(waiting), Ok(roots)) = (self.waiting.try_borrow(), self.roots.try_borrow()) else { return };
+        let Some(root) = roots.iter().find(|known| known.id == root) else { return };
+        if waiting.is_empty() && root.hurries.replace(false) {
+            let _ = abi::set_tick_period(S::TICK_MS);
+        }
+    }
+
+    /// Whether it is time for a root's housekeeping, which is then noted as done. A timer that
+    /// hurries fires more often than that; one that does not is never early.
+    fn is_due(&self, root: u32) -> bool {
+        let Ok(roots) = self.roots.try_borrow() else { return false };
+        let Some(root) = roots.iter().find(|known| known.id == root) else { return false };
+        let now = Timestamp::from_nanos(abi::monotonic_nanos());
+        let due = root.housekept.get().plus(Span::from_millis(u64::from(S::TICK_MS)));
+        if root.hurries.get() && now < due {
+            return false;
+        }
+        root.housekept.set(now);
+        true
+    }
+
+    fn deliver(&self, root: u32, answer: &EnvoyAnswer) {
+        if let Some(plugin) = self.plugin(root) {
+            plugin.stage.on_callout(answer, &plugin.host());
+        }
+    }
+
+    /// Answers that were put aside, now that the stage is done with its questions. One that makes
+    /// it ask again, and is answered at once again, is for the next callback: it could do so for
+    /// ever.
+    fn deliver_early(&self) {
+        let Ok(mut early) = self.early.try_borrow_mut() else { return };
+        let list = std::mem::take(&mut *early);
+        drop(early);
+        for (root, answer) in &list {
+            self.deliver(*root, answer);
         }
     }
 }
@@ -165,224 +321,4 @@ impl Hasher for Spread {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use tidegate_policy::config::ConfigError;
-    use tidegate_policy::host::{Host, Store, StoreError};
-    use tidegate_policy::http::{
-        Callback, CellSpec, Edit, Metric, Placement, Reply, Request, Response, Verdict,
-    };
-
-    use super::*;
-
-    thread_local! {
-        static CONTEXTS: Dispatcher<Tester> = const { Dispatcher::new() };
-        static CALLS: RefCell<String> = const { RefCell::new(String::new()) };
-        static CONFIGURED: Cell<u32> = const { Cell::new(0) };
-        static NEXT: Cell<Next> = const { Cell::new(Next::GoOn) };
-    }
-
-    /// What the stage does with the next request.
-    #[derive(Clone, Copy)]
-    enum Next {
-        GoOn,
-        /// Has the host call back for everything before the stage returns.
-        Reenter,
-        Reply,
-    }
-
-    /// Writes down what it is asked. Its name is the number of its configuration.
-    struct Tester(u32);
-
-    impl Tester {
-        fn note(&self, call: &str) {
-            CALLS.with_borrow_mut(|calls| calls.push_str(&format!("{call}{} ", self.0)));
-        }
-    }
-
-    impl Stage for Tester {
-        const NAME: &'static str = "tester";
-        const PROPERTY: &'static str = "tester";
-        const CALLBACKS: &'static [Callback] = &[];
-
-        type Exchange = u32;
-
-        fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
-            CONFIGURED.set(CONFIGURED.get() + 1);
-            Ok(Self(CONFIGURED.get()))
-        }
-
-        fn cells(&self) -> impl Iterator<Item = CellSpec> {
-            std::iter::empty()
-        }
-
-        fn start(&mut self, _store: &impl Store) -> Result<(), StoreError> {
-            if CONFIGURED.get() == 3 {
-                return Err(StoreError::Unavailable);
-            }
-            self.note("start");
-            Ok(())
-        }
-
-        fn stop(&self, _store: &impl Store) {
-            self.note("stop");
-        }
-
-        fn metrics(&self) -> Vec<Metric> {
-            Vec::new()
-        }
-
-        fn on_request(&self, asked: &mut u32, _request: &impl Request, _host: &impl Host) -> Verdict {
-            *asked += 1;
-            self.note("request");
-            match NEXT.replace(Next::GoOn) {
-                Next::GoOn => {}
-                Next::Reenter => CONTEXTS.with(|contexts| {
-                    contexts.context_created(77, 1);
-                    assert_eq!(contexts.request_headers(10), Action::Continue);
-                    assert_eq!(contexts.response_headers(10), Action::Continue);
-                    assert_eq!(contexts.response_trailers(10), Action::Continue);
-                    contexts.deleted(10);
-                }),
-                Next::Reply => {
-                    let text = String::new;
-                    let (headers, body, details) = (Vec::new(), text(), text());
-                    return Verdict::Reply(Reply { status: 429, grpc_status: 8, headers, body, details });
-                }
-            }
-            Verdict::Continue(Vec::new())
-        }
-
-        fn on_response(&self, asked: &mut u32, _: &impl Response, _: &impl Host) -> Vec<Edit> {
-            assert_eq!(*asked, 1);
-            self.note("response");
-            Vec::new()
-        }
-
-        fn on_trailers(&self, asked: &mut u32, _: &impl Response, _: &impl Host) {
-            assert_eq!(*asked, 1);
-            self.note("trailers");
-        }
-
-        fn on_end(&self, asked: &mut u32, _: &impl Response, _: &impl Host) {
-            assert_eq!(*asked, 1);
-            self.note("end");
-        }
-
-        fn on_tick(&self, _host: &impl Host) {
-            self.note("tick");
-        }
-    }
-
-    /// Runs callbacks: `root 1`, `configure 1`, `tick 1`, `create 10 1`, `request 10`, `reply 10`,
-    /// `reenter 10`, `response 10`, `trailers 10`, `delete 10`. Says what the stage was asked.
-    fn run(script: &str) -> String {
-        CONTEXTS.with(|contexts| {
-            for line in script.split(',') {
-                let mut words = line.split_whitespace();
-                let call = words.next().unwrap();
-                let mut number = || words.next().map_or(0, |word| word.parse().unwrap());
-                let (context, parent) = (number(), number());
-                NEXT.set(match call {
-                    "reenter" => Next::Reenter,
-                    "reply" => Next::Reply,
-                    _ => Next::GoOn,
-                });
-                let held = Action::Pause;
-                match call {
-                    "root" | "create" => contexts.context_created(context, parent),
-                    "configure" => assert_eq!(contexts.configured(context), CONFIGURED.get() != 3),
-                    "tick" => contexts.ticked(context),
-                    "request" | "reenter" => assert_ne!(contexts.request_headers(context), held),
-                    "reply" => assert_eq!(contexts.request_headers(context), held),
-                    "response" => assert_ne!(contexts.response_headers(context), held),
-                    "trailers" => assert_ne!(contexts.response_trailers(context), held),
-                    "delete" => contexts.deleted(context),
-                    _ => panic!("{call}?"),
-                }
-            }
-        });
-        CALLS.take().trim_end().to_owned()
-    }
-
-    const ONE: &str = "root 1, configure 1, create 10 1";
-
-    #[test]
-    fn an_exchange_goes_through_its_stage() {
-        let all = "request 10, response 10, trailers 10, delete 10, delete 1";
-        assert_eq!(run(&format!("{ONE}, {all}")), "start1 request1 response1 trailers1 end1 stop1");
-    }
-
-    #[test]
-    fn a_reply_of_ours_ends_an_exchange_for_the_stage() {
-        let rest = "reply 10, response 10, trailers 10, delete 10";
-        assert_eq!(run(&format!("{ONE}, {rest}")), "start1 request1");
-    }
-
-    /// Envoy makes a context only to log a request that an earlier filter answered.
-    #[test]
-    fn an_exchange_without_a_request_is_none() {
-        assert_eq!(run(&format!("{ONE}, response 10, trailers 10, delete 10")), "start1");
-    }
-
-    #[test]
-    fn what_is_not_known_passes() {
-        let known = "request 9, response 9, trailers 9, delete 9, tick 9, create 11 9, request 11";
-        assert_eq!(run(known), "");
-        let early = "root 1, create 10 1, request 10, delete 10, tick 1, delete 1";
-        assert_eq!(run(early), "", "not configured yet");
-        let late = "delete 10, request 10, response 10, delete 10, delete 1, tick 1, delete 1";
-        assert_eq!(run(&format!("{ONE}, {late}")), "start1 stop1");
-        assert!(!CONTEXTS.with(|contexts| contexts.configured(9)));
-    }
-
-    #[test]
-    fn roots_stand_side_by_side() {
-        let two = "root 1, configure 1, root 2, configure 2, create 10 2, create 11 1, tick 2, tick 1";
-        assert_eq!(run(two), "start1 start2 tick2 tick1");
-        assert_eq!(run("request 10, request 11, root 1, delete 2, tick 2"), "request2 request1 stop2");
-        // What is under way keeps its configuration.
-        assert_eq!(run("response 10, response 11, delete 10, tick 1"), "response2 response1 end2 tick1");
-    }
-
-    #[test]
-    fn another_configuration_takes_the_place_of_the_first_if_it_is_good() {
-        assert_eq!(run(&format!("{ONE}, request 10, configure 1")), "start1 request1 start2 stop1");
-        assert_eq!(run("configure 1, create 11 1, request 11, response 10"), "request2 response1");
-        assert_eq!(run("delete 10, delete 11, tick 1, delete 1"), "end1 end2 tick2 stop2");
-    }
-
-    #[test]
-    fn a_callback_within_a_callback_does_nothing() {
-        assert_eq!(run(&format!("{ONE}, reenter 10, request 77")), "start1 request1");
-        assert_eq!(run("response 10, delete 10"), "response1 end1");
-    }
-
-    #[test]
-    fn the_memory_of_ended_exchanges_is_used_again() {
-        let capacity = || CONTEXTS.with(|contexts| contexts.exchanges.borrow().capacity());
-        let rounds = |from: u32, to: u32| {
-            CONTEXTS.with(|contexts| {
-                for id in from..to {
-                    contexts.context_created(id, 1);
-                    // A hundred are under way at any time.
-                    contexts.deleted(id.saturating_sub(100));
-                }
-            });
-        };
-        run("root 1, configure 1");
-        rounds(200, 1_000);
-        let settled = capacity();
-        rounds(1_000, 100_000);
-        assert_eq!(capacity(), settled);
-        assert!(settled < 1_000, "{settled}");
-    }
-
-    #[test]
-    fn numbers_in_a_row_take_places_of_their_own() {
-        let places: std::collections::BTreeSet<_> =
-            (5..1_029_u32).map(|n| Spread(0).hash_one(n) % 1_024).collect();
-        assert_eq!(places.len(), 1_024);
-    }
-}
+pub(crate) mod tests;

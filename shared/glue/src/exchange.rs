@@ -13,14 +13,36 @@ use crate::root::Plugin;
 pub(crate) struct Exchange<S: Stage> {
     plugin: Rc<Plugin<S>>,
     state: S::Exchange,
-    /// Whether the stage saw the request and let it go on. Its own reply, which Envoy sends
-    /// through us again, is none of its business, and neither is what it never saw.
-    went_on: bool,
+    stands: Stands,
+}
+
+/// Where an exchange stands with its stage.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// The stage has nothing to do with it: it never saw the request, or replied. Its own reply
+    /// goes through us again and is none of its business.
+    Apart,
+    /// It was held back for the stage, and ended without it.
+    Left,
+    /// It is held back.
+    Waits,
+    /// The stage let it go on.
+    WentOn,
 }
 
 impl<S: Stage> Exchange<S> {
     pub(crate) fn new(plugin: Rc<Plugin<S>>) -> Self {
-        Self { plugin, state: S::Exchange::default(), went_on: false }
+        Self { plugin, state: S::Exchange::default(), stands: Stands::Apart }
+    }
+
+    /// The configuration that it began under.
+    pub(crate) fn plugin(&self) -> &Rc<Plugin<S>> {
+        &self.plugin
+    }
+
+    /// Whether it is held back.
+    pub(crate) fn waits(&self) -> bool {
+        self.stands == Stands::Waits
     }
 
     pub(crate) fn request_headers(&mut self) -> Action {
@@ -30,12 +52,15 @@ impl<S: Stage> Exchange<S> {
         let request = EnvoyRequest::new(&pairs, plugin.spare.take());
         let verdict = plugin.stage.on_request(&mut self.state, &request, &plugin.host());
         plugin.spare.set(request.into_spare());
-        if let Some(outcome) = plugin.stage.outcome(&self.state) {
-            let _ = abi::set_property(S::PROPERTY, outcome.as_bytes());
-        }
+        tell_outcome::<S>(plugin, &self.state);
         match verdict {
-            Verdict::Continue(edits) => {
-                self.went_on = true;
+            Verdict::Await(edits) if S::ASKS => {
+                self.stands = Stands::Waits;
+                apply(&edits);
+                Action::Pause
+            }
+            Verdict::Await(edits) | Verdict::Continue(edits) => {
+                self.stands = Stands::WentOn;
                 apply(&edits);
                 Action::Continue
             }
@@ -46,16 +71,48 @@ impl<S: Stage> Exchange<S> {
         }
     }
 
+    /// Asks the stage again and does as it says; whether the exchange still waits. The host must
+    /// have been told that calls are about this exchange.
+    pub(crate) fn ask_again(&mut self) -> bool {
+        let plugin = &*self.plugin;
+        let verdict = plugin.stage.on_wait(&mut self.state, &plugin.host());
+        if let Verdict::Await(edits) = verdict {
+            apply(&edits);
+            return true;
+        }
+        tell_outcome::<S>(plugin, &self.state);
+        match verdict {
+            Verdict::Await(edits) | Verdict::Continue(edits) => {
+                self.stands = Stands::WentOn;
+                apply(&edits);
+                if let Err(status) = abi::continue_request() {
+                    abi::log(Level::Error, &format!("{}: go on: host status {}", S::NAME, status.0));
+                }
+            }
+            Verdict::Reply(reply) => {
+                self.stands = Stands::Apart;
+                send::<S>(&reply);
+            }
+        }
+        false
+    }
+
     pub(crate) fn response_headers(&mut self) -> Action {
-        if self.went_on {
-            let plugin = &*self.plugin;
-            apply(&plugin.stage.on_response(&mut self.state, &EnvoyResponse::HEADERS, &plugin.host()));
+        match self.stands {
+            Stands::Apart | Stands::Left => {}
+            // The host answers, for want of time or because of the client. It must not go on now.
+            Stands::Waits => self.stands = Stands::Left,
+            Stands::WentOn => {
+                let plugin = &*self.plugin;
+                let host = plugin.host();
+                apply(&plugin.stage.on_response(&mut self.state, &EnvoyResponse::HEADERS, &host));
+            }
         }
         Action::Continue
     }
 
     pub(crate) fn response_trailers(&mut self) -> Action {
-        if self.went_on {
+        if self.stands == Stands::WentOn {
             let plugin = &*self.plugin;
             plugin.stage.on_trailers(&mut self.state, &EnvoyResponse::TRAILERS, &plugin.host());
         }
@@ -63,10 +120,16 @@ impl<S: Stage> Exchange<S> {
     }
 
     pub(crate) fn end(mut self) {
-        if self.went_on {
+        if self.stands != Stands::Apart {
             let plugin = &*self.plugin;
             plugin.stage.on_end(&mut self.state, &EnvoyResponse::END, &plugin.host());
         }
+    }
+}
+
+fn tell_outcome<S: Stage>(plugin: &Plugin<S>, exchange: &S::Exchange) {
+    if let Some(outcome) = plugin.stage.outcome(exchange) {
+        let _ = abi::set_property(S::PROPERTY, outcome.as_bytes());
     }
 }
 
@@ -83,7 +146,8 @@ fn apply(edits: &[Edit]) {
 }
 
 fn send<S: Stage>(reply: &Reply) {
-    let headers = crate::pairs::encode(&reply.headers);
+    let list = reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let headers = crate::pairs::encode(&list.collect::<Vec<_>>());
     let sent = abi::send_local_response(
         reply.status,
         &reply.details,

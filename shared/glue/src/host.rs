@@ -2,11 +2,14 @@
 
 use std::num::NonZeroU32;
 
-use tidegate_policy::host::{Clock, Journal, Meter, Store, StoreError, Version};
+use tidegate_policy::host::{
+    Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
+};
 use tidegate_policy::time::Timestamp;
 
 use crate::abi::{self, Level, Status};
 use crate::meter::Metrics;
+use crate::pairs;
 
 /// Envoy, as one plugin sees it.
 pub struct Envoy<'a> {
@@ -29,6 +32,22 @@ impl Clock for Envoy<'_> {
 
     fn wall(&self) -> Timestamp {
         Timestamp::from_nanos(abi::wall_nanos())
+    }
+}
+
+impl Callout for Envoy<'_> {
+    fn ask(&self, question: &Question<'_>) -> Result<Token, CalloutError> {
+        let asked = match *question {
+            // No time means no end to the host.
+            Question::Http { cluster, headers, body, timeout_ms } => {
+                abi::http_call(cluster, &pairs::encode(headers), body, timeout_ms.max(1)).map(Token::Http)
+            }
+            Question::Name(name) => abi::resolve(name).map(Token::Name),
+        };
+        asked.map_err(|status| match status {
+            Status::BAD_ARGUMENT => CalloutError::NoCluster,
+            _ => CalloutError::NotSent,
+        })
     }
 }
 

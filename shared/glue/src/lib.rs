@@ -40,6 +40,7 @@ macro_rules! filter {
         const _: () = {
             use $crate::abi::{self, Action};
             use $crate::dispatch::Dispatcher;
+            use $crate::message::EnvoyAnswer;
 
             ::std::thread_local! {
                 static CONTEXTS: Dispatcher<$stage> = const { Dispatcher::new() };
@@ -91,6 +92,22 @@ macro_rules! filter {
             #[no_mangle]
             extern "C" fn proxy_on_response_trailers(context: u32, _count: usize) -> Action {
                 CONTEXTS.with(|contexts| contexts.response_trailers(context))
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_http_call_response(
+                root: u32,
+                token: u32,
+                headers: usize,
+                size: usize,
+                _trailers: usize,
+            ) {
+                CONTEXTS.with(|contexts| contexts.answered(root, EnvoyAnswer::http(token, headers, size)));
+            }
+
+            #[no_mangle]
+            extern "C" fn envoy_on_resolve_dns(root: u32, token: u32, size: usize) {
+                CONTEXTS.with(|contexts| contexts.answered(root, EnvoyAnswer::name(token, size)));
             }
 
             #[no_mangle]

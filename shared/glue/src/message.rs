@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::net::IpAddr;
 
+use tidegate_policy::host::{Answer, Token};
 use tidegate_policy::http::{Attribute, Header, Request, Response};
 use tidegate_policy::key::address;
 
@@ -21,6 +22,17 @@ pub struct EnvoyRequest<'a> {
 pub struct EnvoyResponse {
     /// Where its headers are, if they can be read.
     map: Option<u32>,
+}
+
+/// An answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvoyAnswer {
+    token: Token,
+    /// Whether there are headers. When there was no response, the host has no map of them either.
+    has_headers: bool,
+    size: usize,
+    /// The body of an answer that came too early: the host has forgotten it by now.
+    kept: Option<Vec<u8>>,
 }
 
 /// A list of headers without headers: what is left of one request for the next.
@@ -90,6 +102,55 @@ impl Response for EnvoyResponse {
     }
 }
 
+// === impl EnvoyAnswer ===
+
+impl EnvoyAnswer {
+    /// The answer to an HTTP question. No headers mean that there was no response: the transport
+    /// broke after its headers, or it was larger than the host takes.
+    #[must_use]
+    pub fn http(token: u32, headers: usize, size: usize) -> Self {
+        Self { token: Token::Http(token), has_headers: headers > 0, size, kept: None }
+    }
+
+    /// The answer to a name.
+    #[must_use]
+    pub fn name(token: u32, size: usize) -> Self {
+        Self { token: Token::Name(token), has_headers: false, size, kept: None }
+    }
+
+    /// The same, to be read after the callback that brought it.
+    #[must_use]
+    pub(crate) fn kept(self) -> Self {
+        Self { kept: Some(self.body(usize::MAX)), ..self }
+    }
+}
+
+impl Answer for EnvoyAnswer {
+    fn token(&self) -> Token {
+        self.token
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        self.has_headers.then(|| abi::header(abi::ANSWER_HEADERS, name).ok()).flatten()
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn body(&self, most: usize) -> Vec<u8> {
+        let buffer = match (&self.kept, self.token) {
+            (Some(bytes), _) => return bytes.iter().take(most).copied().collect(),
+            (None, Token::Http(_)) => abi::ANSWER_BODY,
+            (None, Token::Name(_)) => abi::CALL_DATA,
+        };
+        if self.size == 0 {
+            return Vec::new();
+        }
+        abi::buffer(buffer, most).unwrap_or_default()
+    }
+}
+
 fn attribute(which: Attribute) -> Option<Vec<u8>> {
     abi::property(path(which)?).ok()
 }
@@ -97,13 +158,17 @@ fn attribute(which: Attribute) -> Option<Vec<u8>> {
 /// Where the host keeps an attribute; `None` for one that this glue does not know.
 fn path(which: Attribute) -> Option<&'static str> {
     Some(match which {
+        Attribute::AttemptCount => "upstream\0request_attempt_count",
         // Filter state that the routing filter wrote; Envoy puts `wasm.` before it.
         Attribute::Chosen => "tidegate.routing",
         Attribute::Cluster => "xds\0cluster_name",
+        // Filter state of the discovery filter.
+        Attribute::Discovered => "tidegate.discovery",
         Attribute::Details => "response\0code_details",
         Attribute::Endpoint => "upstream\0address",
         Attribute::Endpoints => "upstream\0num_endpoints",
         Attribute::Flags => "response\0flags",
+        Attribute::LocalZone => "xds\0node\0locality\0zone",
         Attribute::Route => "xds\0route_name",
         Attribute::TransportFailure => "upstream\0transport_failure_reason",
         _ => return None,
@@ -116,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_list_of_headers_is_made_once() {
-        let bytes = pairs::encode(&[("a".into(), "1".into()), ("b".into(), "2".into())]);
+        let bytes = pairs::encode(&[("a", "1"), ("b", "2")]);
         let first = EnvoyRequest::new(&bytes, Spare::new());
         assert_eq!(first.headers(), [(&b"a"[..], &b"1"[..]), (b"b", b"2")]);
         let memory = first.headers().as_ptr() as usize;

@@ -1,6 +1,7 @@
 //! One plugin configuration on one worker: from JSON to a stage, and its housekeeping.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use tidegate_policy::host::{Store, StoreError};
 use tidegate_policy::http::{CellSpec, Placement, Seed, Stage};
@@ -23,8 +24,8 @@ pub(crate) struct Plugin<S> {
 impl<S: Stage> Plugin<S> {
     /// The plugin of the configuration that the host holds out now; `None` when it cannot be,
     /// which the log then explains.
-    pub(crate) fn configured() -> Option<Self> {
-        let json = abi::buffer(abi::PLUGIN_CONFIGURATION).unwrap_or_default();
+    pub(crate) fn configured(memory: &Rc<S::Memory>) -> Option<Self> {
+        let json = abi::buffer(abi::PLUGIN_CONFIGURATION, usize::MAX).unwrap_or_default();
         let root_id = abi::property("plugin_root_id").unwrap_or_default();
         let mut stage = match S::configure(&json, Placement::of_root_id(&root_id)) {
             Ok(stage) => stage,
@@ -35,6 +36,7 @@ impl<S: Stage> Plugin<S> {
                 return None;
             }
         };
+        stage.share(memory);
         if let Err(error) = create_missing(stage.cells()).and_then(|()| stage.start(&Cells)) {
             abi::log(Level::Error, &format!("{}: shared cells: {error}", S::NAME));
             return None;

@@ -9,7 +9,9 @@
 use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use tidegate_policy::host::{Clock, Journal, Meter, Store, StoreError, Version};
+use tidegate_policy::host::{
+    Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
+};
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::host::START;
@@ -216,6 +218,13 @@ impl Meter for Gate<'_> {
     }
 
     fn set(&self, _index: usize, _value: u64) {}
+}
+
+/// Nobody answers here, so nothing is sent.
+impl Callout for Gate<'_> {
+    fn ask(&self, _question: &Question<'_>) -> Result<Token, CalloutError> {
+        Err(CalloutError::NotSent)
+    }
 }
 
 impl Journal for Gate<'_> {

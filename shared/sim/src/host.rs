@@ -3,9 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use tidegate_policy::host::{Clock, Journal, Meter, Store, StoreError, Version};
+use tidegate_policy::host::{
+    Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
+};
 use tidegate_policy::time::{Span, Timestamp};
 
+use crate::callout::SimQuestion;
 use crate::store::SimStore;
 
 /// One worker's view of the host.
@@ -15,6 +18,10 @@ pub struct SimHost {
     now: Cell<Timestamp>,
     counts: RefCell<Vec<u64>>,
     notes: RefCell<Vec<String>>,
+    questions: RefCell<Vec<SimQuestion>>,
+    /// The number of the next question.
+    next: Cell<u32>,
+    refusing: Cell<Option<CalloutError>>,
 }
 
 /// When a simulation starts: an hour after the clock's origin.
@@ -24,7 +31,15 @@ impl SimHost {
     /// A host with these cells, at [`START`].
     #[must_use]
     pub fn new(store: Arc<SimStore>) -> Self {
-        Self { store, now: Cell::new(START), counts: RefCell::default(), notes: RefCell::default() }
+        Self {
+            store,
+            now: Cell::new(START),
+            counts: RefCell::default(),
+            notes: RefCell::default(),
+            questions: RefCell::default(),
+            next: Cell::new(1),
+            refusing: Cell::default(),
+        }
     }
 
     /// Moves the clock to `offset` after [`START`].
@@ -41,6 +56,16 @@ impl SimHost {
     /// The lines noted since the last call.
     pub fn take_notes(&self) -> Vec<String> {
         self.notes.take()
+    }
+
+    /// The questions asked since the last call, to be answered with `Worker::answer`, or never.
+    pub fn take_questions(&self) -> Vec<SimQuestion> {
+        self.questions.take()
+    }
+
+    /// Sends no question from now on, for this reason; `None` to send them again.
+    pub fn refuse_questions(&self, reason: Option<CalloutError>) {
+        self.refusing.set(reason);
     }
 
     fn with_count(&self, index: usize, change: impl FnOnce(&mut u64)) {
@@ -85,6 +110,24 @@ impl Meter for SimHost {
 
     fn set(&self, index: usize, value: u64) {
         self.with_count(index, |count| *count = value);
+    }
+}
+
+/// Numbers are not used twice, though the two kinds are numbered apart: whoever mixes them up is
+/// found out.
+impl Callout for SimHost {
+    fn ask(&self, question: &Question<'_>) -> Result<Token, CalloutError> {
+        if let Some(reason) = self.refusing.get() {
+            return Err(reason);
+        }
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let token = match question {
+            Question::Http { .. } => Token::Http(number),
+            Question::Name(_) => Token::Name(number),
+        };
+        self.questions.borrow_mut().push(SimQuestion::new(token, question));
+        Ok(token)
     }
 }
 

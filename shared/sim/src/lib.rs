@@ -1,13 +1,15 @@
 //! A host without a proxy.
 //!
 //! [`SimHost`] has a clock that tests move, [`SimStore`] has cells with the real host's
-//! rules, the awkward one included, [`Worker`] drives a stage as glue does. [`mod@explore`]
+//! rules, the awkward one included, [`SimQuestion`] is what a stage asked and [`SimAnswer`] what a
+//! test answers, [`Worker`] drives a stage as glue does. [`mod@explore`]
 //! runs several workers against one store in every order that their store calls can take.
 //! [`contract`] says what any store must do; it runs here and inside Envoy, so the
 //! simulator cannot drift from the host. [`fuzz`] has the bodies of the fuzz targets.
 
 #![forbid(unsafe_code)]
 
+pub mod callout;
 pub mod contract;
 pub mod explore;
 pub mod fuzz;
@@ -17,6 +19,7 @@ pub mod response;
 pub mod store;
 pub mod worker;
 
+pub use callout::{Asked, SimAnswer, SimQuestion};
 pub use explore::explore;
 pub use host::SimHost;
 pub use request::SimRequest;

@@ -1,15 +1,18 @@
 //! A stage on a host, driven as glue drives it.
 
+use std::fmt;
+use std::rc::Rc;
+
 use tidegate_policy::config::ConfigError;
 use tidegate_policy::host::{Host, Store, StoreError};
 use tidegate_policy::http::{Edit, Placement, Request, Seed, Stage, Verdict};
 
-use crate::SimResponse;
+use crate::{SimAnswer, SimResponse};
 
-/// One worker: a configured stage and its host.
-#[derive(Debug)]
-pub struct Worker<S, H> {
+/// One worker: a configured stage, its host and what it remembers.
+pub struct Worker<S: Stage, H> {
     stage: S,
+    memory: Rc<S::Memory>,
     /// The host, so that tests can move its clock and read its counters.
     pub host: H,
 }
@@ -30,8 +33,7 @@ impl<S: Stage, H: Host> Worker<S, H> {
     /// # Errors
     /// What glue would log before refusing the configuration.
     pub fn new(json: &str, host: H) -> Result<Self, StartError> {
-        let stage = start(json, Placement::default(), &host)?;
-        Ok(Self { stage, host })
+        Self::with(Rc::default(), json, Placement::default(), host)
     }
 
     /// The same, where the filter runs for each attempt.
@@ -39,8 +41,21 @@ impl<S: Stage, H: Host> Worker<S, H> {
     /// # Errors
     /// As [`Worker::new`].
     pub fn attempt(json: &str, host: H) -> Result<Self, StartError> {
-        let stage = start(json, Placement::Attempt, &host)?;
-        Ok(Self { stage, host })
+        Self::with(Rc::default(), json, Placement::Attempt, host)
+    }
+
+    /// Another configuration in the VM of `other`, or the same in another placement: it shares
+    /// what that one remembers.
+    ///
+    /// # Errors
+    /// As [`Worker::new`].
+    pub fn beside(other: &Self, json: &str, placement: Placement, host: H) -> Result<Self, StartError> {
+        Self::with(other.memory.clone(), json, placement, host)
+    }
+
+    fn with(memory: Rc<S::Memory>, json: &str, placement: Placement, host: H) -> Result<Self, StartError> {
+        let stage = start(&memory, json, placement, &host)?;
+        Ok(Self { stage, memory, host })
     }
 
     /// The same, but started on the bare cells, so that the host sees only requests.
@@ -48,8 +63,9 @@ impl<S: Stage, H: Host> Worker<S, H> {
     /// # Errors
     /// As [`Worker::new`].
     pub fn started_on(store: &impl Store, json: &str, host: H) -> Result<Self, StartError> {
-        let stage = start(json, Placement::default(), store)?;
-        Ok(Self { stage, host })
+        let memory = Rc::default();
+        let stage = start(&memory, json, Placement::default(), store)?;
+        Ok(Self { stage, memory, host })
     }
 
     /// The same, where the filter runs for each attempt.
@@ -57,8 +73,9 @@ impl<S: Stage, H: Host> Worker<S, H> {
     /// # Errors
     /// As [`Worker::new`].
     pub fn attempt_started_on(store: &impl Store, json: &str, host: H) -> Result<Self, StartError> {
-        let stage = start(json, Placement::Attempt, store)?;
-        Ok(Self { stage, host })
+        let memory = Rc::default();
+        let stage = start(&memory, json, Placement::Attempt, store)?;
+        Ok(Self { stage, memory, host })
     }
 
     /// A request, from its headers to what becomes of it.
@@ -76,7 +93,7 @@ impl<S: Stage, H: Host> Worker<S, H> {
             Verdict::Continue(_) => {
                 self.stage.on_response(&mut exchange, &SimResponse::upstream(200), &self.host)
             }
-            Verdict::Reply(_) => Vec::new(),
+            Verdict::Await(_) | Verdict::Reply(_) => Vec::new(),
         };
         (verdict, edits, outcome)
     }
@@ -85,6 +102,17 @@ impl<S: Stage, H: Host> Worker<S, H> {
     pub fn begin(&self, request: &impl Request) -> (Verdict, S::Exchange) {
         let mut exchange = S::Exchange::default();
         (self.stage.on_request(&mut exchange, request, &self.host), exchange)
+    }
+
+    /// Asks again for an exchange that waits.
+    pub fn wait(&self, exchange: &mut S::Exchange) -> Verdict {
+        self.stage.on_wait(exchange, &self.host)
+    }
+
+    /// An answer to a question of this worker's host. Exchanges that wait are not asked for, as
+    /// glue would: that is for [`Worker::wait`].
+    pub fn answer(&self, answer: &SimAnswer) {
+        self.stage.on_callout(answer, &self.host);
     }
 
     /// The response of an exchange that went on, without trailers, and its end.
@@ -145,8 +173,20 @@ impl<S: Stage, H: Host> Worker<S, H> {
     }
 }
 
-fn start<S: Stage>(json: &str, placement: Placement, store: &impl Store) -> Result<S, StartError> {
+impl<S: Stage, H> fmt::Debug for Worker<S, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("stage", &S::NAME).finish_non_exhaustive()
+    }
+}
+
+fn start<S: Stage>(
+    memory: &Rc<S::Memory>,
+    json: &str,
+    placement: Placement,
+    store: &impl Store,
+) -> Result<S, StartError> {
     let mut stage = S::configure(json.as_bytes(), placement).map_err(StartError::Config)?;
+    stage.share(memory);
     for cell in stage.cells() {
         let bytes = match cell.seed {
             Seed::Random(size) => (0..=u8::MAX).cycle().take(size).collect(),

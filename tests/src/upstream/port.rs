@@ -1,6 +1,7 @@
 //! An address that refuses connections until something listens there.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::iter;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Socket, Type};
 
@@ -26,6 +27,13 @@ impl Port {
         let socket = bound((Ipv4Addr::LOCALHOST, 0).into());
         let addr = socket.local_addr().expect("the port").as_socket().expect("an address of IP");
         Self { addr, _socket: socket }
+    }
+
+    /// A port whose number is free for datagrams, too. These it cannot keep from others: a socket
+    /// that is bound for them gets them.
+    pub(crate) fn reserve_with_udp() -> Self {
+        let mut ports = iter::repeat_with(Self::reserve).take(100);
+        ports.find(|port| UdpSocket::bind(port.addr).is_ok()).expect("a port free for both")
     }
 
     /// Its address.

@@ -10,6 +10,7 @@ pub(super) use absent::*;
 mod imports {
     #[link(wasm_import_module = "env")]
     extern "C" {
+        pub(in super::super) fn envoy_resolve_dns(name: *const u8, len: usize, token: *mut u32) -> u32;
         pub(in super::super) fn proxy_add_header_map_value(
             map: u32,
             name: *const u8,
@@ -17,6 +18,7 @@ mod imports {
             value: *const u8,
             value_len: usize,
         ) -> u32;
+        pub(in super::super) fn proxy_continue_stream(kind: u32) -> u32;
         pub(in super::super) fn proxy_define_metric(
             kind: u32,
             name: *const u8,
@@ -56,6 +58,18 @@ mod imports {
             size: *mut usize,
             cas: *mut u32,
         ) -> u32;
+        pub(in super::super) fn proxy_http_call(
+            cluster: *const u8,
+            cluster_len: usize,
+            headers: *const u8,
+            headers_len: usize,
+            body: *const u8,
+            body_len: usize,
+            trailers: *const u8,
+            trailers_len: usize,
+            timeout_millis: u32,
+            token: *mut u32,
+        ) -> u32;
         pub(in super::super) fn proxy_increment_metric(id: u32, offset: i64) -> u32;
         pub(in super::super) fn proxy_log(level: u32, line: *const u8, len: usize) -> u32;
         pub(in super::super) fn proxy_record_metric(id: u32, value: u64) -> u32;
@@ -77,6 +91,7 @@ mod imports {
             headers_len: usize,
             grpc_status: i32,
         ) -> u32;
+        pub(in super::super) fn proxy_set_effective_context(id: u32) -> u32;
         pub(in super::super) fn proxy_set_property(
             path: *const u8,
             path_len: usize,
@@ -118,7 +133,6 @@ mod absent {
     }
 
     absent! {
-        clock_time_get(u32, u64, *mut u64);
         proxy_add_header_map_value(u32, *const u8, usize, *const u8, usize);
         proxy_define_metric(u32, *const u8, usize, *mut u32);
         proxy_get_buffer_bytes(u32, usize, usize, *mut *mut u8, *mut usize);
@@ -132,10 +146,22 @@ mod absent {
         proxy_record_metric(u32, u64);
         proxy_remove_header_map_value(u32, *const u8, usize);
         proxy_replace_header_map_value(u32, *const u8, usize, *const u8, usize);
-        proxy_send_local_response(u32, *const u8, usize, *const u8, usize, *const u8, usize, i32);
         proxy_set_property(*const u8, usize, *const u8, usize);
         proxy_set_shared_data(*const u8, usize, *const u8, usize, u32);
-        proxy_set_tick_period_milliseconds(u32);
         random_get(*mut u8, usize);
     }
+
+    #[cfg(not(test))]
+    absent! {
+        clock_time_get(u32, u64, *mut u64);
+        envoy_resolve_dns(*const u8, usize, *mut u32);
+        proxy_continue_stream(u32);
+        proxy_http_call(*const u8, usize, *const u8, usize, *const u8, usize, *const u8, usize, u32, *mut u32);
+        proxy_send_local_response(u32, *const u8, usize, *const u8, usize, *const u8, usize, i32);
+        proxy_set_effective_context(u32);
+        proxy_set_tick_period_milliseconds(u32);
+    }
+
+    #[cfg(test)]
+    pub(in super::super) use crate::abi::fake::*;
 }

@@ -31,7 +31,7 @@ pub enum State {
 }
 
 /// First wait after an answer that there is no such service,
-const NEGATIVE_FIRST: Span = Span::from_secs(5);
+pub const NEGATIVE_FIRST: Span = Span::from_secs(5);
 /// and first bound of a wait after an error,
 const ERROR_FIRST: Span = Span::from_secs(1);
 /// both doubling up to this.
@@ -39,11 +39,11 @@ const LONGEST: Span = Span::from_secs(60);
 /// Shortest wait after an error, which a draw of nothing would make none at all.
 const SHORTEST: Span = Span::from_millis(100);
 
-/// How long an answer holds that there is no such service, the `streak`th in a row: 5, 10, 20, 40
-/// and then 60 seconds. A streak of 0 counts as 1.
+/// How long an answer holds that there is no such service, the `streak`th in a row: `first`, by default
+/// 5 seconds, then 10, 20, 40 and so on up to 60 seconds. A streak of 0 counts as 1.
 #[must_use]
-pub fn negative_ttl(streak: u32) -> Span {
-    doubled(NEGATIVE_FIRST, streak)
+pub fn negative_ttl(first: Span, streak: u32) -> Span {
+    doubled(first, streak)
 }
 
 /// How long to wait after the `streak`th error in a row: a random part of 1, 2, 4 … 60 seconds
@@ -138,7 +138,7 @@ mod tests {
             ("middle period",               ms(next_fetch(Span::from_secs(10), half)),       10_000),
             ("longest period",              ms(next_fetch(Span::from_secs(10), u64::MAX)),   11_999),
             ("first fetch",                 ms(first_fetch(Span::from_secs(10), half)),      5_000),
-            ("no such service, much later", ms(negative_ttl(u32::MAX)),                      60_000),
+            ("no such service, much later", ms(negative_ttl(NEGATIVE_FIRST, u32::MAX)),                      60_000),
         ];
         for (name, got, expected) in cases {
             assert_eq!(got, expected, "{name}");

@@ -13,14 +13,23 @@
 //! it was confirmed ([`shrink`]).
 
 pub mod allow;
+mod ask;
+mod attempt;
 pub mod cache;
 pub mod config;
+pub mod ejection;
 pub mod endpoint;
+pub mod fetch;
 pub mod find;
 pub mod flap;
+pub mod flight;
 pub mod json;
+pub mod lead;
 pub mod lease;
+pub mod metrics;
 pub mod policy;
+pub mod poll;
+pub mod question;
 mod read_balance;
 mod read_cache;
 mod read_registry;
@@ -28,8 +37,15 @@ mod read_service;
 mod read_source;
 mod read_static;
 pub mod registry;
+pub mod reply;
 pub mod shrink;
+pub mod snapshot;
+pub mod stage;
+pub mod status;
+pub mod table;
+pub mod view;
 
 pub use endpoint::{Endpoint, Health};
 pub use find::Finder;
 pub use policy::Policy;
+pub use stage::Discovery;

@@ -6,10 +6,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::allow::Allow;
+use super::ask::Words;
 use super::endpoint::Endpoint;
+use super::registry::consul::Consistency;
+use super::{flap, shrink};
 use crate::balance;
 use crate::http::{Matcher, ReplyPolicy};
-use crate::key::Part;
+use crate::key::Key;
 use crate::time::Span;
 
 /// Everything that the filter was told.
@@ -82,18 +85,6 @@ pub struct Consul {
     pub timeout_ms: u32,
 }
 
-/// How much an answer of Consul's may lag behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Consistency {
-    /// As Consul has it: by the leader, or what it thought it knew.
-    #[default]
-    Default,
-    /// Any server may answer. Cheapest, and answers while there is no leader.
-    Stale,
-    /// The leader asks the others first.
-    Consistent,
-}
-
 /// The domain name system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dns {
@@ -135,9 +126,9 @@ pub struct Cache {
     /// Most bytes of an answer.
     pub max_bytes: u32,
     /// Sets that shrink too fast to be true.
-    pub shrink: super::shrink::Terms,
+    pub shrink: shrink::Terms,
     /// Endpoints that come and go.
-    pub flap: Option<super::flap::Terms>,
+    pub flap: Option<flap::Terms>,
 }
 
 /// A service that requests can be for.
@@ -156,13 +147,15 @@ pub struct Service {
     /// How soon latencies are forgotten, for the choice by latency.
     pub decay: Span,
     /// What requests are told apart by, when the choice is by hash.
-    pub hash_key: Vec<Part>,
+    pub hash_key: Option<Key>,
     /// Only endpoints that have these take requests.
     pub subset: Subset,
     /// How many endpoints a request may try, the first one included.
     pub attempts: u32,
     /// When a further one is tried.
     pub retry: Retry,
+    /// How Envoy is told of it.
+    pub words: Words,
     /// When an endpoint gets a rest.
     pub ejection: Option<Ejection>,
     /// How long a request may be held that comes before the first snapshot.

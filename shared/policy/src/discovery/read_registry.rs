@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use super::allow::Allow;
 use super::config::named;
-use super::policy::{Cache, Consistency, Consul, Dns, Kind, Registry, Resolver};
+use super::policy::{Cache, Consul, Dns, Kind, Registry, Resolver};
+use super::registry::consul::Consistency;
 use super::read_static;
 use crate::config::{plain_name, Object, Reader};
 

@@ -7,12 +7,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::config::{pairs, switched, texts};
+use super::ask::Words;
 use super::policy::{Ejection, Retry, Service, Subset, SubsetFallback};
 use super::read_balance::Choice;
 use super::read_source::{self, Registries};
 use crate::config::{distinct_name, Object, Reader};
 use crate::http::matcher::collect;
 use crate::http::Matcher;
+use crate::key::Key;
 use crate::routing::upstream::RETRY_ON;
 
 const FIELDS: [&str; 17] = [
@@ -69,16 +71,19 @@ impl Service {
         let ejection = Ejection::read(&object);
         let hold_ms = object.natural("hold_ms", 2_000, 0, 30_000, "ms");
         let Choice { policy, hash_key, decay } = choice?;
+        let (attempts, retry) = (attempts?, retry?);
+        let policy_hashes = policy.algorithm.hashes();
         Some(Self {
             name: name?.into(),
             matches: matches?,
             sources: sources?,
             balance: Rc::new(policy),
             decay,
-            hash_key,
+            hash_key: policy_hashes.then(|| Key::new(0, hash_key)),
             subset: subset?,
-            attempts: attempts?,
-            retry: retry?,
+            words: Words::new(attempts, retry.per_try_timeout_ms),
+            attempts,
+            retry,
             ejection: ejection?,
             hold_ms: hold_ms?,
         })

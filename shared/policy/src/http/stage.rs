@@ -22,6 +22,10 @@ pub trait Stage: Sized {
     /// enters the module for every callback that it finds.
     const CALLBACKS: &'static [Callback];
 
+    /// Whether the stage asks others, as its [`Stage::CALLBACKS`] say. One that does may hold back
+    /// requests; in the module of one that does not there is nothing to do so.
+    const ASKS: bool = Callback::any_answers(Self::CALLBACKS);
+
     /// How often [`Stage::on_tick`] runs, and metrics are told to the host.
     const TICK_MS: u32 = 250;
 
@@ -75,6 +79,9 @@ pub trait Stage: Sized {
 
     /// An exchange whose verdict was [`Verdict::Await`] is asked for again, every
     /// [`Stage::WAIT_MS`] and after each answer. Request headers can be changed and not read.
+    ///
+    /// It has been seen from then on: [`Stage::on_end`] is called for it also when it ends while it
+    /// waits, because the client left or the host answered. After a reply of the stage it is not.
     fn on_wait(&self, exchange: &mut Self::Exchange, host: &impl Host) -> Verdict {
         let _ = (exchange, host);
         Verdict::Continue(Vec::new())
@@ -101,8 +108,8 @@ pub trait Stage: Sized {
         let _ = (exchange, trailers, host);
     }
 
-    /// An exchange that went on is over, whatever became of it: there may have been no
-    /// response at all. Headers cannot be read any more, attributes can.
+    /// An exchange that went on, or waited when it ended, is over, whatever became of it: there may
+    /// have been no response at all. Headers cannot be read any more, attributes can.
     fn on_end(&self, exchange: &mut Self::Exchange, end: &impl Response, host: &impl Host) {
         let _ = (exchange, end, host);
     }
@@ -203,6 +210,19 @@ impl Placement {
 // === impl Callback ===
 
 impl Callback {
+    /// Whether an answer is among what the host should call.
+    #[must_use]
+    pub const fn any_answers(list: &[Self]) -> bool {
+        let mut rest = list;
+        while let [first, after @ ..] = rest {
+            if matches!(first, Self::CalloutResponse | Self::NameResolved) {
+                return true;
+            }
+            rest = after;
+        }
+        false
+    }
+
     /// The name under which a module exports it.
     #[must_use]
     pub const fn export(self) -> &'static str {

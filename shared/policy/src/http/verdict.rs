@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
-    /// It is held back after these edits, until [`super::Stage::on_wait`] says otherwise.
+    /// It is held back after these edits, until [`super::Stage::on_wait`] says otherwise. Only for
+    /// stages that [ask](super::Stage::ASKS): one that nobody answers has nothing to wait for.
     Await(Vec<Edit>),
     /// It goes on, after these edits.
     Continue(Vec<Edit>),

@@ -20,6 +20,7 @@ impl Stage for Contract {
     const CALLBACKS: &'static [Callback] = &[Callback::RequestHeaders];
 
     type Exchange = ();
+    type Memory = ();
 
     fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
         Ok(Self)

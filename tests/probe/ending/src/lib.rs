@@ -17,6 +17,7 @@ impl Stage for Ending {
     const CALLBACKS: &'static [Callback] = &[Callback::RequestHeaders];
 
     type Exchange = ();
+    type Memory = ();
 
     fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
         Ok(Self)

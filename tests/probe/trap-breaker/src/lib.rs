@@ -22,6 +22,7 @@ impl Stage for Trap {
     const TICK_MS: u32 = CircuitBreaker::TICK_MS;
 
     type Exchange = <CircuitBreaker as Stage>::Exchange;
+    type Memory = <CircuitBreaker as Stage>::Memory;
 
     fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
         CircuitBreaker::configure(json, placement).map(Self)

@@ -21,6 +21,7 @@ impl Stage for Trap {
     const CALLBACKS: &'static [Callback] = RateLimit::CALLBACKS;
 
     type Exchange = <RateLimit as Stage>::Exchange;
+    type Memory = <RateLimit as Stage>::Memory;
 
     fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
         RateLimit::configure(json, placement).map(Self)

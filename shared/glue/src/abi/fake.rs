@@ -1,0 +1,97 @@
+//! A host for tests of what comes in which order: it notes what it is told, its clock stands where
+//! a test put it, and it knows every context but those that a test says are gone.
+
+use std::cell::{Cell, RefCell};
+use std::format;
+use std::string::String;
+
+use super::Status;
+
+std::thread_local! {
+    static TOLD: RefCell<String> = const { RefCell::new(String::new()) };
+    static NOW: Cell<u64> = const { Cell::new(0) };
+    static GONE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// What the host was told since the last call, and what others [`tell`]ed.
+pub(crate) fn told() -> String {
+    TOLD.take().trim_end().to_owned()
+}
+
+/// Notes a word.
+pub(crate) fn tell(word: &str) {
+    TOLD.with_borrow_mut(|told| told.push_str(&format!("{word} ")));
+}
+
+/// Moves the clock.
+pub(crate) fn set_now(nanos: u64) {
+    NOW.set(nanos);
+}
+
+/// The one context that the host does not know; 0 for none.
+pub(crate) fn set_gone(context: u32) {
+    GONE.set(context);
+}
+
+fn noted(word: &str) -> u32 {
+    tell(word);
+    0
+}
+
+pub(super) unsafe fn clock_time_get(_: u32, _: u64, nanos: *mut u64) -> u32 {
+    // SAFETY: the caller's own variable.
+    unsafe { nanos.write(NOW.get()) };
+    0
+}
+
+/// Answers before it returns, as the host does for names that it knows.
+pub(super) unsafe fn envoy_resolve_dns(_: *const u8, _: usize, token: *mut u32) -> u32 {
+    // SAFETY: the caller's own variable.
+    unsafe { token.write(7) };
+    crate::dispatch::tests::answered_early();
+    0
+}
+
+pub(super) unsafe fn proxy_continue_stream(_: u32) -> u32 {
+    noted("continue")
+}
+
+pub(super) unsafe fn proxy_http_call(
+    _: *const u8,
+    _: usize,
+    _: *const u8,
+    _: usize,
+    _: *const u8,
+    _: usize,
+    _: *const u8,
+    _: usize,
+    timeout_ms: u32,
+    _: *mut u32,
+) -> u32 {
+    noted(&format!("call/{timeout_ms}"));
+    Status::BAD_ARGUMENT.0
+}
+
+pub(super) unsafe fn proxy_send_local_response(
+    status: u32,
+    _: *const u8,
+    _: usize,
+    _: *const u8,
+    _: usize,
+    _: *const u8,
+    _: usize,
+    _: i32,
+) -> u32 {
+    noted(&format!("send/{status}"))
+}
+
+pub(super) unsafe fn proxy_set_effective_context(id: u32) -> u32 {
+    if GONE.get() == id {
+        return Status::BAD_ARGUMENT.0;
+    }
+    noted(&format!("as/{id}"))
+}
+
+pub(super) unsafe fn proxy_set_tick_period_milliseconds(millis: u32) -> u32 {
+    noted(&format!("timer/{millis}"))
+}

@@ -1,0 +1,355 @@
+//! Asking one question of one registry: what is sent, and what the answers say.
+//!
+//! This is the seam at which a registry is added: a [`Way`] says where it is asked, [`Fetch::ask`]
+//! sends, [`Fetch::answered`] reads. Who asks, when, and what becomes of an answer is the poller's.
+
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::policy::{Kind, Policy, Record, Resolver};
+use super::question::Question;
+use super::registry::dns::{self, MEDIA_TYPE};
+use super::registry::{consul, message, resolver, Found, Problem, Reply};
+use crate::host::{Answer, Callout, CalloutError, Question as Sent, Token};
+use crate::time::Span;
+
+/// Where a question is asked.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// Of Consul.
+    Consul {
+        /// The cluster that leads there, and the `:authority` to ask for.
+        to: (String, String),
+        /// What is asked.
+        query: consul::Query,
+        /// Whether queries may wait for a change.
+        blocking: bool,
+        /// How long an answer may take that need not wait.
+        timeout: Span,
+    },
+    /// Of DNS over HTTPS.
+    Dns {
+        /// The cluster that leads there, and the `:authority` to ask for.
+        to: (String, String),
+        /// The path to post to.
+        path: String,
+        /// The name.
+        name: Rc<str>,
+        /// What of it.
+        record: Record,
+        /// The port of addresses without one.
+        port: u16,
+        /// How long an answer may take.
+        timeout: Span,
+    },
+    /// Of the host's resolver.
+    Names {
+        /// The name.
+        name: String,
+        /// The port of its addresses.
+        port: u16,
+    },
+}
+
+/// The state of asking one question again and again.
+#[derive(Debug, Default)]
+pub struct Fetch {
+    waiting: Vec<(Token, Option<Asked>)>,
+    /// Of DNS, what came so far.
+    so_far: Option<dns::Answer>,
+    /// Of Consul, the index to wait for.
+    index: u64,
+}
+
+/// One of the questions that DNS is asked for one service.
+#[derive(Clone, Debug)]
+struct Asked {
+    name: Rc<str>,
+    kind: message::Kind,
+}
+
+/// A good answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Good {
+    /// The endpoints.
+    pub found: Found,
+    /// How long it holds; `None` when the registry can be waited for.
+    pub holds: Option<Span>,
+}
+
+/// Why there is no good answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bad {
+    /// There was no answer at all, or it broke off.
+    NoAnswer,
+    /// It was not asked.
+    NotAsked(CalloutError),
+    /// The answer says nothing of the service's endpoints.
+    Problem(Problem),
+    /// It has more bytes than are read.
+    TooLarge(usize),
+}
+
+/// Most hosts of a DNS service that are asked for one by one.
+const MAX_HOSTS: usize = 32;
+
+// === impl Way ===
+
+impl Way {
+    /// The way to ask a question; `None` for one that nobody need be asked.
+    #[must_use]
+    pub fn new(policy: &Policy, question: &Question) -> Option<Self> {
+        let (registry, query) = (policy.registries.get(question.registry)?, &question.query);
+        Some(match &registry.kind {
+            Kind::Static(_) => return None,
+            Kind::Consul(consul) => Self::Consul {
+                to: (consul.cluster.clone(), consul.authority.clone()),
+                query: consul::Query {
+                    datacenter: query.datacenter.clone().or_else(|| consul.datacenter.clone()),
+                    namespace: consul.namespace.clone(),
+                    partition: consul.partition.clone(),
+                    filter: query.filter.clone(),
+                    near: consul.near.clone(),
+                    tags: query.tags.clone(),
+                    consistency: consul.consistency,
+                    zone: consul.zone_key.clone(),
+                    wait: Span::from_millis(consul.wait_ms.into()),
+                    token: consul.token.clone(),
+                    ..consul::Query::new(&query.name)
+                },
+                blocking: consul.wait_ms > 0,
+                timeout: Span::from_millis(consul.timeout_ms.into()),
+            },
+            Kind::Dns(dns) => match &dns.resolver {
+                Resolver::Host => Self::Names { name: query.name.clone(), port: query.port },
+                Resolver::Https { cluster, authority, path } => Self::Dns {
+                    to: (cluster.clone(), authority.clone()),
+                    path: path.clone(),
+                    name: query.name.as_str().into(),
+                    record: query.record,
+                    port: query.port,
+                    timeout: Span::from_millis(dns.timeout_ms.into()),
+                },
+            },
+        })
+    }
+
+    /// After how long there must have been an answer, if the host keeps its word.
+    #[must_use]
+    pub fn patience(&self) -> Span {
+        match self {
+            Self::Consul { query, timeout, .. } => consul::timeout(query.wait).plus(*timeout),
+            Self::Dns { timeout, .. } => timeout.times(3),
+            Self::Names { .. } => Span::from_secs(30),
+        }
+    }
+
+    /// Whether the registry answers when something changes.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(self, Self::Consul { blocking: true, .. })
+    }
+}
+
+// === impl Fetch ===
+
+impl Fetch {
+    /// Whether an answer is still to come.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether it asked this.
+    #[must_use]
+    pub fn asked(&self, token: Token) -> bool {
+        self.waiting.iter().any(|(known, _)| *known == token)
+    }
+
+    /// No answer is waited for any more.
+    pub fn give_up(&mut self) {
+        self.waiting.clear();
+        self.so_far = None;
+    }
+
+    /// Asks; `at_once` for an answer that does not wait for a change.
+    ///
+    /// # Errors
+    /// Nothing was asked.
+    pub fn ask(&mut self, way: &Way, at_once: bool, host: &dyn Callout) -> Result<(), Bad> {
+        self.give_up();
+        match way {
+            Way::Consul { to, query, blocking, timeout } => {
+                let index = if at_once || !blocking { 0 } else { self.index };
+                let path = query.path(index);
+                let timeout = if index > 0 { consul::timeout(query.wait) } else { *timeout };
+                let mut headers = alloc::vec![
+                    (":method", "GET"),
+                    (":path", path.as_str()),
+                    (":authority", to.1.as_str()),
+                    ("accept", "application/json"),
+                ];
+                headers.extend(query.headers());
+                let token = send(host, &to.0, &headers, &[], timeout)?;
+                self.waiting.push((token, None));
+            }
+            Way::Dns { name, record, .. } => {
+                let kinds: &[message::Kind] = match record {
+                    Record::A => &[message::Kind::A],
+                    Record::Aaaa => &[message::Kind::Aaaa],
+                    Record::Any => &[message::Kind::A, message::Kind::Aaaa],
+                    Record::Srv => &[message::Kind::Srv],
+                };
+                kinds.iter().try_for_each(|kind| self.ask_dns(way, name, *kind, host))?;
+            }
+            Way::Names { name, .. } => {
+                let token = host.ask(&Sent::Name(name)).map_err(Bad::NotAsked)?;
+                self.waiting.push((token, None));
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_dns(
+        &mut self,
+        way: &Way,
+        name: &Rc<str>,
+        kind: message::Kind,
+        host: &dyn Callout,
+    ) -> Result<(), Bad> {
+        let Way::Dns { to, path, timeout, .. } = way else { return Ok(()) };
+        let body = message::query(name, kind).ok_or(Bad::Problem(Problem::Unknown))?;
+        let headers = [
+            (":method", "POST"),
+            (":path", path.as_str()),
+            (":authority", to.1.as_str()),
+            ("accept", MEDIA_TYPE),
+            ("content-type", MEDIA_TYPE),
+        ];
+        let token = send(host, &to.0, &headers, &body, *timeout)?;
+        self.waiting.push((token, Some(Asked { name: Rc::clone(name), kind })));
+        Ok(())
+    }
+
+    /// An answer; what all of them say once there are enough, of which more than `most` bytes each
+    /// are not read.
+    pub fn answered(
+        &mut self,
+        way: &Way,
+        answer: &impl Answer,
+        most: usize,
+        host: &dyn Callout,
+    ) -> Option<Result<Good, Bad>> {
+        let token = answer.token();
+        let at = self.waiting.iter().position(|(known, _)| *known == token)?;
+        let (_, asked) = self.waiting.swap_remove(at);
+        let taken = if answer.size() > most {
+            Err(Bad::TooLarge(answer.size()))
+        } else {
+            self.take(way, answer, asked.as_ref(), most, host)
+        };
+        if taken.is_err() {
+            self.give_up();
+        }
+        taken.transpose()
+    }
+
+    fn take(
+        &mut self,
+        way: &Way,
+        answer: &impl Answer,
+        asked: Option<&Asked>,
+        most: usize,
+        host: &dyn Callout,
+    ) -> Result<Option<Good>, Bad> {
+        if let Way::Names { port, .. } = way {
+            let resolved = resolver::read(&answer.body(most)).map_err(Bad::Problem)?;
+            let found = resolved.found(*port).map_err(Bad::Problem)?;
+            return Ok(Some(Good { found, holds: Some(resolved.ttl) }));
+        }
+        let status = answer.header(":status").ok_or(Bad::NoAnswer)?;
+        let status = core::str::from_utf8(&status).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let body = if status == 200 { answer.body(most) } else { Vec::new() };
+        let reply = Reply { status, header: &|name| answer.header(name), body: &body };
+        match (way, asked) {
+            (Way::Consul { query, blocking, .. }, _) => {
+                let found = consul::read(query, &reply).map_err(Bad::Problem)?;
+                let next = consul::next(self.index, consul::index(&reply));
+                self.index = next.index;
+                // Without an index there is nothing to wait for: it is asked again in time.
+                let waits = *blocking && next.step != consul::Step::Missing;
+                Ok(Some(Good { found, holds: (!waits).then_some(Span::ZERO) }))
+            }
+            (_, Some(asked)) if status == 200 => self.take_dns(way, asked, &body, host),
+            _ => Err(Bad::Problem(Problem::Status(status))),
+        }
+    }
+
+    fn take_dns(
+        &mut self,
+        way: &Way,
+        asked: &Asked,
+        body: &[u8],
+        host: &dyn Callout,
+    ) -> Result<Option<Good>, Bad> {
+        let question = dns::Question { name: &asked.name, kind: asked.kind };
+        let new = dns::read(question, body).map_err(Bad::Problem)?;
+        let first = self.so_far.is_none();
+        match &mut self.so_far {
+            Some(known) => known.merge(&new),
+            none => *none = Some(new),
+        }
+        let Some(known) = self.so_far.clone() else { return Err(Bad::NoAnswer) };
+        if first && asked.kind == message::Kind::Srv {
+            for target in known.missing().iter().take(MAX_HOSTS) {
+                self.ask_dns(way, target, message::Kind::A, host)?;
+                self.ask_dns(way, target, message::Kind::Aaaa, host)?;
+            }
+        }
+        if self.is_waiting() {
+            return Ok(None);
+        }
+        self.so_far = None;
+        let Way::Dns { port, .. } = way else { return Err(Bad::NoAnswer) };
+        let found = known.found(*port).map_err(Bad::Problem)?;
+        Ok(Some(Good { found, holds: Some(known.ttl) }))
+    }
+}
+
+fn send(
+    host: &dyn Callout,
+    cluster: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    timeout: Span,
+) -> Result<Token, Bad> {
+    let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1);
+    host.ask(&Sent::Http { cluster, headers, body, timeout_ms }).map_err(Bad::NotAsked)
+}
+
+// === impl Bad ===
+
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer => f.write_str("no answer"),
+            Self::NotAsked(why) => write!(f, "{why}"),
+            Self::Problem(problem) => write!(f, "{problem}"),
+            Self::TooLarge(bytes) => f.write_str(&format!("the answer has {bytes} bytes, too many to be read")),
+        }
+    }
+}
+
+impl Bad {
+    /// The reason without numbers that change from one time to the next, to tell a new one by.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::TooLarge(_) => "too large".to_string(),
+            other => other.to_string(),
+        }
+    }
+}

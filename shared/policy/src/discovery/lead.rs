@@ -1,0 +1,236 @@
+//! What the worker that asks a question knows of it: pure, but for its clock.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::cache::{self, Terms};
+use super::endpoint::{Endpoint, Health};
+use super::fetch::{Bad, Fetch, Good, Way};
+use super::flap::Flaps;
+use super::policy::Cache;
+use super::registry::consul::Pace;
+use super::registry::Problem;
+use super::shrink::{Action, Guard};
+use super::snapshot::{Entry, Snapshot, State};
+use super::status::Status;
+use crate::time::{Span, Timestamp};
+
+/// What the worker that asks knows.
+#[derive(Debug)]
+pub struct Lead {
+    /// Of its lease.
+    pub term: u32,
+    /// When the lease ends, unless it is renewed.
+    pub expires_ms: u64,
+    /// What is asked.
+    pub fetch: Fetch,
+    /// When it was asked.
+    pub asked: Timestamp,
+    /// When to ask next.
+    pub next_ms: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What all workers are told.
+    pub served: Snapshot,
+    /// What is to be said, each line once.
+    pub lines: Vec<String>,
+    /// What the gauge says of a set that is held back.
+    pub shown_holding: Option<u64>,
+    fetched_ms: u64,
+    /// Answers in a row that there is no such service.
+    unknown: u32,
+    guard: Guard,
+    flaps: Flaps,
+    pace: Pace,
+    /// Why the last answer was not good, or not used.
+    trouble: String,
+    /// Whether somebody else's snapshot has to be told again.
+    resumed: bool,
+}
+
+// === impl Lead ===
+
+impl Lead {
+    /// Begins with what others were told before.
+    #[must_use]
+    pub fn new(status: &Status, served: Snapshot) -> Self {
+        let believed = served.entries.iter().map(|entry| entry.endpoint.clone()).collect();
+        Self {
+            term: status.lease.term,
+            expires_ms: status.lease.expires_ms,
+            fetch: Fetch::default(),
+            asked: Timestamp::ZERO,
+            next_ms: status.next_ms,
+            failures: status.failures,
+            lines: Vec::new(),
+            shown_holding: None,
+            fetched_ms: status.fetched_ms,
+            unknown: 0,
+            guard: Guard::new(believed),
+            flaps: Flaps::default(),
+            pace: Pace::default(),
+            trouble: String::new(),
+            resumed: served.state != State::None,
+            served,
+        }
+    }
+
+    /// The status with what is known by now.
+    #[must_use]
+    pub fn note(&self, status: Status) -> Status {
+        let (failures, fetched_ms, next_ms) = (self.failures, self.fetched_ms, self.next_ms);
+        Status { failures, fetched_ms, next_ms, ..status }
+    }
+
+    /// Whether a set is held back.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.guard.is_holding()
+    }
+
+    /// Whether the next answer must not wait for a change: what is held back wants to be confirmed.
+    #[must_use]
+    pub fn asks_at_once(&self) -> bool {
+        self.is_holding() || self.failures > 0
+    }
+
+    /// Whether the answer is that there is no such service, which is no failure.
+    #[must_use]
+    pub fn is_unknown(&self, bad: &Bad) -> bool {
+        *bad == Bad::Problem(Problem::Unknown)
+    }
+
+    /// Takes a good answer; whether workers have to be told.
+    pub fn took(&mut self, good: Good, cache: &Cache, way: &Way, now: Timestamp, draw: u64) -> bool {
+        if !self.trouble.is_empty() {
+            self.lines.push(format!("answers again, with {} endpoints", good.found.endpoints.len()));
+        }
+        self.trouble.clear();
+        (self.failures, self.unknown, self.fetched_ms) = (0, 0, now.as_millis());
+        if good.found.skipped > 0 {
+            self.complain(format!("{} entries cannot be used: no address, or too many", good.found.skipped));
+        }
+        let changed = self.serve(good.found.endpoints, cache, now);
+        let period = Span::from_millis(cache.ttl_ms);
+        let next = match good.holds {
+            _ if self.is_holding() => now.plus(cache::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw)),
+            None => {
+                let (pace, next) = self.pace.next(now, changed);
+                self.pace = pace;
+                next
+            }
+            Some(Span::ZERO) => now.plus(cache::next_fetch(period, draw)),
+            // Asked again before caches on the way have forgotten it, it would say the same.
+            Some(holds) if !way.waits() => now.plus(holds.plus(cache::first_fetch(holds.ceil_part(10), draw))),
+            Some(holds) => now.plus(holds),
+        };
+        self.next_ms = next.as_millis();
+        changed
+    }
+
+    /// Takes a failure; whether workers have to be told.
+    pub fn failed(&mut self, bad: &Bad, cache: &Cache, now: Timestamp, draw: u64) -> bool {
+        if self.is_unknown(bad) {
+            return self.took_nothing(cache, now, draw);
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.next_ms = now.plus(cache::error_wait(self.failures, draw)).as_millis();
+        if self.trouble != bad.reason() {
+            self.trouble = bad.reason();
+            self.lines.push(format!("{bad}; {}", self.meanwhile()));
+        }
+        false
+    }
+
+    /// Takes the answer that there is no such service.
+    fn took_nothing(&mut self, cache: &Cache, now: Timestamp, draw: u64) -> bool {
+        self.unknown = self.unknown.saturating_add(1);
+        (self.failures, self.fetched_ms) = (0, now.as_millis());
+        let wait = cache::negative_ttl(Span::from_millis(cache.negative_ttl_ms), self.unknown);
+        self.next_ms = now.plus(cache::next_fetch(wait, draw)).as_millis();
+        if !self.guard.serving().is_empty() {
+            // As if it had answered with an empty set, which is not believed at once.
+            return self.serve(Vec::new(), cache, now);
+        }
+        let unknown = Snapshot { state: State::Unknown, entries: Vec::new() };
+        self.complain("does not know the service".to_string());
+        self.replace(unknown)
+    }
+
+    /// Gives up what is too old; whether workers have to be told.
+    pub fn expire(&mut self, cache: &Cache, now: Timestamp) -> bool {
+        if self.failures == 0 || cache.serve_forever || self.served.state != State::Known {
+            return false;
+        }
+        let terms = Terms {
+            ttl: Span::from_millis(cache.ttl_ms),
+            stale_while_revalidate: Span::from_millis(cache.stale_while_revalidate_ms),
+            stale_if_error: Span::from_millis(cache.stale_if_error_ms),
+        };
+        let age = Span::from_millis(now.as_millis().saturating_sub(self.fetched_ms));
+        if terms.state(age, true).serves() {
+            return false;
+        }
+        self.lines.push(format!("the last good answer is {} s old and counts no longer", age.floor_secs()));
+        self.guard = Guard::default();
+        self.replace(Snapshot { state: State::Expired, entries: Vec::new() })
+    }
+
+    fn serve(&mut self, set: Vec<Endpoint>, cache: &Cache, now: Timestamp) -> bool {
+        let (count, held_before) = (set.len(), self.is_holding());
+        let out = cache.flap.as_ref().map(|terms| self.flaps.seen(terms, now, &set)).unwrap_or_default();
+        let judged = self.guard.fetched(&cache.shrink, now, set);
+        match judged.action {
+            Action::Hold if !held_before => {
+                let keeps = format!("{count} endpoints where there were {}", judged.reference);
+                self.lines.push(format!("{keeps}: held back, the others are served on"));
+            }
+            Action::Apply | Action::ApplyConfirmed if held_before => {
+                self.lines.push(format!("{count} endpoints are believed now"));
+            }
+            _ => {}
+        }
+        let damped = |endpoint: &Endpoint| out.binary_search(&endpoint.key()).is_ok();
+        let first = self.served.state != State::Known;
+        let entries = self.guard.serving().iter().map(|endpoint| {
+            let health = if damped(endpoint) { Health::Unhealthy } else { endpoint.health };
+            let since_ms = self.since(endpoint, health, first, now);
+            Entry { endpoint: Endpoint { health, id: "".into(), ..endpoint.clone() }, since_ms }
+        });
+        let entries = entries.collect();
+        self.replace(Snapshot { state: State::Known, entries })
+    }
+
+    /// Since when an endpoint is in good health: as long as anybody remembers, or from now on.
+    fn since(&self, endpoint: &Endpoint, health: Health, first: bool, now: Timestamp) -> u64 {
+        let good = |health: Health| matches!(health, Health::Healthy | Health::Degraded);
+        let at = self.served.entries.binary_search_by_key(&endpoint.key(), |entry| entry.endpoint.key());
+        match at.ok().and_then(|at| self.served.entries.get(at)) {
+            Some(known) if good(known.endpoint.health) || !good(health) => known.since_ms,
+            None if first => 0,
+            _ => now.as_millis(),
+        }
+    }
+
+    fn replace(&mut self, new: Snapshot) -> bool {
+        let changed = self.served != new || core::mem::take(&mut self.resumed);
+        self.served = new;
+        changed
+    }
+
+    /// Says something that is no failure, once.
+    fn complain(&mut self, what: String) {
+        if self.trouble != what {
+            self.lines.push(what.clone());
+            self.trouble = what;
+        }
+    }
+
+    fn meanwhile(&self) -> String {
+        match (self.served.state, self.served.entries.len()) {
+            (State::Known, count @ 1..) => format!("its last good answer is served on, with {count} endpoints"),
+            _ => "there is no good answer yet".to_string(),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One exchange: sent to an endpoint of its service; or one attempt of it: counted for its endpoint.
+
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::{Cell, OnceCell, RefCell};
+
+use super::ask::Wanted;
+use super::attempt::Attempt;
+use super::find::Finder;
+use super::flight::{Memory, Ticket};
+use super::metrics::{self, Places};
+use super::poll::Poller;
+use super::policy::Policy;
+use super::question;
+use super::table::Near;
+use super::view::{Outcome, View};
+use crate::config::ConfigError;
+use crate::hash::sip::{SipHash13, SipKey};
+use crate::host::{Answer, Host, Store, StoreError};
+use crate::http::{
+    Attribute, Callback, CellSpec, Edit, Metric, Placement, Request, Response, Seed, Stage, Verdict,
+};
+use crate::time::{Span, Timestamp};
+
+/// The discovery filter.
+pub struct Discovery {
+    pub(super) policy: Rc<Policy>,
+    pub(super) placement: Placement,
+    pub(super) finder: Finder,
+    pub(super) views: Vec<Rc<View>>,
+    pub(super) places: Places,
+    pub(super) memory: Rc<Memory>,
+    /// Whether the routing filter may choose a service.
+    pub(super) hears_routing: bool,
+    pub(super) zone: OnceCell<Rc<str>>,
+    pub(super) draws: Cell<u64>,
+    poller: RefCell<Poller>,
+}
+
+/// What to remember until the response.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// The request is under way to an endpoint that we chose.
+    pub(super) ticket: Option<Ticket>,
+    /// It waits for a first snapshot.
+    pub(super) waiting: Option<Wanted>,
+    /// It is one attempt of such a request.
+    pub(super) attempt: Option<Attempt>,
+    pub(super) started: Timestamp,
+    /// What the endpoint answered, and after how long, when nobody sees attempts.
+    pub(super) answered: Option<(Outcome, Option<Span>)>,
+    /// Whether the request was counted for its endpoint when it was sent.
+    pub(super) counted: bool,
+    pub(super) grpc: bool,
+    pub(super) label: String,
+}
+
+/// Random bytes, the same for all workers and configurations.
+const SECRET_CELL: &str = "tidegate/d1secret";
+
+impl Stage for Discovery {
+    const NAME: &'static str = "discovery";
+    const PROPERTY: &'static str = "tidegate.discovery";
+    const CALLBACKS: &'static [Callback] = &[
+        Callback::CalloutResponse,
+        Callback::NameResolved,
+        Callback::RequestHeaders,
+        Callback::ResponseHeaders,
+        Callback::Tick,
+    ];
+    const TICK_MS: u32 = 100;
+
+    type Exchange = Exchange;
+    type Memory = Memory;
+
+    fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
+        let policy = Rc::new(Policy::parse(json)?);
+        let (questions, places) = question::all(&policy);
+        let view = |(at, places): (usize, &Vec<Option<usize>>)| View::new(&policy, at, &questions, places);
+        let views = places.iter().enumerate().filter_map(view).map(Rc::new).collect();
+        Ok(Self {
+            placement,
+            finder: Finder::new(&policy.services),
+            views,
+            places: Places::new(&policy),
+            memory: Rc::default(),
+            hears_routing: policy.services.iter().any(|service| service.matches.is_empty()),
+            zone: policy.zone.clone().map_or_else(OnceCell::new, OnceCell::from),
+            draws: Cell::default(),
+            poller: RefCell::new(Poller::new(&policy, questions, &places, config_tag(json))),
+            policy,
+        })
+    }
+
+    fn share(&mut self, memory: &Rc<Memory>) {
+        self.memory = Rc::clone(memory);
+        if self.placement == Placement::Attempt {
+            memory.see_attempts();
+        }
+    }
+
+    fn cells(&self) -> impl Iterator<Item = CellSpec> {
+        let cell = |name: &str, seed| CellSpec { name: name.to_string(), seed };
+        let mut all = Vec::new();
+        if self.placement == Placement::Downstream {
+            all.push(cell(SECRET_CELL, Seed::Random(16)));
+            all.extend(self.poller.borrow().cells().map(|(name, size)| cell(name, Seed::Zeros(size))));
+            let ejections = self.views.iter().filter_map(|view| view.ejection_cell());
+            all.extend(ejections.map(|name| cell(name, Seed::Zeros(4))));
+        }
+        all.into_iter()
+    }
+
+    fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
+        if self.placement == Placement::Attempt {
+            return Ok(());
+        }
+        let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
+        let secret: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
+        self.poller.borrow_mut().start(SipKey::from_bytes(secret), store)
+    }
+
+    fn stop(&self, store: &impl Store) {
+        if let (Placement::Downstream, Ok(mut poller)) = (self.placement, self.poller.try_borrow_mut()) {
+            poller.stop(store);
+        }
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        metrics::metrics(&self.policy)
+    }
+
+    fn reads_headers(&self) -> bool {
+        self.placement == Placement::Downstream
+    }
+
+    fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+        match self.placement {
+            Placement::Attempt => self.attempt(exchange, request, host),
+            Placement::Downstream => self.seek(exchange, request, host),
+        }
+    }
+
+    fn on_wait(&self, exchange: &mut Exchange, host: &impl Host) -> Verdict {
+        match exchange.waiting.take() {
+            Some(wanted) => self.aim(exchange, wanted, Vec::new(), host),
+            None => Verdict::Continue(Vec::new()),
+        }
+    }
+
+    fn on_callout(&self, answer: &impl Answer, host: &impl Host) {
+        if let Ok(mut poller) = self.poller.try_borrow_mut() {
+            poller.answered(answer, &self.places, host);
+        }
+    }
+
+    fn on_response(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) -> Vec<Edit> {
+        match self.placement {
+            Placement::Attempt => self.attempt_answered(exchange, response, host),
+            Placement::Downstream => self.answered(exchange, response, host),
+        }
+        Vec::new()
+    }
+
+    fn on_end(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
+        match self.placement {
+            Placement::Attempt => self.attempt_ended(exchange, end, host),
+            Placement::Downstream => self.ended(exchange, end, host),
+        }
+    }
+
+    fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
+        (!exchange.label.is_empty()).then_some(exchange.label.as_str())
+    }
+
+    fn on_tick(&self, host: &impl Host) {
+        if self.placement == Placement::Attempt {
+            return;
+        }
+        if let Ok(mut poller) = self.poller.try_borrow_mut() {
+            poller.tick(&self.places, host);
+        }
+        self.views.iter().for_each(|view| view.tell(host));
+    }
+}
+
+// === impl Discovery ===
+
+impl Discovery {
+    /// Where the worker is. Asked of the host once, unless the configuration says it.
+    pub(super) fn near(&self, request: &impl Request, now: Timestamp) -> Near {
+        let zone = self.zone.get_or_init(|| {
+            let bytes = request.attribute(Attribute::LocalZone).unwrap_or_default();
+            core::str::from_utf8(&bytes).unwrap_or_default().into()
+        });
+        Near { zone: Rc::clone(zone), seed: self.draw(now) }
+    }
+
+    /// 64 bits, good enough to choose among endpoints by.
+    pub(super) fn draw(&self, now: Timestamp) -> u64 {
+        // Vigna's splitmix64, of the time and a number that no other request has.
+        let next = self.draws.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.draws.set(next);
+        let mixed = next ^ now.as_nanos();
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// By what a document is told from others.
+fn config_tag(json: &[u8]) -> u64 {
+    let mut sip = SipHash13::new(SipKey::from_bytes(*b"tidegate/d1 conf"));
+    sip.write(json);
+    // 0 is nobody's.
+    sip.finish().max(1)
+}

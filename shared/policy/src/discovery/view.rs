@@ -1,0 +1,416 @@
+//! One service as one worker sees it: its endpoints, and what came of requests to them.
+//!
+//! All requests between two changes use the same table. A counter that all workers see tells of a
+//! change, so that the price of being up to date is one read of it for each request.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, OnceCell, RefCell};
+
+use super::ejection::{self, Rest};
+use super::endpoint::Key;
+use super::metrics::{self, Of, Places};
+use super::policy::{Kind, Policy, Service};
+use super::question::Question;
+use super::reply::Why;
+use super::snapshot::{self, Entry, Snapshot, State};
+use super::status::Status;
+use super::table::{Mind, Near, Table};
+use crate::balance::{Algorithm, Load, Whole, DEFAULT_DECAY};
+use crate::config::number;
+use crate::host::{rewrite, Host, StoreError};
+use crate::time::{Span, Timestamp};
+
+/// One service as one worker sees it.
+#[derive(Debug)]
+pub struct View {
+    policy: Rc<Policy>,
+    at: usize,
+    places: Places,
+    sources: Vec<Source>,
+    ejection_cell: String,
+    whole: Rc<Whole>,
+    minds: RefCell<BTreeMap<Key, Mind>>,
+    near: OnceCell<Near>,
+    table: RefCell<Option<Rc<Table>>>,
+    rests: RefCell<Vec<Rest>>,
+    /// The millisecond at which the next rest ends.
+    returns_ms: Cell<u64>,
+    epoch: Cell<Option<u64>>,
+    retrying: Cell<u32>,
+    counts: [Cell<u64>; COUNTED.len()],
+}
+
+/// Where endpoints come from.
+#[derive(Debug)]
+enum Source {
+    /// From a registry, by way of cells.
+    Asked { question: Question, version: Cell<Option<u32>>, snapshot: RefCell<Snapshot> },
+    /// From the configuration.
+    Fixed(Vec<Entry>),
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was a response with this status.
+    Answered(u32),
+    /// There was no connection, or it broke before a response.
+    Broken,
+    /// Whoever asked left, or nobody knows.
+    Left,
+}
+
+/// What each worker counts by itself, told with each tick.
+const COUNTED: [Of; 8] = [
+    Of::Attempts,
+    Of::Ejections,
+    Of::Failures,
+    Of::Held,
+    Of::Refused,
+    Of::Requests,
+    Of::Retries,
+    Of::RetriesRefused,
+];
+
+// === impl View ===
+
+impl View {
+    /// The view of the service at `at`, with a question or none for each of its sources.
+    #[must_use]
+    pub fn new(policy: &Rc<Policy>, at: usize, questions: &[Question], places: &[Option<usize>]) -> Option<Self> {
+        let service = policy.services.get(at)?;
+        let sources = service.sources.iter().zip(places).map(|(source, place)| {
+            let asked = place.and_then(|place| questions.get(place)).map(|question| Source::Asked {
+                question: question.clone(),
+                version: Cell::default(),
+                snapshot: RefCell::default(),
+            });
+            asked.unwrap_or_else(|| {
+                let kind = policy.registries.get(source.registry).map(|registry| &registry.kind);
+                Source::Fixed(fixed(kind, &source.query.name))
+            })
+        });
+        Some(Self {
+            at,
+            places: Places::new(policy),
+            sources: sources.collect(),
+            ejection_cell: format!("tidegate/d1e{:08x}", number(&service.name)),
+            whole: Whole::new(decay(service)),
+            minds: RefCell::default(),
+            near: OnceCell::new(),
+            table: RefCell::default(),
+            rests: RefCell::default(),
+            returns_ms: Cell::new(u64::MAX),
+            epoch: Cell::default(),
+            retrying: Cell::default(),
+            counts: Default::default(),
+            policy: Rc::clone(policy),
+        })
+    }
+
+    /// What the configuration says of the service.
+    #[must_use]
+    pub fn service(&self) -> Option<&Service> {
+        self.policy.services.get(self.at)
+    }
+
+    /// The whole policy.
+    #[must_use]
+    pub fn policy(&self) -> &Rc<Policy> {
+        &self.policy
+    }
+
+    /// The cell in which workers share whom they ejected; `None` when nobody is.
+    #[must_use]
+    pub fn ejection_cell(&self) -> Option<&str> {
+        self.service()?.ejection.as_ref().map(|_| self.ejection_cell.as_str())
+    }
+
+    /// Where the worker is, which is found out with the first request.
+    pub fn settle_near(&self, near: &dyn Fn() -> Near) {
+        self.near.get_or_init(near);
+    }
+
+    /// Counts one.
+    pub fn count(&self, of: Of) {
+        if let Some(count) = COUNTED.iter().position(|one| *one == of).and_then(|at| self.counts.get(at)) {
+            count.set(count.get().saturating_add(1));
+        }
+    }
+
+    /// Tells what was counted.
+    pub fn tell(&self, host: &impl Host) {
+        for (of, count) in COUNTED.iter().zip(&self.counts) {
+            let n = count.take();
+            if n > 0 {
+                host.add(self.places.service(self.at, *of), n);
+            }
+        }
+    }
+
+    /// The endpoints, up to date; why there are none, if there are none. The store failing is no
+    /// reason: then what was known before counts.
+    ///
+    /// # Errors
+    /// Why a request cannot be sent anywhere.
+    pub fn table(&self, now: Timestamp, host: &impl Host) -> Result<Rc<Table>, Why> {
+        let epoch = host.read(metrics::CHANGES);
+        if self.epoch.get() != Some(epoch) {
+            self.adopt(now, epoch, host);
+        } else if now.as_millis() >= self.returns_ms.get() {
+            self.settle(now, host);
+        }
+        let table = self.table.borrow();
+        match &*table {
+            Some(table) if !table.is_empty() => Ok(Rc::clone(table)),
+            _ => Err(self.why()),
+        }
+    }
+
+    /// Whether somebody may still say where the service is.
+    fn why(&self) -> Why {
+        let states = self.sources.iter().map(Source::state);
+        // The worst of the states is the most telling: nothing yet, then a failure.
+        let rank = |state: State| match state {
+            State::None => Why::NotKnownYet,
+            State::Expired => Why::Expired,
+            State::Known => Why::NoEndpoints,
+            State::Unknown => Why::UnknownService,
+        };
+        let all: Vec<Why> = states.map(rank).collect();
+        let order = [Why::NotKnownYet, Why::Expired, Why::NoEndpoints];
+        order.into_iter().find(|why| all.contains(why)).unwrap_or(Why::UnknownService)
+    }
+
+    #[inline(never)]
+    fn adopt(&self, now: Timestamp, epoch: u64, host: &impl Host) {
+        let mut all_read = true;
+        let mut changed = self.table.borrow().is_none();
+        for source in &self.sources {
+            match source.read(host) {
+                Ok(new) => changed |= new,
+                Err(_) => all_read = false,
+            }
+        }
+        if changed {
+            self.rebuild(now);
+        }
+        if let Some(cell) = self.ejection_cell() {
+            match host.load(cell) {
+                Ok(Some((bytes, _))) => *self.rests.borrow_mut() = ejection::decode(&bytes),
+                _ => all_read = false,
+            }
+        }
+        self.settle(now, host);
+        // What could not be read is asked for again with the next request.
+        self.epoch.set(all_read.then_some(epoch));
+    }
+
+    fn rebuild(&self, now: Timestamp) {
+        let Some(service) = self.service() else { return };
+        let guards: Vec<_> = self.sources.iter().map(Source::entries).collect();
+        let entries: Vec<&[Entry]> = guards.iter().map(|guard| &**guard).collect();
+        let near = self.near.get().cloned().unwrap_or_else(|| Near { zone: "".into(), seed: now.as_nanos() });
+        let mut minds = self.minds.borrow_mut();
+        let mut next = BTreeMap::new();
+        let mut mind = |key: Key| {
+            let new = || Mind { load: Load::new(&self.whole), runs: Rc::default() };
+            let mind = minds.get(&key).cloned().unwrap_or_else(new);
+            next.insert(key, mind.clone());
+            mind
+        };
+        let table =
+            Table::new(&entries, &self.policy.allow, &service.balance, &service.subset, near, &mut mind);
+        *minds = next;
+        // Made before a request needs it.
+        let _ = table.own_pool(now);
+        *self.table.borrow_mut() = Some(Rc::new(table));
+    }
+
+    /// Takes out and back who rests or does not any more.
+    fn settle(&self, now: Timestamp, host: &impl Host) {
+        let table = self.table.borrow();
+        let Some(table) = &*table else { return };
+        self.returns_ms.set(table.settle(&self.rests.borrow(), now).unwrap_or(u64::MAX));
+        let gauge = |of: Of, n: usize| host.set(self.places.service(self.at, of), n as u64);
+        gauge(Of::Endpoints, table.len());
+        gauge(Of::Healthy, table.healthy());
+    }
+
+    /// An attempt begins.
+    pub fn began(&self, table: &Table, endpoint: u32) {
+        self.count(Of::Attempts);
+        if let Some(load) = table.load(endpoint) {
+            load.began();
+        }
+    }
+
+    /// An attempt is over: `rtt` is how long the response's headers took, if there was a response.
+    pub fn ended(
+        &self,
+        table: &Table,
+        endpoint: u32,
+        outcome: Outcome,
+        rtt: Option<Span>,
+        now: Timestamp,
+    ) {
+        let failed = outcome.failed();
+        if let Some(load) = table.load(endpoint) {
+            load.ended(now, rtt, !failed);
+        }
+        if failed {
+            self.count(Of::Failures);
+        }
+    }
+
+    /// Takes an outcome into the endpoint's runs, and ejects it when one is long enough.
+    pub fn judge(&self, table: &Table, endpoint: u32, outcome: Outcome, now: Timestamp, host: &impl Host) {
+        let Some(rules) = self.service().and_then(|service| service.ejection.as_ref()) else { return };
+        let status = match outcome {
+            Outcome::Answered(status) => status,
+            Outcome::Broken => 503,
+            Outcome::Left => return,
+        };
+        let Some(cell) = table.runs(endpoint) else { return };
+        let mut runs = cell.get();
+        let trips = runs.take(status, rules.consecutive_5xx, rules.consecutive_gateway_failure);
+        cell.set(runs);
+        if trips.any_5xx || trips.gateway {
+            let _ = self.eject(table, endpoint, now, host);
+        }
+    }
+
+    #[inline(never)]
+    fn eject(&self, table: &Table, endpoint: u32, now: Timestamp, host: &impl Host) -> Result<(), StoreError> {
+        let (Some(cell), Some(rules)) =
+            (self.ejection_cell(), self.service().and_then(|service| service.ejection.as_ref()))
+        else {
+            return Ok(());
+        };
+        let (hash, now_ms) = (table.hash(endpoint), now.as_millis());
+        let hosts = u32::try_from(table.len()).unwrap_or(u32::MAX);
+        let mut until_ms = None;
+        rewrite(host, cell, &mut |bytes| {
+            let list = ejection::eject(&ejection::decode(bytes), hash, hosts, now_ms, rules);
+            let until = |list: &Vec<Rest>| list.iter().find(|rest| rest.endpoint == hash).map(|r| r.until_ms);
+            until_ms = list.as_ref().and_then(until);
+            list.map(|list| ejection::encode(&list))
+        })?;
+        if let (Some(until), Some(text), Some(service)) = (until_ms, table.text(endpoint), self.service()) {
+            self.count(Of::Ejections);
+            host.raise(metrics::CHANGES);
+            let ms = until.saturating_sub(now_ms);
+            host.note(&format!("service {}: endpoint {text} ejected for {ms} ms", service.name));
+        }
+        Ok(())
+    }
+
+    /// Whether one more request may be sent again, by the budget; it counts until
+    /// [`View::retried`].
+    #[must_use]
+    pub fn retry(&self) -> bool {
+        let allowed = self.may_retry();
+        if allowed {
+            self.retrying.set(self.retrying.get().saturating_add(1));
+        }
+        allowed
+    }
+
+    /// Whether the budget has room.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        let Some(retry) = self.service().map(|service| &service.retry) else { return false };
+        let share = u64::from(self.whole.active()).saturating_mul(retry.budget_percent.into());
+        let most = share.checked_div(100).unwrap_or(0).max(retry.min_concurrency.into());
+        u64::from(self.retrying.get()) < most
+    }
+
+    /// A request that was sent again is over.
+    pub fn retried(&self) {
+        self.retrying.set(self.retrying.get().saturating_sub(1));
+    }
+}
+
+fn decay(service: &Service) -> Span {
+    match &service.balance.algorithm {
+        Algorithm::PeakEwma | Algorithm::Logistic(_) => service.decay,
+        _ => DEFAULT_DECAY,
+    }
+}
+
+/// The endpoints that the configuration names for a service.
+fn fixed(kind: Option<&Kind>, name: &str) -> Vec<Entry> {
+    let Some(Kind::Static(services)) = kind else { return Vec::new() };
+    let named = services.iter().find(|(service, _)| service == name);
+    let entry = |endpoint: &super::endpoint::Endpoint| Entry { endpoint: endpoint.clone(), since_ms: 0 };
+    named.map(|(_, endpoints)| endpoints.iter().map(entry).collect()).unwrap_or_default()
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Reads what is new; whether anything is.
+    fn read(&self, host: &impl Host) -> Result<bool, StoreError> {
+        let Self::Asked { question, version, snapshot } = self else { return Ok(false) };
+        let (bytes, _) = host.load(&question.status_cell)?.ok_or(StoreError::Unavailable)?;
+        let new = Status::decode(&bytes, question.hash).version;
+        if version.get() == Some(new) {
+            return Ok(false);
+        }
+        let (bytes, _) = host.load(&question.snapshot_cell)?.ok_or(StoreError::Unavailable)?;
+        version.set(Some(new));
+        let Some(read) = snapshot::decode(&bytes, question.hash) else { return Ok(false) };
+        let changed = *snapshot.borrow() != read;
+        snapshot.replace(read);
+        Ok(changed)
+    }
+
+    fn state(&self) -> State {
+        match self {
+            Self::Asked { snapshot, .. } => snapshot.borrow().state,
+            Self::Fixed(_) => State::Known,
+        }
+    }
+
+    fn entries(&self) -> Entries<'_> {
+        match self {
+            Self::Asked { snapshot, .. } => Entries::Asked(snapshot.borrow()),
+            Self::Fixed(entries) => Entries::Fixed(entries),
+        }
+    }
+}
+
+/// The entries of a source, as long as they are looked at.
+enum Entries<'a> {
+    Asked(core::cell::Ref<'a, Snapshot>),
+    Fixed(&'a [Entry]),
+}
+
+impl core::ops::Deref for Entries<'_> {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        match self {
+            Self::Asked(snapshot) => &snapshot.entries,
+            Self::Fixed(entries) => entries,
+        }
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// Whether the endpoint failed.
+    #[must_use]
+    pub fn failed(self) -> bool {
+        match self {
+            Self::Answered(status) => status >= 500,
+            Self::Broken => true,
+            Self::Left => false,
+        }
+    }
+}
