@@ -3,6 +3,7 @@
 //! The reference with all fields, bounds and defaults is `docs/config/discovery.md`; a test keeps
 //! it and the readers from drifting apart.
 
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -128,21 +129,18 @@ pub(super) fn named<'a>(
     let entries = reader.entries(usize::MAX)?;
     if !len.contains(&entries.len()) {
         let (min, max) = (len.start(), len.end());
-        reader.report(alloc::format!("{} {of} are out of range, expected {min} to {max}", entries.len()));
+        reader.report(format!("{} {of} are out of range, expected {min} to {max}", entries.len()));
         return None;
     }
-    let mut sound = true;
     for (index, (name, value)) in entries.iter().enumerate() {
         if !(1..=256).contains(&name.len()) {
             let bytes = name.len();
-            value.report(alloc::format!("a name of {bytes} bytes is out of range, expected 1 to 256 bytes"));
-            sound = false;
+            value.report(format!("a name of {bytes} bytes is out of range, expected 1 to 256 bytes"));
         } else if entries.iter().take(index).any(|(earlier, _)| earlier == name) {
             value.report("given twice, expected once".to_string());
-            sound = false;
         }
     }
-    sound.then_some(entries)
+    Some(entries)
 }
 
 /// Reads a list of 1 to `most` texts of 1 to 256 bytes.

@@ -160,3 +160,106 @@ impl Hash {
         self.with(1).0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::Policy;
+    use crate::http::{Attribute, Header};
+    use core::cell::Cell;
+    use core::net::IpAddr;
+    use std::format;
+    use std::string::String;
+
+    /// A request that counts how often it is looked at.
+    struct Asked<'a>(Vec<Header<'a>>, Cell<usize>);
+
+    impl Request for Asked<'_> {
+        fn headers(&self) -> &[Header<'_>] {
+            self.1.set(self.1.get() + 1);
+            &self.0
+        }
+        fn peer(&self) -> Option<IpAddr> {
+            None
+        }
+        fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
+            None
+        }
+        fn attribute(&self, _: Attribute) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    fn asked<'a>(host: &'a str, path: &'a str) -> Asked<'a> {
+        Asked(
+            std::vec![(&b":authority"[..], host.as_bytes()), (&b":path"[..], path.as_bytes())],
+            Cell::new(0),
+        )
+    }
+
+    /// Services with these matchers.
+    fn services(matches: &[String]) -> Vec<Service> {
+        let service = |(index, of): (usize, &String)| {
+            format!(r#"{{"name": "s{index}", "registry": "r", "match": {of}}}"#)
+        };
+        let services: Vec<String> = matches.iter().enumerate().map(service).collect();
+        let json = format!(
+            r#"{{"registries": {{"r": {{"consul": {{"cluster": "c"}}}}}}, "allow": ["10.0.0.0/8:80"],
+                "services": [{}]}}"#,
+            services.join(", ")
+        );
+        Policy::parse(json.as_bytes()).unwrap().services
+    }
+
+    #[test]
+    fn the_first_service_with_a_matcher_that_holds_takes_a_request() {
+        let deep = "/x".repeat(33);
+        let matches = [
+            r#"[{"host": "A.example", "path": {"exact": "/a"}}, {"path": {"prefix": "/b/"}}]"#.into(),
+            r#"{"host": ["b.example", "a.example"]}"#.into(),
+            r#"{"host": ["*.d.example", "d.example"], "method": "PUT"}"#.into(),
+            r#"{"path": {"prefix": "/b/c"}}"#.into(),
+            r#"{"path": {"starts_with": "/st"}}"#.into(),
+            r#"{"path": {"template": "/t/{id}"}, "host": "t.example"}"#.into(),
+            format!(r#"{{"path": {{"prefix": "{deep}"}}}}"#),
+            r#"{"path": {"prefix": "/"}, "host": "e.example"}"#.into(),
+        ];
+        let services = services(&matches);
+        let finder = Finder::new(&services);
+        let deeper = format!("{deep}/y?q");
+        #[rustfmt::skip]
+        let cases = [
+            ("a.EXAMPLE:80", "/a?q",    Some(0)),   ("a.example", "/a/",     Some(1)),
+            ("b.example",    "/x",      Some(1)),   ("b.example", "/b",      Some(0)),
+            ("c.example",    "/b/c/d",  Some(0)),   ("c.example", "/bc",     None),
+            ("w.d.example",  "/",       None),      ("c.example", "/stone",  Some(4)),
+            ("t.example",    "/t/1",    Some(5)),   ("c.example", "/t/1",    None),
+            ("t.example",    "/t/1/2",  None),      ("c.example", &deeper,   Some(6)),
+            ("e.example",    "/q",      Some(7)),   ("e.example", "",        Some(7)),
+            ("e.example",    "*",       None),      ("",          "",        None),
+        ];
+        for (host, path, expected) in cases {
+            assert_eq!(finder.find(&asked(host, path), &services), expected, "{host} {path}");
+        }
+    }
+
+    #[test]
+    fn two_hundred_services_cost_as_much_as_two() {
+        let reads = |count: usize| {
+            let one = |n| format!(r#"{{"host": "h{n}.example", "path": {{"prefix": "/v{n}"}}}}"#);
+            let services = services(&(0..count).map(one).collect::<Vec<_>>());
+            let finder = Finder::new(&services);
+            let last = (format!("h{}.example", count - 1), format!("/v{}/x", count - 1));
+            let request = asked(&last.0, &last.1);
+            assert_eq!(finder.find(&request, &services), Some(count - 1));
+            request.1.get()
+        };
+        assert_eq!(reads(2), reads(200));
+    }
+
+    #[test]
+    fn an_index_of_no_services_finds_none() {
+        assert_eq!(Finder::new(&[]).find(&asked("a", "/"), &[]), None);
+        assert_eq!(Finder::default().find(&asked("a", "/"), &[]), None);
+    }
+}

@@ -9,6 +9,7 @@ mod client;
 mod codec;
 mod config;
 mod discovery;
+mod discovery_config;
 mod distribution;
 mod gcra;
 mod headers;
