@@ -18,9 +18,8 @@ use super::question::Question;
 use super::reply::Why;
 use super::snapshot::{Entry, State};
 use super::source::Source;
-use super::table::{Mind, Near, Table};
+use super::table::{hash_of, Mind, Near, Table};
 use crate::balance::{Algorithm, Load, Whole, DEFAULT_DECAY};
-use crate::config::number;
 use crate::host::{rewrite, Host, StoreError};
 use crate::time::{Span, Timestamp};
 
@@ -88,7 +87,7 @@ impl View {
             at,
             places: Places::new(policy),
             sources: sources.collect(),
-            ejection_cell: format!("tidegate/d1e{:08x}", number(&service.name)),
+            ejection_cell: format!("tidegate/d1e{:016x}", hash_of(&service.name)),
             whole: Whole::new(decay(service)),
             minds: RefCell::default(),
             near: OnceCell::new(),
@@ -191,11 +190,18 @@ impl View {
         }
         if let Some(cell) = self.ejection_cell() {
             match host.load(cell) {
-                Ok(Some((bytes, _))) => *self.rests.borrow_mut() = ejection::decode(&bytes),
+                Ok(Some((bytes, _))) => {
+                    let rests = ejection::decode(&bytes);
+                    changed |= *self.rests.borrow() != rests;
+                    *self.rests.borrow_mut() = rests;
+                }
                 _ => all_read = false,
             }
         }
-        self.settle(now, host);
+        // All services are told of a change of any.
+        if changed || now.as_millis() >= self.returns_ms.get() {
+            self.settle(now, host);
+        }
         // What could not be read is asked for again with the next request.
         self.epoch.set(all_read.then_some(epoch));
     }
