@@ -9,6 +9,7 @@ mod client;
 mod codec;
 mod config;
 mod distribution;
+mod edges;
 mod gcra;
 mod headers;
 mod lease;
