@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use super::allow::Allow;
 use super::config::named;
 use super::policy::{Cache, Consul, Dns, Kind, Registry, Resolver};
-use super::registry::consul::Consistency;
 use super::read_static;
+use super::registry::consul::Consistency;
 use crate::config::{plain_name, Object, Reader};
 
 /// A registry that services may name, whether or not it could be read.

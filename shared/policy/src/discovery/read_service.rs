@@ -6,8 +6,8 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::config::{pairs, switched, texts};
 use super::ask::Words;
+use super::config::{pairs, switched, texts};
 use super::policy::{Ejection, Retry, Service, Subset, SubsetFallback};
 use super::read_balance::Choice;
 use super::read_source::{self, Registries};
