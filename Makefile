@@ -1,6 +1,6 @@
 # Every command a person or CI runs. `make` lists them.
 
-FILTERS := breaker ratelimit ratelimit-headers routing
+FILTERS := breaker discovery ratelimit ratelimit-headers routing
 PROBES  := $(patsubst tests/probe/%/Cargo.toml,%,$(wildcard tests/probe/*/Cargo.toml))
 
 # Envoy to test with. Unless one is named, `make need-envoy` puts ours here.

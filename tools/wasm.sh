@@ -14,6 +14,7 @@ read -ra probes <<<"${PROBES:-}"
 # Largest size of a filter in KiB.
 limit() {
     case $1 in
+        discovery) echo 600 ;;
         fused) echo 450 ;;
         *) echo 250 ;;
     esac

@@ -6,6 +6,7 @@ mod breaker;
 mod cases;
 mod config_errors;
 mod demo;
+mod discovery;
 mod drain;
 mod examples;
 mod exports;

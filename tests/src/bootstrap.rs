@@ -132,6 +132,20 @@ impl Bootstrap {
         self.raw_cluster(cluster)
     }
 
+    /// Adds a cluster without addresses of its own: each request's header `x-envoy-original-dst-host`
+    /// has one.
+    pub fn original_dst_cluster(self, name: &str) -> Self {
+        let retries = json!({"budget_percent": {"value": 100.0}, "min_retry_concurrency": 100});
+        self.raw_cluster(json!({
+            "name": name,
+            "type": "ORIGINAL_DST",
+            "lb_policy": "CLUSTER_PROVIDED",
+            "connect_timeout": "1s",
+            "original_dst_lb_config": {"use_http_header": true},
+            "circuit_breakers": {"thresholds": [{"retry_budget": retries}]},
+        }))
+    }
+
     /// Adds any cluster.
     pub fn raw_cluster(mut self, cluster: Value) -> Self {
         self.clusters.push(cluster);

@@ -11,7 +11,7 @@ pub(crate) mod fake;
 mod flow;
 mod raw;
 
-pub use flow::{continue_request, http_call, resolve, resolving, set_effective_context};
+pub use flow::{continue_request, done, http_call, resolve, resolving, set_effective_context};
 
 use core::alloc::Layout;
 use core::ptr::{null, null_mut, NonNull};

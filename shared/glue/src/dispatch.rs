@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
+use tidegate_policy::host::{Answer, Token};
 use tidegate_policy::http::Stage;
 use tidegate_policy::time::{Span, Timestamp};
 
@@ -48,6 +49,8 @@ struct Root<S: Stage> {
     plugin: Option<Rc<Plugin<S>>>,
     /// Whether the timer runs at the pace of exchanges that wait.
     hurries: Cell<bool>,
+    /// Whether the host is done with it, and it was not with the names it had asked for.
+    leaves: Cell<bool>,
     /// When the stage was last told of a tick.
     housekept: Cell<Timestamp>,
 }
@@ -79,7 +82,7 @@ impl<S: Stage> Dispatcher<S> {
         } else if let (Some(plugin), Ok(mut exchanges)) =
             (self.plugin(parent), self.exchanges.try_borrow_mut())
         {
-            exchanges.insert(context, Exchange::new(plugin));
+            exchanges.insert(context, Exchange::new(plugin, parent));
         }
     }
 
@@ -88,14 +91,17 @@ impl<S: Stage> Dispatcher<S> {
         let Some(plugin) = Plugin::configured(self.memory.get_or_init(Rc::default)) else { return false };
         let Ok(mut roots) = self.roots.try_borrow_mut() else { return false };
         let Some(known) = roots.iter_mut().find(|known| known.id == root) else { return false };
+        if let Some(former) = &known.plugin {
+            plugin.names.set(former.names.get());
+        }
         let former = known.plugin.replace(Rc::new(plugin));
         known.hurries.set(false);
         drop(roots);
         if let Some(former) = former {
             former.retire();
         }
-        if S::ASKS {
-            self.deliver_early();
+        if S::ASKS && self.waiting.try_borrow().is_ok_and(|waiting| !waiting.is_empty()) {
+            self.hurry(root);
         }
         true
     }
@@ -105,6 +111,9 @@ impl<S: Stage> Dispatcher<S> {
         let Some(plugin) = self.plugin(root) else { return };
         if !S::ASKS {
             return plugin.tick();
+        }
+        if self.leaves(root) {
+            return;
         }
         if self.is_due(root) {
             plugin.tick();
@@ -117,6 +126,16 @@ impl<S: Stage> Dispatcher<S> {
     /// There is an answer to a question of a root's.
     pub fn answered(&self, root: u32, answer: EnvoyAnswer) {
         if !S::ASKS {
+            return;
+        }
+        let Some(plugin) = self.plugin(root) else { return };
+        if let Token::Name(_) = answer.token() {
+            plugin.names.set(plugin.names.get().saturating_sub(1));
+        }
+        if self.leaves(root) {
+            if plugin.names.get() == 0 {
+                let _ = abi::done();
+            }
             return;
         }
         if abi::resolving() {
@@ -157,6 +176,22 @@ impl<S: Stage> Dispatcher<S> {
         self.with(exchange, Exchange::response_trailers)
     }
 
+    /// The host is about to delete a context; `false` when it must wait for a call of ours.
+    ///
+    /// Envoy delivers the answer to a name to the root that asked even if it has deleted that root
+    /// meanwhile, in memory that is another's by then. So a root that waits for one stays, silent,
+    /// until all have come.
+    pub fn is_done(&self, context: u32) -> bool {
+        let Ok(roots) = self.roots.try_borrow() else { return true };
+        let Some(root) = roots.iter().find(|known| known.id == context) else { return true };
+        let done = root.plugin.as_ref().is_none_or(|plugin| plugin.names.get() == 0);
+        if !done {
+            root.leaves.set(true);
+            let _ = abi::set_tick_period(0);
+        }
+        done
+    }
+
     /// A context is gone.
     pub fn deleted(&self, context: u32) {
         let Ok(mut exchanges) = self.exchanges.try_borrow_mut() else { return };
@@ -183,8 +218,8 @@ impl<S: Stage> Dispatcher<S> {
     fn create_root(&self, id: u32) {
         if let Ok(mut roots) = self.roots.try_borrow_mut() {
             if roots.iter().all(|known| known.id != id) {
-                let (hurries, housekept) = (Cell::default(), Cell::default());
-                roots.push(Root { id, plugin: None, hurries, housekept });
+                let (hurries, leaves, housekept) = (Cell::default(), Cell::default(), Cell::default());
+                roots.push(Root { id, plugin: None, hurries, leaves, housekept });
             }
         }
     }
@@ -210,20 +245,23 @@ impl<S: Stage> Dispatcher<S> {
 impl<S: Stage> Dispatcher<S> {
     /// Has an exchange asked for from now on. The host's callback is still about it.
     fn hold(&self, exchange: u32) {
-        if let (Ok(mut waiting), Ok(exchanges), Ok(roots)) =
-            (self.waiting.try_borrow_mut(), self.exchanges.try_borrow(), self.roots.try_borrow())
-        {
-            waiting.push(exchange);
-            let plugin = exchanges.get(&exchange).map(Exchange::plugin);
-            // The timer of a root that is gone would fire for ever.
-            let is_its = |root: &&Root<S>| match (&root.plugin, plugin) {
-                (Some(ours), Some(its)) => Rc::ptr_eq(ours, its),
-                _ => false,
-            };
-            if let Some(root) = roots.iter().find(is_its) {
-                if !root.hurries.replace(true) {
-                    let _ = abi::set_tick_period(S::WAIT_MS);
-                }
+        let (Ok(mut waiting), Ok(exchanges)) = (self.waiting.try_borrow_mut(), self.exchanges.try_borrow())
+        else {
+            return;
+        };
+        waiting.push(exchange);
+        if let Some(exchange) = exchanges.get(&exchange) {
+            self.hurry(exchange.root());
+        }
+    }
+
+    /// Has the timer of a root run at the pace of exchanges that wait. That of a root that is gone
+    /// would fire for ever.
+    fn hurry(&self, root: u32) {
+        let Ok(roots) = self.roots.try_borrow() else { return };
+        if let Some(root) = roots.iter().find(|known| known.id == root && !known.leaves.get()) {
+            if !root.hurries.replace(true) {
+                let _ = abi::set_tick_period(S::WAIT_MS);
             }
         }
     }
@@ -271,6 +309,11 @@ impl<S: Stage> Dispatcher<S> {
         }
         root.housekept.set(now);
         true
+    }
+
+    fn leaves(&self, root: u32) -> bool {
+        let Ok(roots) = self.roots.try_borrow() else { return false };
+        roots.iter().any(|known| known.id == root && known.leaves.get())
     }
 
     fn deliver(&self, root: u32, answer: &EnvoyAnswer) {
@@ -321,4 +364,6 @@ impl Hasher for Spread {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
+#[cfg(test)]
+mod waiting_tests;

@@ -12,6 +12,7 @@ use crate::root::Plugin;
 /// An exchange under way.
 pub(crate) struct Exchange<S: Stage> {
     plugin: Rc<Plugin<S>>,
+    root: u32,
     state: S::Exchange,
     stands: Stands,
 }
@@ -31,13 +32,13 @@ enum Stands {
 }
 
 impl<S: Stage> Exchange<S> {
-    pub(crate) fn new(plugin: Rc<Plugin<S>>) -> Self {
-        Self { plugin, state: S::Exchange::default(), stands: Stands::Apart }
+    pub(crate) fn new(plugin: Rc<Plugin<S>>, root: u32) -> Self {
+        Self { plugin, root, state: S::Exchange::default(), stands: Stands::Apart }
     }
 
-    /// The configuration that it began under.
-    pub(crate) fn plugin(&self) -> &Rc<Plugin<S>> {
-        &self.plugin
+    /// The root that it began under, which may be gone by now.
+    pub(crate) fn root(&self) -> u32 {
+        self.root
     }
 
     /// Whether it is held back.

@@ -1,5 +1,6 @@
 //! What a stage asks, answered by Envoy.
 
+use std::cell::Cell;
 use std::num::NonZeroU32;
 
 use tidegate_policy::host::{
@@ -17,6 +18,8 @@ pub struct Envoy<'a> {
     pub name: &'static str,
     /// The plugin's metrics.
     pub metrics: &'a Metrics,
+    /// Names that the plugin asked for and that were not answered yet.
+    pub names: &'a Cell<u32>,
 }
 
 /// The cells alone, for before there are metrics.
@@ -42,7 +45,12 @@ impl Callout for Envoy<'_> {
             Question::Http { cluster, headers, body, timeout_ms } => {
                 abi::http_call(cluster, &pairs::encode(headers), body, timeout_ms.max(1)).map(Token::Http)
             }
-            Question::Name(name) => abi::resolve(name).map(Token::Name),
+            Question::Name(name) => {
+                // Before it is out: the answer may be here before the number is.
+                let asked = self.names.get();
+                self.names.set(asked.saturating_add(1));
+                abi::resolve(name).inspect_err(|_| self.names.set(asked)).map(Token::Name)
+            }
         };
         asked.map_err(|status| match status {
             Status::BAD_ARGUMENT => CalloutError::NoCluster,
@@ -111,5 +119,22 @@ impl Store for Cells {
             Err(Status::CAS_MISMATCH) => Ok(false),
             Err(_) => Err(StoreError::Unavailable),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::fake;
+
+    #[test]
+    fn a_question_always_has_an_end() {
+        let host = Envoy { name: "test", metrics: &Metrics::default(), names: &Cell::default() };
+        for timeout_ms in [0, 1, 500] {
+            let question = Question::Http { cluster: "none", headers: &[], body: b"", timeout_ms };
+            assert_eq!(host.ask(&question), Err(CalloutError::NoCluster));
+        }
+        assert_eq!(fake::told(), "call/1 call/1 call/500");
+        assert_eq!(host.ask(&Question::Name("a")), Ok(Token::Name(7)));
     }
 }

@@ -111,6 +111,11 @@ macro_rules! filter {
             }
 
             #[no_mangle]
+            extern "C" fn proxy_on_done(context: u32) -> bool {
+                CONTEXTS.with(|contexts| contexts.is_done(context))
+            }
+
+            #[no_mangle]
             extern "C" fn proxy_on_delete(context: u32) {
                 CONTEXTS.with(|contexts| contexts.deleted(context));
             }

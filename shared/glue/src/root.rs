@@ -19,6 +19,8 @@ pub(crate) struct Plugin<S> {
     pub(crate) reads_headers: bool,
     /// The last request's list of headers, for the next.
     pub(crate) spare: Cell<Spare>,
+    /// Names asked for and not answered yet.
+    pub(crate) names: Cell<u32>,
 }
 
 impl<S: Stage> Plugin<S> {
@@ -47,12 +49,18 @@ impl<S: Stage> Plugin<S> {
             abi::log(Level::Warn, &line);
         }
         let metrics = Metrics::declare(stage.metrics());
-        Some(Self { metrics, reads_headers: stage.reads_headers(), stage, spare: Cell::default() })
+        Some(Self {
+            metrics,
+            reads_headers: stage.reads_headers(),
+            stage,
+            spare: Cell::default(),
+            names: Cell::default(),
+        })
     }
 
     /// What the stage may ask.
     pub(crate) fn host(&self) -> Envoy<'_> {
-        Envoy { name: S::NAME, metrics: &self.metrics }
+        Envoy { name: S::NAME, metrics: &self.metrics, names: &self.names }
     }
 
     pub(crate) fn tick(&self) {

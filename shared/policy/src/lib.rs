@@ -11,7 +11,7 @@
 //! what it sees of an exchange and what it may answer, [`config`] how a JSON document
 //! becomes a policy or a list of all that is wrong with it, [`key`] how a request
 //! becomes the identity that a limit counts by. [`ratelimit`] is the first policy;
-//! [`breaker`], [`discovery`] and [`routing`] have the pure parts of others.
+//! [`breaker`], [`routing`] and [`discovery`] are others, and [`balance`] chooses among endpoints.
 //!
 //! The crate is `no_std`, so that a stray clock, lock or random call does not compile,
 //! and total: whatever a request, a peer or a shared cell contains is answered with a

@@ -226,6 +226,13 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// All of it as it stands, for what is read by the code under test alone.
+    #[must_use]
+    pub fn raw(&self) -> &'a Value {
+        self.read_whole();
+        self.value
+    }
+
     /// Our answer is not this value.
     #[must_use]
     pub fn wrong(&self, expected: impl fmt::Display, got: impl fmt::Display) -> Fault {

@@ -7,9 +7,10 @@ use tidegate_vectors::data::FREE_TEXT;
 use tidegate_vectors::{check, claims, run, Failure, File, Outcome};
 
 /// Inputs whose change by a little may change no answer, and names, which are free text.
-/// `*` stands for any index. Every expected value is missing here, and so must be noticed.
+/// `*` stands for any index or name, `**` for all that follows. Every expected value is missing here,
+/// and so must be noticed.
 #[rustfmt::skip]
-const SILENT: [&str; 102] = [
+const SILENT: [&str; 113] = [
     "alias.json/cases/*/picks/*/slot",                                // one alias for several slots
     "alias.json/cases/*/picks/*/u",                                   // the threshold is further away
     "backend_weights.json/cases/*/weights/*",                         // all of the traffic
@@ -27,6 +28,8 @@ const SILENT: [&str; 102] = [
     "breaker_transitions.json/cases/*/events/*/ms",                   // slow is seconds away
     "breaker_transitions.json/cases/*/events/*/t",
     "breaker_transitions.json/cases/*/name",
+    "cache_state.json/cases/*/age_s",                                 // a bound is further away
+    "cache_state.json/cases/*/last_fetch_failed",                     // fresh, or older than any
     "canary_sticky.json/ramps/*/territories/*/cap_bp",                // nobody lives in that bucket
     "canary_sticky.json/ramps/*/territories/*/name",                  // nobody lives there
     "canary_sticky.json/ramps/*/territories/*/weight_bp",             // nobody lives in that bucket
@@ -34,12 +37,18 @@ const SILENT: [&str; 102] = [
     "client_ip.json/cases/*/peer",                                    // not looked at
     "client_ip.json/cases/*/trusted_hops",                            // 5 or 6 of 1
     "client_ip.json/cases/*/xff",
+    "consul_index.json/cases/*/header",                               // further back or on
+    "consul_index.json/cases/*/prev",
+    "discovery_parse.json/cases/*/name",                              // begins alike
+    "discovery_parse.json/cases/*/response_headers/*",                // nothing is missing
     "gcra.json/cases/*/name",
     "gcra.json/cases/*/steps/*/cost",                                 // 101 or 102 of 100: never
     "gcra.json/redis_cell/*/period",                                  // replies are whole seconds
     "gcra.json/redis_cell/*/steps/*/now_ns",
     "jump_hash.json/cases/*/buckets",                                 // few keys move
     "jump_hash.json/cases/*/key",                                     // several keys have a bucket
+    "leader_lease.json/steps/*/t_ms",                                 // refused as well
+    "leader_lease.json/steps/*/worker",
     "leasing.json/cases/*/lease",                                     // nobody is left with a part of one
     "leasing.json/cases/*/requests",                                  // more are refused as well
     "leasing.json/cases/*/workers",
@@ -108,23 +117,29 @@ const SILENT: [&str; 102] = [
     "route_match.json/istio/cases/*/headers/*/*",                     // no rule asks for them
     "route_match.json/istio/cases/*/method",                          // no rule asks for one
     "route_match.json/istio/cases/*/path",                            // beginning alike
+    "safe_shrink.json/cases/*/config/*",                             // no case turns on each
+    "safe_shrink.json/cases/*/steps/*/t_s",
     "slow_start.json/cases/*/aggression",                             // at the least weight, or over
     "slow_start.json/cases/*/elapsed_ms",
     "slow_start.json/cases/*/min_weight_percent",                     // above the least weight
     "slow_start.json/cases/*/window_ms",                              // at the least weight
+    ANSWERS,
 ];
 
 /// Formulas with prose behind them: changed at the front only.
 const PROSE: [&str; 5] = ["/*/formula", "/*/jitter", "/bounds/*", "/rows/*/algo", "/rows/*/worst"];
 
 /// What may be left out: free text, one of many, and what not every case has.
-const OPTIONAL: [&str; 21] = [
+const OPTIONAL: [&str; 25] = [
     "breaker_backoff.json/resilience4j_randomized/u0",
     "breaker_backoff.json/resilience4j_randomized/u0.5",
     "breaker_backoff.json/resilience4j_randomized/u0.999",
     "breaker_merge.json/cases/*/name",
     "breaker_transitions.json/cases/*/events/*/ms",
     "breaker_transitions.json/cases/*/name",
+    "discovery_parse.json/cases/*/path",
+    "discovery_parse.json/cases/*/request_headers",
+    "discovery_parse.json/cases/*/response_headers/*",
     "gcra.json/cases/*/name",
     "leasing.json/bounds/*",
     "limiter_comparison.json/rows/*/state",
@@ -140,10 +155,30 @@ const OPTIONAL: [&str; 21] = [
     "route_match.json/gateway_api/rules/*/matches/*/headers",
     "route_match.json/gateway_api/rules/*/matches/*/path",
     "route_match.json/istio/rules/*/match/*/headers/x-canary/regex",
+    ANSWERS,
 ];
 
 /// A list that may as well be empty: no rule asks for that header.
-const EMPTY: [&str; 1] = ["route_match.json/istio/cases/*/headers"];
+const EMPTY: [&str; 3] =
+    ["route_match.json/istio/cases/*/headers", "safe_shrink.json/cases/*/steps/*/fetched", ANSWERS];
+
+/// What registries answer. They say more with each version, and most of it nobody needs: what we do
+/// read is in [`READ`].
+const ANSWERS: &str = "discovery_parse.json/cases/*/body/**";
+
+/// What is read of a registry's answer.
+#[rustfmt::skip]
+const READ: [&str; 46] = [
+    "Node/Node", "Node/Address", "Node/Meta/zone", "Service/ID", "Service/Address", "Service/Port", "Weights/Passing",
+    "Weights/Warning", "Checks/CheckID", "Checks/Status",
+    "instance/instanceId", "instance/ipAddr", "instance/status", "instance/overriddenStatus", "port/$", "port/@enabled",
+    "securePort/$", "securePort/@enabled", "metadata/zone", "metadata/weight",
+    "hosts/instanceId", "hosts/ip", "hosts/port", "hosts/weight", "hosts/healthy", "hosts/enabled", "hosts/clusterName",
+    "code", "kvs/key", "kvs/value",
+    "endpoints/addresses", "conditions/ready", "conditions/serving", "conditions/terminating",
+    "endpoints/zone", "targetRef/name", "ports/name", "ports/port",
+    "Status", "TC", "Question/name", "Question/type", "Answer/name", "Answer/type", "Answer/TTL", "Answer/data",
+];
 
 fn files() -> Vec<File> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors");
@@ -176,6 +211,7 @@ fn pointers(value: &Value, at: &str, out: &mut Vec<String>) {
         }
         Value::Object(fields) => {
             for (name, item) in fields {
+                let name = name.replace('~', "~0").replace('/', "~1");
                 pointers(item, &format!("{at}/{name}"), out);
             }
         }
@@ -231,11 +267,18 @@ fn unnoticed(allowed: &[&str], change: impl Fn(&Value, &str) -> Vec<Value>) -> V
     unnoticed
 }
 
+/// The names on the way to a place in a registry's answer, without indices.
+fn names(pointer: &str) -> Option<Vec<&str>> {
+    let (_, field) = pointer.split_once("/body/")?;
+    Some(field.split('/').filter(|part| part.parse::<usize>().is_err()).collect())
+}
+
 fn alike(pattern: &str, place: &str) -> bool {
     let (mut a, mut b) = (pattern.split('/'), place.split('/'));
     loop {
         match (a.next(), b.next()) {
             (None, None) => return true,
+            (Some("**"), _) => return true,
             (Some("*"), Some(_)) => {}
             (left, right) if left == right => {}
             _ => return false,
@@ -284,7 +327,7 @@ fn each_missing_field_is_noticed() {
 
 #[test]
 fn each_wrong_type_is_noticed() {
-    let left = unnoticed(&[], |original, pointer| {
+    let left = unnoticed(&[ANSWERS], |original, pointer| {
         [serde_json::json!([[true]]), serde_json::json!({"x": 1}), Value::Bool(true), 1.5.into(), "".into()]
             .into_iter()
             .filter(|value| {
@@ -311,7 +354,7 @@ fn each_emptied_list_is_noticed() {
 
 #[test]
 fn each_unknown_field_is_noticed() {
-    let left = unnoticed(&[], |original, pointer| {
+    let left = unnoticed(&[ANSWERS], |original, pointer| {
         let mut changed = original.clone();
         let object = changed.pointer_mut(pointer).unwrap().as_object_mut();
         object.and_then(|fields| fields.insert("typo".to_string(), 1.into()).xor(Some(Value::Null)));
@@ -322,6 +365,23 @@ fn each_unknown_field_is_noticed() {
         }
     });
     assert!(left.is_empty(), "{}", left.join("\n"));
+}
+
+#[test]
+fn each_field_that_is_read_of_an_answer_matters() {
+    let file = files().into_iter().find(|file| file.name == "discovery_parse.json").unwrap();
+    let original = document(&file);
+    let mut all = Vec::new();
+    pointers(&original, "", &mut all);
+    for read in READ {
+        let tail: Vec<&str> = read.split('/').collect();
+        let at = all.iter().filter(|pointer| names(pointer).is_some_and(|names| names.ends_with(&tail)));
+        let mut changed = at.flat_map(|pointer| {
+            let changes = changes(original.pointer(pointer).unwrap()).into_iter();
+            changes.map(|change| with(&original, pointer, change)).chain(without(&original, pointer))
+        });
+        assert!(changed.any(|changed| outcome(&file, &changed).is_err()), "{read} may be anything");
+    }
 }
 
 #[test]

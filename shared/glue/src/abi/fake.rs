@@ -1,9 +1,9 @@
 //! A host for tests of what comes in which order: it notes what it is told, its clock stands where
 //! a test put it, and it knows every context but those that a test says are gone.
 
+#![expect(clippy::too_many_arguments, reason = "the host's own signatures")]
+
 use std::cell::{Cell, RefCell};
-use std::format;
-use std::string::String;
 
 use super::Status;
 
@@ -11,6 +11,7 @@ std::thread_local! {
     static TOLD: RefCell<String> = const { RefCell::new(String::new()) };
     static NOW: Cell<u64> = const { Cell::new(0) };
     static GONE: Cell<u32> = const { Cell::new(0) };
+    static AT_ONCE: Cell<Option<fn(u32)>> = const { Cell::new(None) };
 }
 
 /// What the host was told since the last call, and what others [`tell`]ed.
@@ -26,6 +27,11 @@ pub(crate) fn tell(word: &str) {
 /// Moves the clock.
 pub(crate) fn set_now(nanos: u64) {
     NOW.set(nanos);
+}
+
+/// What happens before a question for a name returns, which is given its number.
+pub(crate) fn set_at_once(answer: fn(u32)) {
+    AT_ONCE.set(Some(answer));
 }
 
 /// The one context that the host does not know; 0 for none.
@@ -44,16 +50,21 @@ pub(super) unsafe fn clock_time_get(_: u32, _: u64, nanos: *mut u64) -> u32 {
     0
 }
 
-/// Answers before it returns, as the host does for names that it knows.
 pub(super) unsafe fn envoy_resolve_dns(_: *const u8, _: usize, token: *mut u32) -> u32 {
     // SAFETY: the caller's own variable.
     unsafe { token.write(7) };
-    crate::dispatch::tests::answered_early();
-    0
+    if let Some(answer) = AT_ONCE.get() {
+        answer(7);
+    }
+    noted("resolve/7")
 }
 
 pub(super) unsafe fn proxy_continue_stream(_: u32) -> u32 {
     noted("continue")
+}
+
+pub(super) unsafe fn proxy_done() -> u32 {
+    noted("done/0")
 }
 
 pub(super) unsafe fn proxy_http_call(
@@ -68,7 +79,7 @@ pub(super) unsafe fn proxy_http_call(
     timeout_ms: u32,
     _: *mut u32,
 ) -> u32 {
-    noted(&format!("call/{timeout_ms}"));
+    tell(&format!("call/{timeout_ms}"));
     Status::BAD_ARGUMENT.0
 }
 

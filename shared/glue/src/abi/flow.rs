@@ -66,6 +66,15 @@ pub fn set_effective_context(context: u32) -> Result<(), Status> {
     Status::check(unsafe { raw::proxy_set_effective_context(context) })
 }
 
+/// Lets go of the current root, for which the module said before that it was not done.
+///
+/// # Errors
+/// The host's status: it waits for no such root.
+pub fn done() -> Result<(), Status> {
+    // SAFETY: takes no pointers.
+    Status::check(unsafe { raw::proxy_done() })
+}
+
 /// Has a request that was held back go on. Only for one that was, and once.
 ///
 /// # Errors

@@ -25,6 +25,7 @@ mod imports {
             len: usize,
             id: *mut u32,
         ) -> u32;
+        pub(in super::super) fn proxy_done() -> u32;
         pub(in super::super) fn proxy_get_buffer_bytes(
             kind: u32,
             start: usize,
@@ -156,6 +157,7 @@ mod absent {
         clock_time_get(u32, u64, *mut u64);
         envoy_resolve_dns(*const u8, usize, *mut u32);
         proxy_continue_stream(u32);
+        proxy_done();
         proxy_http_call(*const u8, usize, *const u8, usize, *const u8, usize, *const u8, usize, u32, *mut u32);
         proxy_send_local_response(u32, *const u8, usize, *const u8, usize, *const u8, usize, i32);
         proxy_set_effective_context(u32);

@@ -216,8 +216,3 @@ fn numbers_in_a_row_take_places_of_their_own() {
         (5..1_029_u32).map(|n| Spread(0).hash_one(n) % 1_024).collect();
     assert_eq!(places.len(), 1_024);
 }
-
-/// Called by the fake host while a name is being asked.
-pub(crate) fn answered_early() {
-    CONTEXTS.with(|contexts| contexts.answered(1, EnvoyAnswer::name(7, 0)));
-}

@@ -22,11 +22,17 @@ const DISTANCE: u64 = 1 << 52;
 // === impl Deadlines ===
 
 impl Deadlines {
-    /// Members of these weights, each somewhere before its first turn, as if they had been at it
-    /// for long.
-    pub(super) fn anywhere(weights: impl Iterator<Item = u64>, seed: u64) -> Self {
-        let place =
-            |(place, weight): (u32, u64)| (below(derive(seed, place.into()), distance(weight)), place);
+    /// Members of these weights somewhere in their turns, as if they had been at it for long: it is
+    /// anyone's turn, by weight, and the others are anywhere before theirs.
+    pub(super) fn anywhere(weights: &[u64], seed: u64) -> Self {
+        let sum = weights.iter().fold(0_u64, |sum, weight| sum.saturating_add(*weight));
+        let mut point = Some(below(derive(seed, u64::MAX), sum));
+        let place = |(place, weight): (u32, &u64)| {
+            let left = point.map(|point| point.checked_sub(*weight));
+            point = left.flatten();
+            let first = left == Some(None);
+            (if first { 0 } else { below(derive(seed, place.into()), distance(*weight)) }, place)
+        };
         Self::new((0..).zip(weights).map(place).collect())
     }
 
@@ -109,7 +115,7 @@ mod tests {
     #[test]
     fn each_has_its_part_of_a_cycle() {
         let weights = [5_u64, 1, 3, 0];
-        let mut deadlines = Deadlines::anywhere(weights.iter().copied(), 7);
+        let mut deadlines = Deadlines::anywhere(&weights, 7);
         let mut counts = [0; 4];
         for _ in 0..1000 {
             let (_, place) = deadlines.first().unwrap();

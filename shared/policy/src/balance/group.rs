@@ -113,8 +113,8 @@ impl Group {
         let equal = weights().all(|weight| Some(weight) == weights().next());
         let warm = members.iter().all(|index| policy.warm_at(view, *index) <= view.now);
         let deal = || {
-            let weights = members.iter().map(|index| policy.turn_weight(view, *index));
-            Turn::Deal(Deadlines::anywhere(weights, seed))
+            let weights: Vec<u64> = members.iter().map(|index| policy.turn_weight(view, *index)).collect();
+            Turn::Deal(Deadlines::anywhere(&weights, seed))
         };
         let weighted = || {
             let weights: Vec<u32> = weights().collect();

@@ -141,9 +141,9 @@ impl Load {
         cost
     }
 
-    /// Its logistic score in 10,000ths, 100 to 10,000. It follows what the endpoint does once a
-    /// second, by a factor of at most two and not at all for less than a twentieth, so that many
-    /// proxies do not swing from one endpoint to another and back.
+    /// Its logistic score in 10,000ths, 100 to 10,000. It follows what the endpoint does at most
+    /// once a second, by a factor of at most two for each second that passed and not at all for less
+    /// than a twentieth, so that many proxies do not swing from one endpoint to another and back.
     #[must_use]
     pub fn score(&self, now: Timestamp, logistic: &Logistic) -> u32 {
         let last = self.score.get();
@@ -154,8 +154,9 @@ impl Load {
         let aim = score(logistic, success, latency).max(LEAST_SCORE);
         let next = match last {
             Some((known, _)) if aim.abs_diff(known).saturating_mul(20) < known => known,
-            Some((known, _)) => {
-                aim.clamp(known.div_ceil(2).max(LEAST_SCORE), known.saturating_mul(2).min(10_000))
+            Some((known, at)) => {
+                let times = 1 << now.since(at).floor_secs().min(7);
+                aim.clamp(known.div_ceil(times), known.saturating_mul(times))
             }
             None => aim,
         };
@@ -214,7 +215,7 @@ mod tests {
         }
         assert_eq!(scores[..6], [10_000, 10_000, 5_000, 5_000, 2_500, 2_500]);
         assert_eq!(scores.last(), Some(&100));
-        let after = load.score(at(60_000), &logistic);
-        assert_eq!(after, 200, "it recovers by doubling");
+        assert_eq!(load.score(at(13_999), &logistic), 3_200, "five seconds, doubled five times");
+        assert_eq!(load.score(at(60_000), &logistic), 10_000, "and all is forgotten");
     }
 }

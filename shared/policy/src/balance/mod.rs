@@ -94,7 +94,8 @@ pub enum Algorithm {
     Maglev {
         /// Slots, a prime number up to 5,000,011. Default 65,537, for up to about 650 members.
         table_size: u32,
-        /// Requests that a member may have, in percent of its part, from 100. `None`: any.
+        /// Requests that a member may have, in percent of its part of all that are under way to
+        /// the service: 100 or more, usually 125 to 150. `None`: any number.
         hash_balance_factor: Option<u32>,
     },
     /// Of two chosen at random by weight, the one with the lower peak-EWMA latency times requests
@@ -110,7 +111,7 @@ pub enum Algorithm {
     RingHash {
         /// Least number of entries. Default 1024; a ring has 131,072 at most.
         minimum_ring_size: u32,
-        /// Requests that a member may have, in percent of its part, from 100. `None`: any.
+        /// As for Maglev.
         hash_balance_factor: Option<u32>,
     },
     /// Turns by weight.

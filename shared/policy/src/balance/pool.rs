@@ -86,7 +86,8 @@ impl Pool {
     }
 
     /// Takes up who is ejected now. To be called whenever that changed: until then somebody who
-    /// was just ejected is passed over, and who was taken back waits. Looks at every member.
+    /// was just ejected is passed over, and who was taken back waits. Once a slow start is over it
+    /// makes turns cheaper, no more. Looks at every member.
     pub fn refresh(&self, view: &View<'_>) {
         let seed = derive(self.seed.get(), 0);
         self.seed.set(seed);

@@ -1,7 +1,8 @@
 //! Envoy's hash ring (ketama).
 //!
 //! Each node has entries at `xxh64("name_i")`, as many as its weight asks for; a key belongs to
-//! the first entry at or after its hash. A node that goes leaves its arcs to those that follow.
+//! the first entry at or after its hash. A node that goes leaves its arcs to those that follow; a few
+//! others move when that changes how many entries the rest have.
 //! For agreeing with other proxies of this kind: Maglev is more even and faster.
 
 use alloc::vec::Vec;

@@ -23,6 +23,8 @@ pub(super) struct Table {
     members: Vec<u32>,
     /// What they weigh together.
     total: u64,
+    /// Whether they all weigh the same.
+    equal: bool,
     kind: Kind,
 }
 
@@ -55,7 +57,8 @@ impl Table {
             _ => return None,
         };
         let total = nodes().fold(0_u64, |sum, (_, weight)| sum.saturating_add(weight.into()));
-        Some(Self { members: members.to_vec(), total, kind })
+        let equal = nodes().all(|(_, weight)| Some(weight) == nodes().next().map(|(_, first)| first));
+        Some(Self { members: members.to_vec(), total, equal, kind })
     }
 
     /// The member that has `hash` among those that fit: the pick's and `ours`.
@@ -103,7 +106,9 @@ impl Table {
     fn best(&self, pick: &Pick<'_>, hash: u64, ours: &dyn Fn(u32) -> bool, seeds: &[u64]) -> Option<u32> {
         let mut best: Option<(f64, u32)> = None;
         for (index, seed) in self.members.iter().zip(seeds) {
-            let score = weigh(derive(hash, *seed), pick.view.weight(*index));
+            let own = derive(hash, *seed);
+            // Among equals the score grows with the hash: no logarithm then.
+            let score = if self.equal { (own >> 11) as f64 } else { weigh(own, pick.view.weight(*index)) };
             if best.is_none_or(|(top, _)| score > top) && ours(*index) && pick.fits(*index) {
                 best = Some((score, *index));
             }

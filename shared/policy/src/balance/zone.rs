@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use crate::routing::split::{below, derive};
 
 /// Zone aware routing within the first priority level.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneAware {
     /// With fewer healthy endpoints zones do not matter. Default 6.
     pub min_cluster_size: u32,
@@ -43,6 +43,14 @@ pub enum Route {
         /// The others by what each zone can take, added up.
         cumulative: Vec<u64>,
     },
+}
+
+// === impl ZoneAware ===
+
+impl Default for ZoneAware {
+    fn default() -> Self {
+        Self { min_cluster_size: 6, routing_enabled_percent: 100, proxies: Vec::new() }
+    }
 }
 
 // === impl Zones ===

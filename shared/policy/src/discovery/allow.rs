@@ -43,7 +43,9 @@ impl Allow {
     #[must_use]
     pub fn has(&self, address: IpAddr, port: u16) -> bool {
         let address = address.to_canonical();
-        !never(address) && port > 0 && self.0.iter().any(|r| r.ports.contains(&port) && r.network.contains(address))
+        !never(address)
+            && port > 0
+            && self.0.iter().any(|r| r.ports.contains(&port) && r.network.contains(address))
     }
 }
 
@@ -78,7 +80,8 @@ impl Rule {
             None => network,
         };
         let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-        let port = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+        let port =
+            |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
         let (first, last): (u16, u16) = (port(first)?, port(last)?);
         (1 <= first && first <= last).then_some(())?;
         Some(Self { network: Range::parse(network)?, ports: first..=last })
@@ -96,7 +99,9 @@ mod tests {
 
     #[test]
     fn only_what_a_rule_has_may_be_sent_to() {
-        let allow = allow(r#"["10.0.0.0/8:80-90", "127.0.0.1:8080", "[fd00::/8]:443", "0.0.0.0/0:9999", "[::/0]:9999"]"#);
+        let allow = allow(
+            r#"["10.0.0.0/8:80-90", "127.0.0.1:8080", "[fd00::/8]:443", "0.0.0.0/0:9999", "[::/0]:9999"]"#,
+        );
         #[rustfmt::skip]
         let cases = [
             ("10.1.2.3", 80, true),             ("10.1.2.3", 90, true),         ("10.1.2.3", 91, false),
@@ -114,8 +119,16 @@ mod tests {
     #[test]
     fn what_is_no_rule_is_reported() {
         let bad = [
-            "10.0.0.0/8", "10.0.0.0/8:", "10.0.0.0/8:0", "10.0.0.0/8:5-4", "10.0.0.0/8:1-65536", "10.0.0.1/8:1",
-            "fd00::/8:80", "[fd00::/8:80", "10.0.0.0/8:+1", ":80",
+            "10.0.0.0/8",
+            "10.0.0.0/8:",
+            "10.0.0.0/8:0",
+            "10.0.0.0/8:5-4",
+            "10.0.0.0/8:1-65536",
+            "10.0.0.1/8:1",
+            "fd00::/8:80",
+            "[fd00::/8:80",
+            "10.0.0.0/8:+1",
+            ":80",
         ];
         for text in bad {
             let json = format!("[{text:?}]");

@@ -50,12 +50,7 @@ const BROKEN: u64 = (1 << 2) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6);
 
 impl Discovery {
     /// A request: which service it is for.
-    pub(super) fn seek(
-        &self,
-        exchange: &mut Exchange,
-        request: &impl Request,
-        host: &impl Host,
-    ) -> Verdict {
+    pub(super) fn seek(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
         exchange.grpc = request.is_grpc();
         let mut edits = Vec::new();
         let chosen = self.hears_routing.then(|| request.attribute(Attribute::Chosen)).flatten();
@@ -221,7 +216,9 @@ impl Discovery {
     /// The response of a request: looked at here when nobody looks at attempts.
     pub(super) fn answered(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) {
         let Some(flight) = exchange.ticket.and_then(|ticket| self.memory.find(ticket)) else { return };
-        let Some(endpoint) = flight.picks.borrow().of(0).filter(|_| flight.attempts.get() == 0) else { return };
+        let Some(endpoint) = flight.picks.borrow().of(0).filter(|_| flight.attempts.get() == 0) else {
+            return;
+        };
         let now = host.now();
         let upstream = response.attribute(Attribute::Details).is_some_and(|why| why == b"via_upstream");
         let (outcome, rtt) = if upstream {
@@ -349,4 +346,3 @@ impl Subset {
         self.tags.is_empty() && self.metadata.is_empty()
     }
 }
-

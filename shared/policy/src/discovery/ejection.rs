@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn a_cell_is_bounded() {
         let rules = Ejection { max_ejection_percent: 100, ..RULES };
-        let mut list: Vec<Rest> = (0..MAX as u64).map(|e| Rest { endpoint: e, until_ms: 9, times: 9 }).collect();
+        let mut list: Vec<Rest> =
+            (0..MAX as u64).map(|e| Rest { endpoint: e, until_ms: 9, times: 9 }).collect();
         assert_eq!(eject(&list, 9_999, 5_000, 5, &rules), None, "all of them rest");
         list = eject(&list, 9_999, 5_000, 10, &rules).unwrap();
         assert_eq!(list.len(), MAX);

@@ -280,6 +280,7 @@ fn cut(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::slice::from_ref;
     use std::string::{String, ToString};
 
     fn endpoint(address: &str, port: u16) -> Endpoint {
@@ -306,7 +307,7 @@ mod tests {
         for order in [[&ill, &plain, &zoned], [&plain, &zoned, &ill], [&zoned, &ill, &plain]] {
             let mut set: Vec<Endpoint> = order.into_iter().cloned().collect();
             normalize(&mut set);
-            assert_eq!(set, [zoned.clone()]);
+            assert_eq!(set.as_slice(), from_ref(&zoned));
         }
     }
 
@@ -324,12 +325,12 @@ mod tests {
             one.clone().labelled(&mut [("t", "u")].into_iter(), &mut names),
             one.clone().labelled(&mut [("t", "v")].into_iter(), &mut names),
         ];
-        let mut hashes: Vec<u64> = changed.iter().chain([&one]).map(|e| hash(&[e.clone()])).collect();
+        let mut hashes: Vec<u64> = changed.iter().chain([&one]).map(|e| hash(from_ref(e))).collect();
         hashes.sort_unstable();
         hashes.dedup();
         assert_eq!(hashes.len(), changed.len() + 1);
-        assert!(changed.iter().all(|e| keys_hash(&[e.clone()]) == keys_hash(&[one.clone()])));
-        assert_ne!(keys_hash(&[one]), keys_hash(&[endpoint("10.0.0.1", 2)]));
+        assert!(changed.iter().all(|e| keys_hash(from_ref(e)) == keys_hash(from_ref(&one))));
+        assert_ne!(keys_hash(from_ref(&one)), keys_hash(&[endpoint("10.0.0.1", 2)]));
     }
 
     #[test]

@@ -338,7 +338,9 @@ impl fmt::Display for Bad {
             Self::NoAnswer => f.write_str("no answer"),
             Self::NotAsked(why) => write!(f, "{why}"),
             Self::Problem(problem) => write!(f, "{problem}"),
-            Self::TooLarge(bytes) => f.write_str(&format!("the answer has {bytes} bytes, too many to be read")),
+            Self::TooLarge(bytes) => {
+                f.write_str(&format!("the answer has {bytes} bytes, too many to be read"))
+            }
         }
     }
 }

@@ -114,7 +114,9 @@ impl Lead {
         let changed = self.serve(good.found.endpoints, cache, now);
         let period = Span::from_millis(cache.ttl_ms);
         let next = match good.holds {
-            _ if self.is_holding() => now.plus(cache::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw)),
+            _ if self.is_holding() => {
+                now.plus(cache::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw))
+            }
             None => {
                 let (pace, next) = self.pace.next(now, changed);
                 self.pace = pace;
@@ -122,7 +124,9 @@ impl Lead {
             }
             Some(Span::ZERO) => now.plus(cache::next_fetch(period, draw)),
             // Asked again before caches on the way have forgotten it, it would say the same.
-            Some(holds) if !way.waits() => now.plus(holds.plus(cache::first_fetch(holds.ceil_part(10), draw))),
+            Some(holds) if !way.waits() => {
+                now.plus(holds.plus(cache::first_fetch(holds.ceil_part(10), draw)))
+            }
             Some(holds) => now.plus(holds),
         };
         self.next_ms = next.as_millis();
@@ -229,7 +233,9 @@ impl Lead {
 
     fn meanwhile(&self) -> String {
         match (self.served.state, self.served.entries.len()) {
-            (State::Known, count @ 1..) => format!("its last good answer is served on, with {count} endpoints"),
+            (State::Known, count @ 1..) => {
+                format!("its last good answer is served on, with {count} endpoints")
+            }
             _ => "there is no good answer yet".to_string(),
         }
     }

@@ -100,7 +100,9 @@ pub fn metrics(policy: &Policy) -> Vec<Metric> {
     for service in &policy.services {
         let name = format!("tidegate.discovery.service.{}", service.name);
         let gauge = |of: Of| matches!(of, Of::Endpoints | Of::Healthy | Of::HoldActive);
-        list.extend(SERVICE.iter().map(|(of, word, help)| metric(format!("{name}.{word}"), help, gauge(*of))));
+        list.extend(
+            SERVICE.iter().map(|(of, word, help)| metric(format!("{name}.{word}"), help, gauge(*of))),
+        );
     }
     list
 }

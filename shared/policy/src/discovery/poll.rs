@@ -76,7 +76,8 @@ impl Poller {
     ) -> Self {
         let watch = |(at, question): (usize, Question)| {
             let registry = policy.registries.get(question.registry)?;
-            let has = |(service, all): (usize, &Vec<Option<usize>>)| all.contains(&Some(at)).then_some(service);
+            let has =
+                |(service, all): (usize, &Vec<Option<usize>>)| all.contains(&Some(at)).then_some(service);
             Some(Watch {
                 way: Way::new(policy, &question)?,
                 cache: Rc::new(registry.cache.clone()),

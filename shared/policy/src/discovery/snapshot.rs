@@ -217,10 +217,8 @@ mod tests {
         let mut second = one("2001:db8::1").labelled(&mut [("version", "1.4")].into_iter(), &mut names);
         second.health = Health::Draining;
         second.priority = 3;
-        let entries = std::vec![
-            Entry { endpoint: first, since_ms: 0 },
-            Entry { endpoint: second, since_ms: 77 },
-        ];
+        let entries =
+            std::vec![Entry { endpoint: first, since_ms: 0 }, Entry { endpoint: second, since_ms: 77 },];
         Snapshot { state: State::Known, entries }
     }
 

@@ -102,11 +102,15 @@ mod tests {
 
     #[test]
     fn a_status_survives_the_round_trip() {
-        let status = Status { version: 2, failures: 3, fetched_ms: 4, next_ms: 5, config: 6, ..Status::default() };
+        let status =
+            Status { version: 2, failures: 3, fetched_ms: 4, next_ms: 5, config: 6, ..Status::default() };
         let status = status.taken(9, 77, at(0)).unwrap();
         let bytes = status.encode(77);
         assert_eq!(bytes.len(), BYTES);
-        assert_eq!(&bytes[32..], [2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            &bytes[32..],
+            [2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]
+        );
         assert_eq!(Status::decode(&bytes, 77), status);
         assert_eq!(Status::decode(&bytes, 78), Status::default(), "another question");
         for end in 0..BYTES {

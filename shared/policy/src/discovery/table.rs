@@ -215,7 +215,8 @@ impl Table {
         let mut changed = false;
         let all = self.endpoints.iter().zip(&self.loads).zip(&self.hashes);
         for ((endpoint, load), hash) in all {
-            let out = endpoint.health == Health::Unhealthy || resting.iter().any(|rest| rest.endpoint == *hash);
+            let out =
+                endpoint.health == Health::Unhealthy || resting.iter().any(|rest| rest.endpoint == *hash);
             changed |= out != load.ejected();
             if out {
                 load.eject();

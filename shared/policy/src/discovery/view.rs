@@ -81,7 +81,12 @@ const COUNTED: [Of; 8] = [
 impl View {
     /// The view of the service at `at`, with a question or none for each of its sources.
     #[must_use]
-    pub fn new(policy: &Rc<Policy>, at: usize, questions: &[Question], places: &[Option<usize>]) -> Option<Self> {
+    pub fn new(
+        policy: &Rc<Policy>,
+        at: usize,
+        questions: &[Question],
+        places: &[Option<usize>],
+    ) -> Option<Self> {
         let service = policy.services.get(at)?;
         let sources = service.sources.iter().zip(places).map(|(source, place)| {
             let asked = place.and_then(|place| questions.get(place)).map(|question| Source::Asked {
@@ -250,14 +255,7 @@ impl View {
     }
 
     /// An attempt is over: `rtt` is how long the response's headers took, if there was a response.
-    pub fn ended(
-        &self,
-        table: &Table,
-        endpoint: u32,
-        outcome: Outcome,
-        rtt: Option<Span>,
-        now: Timestamp,
-    ) {
+    pub fn ended(&self, table: &Table, endpoint: u32, outcome: Outcome, rtt: Option<Span>, now: Timestamp) {
         let failed = outcome.failed();
         if let Some(load) = table.load(endpoint) {
             load.ended(now, rtt, !failed);
@@ -285,7 +283,13 @@ impl View {
     }
 
     #[inline(never)]
-    fn eject(&self, table: &Table, endpoint: u32, now: Timestamp, host: &impl Host) -> Result<(), StoreError> {
+    fn eject(
+        &self,
+        table: &Table,
+        endpoint: u32,
+        now: Timestamp,
+        host: &impl Host,
+    ) -> Result<(), StoreError> {
         let (Some(cell), Some(rules)) =
             (self.ejection_cell(), self.service().and_then(|service| service.ejection.as_ref()))
         else {

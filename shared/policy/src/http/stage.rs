@@ -223,12 +223,13 @@ impl Callback {
         false
     }
 
-    /// The name under which a module exports it.
+    /// The name under which a module exports it; what it needs besides on lines of their own.
     #[must_use]
     pub const fn export(self) -> &'static str {
         match self {
             Self::CalloutResponse => "proxy_on_http_call_response",
-            Self::NameResolved => "envoy_on_resolve_dns",
+            // Envoy keeps no hold of a configuration that has asked for a name: see the glue.
+            Self::NameResolved => "envoy_on_resolve_dns\nproxy_on_done",
             Self::RequestHeaders => "proxy_on_request_headers",
             Self::ResponseHeaders => "proxy_on_response_headers",
             Self::ResponseTrailers => "proxy_on_response_trailers",

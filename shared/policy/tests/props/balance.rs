@@ -12,6 +12,7 @@ use tidegate_policy::time::{Span, Timestamp};
 use crate::{cases, START};
 
 /// Endpoints of a service and what a worker knows of them.
+#[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) members: Vec<Member>,
     pub(crate) loads: Vec<Rc<Load>>,
@@ -84,8 +85,11 @@ pub(crate) fn algorithms() -> Vec<Algorithm> {
 
 fn policies() -> impl Strategy<Value = Policy> {
     let slow = SlowStart { window: Span::from_secs(60), aggression: 1.0, min_weight_percent: 10 };
-    let zones =
-        ZoneAware { min_cluster_size: 3, routing_enabled_percent: 100, proxies: vec![("a".into(), 2), ("b".into(), 1)] };
+    let zones = ZoneAware {
+        min_cluster_size: 3,
+        routing_enabled_percent: 100,
+        proxies: vec![("a".into(), 2), ("b".into(), 1)],
+    };
     (prop::sample::select(algorithms()), any::<bool>(), 0..3_u8, 0..=100_u32).prop_map(
         move |(algorithm, slow_start, zoned, panic_threshold_percent)| Policy {
             slow_start: slow_start.then_some(slow),
@@ -99,7 +103,14 @@ fn policies() -> impl Strategy<Value = Policy> {
 
 /// Endpoints of all kinds: levels, zones, degraded, new, ejected.
 fn services() -> impl Strategy<Value = Service> {
-    let endpoint = (1..=65_535_u32, 0..3_u8, 0..3_usize, prop::bool::weighted(0.2), 0..90_u64, prop::bool::weighted(0.4));
+    let endpoint = (
+        1..=65_535_u32,
+        0..3_u8,
+        0..3_usize,
+        prop::bool::weighted(0.2),
+        0..90_u64,
+        prop::bool::weighted(0.4),
+    );
     prop::collection::vec(endpoint, 0..50).prop_map(|endpoints| {
         let mut service = Service::new(&endpoints.iter().map(|endpoint| endpoint.0).collect::<Vec<_>>());
         for (index, (_, priority, zone, degraded, age, ejected)) in endpoints.into_iter().enumerate() {
@@ -115,6 +126,27 @@ fn services() -> impl Strategy<Value = Service> {
     })
 }
 
+/// The priorities that panic, worked out from scratch.
+fn panics(service: &Service, policy: &Policy) -> Vec<u8> {
+    let mut priorities: Vec<u8> = service.members.iter().map(|member| member.priority).collect();
+    priorities.sort_unstable();
+    priorities.dedup();
+    let available = |priority: u8, degraded: bool| {
+        let of = service.members.iter().zip(&service.loads);
+        of.filter(|(m, l)| m.priority == priority && m.degraded == degraded && !l.ejected()).count() as u32
+    };
+    let total = |priority| service.members.iter().filter(|member| member.priority == priority).count() as u32;
+    let part = |count: u32, priority| (140 * count / total(priority)).min(100);
+    let health = |p: &u8| part(available(*p, false), *p) + part(available(*p, true), *p);
+    if priorities.iter().map(health).sum::<u32>() >= 100 {
+        return Vec::new();
+    }
+    let few = |p: &u8| {
+        (available(*p, false) + available(*p, true)) * 100 < total(*p) * policy.panic_threshold_percent
+    };
+    priorities.into_iter().filter(few).collect()
+}
+
 proptest! {
     #![proptest_config(cases(300))]
 
@@ -126,13 +158,16 @@ proptest! {
         policy in policies(),
         requests in prop::collection::vec(any::<u64>(), 1..20),
     ) {
+        let panics = panics(&service, &policy);
         let pool = service.pool_at(policy, "a", 7);
+        prop_assert_eq!(pool.panics(), panics.len());
         let left = service.loads.iter().filter(|load| !load.ejected()).count();
         for n in requests {
             let mut taken = Vec::new();
             while let Some(index) = service.pick(&pool, n, &taken) {
                 prop_assert!(!taken.contains(&index), "{index} twice, {taken:?}");
-                prop_assert!(pool.panics() > 0 || !service.loads[index as usize].ejected(), "{index} is ejected");
+                let (member, load) = (&service.members[index as usize], &service.loads[index as usize]);
+                prop_assert!(panics.contains(&member.priority) || !load.ejected(), "{index} is ejected");
                 taken.push(index);
             }
             prop_assert!(taken.len() >= left, "{} of {left}", taken.len());
@@ -157,7 +192,7 @@ proptest! {
         }
     }
 
-    /// With or without a key, an endpoint that is ejected takes only its own keys along, and
+    /// An endpoint that is ejected takes only its own keys along, and
     /// gets just these back.
     #[test]
     fn an_ejection_moves_only_the_keys_of_the_ejected(
@@ -165,11 +200,7 @@ proptest! {
         one: prop::sample::Index,
         algorithm in prop::sample::select(algorithms()),
     ) {
-        let unbounded = match algorithm {
-            Algorithm::Maglev { hash_balance_factor: None, .. } | Algorithm::RingHash { hash_balance_factor: None, .. } | Algorithm::Rendezvous => true,
-            _ => false,
-        };
-        prop_assume!(unbounded);
+        prop_assume!(algorithm.hashes());
         let service = Service::new(&weights);
         let pool = service.pool(Policy { panic_threshold_percent: 0, ..Policy::new(algorithm) });
         let picks = || (0..300).map(|n| service.pick(&pool, n, &[]).unwrap()).collect::<Vec<_>>();

@@ -8,12 +8,14 @@ mod breaker;
 mod client;
 mod codec;
 mod config;
+mod discovery;
 mod discovery_config;
 mod distribution;
 mod gcra;
 mod headers;
 mod lease;
 mod routing;
+mod shares;
 mod table;
 
 use proptest::prelude::*;

@@ -9,12 +9,17 @@ mod breaker;
 mod breaker_backoff;
 mod breaker_merge;
 mod breaker_transitions;
+mod cache_state;
 mod canary_sticky;
 mod client_ip;
+mod consul_index;
+mod discovery_parse;
+mod flap_damping;
 mod gcra;
 mod hash;
 mod hrw;
 mod jump_hash;
+mod leader_lease;
 mod leasing;
 mod least_request;
 mod limiter_comparison;
@@ -30,6 +35,7 @@ mod ratelimit_headers;
 mod ring_hash;
 mod rl_table;
 mod route_match;
+mod safe_shrink;
 mod slow_start;
 mod wrr;
 
@@ -47,19 +53,24 @@ pub type Claim = fn(&Node<'_>) -> Result<usize, Fault>;
 /// Checks one row of a list.
 type Row = fn(&Node<'_>) -> Result<(), Fault>;
 
-const CLAIMS: [(&str, Claim); 29] = [
+const CLAIMS: [(&str, Claim); 35] = [
     ("alias", alias::check),
     ("backend_weights", backend_weights::check),
     ("bounded_load", bounded_load::check),
     ("breaker_backoff", breaker_backoff::check),
     ("breaker_merge", breaker_merge::check),
     ("breaker_transitions", breaker_transitions::check),
+    ("cache_state", cache_state::check),
     ("canary_sticky", canary_sticky::check),
     ("client_ip", client_ip::check),
+    ("consul_index", consul_index::check),
+    ("discovery_parse", discovery_parse::check),
+    ("flap_damping", flap_damping::check),
     ("gcra", gcra::check),
     ("hash", hash::check),
     ("hrw", hrw::check),
     ("jump_hash", jump_hash::check),
+    ("leader_lease", leader_lease::check),
     ("leasing", leasing::check),
     ("least_request", least_request::check),
     ("limiter_comparison", limiter_comparison::check),
@@ -75,6 +86,7 @@ const CLAIMS: [(&str, Claim); 29] = [
     ("ring_hash", ring_hash::check),
     ("rl_table", rl_table::check),
     ("route_match", route_match::check),
+    ("safe_shrink", safe_shrink::check),
     ("slow_start", slow_start::check),
     ("wrr", wrr::check),
 ];

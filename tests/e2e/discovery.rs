@@ -1,0 +1,5 @@
+//! The discovery filter: which endpoint gets a request, where endpoints are known from, and what
+//! becomes of requests when they, or the registry, fail.
+
+mod local;
+mod setup;

@@ -1,0 +1,27 @@
+//! What a cached answer is good for, and how long one holds that there is no such service.
+
+use tidegate_policy::discovery::cache::{negative_ttl, State, Terms, NEGATIVE_FIRST};
+use tidegate_policy::time::Span;
+
+use crate::data::{Fault, Node};
+
+pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
+    let cases = document.field("cases")?.items()?;
+    cases.iter().try_for_each(case)?;
+    let negative = document.field("negative_ttl_s")?.items()?;
+    for (node, streak) in negative.iter().zip(1..) {
+        node.is(negative_ttl(NEGATIVE_FIRST, streak).floor_secs())?;
+    }
+    Ok(cases.len() + negative.len())
+}
+
+fn case(case: &Node<'_>) -> Result<(), Fault> {
+    let age = Span::from_secs(case.field("age_s")?.natural()?);
+    let state = Terms::default().state(age, case.field("last_fetch_failed")?.boolean()?);
+    case.field("expect")?.is(match state {
+        State::Expired => "expired",
+        State::Fresh => "fresh",
+        State::StaleIfError => "stale_if_error",
+        State::StaleWhileRevalidate => "stale_while_revalidate",
+    })
+}
