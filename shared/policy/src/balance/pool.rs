@@ -10,6 +10,7 @@ use crate::balance::table::Table;
 use crate::balance::zone::{effective, Route, Zones};
 use crate::balance::{Ask, Policy, View};
 use crate::routing::split::{below, derive};
+use crate::sort;
 
 /// The members of a service, or a subset of them, ready to be picked from.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ impl Pool {
         let mut which = which;
         let place = |index: &u32| view.member(*index).map(|member| (member.priority, &*member.key));
         which.retain(|index| view.member(*index).is_some());
-        which.sort_unstable_by(|a, b| place(a).cmp(&place(b)).then(a.cmp(b)));
+        sort::sort_by(&mut which, &|a, b| place(a).cmp(&place(b)).then(a.cmp(b)));
         which.dedup();
         let same = |a: &u32, b: &u32| place(a).map(|p| p.0) == place(b).map(|p| p.0);
         let tier = |members: &[u32]| Tier {

@@ -56,6 +56,7 @@ impl Discovery {
         let chosen = self.hears_routing.then(|| request.attribute(Attribute::Chosen)).flatten();
         let chosen = chosen.as_deref().and_then(|state| self.chosen(state));
         self.remove(request, &ENDPOINTS, &mut edits);
+        let routed = chosen.is_some();
         let (service, subset) = match chosen {
             Some((service, subset)) => (Some(service), subset),
             None => (self.finder.find(request, &self.policy.services), None),
@@ -68,7 +69,8 @@ impl Discovery {
                 NoMatch::Pass => Verdict::Continue(edits),
             };
         };
-        if subset.is_none() {
+        // Those of a request that the routing filter sent here are the routing filter's.
+        if !routed {
             self.remove(request, &RETRIES, &mut edits);
         }
         view.count(Of::Requests);

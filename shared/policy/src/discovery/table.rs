@@ -14,6 +14,7 @@ use crate::balance::subset::{self, Labels};
 use crate::balance::{self, Ask, Load, Member, Pool};
 use crate::breaker::outlier::Runs;
 use crate::hash::sip::{SipHash13, SipKey};
+use crate::sort;
 use crate::time::{Span, Timestamp};
 
 /// The endpoints of one service.
@@ -72,7 +73,7 @@ impl Table {
             kept.extend(allowed.map(|entry| (rank, entry)));
         }
         // Sorted by the order in which an endpoint's first source has it.
-        kept.sort_by_key(|(rank, entry)| (entry.endpoint.key(), *rank));
+        sort::sort_by(&mut kept, &|(a, x), (b, y)| (x.endpoint.key(), *a).cmp(&(y.endpoint.key(), *b)));
         kept.dedup_by_key(|(_, entry)| entry.endpoint.key());
         let can = |(_, entry): &(u8, &Entry)| entry.endpoint.health != Health::Draining;
         let all_drain = !kept.iter().any(can);
@@ -213,7 +214,7 @@ impl Table {
         let now_ms = now.as_millis();
         let resting = || rests.iter().filter(|rest| rest.until_ms > now_ms);
         let mut hashes: Vec<u64> = resting().map(|rest| rest.endpoint).collect();
-        hashes.sort_unstable();
+        sort::sort(&mut hashes);
         let mut changed = false;
         let all = self.endpoints.iter().zip(&self.loads).zip(&self.hashes);
         for ((endpoint, load), hash) in all {
