@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tidegate_policy::breaker::index::Index;
 use tidegate_policy::breaker::{self, CircuitBreaker, Record, Terms};
 use tidegate_policy::config::json::Json;
+use tidegate_policy::discovery;
 use tidegate_policy::http::path;
 use tidegate_policy::http::{Attribute, Placement, Stage, Verdict};
 use tidegate_policy::key::address;
@@ -23,12 +24,13 @@ use crate::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its target and of its folder of saved inputs.
-pub const BODIES: [(&str, Body); 10] = [
+pub const BODIES: [(&str, Body); 11] = [
     ("block", block),
     ("breaker_cells", breaker_cells),
     ("breaker_config", breaker_config),
     ("breaker_exchange", breaker_exchange),
     ("config", config),
+    ("discovery_config", discovery_config),
     ("json", json),
     ("ramp_cells", ramp_cells),
     ("request", request),
@@ -137,6 +139,14 @@ pub fn ramp_cells(bytes: &[u8]) {
         let _ = (tally.variant.sample(), tally.baseline.sample(), tally.merge_into(bytes, tag));
         let cell = tally.merge_into(&tally::empty(tag), tag).unwrap_or_default();
         assert_eq!(Tally::read(&cell, tag, interval), tally);
+    }
+}
+
+/// A configuration of the discovery filter is a policy or at least one problem.
+pub fn discovery_config(bytes: &[u8]) {
+    match discovery::Policy::parse(bytes) {
+        Ok(policy) => assert!(!policy.services.is_empty()),
+        Err(error) => assert!(error.problems.iter().any(|problem| !problem.what.is_empty())),
     }
 }
 
