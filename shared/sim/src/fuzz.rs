@@ -3,12 +3,13 @@
 //! `fuzz/` wraps each in five lines for cargo-fuzz; `tests/regressions.rs` runs the saved
 //! inputs through the same functions on a stable toolchain.
 
+mod discovery;
+
 use std::sync::Arc;
 
 use tidegate_policy::breaker::index::Index;
 use tidegate_policy::breaker::{self, CircuitBreaker, Record, Terms};
 use tidegate_policy::config::json::Json;
-use tidegate_policy::discovery;
 use tidegate_policy::http::path;
 use tidegate_policy::http::{Attribute, Placement, Stage, Verdict};
 use tidegate_policy::key::address;
@@ -18,22 +19,28 @@ use tidegate_policy::routing::ramp::State;
 use tidegate_policy::routing::tally::{self, Tally};
 use tidegate_policy::routing::{self, Routing};
 
+pub use discovery::{config as discovery_config, dns_message, lease, registry_json, resolver};
+
 use crate::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 
 /// A fuzz body: must not panic, whatever the bytes.
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its target and of its folder of saved inputs.
-pub const BODIES: [(&str, Body); 11] = [
+pub const BODIES: [(&str, Body); 15] = [
     ("block", block),
     ("breaker_cells", breaker_cells),
     ("breaker_config", breaker_config),
     ("breaker_exchange", breaker_exchange),
     ("config", config),
-    ("discovery_config", discovery_config),
+    ("discovery_config", discovery::config),
+    ("dns_message", discovery::dns_message),
     ("json", json),
+    ("lease", discovery::lease),
     ("ramp_cells", ramp_cells),
+    ("registry_json", discovery::registry_json),
     ("request", request),
+    ("resolver", discovery::resolver),
     ("routing_config", routing_config),
     ("routing_exchange", routing_exchange),
 ];
@@ -139,14 +146,6 @@ pub fn ramp_cells(bytes: &[u8]) {
         let _ = (tally.variant.sample(), tally.baseline.sample(), tally.merge_into(bytes, tag));
         let cell = tally.merge_into(&tally::empty(tag), tag).unwrap_or_default();
         assert_eq!(Tally::read(&cell, tag, interval), tally);
-    }
-}
-
-/// A configuration of the discovery filter is a policy or at least one problem.
-pub fn discovery_config(bytes: &[u8]) {
-    match discovery::Policy::parse(bytes) {
-        Ok(policy) => assert!(!policy.services.is_empty()),
-        Err(error) => assert!(error.problems.iter().any(|problem| !problem.what.is_empty())),
     }
 }
 
