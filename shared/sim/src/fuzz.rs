@@ -19,7 +19,7 @@ use tidegate_policy::routing::ramp::State;
 use tidegate_policy::routing::tally::{self, Tally};
 use tidegate_policy::routing::{self, Routing};
 
-pub use discovery::{dns_message, lease, registry_json, resolver};
+pub use discovery::{config as discovery_config, dns_message, lease, registry_json, resolver};
 
 use crate::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 
@@ -27,12 +27,13 @@ use crate::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its target and of its folder of saved inputs.
-pub const BODIES: [(&str, Body); 14] = [
+pub const BODIES: [(&str, Body); 15] = [
     ("block", block),
     ("breaker_cells", breaker_cells),
     ("breaker_config", breaker_config),
     ("breaker_exchange", breaker_exchange),
     ("config", config),
+    ("discovery_config", discovery::config),
     ("dns_message", discovery::dns_message),
     ("json", json),
     ("lease", discovery::lease),

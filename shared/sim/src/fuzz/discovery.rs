@@ -7,6 +7,7 @@ use tidegate_policy::discovery::registry::message::Kind;
 use tidegate_policy::discovery::registry::{
     consul, doh_json, etcd, eureka, kubernetes, nacos, resolver as host, Found, Problem, Reply,
 };
+use tidegate_policy::discovery::Policy;
 use tidegate_policy::time::{Span, Timestamp};
 
 const SRV: Question<'static> = Question { name: "svc.x", kind: Kind::Srv };
@@ -21,6 +22,14 @@ fn check(result: Result<Found, Problem>) {
             assert!(again.iter().all(|endpoint| endpoint.port > 0 && endpoint.weight > 0));
         }
         Err(problem) => assert!(!problem.to_string().is_empty()),
+    }
+}
+
+/// A configuration is a policy or at least one problem.
+pub fn config(bytes: &[u8]) {
+    match Policy::parse(bytes) {
+        Ok(policy) => assert!(!policy.services.is_empty()),
+        Err(error) => assert!(error.problems.iter().any(|problem| !problem.what.is_empty())),
     }
 }
 
