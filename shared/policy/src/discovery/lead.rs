@@ -108,7 +108,8 @@ impl Lead {
         match good.found.skipped {
             0 => self.recover(good.found.endpoints.len()),
             skipped => {
-                self.complain("skipped", format!("{skipped} entries cannot be used: no address, or too many"))
+                let line = format!("{skipped} entries cannot be used: no address, or too many");
+                self.complain("skipped", line);
             }
         }
         let changed = self.serve(good.found.endpoints, cache, now);
