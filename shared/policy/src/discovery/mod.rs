@@ -19,5 +19,6 @@ pub mod json;
 pub mod lease;
 pub mod registry;
 pub mod shrink;
+mod sort;
 
 pub use endpoint::{Endpoint, Health};

@@ -7,10 +7,12 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::ptr;
 
 use super::message::{self, Data, Kind, Message, Record, Service};
 use super::{Entries, Found, Problem};
 use crate::discovery::endpoint::Endpoint;
+use crate::discovery::sort::sort;
 use crate::time::Span;
 
 /// The answer to one question, or to several of one service.
@@ -108,7 +110,10 @@ impl Answer {
             _ => None,
         });
         let mut sorted: Vec<&Record> = message.records.iter().collect();
-        sorted.sort_by(|a, b| a.owner.cmp(&b.owner));
+        // In the order of the message where owners are the same.
+        sort(&mut sorted, &|a, b| {
+            a.owner.cmp(&b.owner).then_with(|| ptr::from_ref(*a).cmp(&ptr::from_ref(*b)))
+        });
         let mut answer = Self { rcode: message.rcode, negative_ttl: ttl(nothing), ..Self::default() };
         let asked = question.name.strip_suffix('.').unwrap_or(question.name).to_ascii_lowercase();
         let (records, mut shortest) = follow(&sorted, &asked);
@@ -173,7 +178,7 @@ impl Answer {
             return entries.finish();
         }
         let mut priorities: Vec<u16> = self.services.iter().map(|service| service.priority).collect();
-        priorities.sort_unstable();
+        sort(&mut priorities, &u16::cmp);
         priorities.dedup();
         for service in &self.services {
             let addresses = self.addresses_of(&service.target);
@@ -195,7 +200,7 @@ impl Answer {
     fn targets(&self) -> Vec<Rc<str>> {
         let mut targets: Vec<_> = self.services.iter().map(|service| Rc::clone(&service.target)).collect();
         targets.retain(|target| !target.is_empty());
-        targets.sort_unstable();
+        sort(&mut targets, &Rc::cmp);
         targets.dedup();
         targets
     }
@@ -207,7 +212,7 @@ impl Answer {
     }
 
     fn tidy(&mut self) {
-        self.addresses.sort_unstable();
+        sort(&mut self.addresses, &Ord::cmp);
         self.addresses.dedup();
     }
 }
