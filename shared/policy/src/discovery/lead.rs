@@ -43,8 +43,8 @@ pub struct Lead {
     guard: Guard,
     flaps: Flaps,
     pace: Pace,
-    /// Why the last answer was not good, or not used.
-    trouble: String,
+    /// Why the last answer was not good, or not used: what was said of it.
+    pub trouble: String,
     /// Whether somebody else's snapshot has to be told again.
     resumed: bool,
 }
@@ -103,7 +103,8 @@ impl Lead {
 
     /// Takes a good answer; whether workers have to be told.
     pub fn took(&mut self, good: Good, cache: &Cache, way: &Way, now: Timestamp, draw: u64) -> bool {
-        if !self.trouble.is_empty() {
+        // It may have been another worker that it failed.
+        if !self.trouble.is_empty() || self.failures > 0 {
             self.lines.push(format!("answers again, with {} endpoints", good.found.endpoints.len()));
         }
         self.trouble.clear();

@@ -47,6 +47,8 @@ struct Watch {
     look_ms: u64,
     /// While this worker asks.
     lead: Option<Lead>,
+    /// What this worker said of failures that others try to get over now.
+    trouble: String,
 }
 
 /// Random numbers for jitter.
@@ -85,6 +87,7 @@ impl Poller {
                 services: places.iter().enumerate().filter_map(has).collect(),
                 look_ms: 0,
                 lead: None,
+                trouble: String::new(),
                 question,
             })
         };
@@ -220,7 +223,12 @@ impl Watch {
         if let (Ok(()), Some(status)) = (result, taken) {
             let cell = worker.host.load(&self.question.snapshot_cell).ok().flatten();
             let known = cell.and_then(|(bytes, _)| snapshot::decode(&bytes, hash)).unwrap_or_default();
-            self.lead = Some(Lead::new(&status, known));
+            let mut lead = Lead::new(&status, known);
+            let said = core::mem::take(&mut self.trouble);
+            if lead.failures > 0 {
+                lead.trouble = said;
+            }
+            self.lead = Some(lead);
         }
     }
 
@@ -254,6 +262,7 @@ impl Watch {
             }
             ours.then(|| lead.note(status).encode(hash))
         });
+        self.trouble = lead.trouble;
         self.look_ms = worker.now.as_millis().saturating_add(1_000);
     }
 
