@@ -112,6 +112,11 @@ pub(crate) fn header<'e>(edits: &'e [Edit], name: &str) -> Option<&'e str> {
     })
 }
 
+/// What access logs and the attempts' part are told.
+pub(crate) fn outcome(worker: &Sim, exchange: &Exchange) -> String {
+    worker.stage().outcome(exchange).unwrap_or_default().to_owned()
+}
+
 /// Where a `GET` goes, which is answered with 200.
 pub(crate) fn sent(worker: &Sim) -> String {
     sent_as(worker, &SimRequest::get("/"))
@@ -212,6 +217,11 @@ impl Workers {
             }
         }
         asked
+    }
+
+    /// Requests under way.
+    pub(crate) fn memory(&self) -> usize {
+        self.all.iter().map(|worker| worker.memory().count()).sum()
     }
 
     /// What a metric of the service came to on all workers together.

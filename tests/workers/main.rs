@@ -16,6 +16,7 @@ mod discovery_handover;
 mod discovery_names;
 mod discovery_poller;
 mod discovery_polling;
+mod discovery_requests;
 mod failure;
 mod orders;
 mod rates;
