@@ -131,7 +131,12 @@ pub(crate) fn sent_as(worker: &Sim, request: &SimRequest<'_>) -> String {
 
 /// Where twenty requests go, each place once, without the `10.0.0.` and the port that all have.
 pub(crate) fn reached(worker: &Sim) -> String {
-    let all: BTreeSet<String> = (0..20).map(|_| sent(worker)).collect();
+    reached_as(worker, &SimRequest::get("/"))
+}
+
+/// The same of other requests.
+pub(crate) fn reached_as(worker: &Sim, request: &SimRequest<'_>) -> String {
+    let all: BTreeSet<String> = (0..20).map(|_| sent_as(worker, request)).collect();
     let short = |text: &String| match text.strip_prefix("10.0.0.") {
         Some(rest) => rest.trim_end_matches(":80").to_owned(),
         None => text.clone(),

@@ -11,6 +11,7 @@ mod breaker_schedules;
 mod breaker_states;
 mod discovery;
 mod discovery_cache;
+mod discovery_choice;
 mod discovery_distrust;
 mod discovery_handover;
 mod discovery_names;
