@@ -217,7 +217,9 @@ impl Lead {
     }
 
     fn replace(&mut self, new: Snapshot) -> bool {
-        let changed = self.served != new || core::mem::take(&mut self.resumed);
+        // Whatever is told now, nothing has to be told again.
+        let resumed = core::mem::take(&mut self.resumed);
+        let changed = self.served != new || resumed;
         self.served = new;
         changed
     }

@@ -279,9 +279,10 @@ impl Watch {
                 if changed {
                     self.publish(worker);
                 }
-                // The next question need not wait for the timer.
-                let due = self.lead.as_ref().is_some_and(|lead| lead.next_ms <= worker.now.as_millis());
-                if due {
+                // The next question need not wait for the timer, unless the lease has to be looked at.
+                let now_ms = worker.now.as_millis();
+                let due = |lead: &Lead| lead.next_ms <= now_ms && now_ms < lead.expires_ms;
+                if self.lead.as_ref().is_some_and(due) {
                     self.ask(worker, draws);
                 }
             }
