@@ -56,6 +56,8 @@ impl Discovery {
         let chosen = self.hears_routing.then(|| request.attribute(Attribute::Chosen)).flatten();
         let chosen = chosen.as_deref().and_then(|state| self.chosen(state));
         self.remove(request, &ENDPOINTS, &mut edits);
+        // The routing filter's own retries are not the client's.
+        let routed = chosen.is_some();
         let (service, subset) = match chosen {
             Some((service, subset)) => (Some(service), subset),
             None => (self.finder.find(request, &self.policy.services), None),
@@ -68,7 +70,7 @@ impl Discovery {
                 NoMatch::Pass => Verdict::Continue(edits),
             };
         };
-        if subset.is_none() {
+        if !routed {
             self.remove(request, &RETRIES, &mut edits);
         }
         view.count(Of::Requests);
@@ -238,7 +240,7 @@ impl Discovery {
         let unknown = || broken(end.number(Attribute::Flags));
         if flight.attempts.get() > 0 {
             if let Some(suspect) = flight.suspect.take() {
-                view.judge(table, suspect, unknown(), host.now(), host);
+                view.blame(table, suspect, unknown(), host.now(), host);
             }
             return;
         }
