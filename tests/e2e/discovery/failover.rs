@@ -1,7 +1,7 @@
 //! An endpoint fails, and no client hears of it.
 
 use serde_json::json;
-use tidegate_tests::{eventually, Answer, Client, Envoy, Port, Upstream};
+use tidegate_tests::{eventually, Answer, Client, Port, Upstream};
 
 use super::setup::{
     assert_all_answered, assert_calm, assert_metrics, both_places, counts, endpoint, endpoints, metrics,
