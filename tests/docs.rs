@@ -5,6 +5,8 @@
 //! that no field takes make them say what would be right. Examples are parsed, links and files
 //! looked up.
 
+#[path = "docs/discovery.rs"]
+mod discovery_defaults;
 #[path = "docs/objects.rs"]
 mod objects;
 
@@ -12,19 +14,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tidegate_policy::breaker::{self, CircuitBreaker};
+use tidegate_policy::discovery;
 use tidegate_policy::http::{Metric, Placement, Stage};
 use tidegate_policy::ratelimit::{self, RateLimit};
 use tidegate_policy::routing::{self, Routing};
 use tidegate_tests::paths::root;
 
-use objects::{BREAKERS, LIMITS, OBJECTS, ROUTES, SHARED};
+use objects::{BREAKERS, DISCOVERY, LIMITS, OBJECTS, ROUTES, SHARED};
 
 /// Documents whose examples are complete configurations.
-const WITH_EXAMPLES: [&str; 8] = [
+const WITH_EXAMPLES: [&str; 9] = [
     "README.md",
     SHARED,
     LIMITS,
     BREAKERS,
+    DISCOVERY,
     ROUTES,
     "filters/breaker/README.md",
     "filters/ratelimit/README.md",
@@ -58,7 +62,9 @@ fn documents() -> Vec<(PathBuf, String)> {
 
 /// What is wrong with a configuration that stands in this document.
 fn problems(document: &str, json: &str) -> Vec<String> {
-    let told = if document == BREAKERS || json.contains("\"breakers\"") {
+    let told = if document == DISCOVERY || json.contains("\"registries\"") {
+        discovery::Policy::parse(json.as_bytes()).err()
+    } else if document == BREAKERS || json.contains("\"breakers\"") {
         breaker::Policy::parse(json.as_bytes()).err()
     } else if document == ROUTES || json.contains("\"routes\"") {
         routing::Policy::parse(json.as_bytes()).err()
@@ -126,7 +132,7 @@ fn references_have_every_field_and_no_other() {
         let fields: Vec<String> = reference(document, heading).into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, known(document, object), "{document}, `{heading}`");
     }
-    for document in [SHARED, LIMITS, BREAKERS, ROUTES] {
+    for document in [SHARED, LIMITS, BREAKERS, DISCOVERY, ROUTES] {
         let text = read(&root().join(document));
         let headings: Vec<&str> =
             text.lines().filter(|line| line.contains("# `")).map(|l| quoted(l)[0]).collect();

@@ -7,35 +7,48 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/step.sh
 
 readonly TARGET=wasm32-wasip1
-readonly BUILT=${CARGO_TARGET_DIR:-target}/$TARGET/release
+readonly BUILT=${CARGO_TARGET_DIR:-target}/$TARGET
 read -ra filters <<<"${FILTERS:-}"
 read -ra probes <<<"${PROBES:-}"
+
+# Filters that are compiled for size as a whole: profile `small`.
+readonly SMALL=" discovery "
 
 # Largest size of a filter in KiB.
 limit() {
     case $1 in
-        discovery) echo 600 ;;
+        discovery) echo 400 ;;
         fused) echo 450 ;;
         *) echo 250 ;;
     esac
 }
 
 build() {
-    local packages=("${filters[@]/#/--package=tidegate-}" "${probes[@]/#/--package=tidegate-probe-}")
+    local packages=("${probes[@]/#/--package=tidegate-probe-}") small=() name
+    for name in "${filters[@]}"; do
+        if is_small "$name"; then small+=("--package=tidegate-$name"); else packages+=("--package=tidegate-$name"); fi
+    done
     # Panic messages name source files: say the same on every machine.
     export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
-    cargo build --quiet --release --target "$TARGET" "${packages[@]}"
+    if ((${#packages[@]})); then cargo build --quiet --release --target "$TARGET" "${packages[@]}"; fi
+    if ((${#small[@]})); then cargo build --quiet --profile small --target "$TARGET" "${small[@]}"; fi
     cargo build --quiet --package tidegate-pack
 }
 
+is_small() {
+    [[ $SMALL == *" $1 "* ]]
+}
+
 collect() {
-    local name
+    local name profile
     mkdir -p dist/probes
     for name in "${probes[@]}"; do
-        cp "$BUILT/tidegate_probe_${name//-/_}.wasm" "dist/probes/$name.wasm"
+        cp "$BUILT/release/tidegate_probe_${name//-/_}.wasm" "dist/probes/$name.wasm"
     done
     for name in "${filters[@]}"; do
-        "${CARGO_TARGET_DIR:-target}/debug/tidegate-pack" "$BUILT/tidegate_${name//-/_}.wasm" "dist/tidegate-$name.wasm"
+        profile=release
+        if is_small "$name"; then profile=small; fi
+        "${CARGO_TARGET_DIR:-target}/debug/tidegate-pack" "$BUILT/$profile/tidegate_${name//-/_}.wasm" "dist/tidegate-$name.wasm"
         optimize "dist/tidegate-$name.wasm"
     done
 }

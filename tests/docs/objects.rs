@@ -3,11 +3,12 @@
 pub(crate) const SHARED: &str = "docs/config.md";
 pub(crate) const LIMITS: &str = "docs/config/ratelimit.md";
 pub(crate) const BREAKERS: &str = "docs/config/breaker.md";
+pub(crate) const DISCOVERY: &str = "docs/config/discovery.md";
 pub(crate) const ROUTES: &str = "docs/config/routing.md";
 
 /// Each object of a configuration: the document and the heading there, and a configuration with
 /// `@` where it stands. Shared ones are listed for each filter.
-pub(crate) const OBJECTS: [(&str, &str, &str); 54] = [
+pub(crate) const OBJECTS: [(&str, &str, &str); 95] = [
     (SHARED, "match", r#"{"limits": [{"match": @}]}"#),
     (SHARED, "match.path", r#"{"limits": [{"match": {"path": @}}]}"#),
     (SHARED, "match.headers[]", r#"{"limits": [{"match": {"headers": [@]}}]}"#),
@@ -32,6 +33,20 @@ pub(crate) const OBJECTS: [(&str, &str, &str); 54] = [
     (SHARED, "match.client_address", r#"{"force": {"from": @}, "routes": []}"#),
     (SHARED, "key[]", r#"{"routes": [{"sticky": {"by": [@]}}]}"#),
     (SHARED, "key[].client_address", r#"{"routes": [{"sticky": {"by": [{"client_address": @}]}}]}"#),
+    (SHARED, "match", r#"{"registries": {}, "services": [{"match": @}]}"#),
+    (SHARED, "match.path", r#"{"registries": {}, "services": [{"match": {"path": @}}]}"#),
+    (SHARED, "match.headers[]", r#"{"registries": {}, "services": [{"match": {"headers": [@]}}]}"#),
+    (SHARED, "match.query[]", r#"{"registries": {}, "services": [{"match": {"query": [@]}}]}"#),
+    (SHARED, "match.cookies[]", r#"{"registries": {}, "services": [{"match": {"cookies": [@]}}]}"#),
+    (SHARED, "match.client_address", r#"{"registries": {}, "services": [{"match": {"client_address": @}}]}"#),
+    (SHARED, "match", r#"{"registries": {}, "services": [{"retry": {"safe": @}}]}"#),
+    (SHARED, "key[]", r#"{"registries": {}, "services": [{"balance": {"maglev": {"hash_key": [@]}}}]}"#),
+    (SHARED, "key[]", r#"{"registries": {}, "services": [{"balance": {"rendezvous": {"hash_key": @}}}]}"#),
+    (
+        SHARED,
+        "key[].client_address",
+        r#"{"registries": {}, "services": [{"balance": {"ring_hash": {"hash_key": {"client_address": @}}}}]}"#,
+    ),
     (LIMITS, "configuration", "@"),
     (LIMITS, "table", r#"{"table": @}"#),
     (LIMITS, "leases", r#"{"leases": @}"#),
@@ -46,6 +61,89 @@ pub(crate) const OBJECTS: [(&str, &str, &str); 54] = [
     (BREAKERS, "breakers[].table", r#"{"breakers": [{"table": @}]}"#),
     (BREAKERS, "breakers[].fallback[]", r#"{"breakers": [{"fallback": [@]}]}"#),
     (BREAKERS, "breakers[].fallback[].reply", r#"{"breakers": [{"fallback": [{"reply": @}]}]}"#),
+    (DISCOVERY, "configuration", "@"),
+    (DISCOVERY, "registries", r#"{"registries": {"r": @}}"#),
+    (DISCOVERY, "registries.consul", r#"{"registries": {"r": {"consul": @}}}"#),
+    (DISCOVERY, "registries.dns", r#"{"registries": {"r": {"dns": @}}}"#),
+    (DISCOVERY, "registries.static", r#"{"registries": {"r": {"static": @}}}"#),
+    (
+        DISCOVERY,
+        "registries.static.services[]",
+        r#"{"registries": {"r": {"static": {"services": {"a": [@]}}}}}"#,
+    ),
+    (DISCOVERY, "registries.cache", r#"{"registries": {"r": {"cache": @}}}"#),
+    (
+        DISCOVERY,
+        "registries.cache.empty_protection",
+        r#"{"registries": {"r": {"cache": {"empty_protection": @}}}}"#,
+    ),
+    (DISCOVERY, "registries.cache.flap_damping", r#"{"registries": {"r": {"cache": {"flap_damping": @}}}}"#),
+    (DISCOVERY, "services[]", r#"{"registries": {}, "services": [@]}"#),
+    (
+        DISCOVERY,
+        "services[].consul",
+        r#"{"registries": {"main": {"consul": {"cluster": "c"}}}, "services": [{"registry": "main", "consul": @}]}"#,
+    ),
+    (
+        DISCOVERY,
+        "services[].dns",
+        r#"{"registries": {"main": {"dns": {"cluster": "c"}}}, "services": [{"registry": "main", "dns": @}]}"#,
+    ),
+    (
+        DISCOVERY,
+        "services[].static",
+        r#"{"registries": {"main": {"static": {"services": {"a": [{"address": "10.0.0.1", "port": 80}]}}}}, "services": [{"registry": "main", "static": @}]}"#,
+    ),
+    (
+        DISCOVERY,
+        "services[].fallback[]",
+        r#"{"registries": {"main": {"consul": {"cluster": "c"}}}, "services": [{"registry": "main", "fallback": [@]}]}"#,
+    ),
+    (DISCOVERY, "services[].balance", r#"{"registries": {}, "services": [{"balance": @}]}"#),
+    (
+        DISCOVERY,
+        "services[].balance.least_request",
+        r#"{"registries": {}, "services": [{"balance": {"least_request": @}}]}"#,
+    ),
+    (
+        DISCOVERY,
+        "services[].balance.peak_ewma",
+        r#"{"registries": {}, "services": [{"balance": {"peak_ewma": @}}]}"#,
+    ),
+    (
+        DISCOVERY,
+        "services[].balance.rendezvous",
+        r#"{"registries": {}, "services": [{"balance": {"rendezvous": @}}]}"#,
+    ),
+    (
+        DISCOVERY,
+        "services[].balance.maglev",
+        r#"{"registries": {}, "services": [{"balance": {"maglev": @}}]}"#,
+    ),
+    (
+        DISCOVERY,
+        "services[].balance.ring_hash",
+        r#"{"registries": {}, "services": [{"balance": {"ring_hash": @}}]}"#,
+    ),
+    (
+        DISCOVERY,
+        "services[].balance.logistic",
+        r#"{"registries": {}, "services": [{"balance": {"logistic": @}}]}"#,
+    ),
+    (DISCOVERY, "services[].slow_start", r#"{"registries": {}, "services": [{"slow_start": @}]}"#),
+    (DISCOVERY, "services[].zone_aware", r#"{"registries": {}, "services": [{"zone_aware": @}]}"#),
+    (DISCOVERY, "services[].subset", r#"{"registries": {}, "services": [{"subset": @}]}"#),
+    (DISCOVERY, "services[].retry", r#"{"registries": {}, "services": [{"retry": @}]}"#),
+    (DISCOVERY, "services[].retry.budget", r#"{"registries": {}, "services": [{"retry": {"budget": @}}]}"#),
+    (
+        DISCOVERY,
+        "services[].outlier_detection",
+        r#"{"registries": {}, "services": [{"outlier_detection": @}]}"#,
+    ),
+    (DISCOVERY, "steer", r#"{"registries": {}, "steer": @}"#),
+    (DISCOVERY, "steer.original_dst", r#"{"registries": {}, "steer": {"original_dst": @}}"#),
+    (DISCOVERY, "steer.override_host", r#"{"registries": {}, "steer": {"override_host": @}}"#),
+    (DISCOVERY, "reply", r#"{"registries": {}, "reply": @}"#),
     (ROUTES, "configuration", "@"),
     (ROUTES, "force", r#"{"force": @}"#),
     (ROUTES, "headers", r#"{"headers": @}"#),

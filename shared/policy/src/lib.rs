@@ -45,4 +45,5 @@ pub mod http;
 pub mod key;
 pub mod ratelimit;
 pub mod routing;
+pub mod sort;
 pub mod time;

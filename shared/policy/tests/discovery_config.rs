@@ -2,10 +2,11 @@
 
 use tidegate_policy::balance::Algorithm;
 use tidegate_policy::discovery::policy::{
-    Consistency, Kind, NoMatch, OnFailure, Query, Record, Resolver, Steer, SubsetFallback,
+    Kind, NoMatch, OnFailure, Query, Record, Resolver, Steer, SubsetFallback,
 };
+use tidegate_policy::discovery::registry::consul::Consistency;
 use tidegate_policy::discovery::Policy;
-use tidegate_policy::key::Part;
+use tidegate_policy::key::{Key, Part};
 use tidegate_policy::time::Span;
 
 /// A document that says everything.
@@ -112,7 +113,8 @@ fn everything_that_can_be_said_of_a_service_is_understood() {
     assert_eq!(asked.collect::<Vec<_>>(), queries);
     assert_eq!((checkout.matches.len(), checkout.attempts, checkout.hold_ms), (2, 3, 500));
     assert_eq!(checkout.balance.algorithm, Algorithm::Maglev { table_size: 251, hash_balance_factor: None });
-    assert_eq!(checkout.hash_key, [Part::Header("x-user".into()), Part::Host]);
+    let parts = vec![Part::Header("x-user".into()), Part::Host];
+    assert_eq!(checkout.hash_key, Some(Key::new(0, parts)));
     let levels = (checkout.balance.panic_threshold_percent, checkout.balance.overprovisioning_factor);
     assert_eq!(levels, (0, 120));
     assert_eq!(checkout.subset.metadata, [("rack".into(), "r7".into())]);
@@ -157,7 +159,7 @@ fn what_is_not_said_has_a_default() {
 
     let one = &consul.services[0];
     assert_eq!((one.sources.len(), one.sources[0].query.name.as_str(), one.matches.len()), (1, "a", 0));
-    assert_eq!((one.balance.algorithm, one.hash_key.len()), (Algorithm::RoundRobin, 0));
+    assert_eq!((one.balance.algorithm, one.hash_key.as_ref()), (Algorithm::RoundRobin, None));
     assert_eq!((one.balance.slow_start, one.balance.zone_aware.as_ref()), (None, None));
     assert_eq!((one.balance.panic_threshold_percent, one.balance.overprovisioning_factor), (50, 140));
     assert_eq!((one.subset.clone(), one.attempts, one.hold_ms), (Default::default(), 1, 2_000));
@@ -189,14 +191,14 @@ fn what_is_not_said_has_a_default() {
 #[test]
 fn a_word_is_short_for_an_algorithm_with_its_defaults() {
     let client = Part::ClientAddress { trusted_hops: 0, peer_appended: false, ipv6_prefix: 64 };
-    let (factor, key) = (Some(150), vec![client]);
+    let (factor, key) = (Some(150), Some(Key::new(0, vec![client])));
     #[rustfmt::skip]
     let cases = [
-        ("round_robin",     Algorithm::RoundRobin,                                         vec![]),
-        ("random",          Algorithm::Random,                                             vec![]),
-        ("weighted_random", Algorithm::WeightedRandom,                                     vec![]),
-        ("least_request",   Algorithm::LeastRequest { choice_count: 2, bias: 1.0 },        vec![]),
-        ("peak_ewma",       Algorithm::PeakEwma,                                           vec![]),
+        ("round_robin",     Algorithm::RoundRobin,                                         None),
+        ("random",          Algorithm::Random,                                             None),
+        ("weighted_random", Algorithm::WeightedRandom,                                     None),
+        ("least_request",   Algorithm::LeastRequest { choice_count: 2, bias: 1.0 },        None),
+        ("peak_ewma",       Algorithm::PeakEwma,                                           None),
         ("rendezvous",      Algorithm::Rendezvous,                                         key.clone()),
         ("maglev",          Algorithm::Maglev { table_size: 65_537, hash_balance_factor: factor }, key.clone()),
         ("ring_hash",       Algorithm::RingHash { minimum_ring_size: 1_024, hash_balance_factor: None }, key),
@@ -216,7 +218,7 @@ fn a_word_is_short_for_an_algorithm_with_its_defaults() {
     let forgetful = policy(&service("s", r#""balance": {"peak_ewma": {"decay_ms": 500}}"#));
     assert_eq!(forgetful.services[0].decay, Span::from_millis(500));
     let one = policy(&service("s", r#""balance": {"rendezvous": {"hash_key": {"cookie": "c"}}}"#));
-    assert_eq!(one.services[0].hash_key, [Part::Cookie("c".into())]);
+    assert_eq!(one.services[0].hash_key, Some(Key::new(0, vec![Part::Cookie("c".into())])));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! `fuzz/` wraps each in five lines for cargo-fuzz; `tests/regressions.rs` runs the saved
 //! inputs through the same functions on a stable toolchain.
 
+mod discovery;
+
 use std::sync::Arc;
 
 use tidegate_policy::breaker::index::Index;
@@ -17,21 +19,28 @@ use tidegate_policy::routing::ramp::State;
 use tidegate_policy::routing::tally::{self, Tally};
 use tidegate_policy::routing::{self, Routing};
 
+pub use discovery::{config as discovery_config, dns_message, lease, registry_json, resolver};
+
 use crate::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 
 /// A fuzz body: must not panic, whatever the bytes.
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its target and of its folder of saved inputs.
-pub const BODIES: [(&str, Body); 10] = [
+pub const BODIES: [(&str, Body); 15] = [
     ("block", block),
     ("breaker_cells", breaker_cells),
     ("breaker_config", breaker_config),
     ("breaker_exchange", breaker_exchange),
     ("config", config),
+    ("discovery_config", discovery::config),
+    ("dns_message", discovery::dns_message),
     ("json", json),
+    ("lease", discovery::lease),
     ("ramp_cells", ramp_cells),
+    ("registry_json", discovery::registry_json),
     ("request", request),
+    ("resolver", discovery::resolver),
     ("routing_config", routing_config),
     ("routing_exchange", routing_exchange),
 ];

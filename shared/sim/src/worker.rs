@@ -197,3 +197,94 @@ fn start<S: Stage>(
     stage.start(store).map_err(StartError::Store)?;
     Ok(stage)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tidegate_policy::host::{Answer, CalloutError, Question};
+    use tidegate_policy::http::{Callback, CellSpec, Metric};
+
+    use super::*;
+    use crate::{Asked, SimHost, SimRequest};
+
+    /// Waits until it knows an address, which all share.
+    struct Asker(Rc<RefCell<Vec<u8>>>);
+
+    impl Stage for Asker {
+        const NAME: &'static str = "asker";
+        const PROPERTY: &'static str = "asker";
+        const CALLBACKS: &'static [Callback] = &[Callback::CalloutResponse];
+
+        type Exchange = ();
+        type Memory = RefCell<Vec<u8>>;
+
+        fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
+            Ok(Self(Rc::default()))
+        }
+
+        fn share(&mut self, memory: &Rc<RefCell<Vec<u8>>>) {
+            self.0 = memory.clone();
+        }
+
+        fn cells(&self) -> impl Iterator<Item = CellSpec> {
+            std::iter::empty()
+        }
+
+        fn start(&mut self, _store: &impl Store) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn metrics(&self) -> Vec<Metric> {
+            Vec::new()
+        }
+
+        fn on_request(&self, (): &mut (), _request: &impl Request, host: &impl Host) -> Verdict {
+            let headers = [(":path", "/where")];
+            let question =
+                Question::Http { cluster: "registry", headers: &headers, body: b"", timeout_ms: 5 };
+            match host.ask(&question).and_then(|_| host.ask(&Question::Name("web"))) {
+                Ok(_) => Verdict::Await(Vec::new()),
+                Err(_) => Verdict::Continue(Vec::new()),
+            }
+        }
+
+        fn on_wait(&self, (): &mut (), _host: &impl Host) -> Verdict {
+            if self.0.borrow().is_empty() {
+                return Verdict::Await(Vec::new());
+            }
+            Verdict::Continue(Vec::new())
+        }
+
+        fn on_callout(&self, answer: &impl Answer, _host: &impl Host) {
+            if answer.header(":status").as_deref() == Some(b"200") {
+                *self.0.borrow_mut() = answer.body(9);
+            }
+        }
+    }
+
+    #[test]
+    fn a_question_is_answered_when_the_test_says_so() {
+        let host = || SimHost::new(std::sync::Arc::default());
+        let worker = Worker::<Asker, _>::new("", host()).unwrap();
+        let beside = Worker::beside(&worker, "", Placement::Attempt, host()).unwrap();
+        let alone = Worker::<Asker, _>::new("", host()).unwrap();
+        let (held, on) = (Verdict::Await(Vec::new()), Verdict::Continue(Vec::new()));
+
+        let (verdict, mut exchange) = worker.begin(&SimRequest::get("/"));
+        assert_eq!(verdict, held);
+        let questions = worker.host.take_questions();
+        assert_eq!(questions.iter().map(crate::SimQuestion::subject).collect::<Vec<_>>(), ["/where", "web"]);
+        assert!(matches!(&questions[0].asked, Asked::Http { timeout_ms: 5, .. }));
+        worker.answer(&questions[0].failure());
+        assert_eq!(worker.wait(&mut exchange), held);
+        worker.answer(&questions[0].answer(200).body(b"10.0.0.1:80"));
+        assert_eq!(worker.wait(&mut exchange), on);
+        assert_eq!((beside.wait(&mut ()), alone.wait(&mut ())), (on.clone(), held));
+        assert_eq!(*worker.memory.borrow(), b"10.0.0.1:");
+
+        worker.host.refuse_questions(Some(CalloutError::NotSent));
+        assert_eq!(worker.begin(&SimRequest::get("/")).0, on);
+        assert_eq!(worker.host.take_questions(), []);
+    }
+}

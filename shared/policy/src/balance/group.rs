@@ -182,7 +182,7 @@ impl Group {
                 }
             }
         };
-        self.fitting(pick, place)
+        self.fitting(pick, place, None)
     }
 
     /// The best of some that are drawn.
@@ -193,7 +193,7 @@ impl Group {
             _ => 1,
         };
         let (first, n) = (self.candidate(pick, FIRST), self.members.len());
-        let mut best = self.fitting(pick, first)?;
+        let mut best = self.fitting(pick, first, None)?;
         let others = n.saturating_sub(1) as u64;
         for choice in 1..u64::from(choices).min(n as u64) {
             let draw = derive(pick.ask.draw, FIRST.wrapping_add(choice));
@@ -205,17 +205,21 @@ impl Group {
                     .and_then(|step| first.saturating_add(1).saturating_add(step).checked_rem(n))
                     .unwrap_or(0),
             };
-            if let Some(other) = self.fitting(pick, place).filter(|other| *other != best) {
+            if let Some(other) = self.fitting(pick, place, Some(best)) {
                 best = pick.better(best, other);
             }
         }
         Some(best)
     }
 
-    /// For a request that has some members already: the better of two, or by weight one of them.
+    /// For a request that has some members already: the better of two others, or by weight one of
+    /// them.
     fn another(&self, pick: &Pick<'_>) -> Option<u32> {
-        let first = self.fitting(pick, self.candidate(pick, OTHER))?;
-        let second = self.fitting(pick, self.candidate(pick, OTHER.wrapping_add(1)))?;
+        let first = self.fitting(pick, self.candidate(pick, OTHER), None)?;
+        let Some(second) = self.fitting(pick, self.candidate(pick, OTHER.wrapping_add(1)), Some(first))
+        else {
+            return Some(first);
+        };
         if matches!(pick.policy.algorithm, Algorithm::LeastRequest { .. } | Algorithm::PeakEwma) {
             return Some(pick.better(first, second));
         }
@@ -237,14 +241,16 @@ impl Group {
         }
     }
 
-    /// The member at `place`, or the next one that fits: each that does not is one that the request
-    /// has, or that was ejected just now.
-    fn fitting(&self, pick: &Pick<'_>, place: usize) -> Option<u32> {
+    /// The member at `place`, or the next one that fits and is not `except`. Each other one on the
+    /// way is taken, or was ejected since the last refresh, so there are not many.
+    fn fitting(&self, pick: &Pick<'_>, place: usize, except: Option<u32>) -> Option<u32> {
         let most = pick.ask.taken.len().saturating_add(STALE);
         let at = |step: usize| {
             let place = place.saturating_add(step).checked_rem(self.members.len())?;
             self.members.get(place).copied()
         };
-        (0..self.members.len().min(most)).filter_map(at).find(|index| pick.fits(*index))
+        (0..self.members.len().min(most))
+            .filter_map(at)
+            .find(|index| Some(*index) != except && pick.fits(*index))
     }
 }

@@ -10,6 +10,7 @@ use crate::balance::table::Table;
 use crate::balance::zone::{effective, Route, Zones};
 use crate::balance::{Ask, Policy, View};
 use crate::routing::split::{below, derive};
+use crate::sort;
 
 /// The members of a service, or a subset of them, ready to be picked from.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ const ZONE: u64 = 3;
 // === impl Pool ===
 
 impl Pool {
-    /// A pool of the members `which`, each an index of `view` that is there once. What is random
+    /// A pool of the members `which`, indices of `view`. What is random
     /// about its beginning follows from `seed`, which should differ from worker to worker; tables
     /// of hashes do not depend on it. `local_zone` is empty when it is not known.
     ///
@@ -66,7 +67,8 @@ impl Pool {
         let mut which = which;
         let place = |index: &u32| view.member(*index).map(|member| (member.priority, &*member.key));
         which.retain(|index| view.member(*index).is_some());
-        which.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
+        sort::sort_by(&mut which, &|a, b| place(a).cmp(&place(b)).then(a.cmp(b)));
+        which.dedup();
         let same = |a: &u32, b: &u32| place(a).map(|p| p.0) == place(b).map(|p| p.0);
         let tier = |members: &[u32]| Tier {
             members: members.to_vec(),

@@ -8,6 +8,7 @@
 use alloc::vec::Vec;
 
 use crate::hash::xxh64::xxh64;
+use crate::sort;
 
 /// Entries in the order of their hashes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Ring {
                 entries.push((xxh64(&name, 0), node));
             }
         }
-        entries.sort_unstable();
+        sort::sort(&mut entries);
         Self { entries }
     }
 

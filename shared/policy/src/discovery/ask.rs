@@ -56,7 +56,6 @@ impl Discovery {
         let chosen = self.hears_routing.then(|| request.attribute(Attribute::Chosen)).flatten();
         let chosen = chosen.as_deref().and_then(|state| self.chosen(state));
         self.remove(request, &ENDPOINTS, &mut edits);
-        // The routing filter's own retries are not the client's.
         let routed = chosen.is_some();
         let (service, subset) = match chosen {
             Some((service, subset)) => (Some(service), subset),
@@ -70,6 +69,7 @@ impl Discovery {
                 NoMatch::Pass => Verdict::Continue(edits),
             };
         };
+        // Those of a request that the routing filter sent here are the routing filter's.
         if !routed {
             self.remove(request, &RETRIES, &mut edits);
         }

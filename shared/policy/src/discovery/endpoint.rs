@@ -17,6 +17,7 @@ use core::cmp::Ordering;
 use core::net::IpAddr;
 
 use crate::hash::sip::{SipHash13, SipKey};
+use crate::sort;
 
 /// What a registry says of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +82,7 @@ const MAX_NAMES: usize = 1_024;
 ///
 /// Of entries for one endpoint the healthiest stays, then the one that says a zone.
 pub fn normalize(set: &mut Vec<Endpoint>) -> usize {
-    set.sort_unstable();
+    sort::sort(set);
     set.dedup_by(|a, b| a.key() == b.key());
     let beyond = set.len().saturating_sub(MAX_ENDPOINTS);
     set.truncate(MAX_ENDPOINTS);
@@ -154,7 +155,7 @@ impl Endpoint {
     pub fn tagged(mut self, tags: &mut dyn Iterator<Item = &str>, names: &mut Names) -> Self {
         let fits = tags.filter(|tag| tag.len() <= MAX_TEXT).take(MAX_LABELS);
         self.tags = fits.map(|tag| names.keep(tag)).collect();
-        self.tags.sort_unstable();
+        sort::sort(&mut self.tags);
         self.tags.dedup();
         self
     }

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use super::policy::Service;
 use crate::http::matcher::PathKey;
 use crate::http::{path, Matcher, Request, RequestExt};
+use crate::sort;
 
 /// An index of the services' matchers.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +53,7 @@ impl Finder {
                 finder.add(one, service, matcher);
             }
         }
-        finder.entries.sort_unstable();
+        sort::sort(&mut finder.entries);
         finder
     }
 

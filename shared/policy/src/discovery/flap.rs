@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::endpoint::{Endpoint, Health, Key};
+use crate::sort;
 use crate::time::{Span, Timestamp};
 
 /// How fast and for how long.
@@ -127,7 +128,7 @@ impl Flaps {
         let mut damped: Vec<&(Key, Flap)> =
             self.flaps.iter().filter(|(_, flap)| flap.damped && flap.up).collect();
         // By key where penalties are equal, so that all workers agree.
-        damped.sort_unstable_by(|(a, x), (b, y)| y.penalty.total_cmp(&x.penalty).then_with(|| a.cmp(b)));
+        sort::sort_by(&mut damped, &|(a, x), (b, y)| y.penalty.total_cmp(&x.penalty).then_with(|| a.cmp(b)));
         damped.into_iter().take(most).map(|(key, _)| *key).collect()
     }
 }

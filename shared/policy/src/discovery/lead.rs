@@ -14,6 +14,7 @@ use super::registry::Problem;
 use super::shrink::{Action, Guard};
 use super::snapshot::{Entry, Snapshot, State};
 use super::status::Status;
+use crate::hash::sip::{SipHash13, SipKey};
 use crate::time::{Span, Timestamp};
 
 /// What the worker that asks knows.
@@ -43,8 +44,8 @@ pub struct Lead {
     guard: Guard,
     flaps: Flaps,
     pace: Pace,
-    /// Why the last answer was not good, or not used.
-    trouble: String,
+    /// What was wrong with the last answer, as a hash; 0 for nothing.
+    trouble: u64,
     /// Whether somebody else's snapshot has to be told again.
     resumed: bool,
 }
@@ -70,7 +71,7 @@ impl Lead {
             guard: Guard::new(believed),
             flaps: Flaps::default(),
             pace: Pace::default(),
-            trouble: String::new(),
+            trouble: status.trouble,
             resumed: served.state != State::None,
             served,
         }
@@ -80,7 +81,7 @@ impl Lead {
     #[must_use]
     pub fn note(&self, status: Status) -> Status {
         let (failures, fetched_ms, next_ms) = (self.failures, self.fetched_ms, self.next_ms);
-        Status { failures, fetched_ms, next_ms, ..status }
+        Status { failures, fetched_ms, next_ms, trouble: self.trouble, ..status }
     }
 
     /// Whether a set is held back.
@@ -103,13 +104,13 @@ impl Lead {
 
     /// Takes a good answer; whether workers have to be told.
     pub fn took(&mut self, good: Good, cache: &Cache, way: &Way, now: Timestamp, draw: u64) -> bool {
-        if !self.trouble.is_empty() {
-            self.lines.push(format!("answers again, with {} endpoints", good.found.endpoints.len()));
-        }
-        self.trouble.clear();
         (self.failures, self.unknown, self.fetched_ms) = (0, 0, now.as_millis());
-        if good.found.skipped > 0 {
-            self.complain(format!("{} entries cannot be used: no address, or too many", good.found.skipped));
+        match good.found.skipped {
+            0 => self.recover(good.found.endpoints.len()),
+            skipped => {
+                let line = format!("{skipped} entries cannot be used: no address, or too many");
+                self.complain("skipped", line);
+            }
         }
         let changed = self.serve(good.found.endpoints, cache, now);
         let period = Span::from_millis(cache.ttl_ms);
@@ -140,10 +141,8 @@ impl Lead {
         }
         self.failures = self.failures.saturating_add(1);
         self.next_ms = now.plus(cache::error_wait(self.failures, draw)).as_millis();
-        if self.trouble != bad.reason() {
-            self.trouble = bad.reason();
-            self.lines.push(format!("{bad}; {}", self.meanwhile()));
-        }
+        let line = format!("{bad}; {}", self.meanwhile());
+        self.complain(&bad.reason(), line);
         false
     }
 
@@ -158,7 +157,7 @@ impl Lead {
             return self.serve(Vec::new(), cache, now);
         }
         let unknown = Snapshot { state: State::Unknown, entries: Vec::new() };
-        self.complain("does not know the service".to_string());
+        self.complain("unknown", "does not know the service".to_string());
         self.replace(unknown)
     }
 
@@ -223,11 +222,20 @@ impl Lead {
         changed
     }
 
-    /// Says something that is no failure, once.
-    fn complain(&mut self, what: String) {
-        if self.trouble != what {
-            self.lines.push(what.clone());
-            self.trouble = what;
+    /// Says what is wrong, once for each reason.
+    fn complain(&mut self, reason: &str, line: String) {
+        let mut sip = SipHash13::new(SipKey::from_bytes([0; 16]));
+        sip.write(reason.as_bytes());
+        let trouble = sip.finish().max(1);
+        if core::mem::replace(&mut self.trouble, trouble) != trouble {
+            self.lines.push(line);
+        }
+    }
+
+    /// Says that nothing is wrong any more.
+    fn recover(&mut self, endpoints: usize) {
+        if core::mem::take(&mut self.trouble) != 0 {
+            self.lines.push(format!("answers again, with {endpoints} endpoints"));
         }
     }
 

@@ -40,6 +40,7 @@ pub mod registry;
 pub mod reply;
 pub mod shrink;
 pub mod snapshot;
+pub mod source;
 pub mod stage;
 pub mod status;
 pub mod table;

@@ -65,6 +65,7 @@ fn hash(registry: &Registry, query: &Query) -> Option<u64> {
         Kind::Consul(consul) => {
             text("consul");
             text(&consul.cluster);
+            text(&consul.authority);
             let of_all = [&consul.namespace, &consul.partition, &consul.near];
             of_all.into_iter().for_each(|one| text(one.as_deref().unwrap_or("")));
             text(query.datacenter.as_deref().or(consul.datacenter.as_deref()).unwrap_or(""));
@@ -72,7 +73,9 @@ fn hash(registry: &Registry, query: &Query) -> Option<u64> {
         }
         Kind::Dns(dns) => match &dns.resolver {
             Resolver::Host => text("names"),
-            Resolver::Https { cluster, path, .. } => ["dns", cluster, path].into_iter().for_each(&mut text),
+            Resolver::Https { cluster, authority, path } => {
+                ["dns", cluster, authority, path].into_iter().for_each(&mut text);
+            }
         },
     }
     text(&query.name);

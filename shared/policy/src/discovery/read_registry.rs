@@ -10,6 +10,7 @@ use super::policy::{Cache, Consul, Dns, Kind, Registry, Resolver};
 use super::read_static;
 use super::registry::consul::Consistency;
 use crate::config::{plain_name, Object, Reader};
+use crate::sort;
 
 /// A registry that services may name, whether or not it could be read.
 pub(super) struct Known<'a> {
@@ -57,7 +58,7 @@ const CONSISTENCIES: [(&str, Consistency); 3] = [
 pub(super) fn all<'a>(reader: &Reader<'a>, allow: Option<&Allow>) -> Option<Vec<Known<'a>>> {
     let entries = named(reader, 1..=16, "registries")?;
     let mut all: Vec<Known<'a>> = entries.into_iter().map(|(name, r)| Known::read(name, &r, allow)).collect();
-    all.sort_unstable_by_key(|known| known.name);
+    sort::sort_by(&mut all, &|a, b| a.name.cmp(b.name));
     Some(all)
 }
 

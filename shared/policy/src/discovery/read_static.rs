@@ -11,6 +11,7 @@ use super::config::{named, pairs, texts};
 use super::endpoint::{normalize, Endpoint, Key, Names, MAX_ENDPOINTS};
 use crate::config::Reader;
 use crate::http::matcher::collect;
+use crate::sort;
 
 const FIELDS: [&str; 7] = ["address", "port", "weight", "tags", "zone", "priority", "metadata"];
 
@@ -31,7 +32,7 @@ fn set(reader: &Reader<'_>, allow: Option<&Allow>, names: &mut Names) -> Option<
     let mut set: Vec<Endpoint> = items.iter().map(read).fold(Some(Vec::new()), collect)?;
     let mut keys: Vec<(Key, &Reader<'_>)> = set.iter().map(Endpoint::key).zip(&items).collect();
     // Stable: of two alike the one that stands further down is reported.
-    keys.sort_by_key(|(key, _)| *key);
+    sort::sort_by(&mut keys, &|(a, _), (b, _)| a.cmp(b));
     let twice = keys.windows(2).filter_map(|pair| match pair {
         [(one, _), (other, reader)] if one == other => Some((one, reader)),
         _ => None,

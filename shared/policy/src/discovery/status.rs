@@ -8,6 +8,7 @@
 //! | 40–47 | the millisecond of the last good answer; 0 for never |
 //! | 48–55 | the millisecond before which nobody should ask again |
 //! | 56–63 | the configuration whose workers should ask; 0 for any |
+//! | 64–71 | what was wrong with the last answer, as a hash; 0 for nothing |
 //!
 //! All numbers little end first, milliseconds of the monotonic clock. What cannot be read, or is about
 //! another question, is as if nobody had ever asked.
@@ -32,10 +33,13 @@ pub struct Status {
     pub next_ms: u64,
     /// The configuration whose workers should ask; 0 for any.
     pub config: u64,
+    /// What was wrong with the last answer, as a hash: whoever asks next need not say it again. 0 for
+    /// nothing.
+    pub trouble: u64,
 }
 
 /// Bytes of a status.
-pub const BYTES: usize = 64;
+pub const BYTES: usize = 72;
 /// How long one holds the lease without renewing it.
 pub const TTL: Span = Span::from_secs(3);
 
@@ -54,14 +58,16 @@ impl Status {
         let (failures, rest) = rest.split_first_chunk()?;
         let (fetched, rest) = rest.split_first_chunk()?;
         let (next, rest) = rest.split_first_chunk()?;
-        let config: [u8; 8] = rest.try_into().ok()?;
+        let (config, rest) = rest.split_first_chunk()?;
+        let trouble: [u8; 8] = rest.try_into().ok()?;
         Some(Self {
             lease: Lease::decode(lease),
             version: u32::from_le_bytes(*version),
             failures: u32::from_le_bytes(*failures),
             fetched_ms: u64::from_le_bytes(*fetched),
             next_ms: u64::from_le_bytes(*next),
-            config: u64::from_le_bytes(config),
+            config: u64::from_le_bytes(*config),
+            trouble: u64::from_le_bytes(trouble),
         })
     }
 
@@ -71,7 +77,7 @@ impl Status {
         let mut bytes = Lease { tag: question, ..self.lease }.encode();
         bytes.extend_from_slice(&self.version.to_le_bytes());
         bytes.extend_from_slice(&self.failures.to_le_bytes());
-        for number in [self.fetched_ms, self.next_ms, self.config] {
+        for number in [self.fetched_ms, self.next_ms, self.config, self.trouble] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes
@@ -102,15 +108,22 @@ mod tests {
 
     #[test]
     fn a_status_survives_the_round_trip() {
-        let status =
-            Status { version: 2, failures: 3, fetched_ms: 4, next_ms: 5, config: 6, ..Status::default() };
+        let status = Status {
+            version: 2,
+            failures: 3,
+            fetched_ms: 4,
+            next_ms: 5,
+            config: 6,
+            trouble: 7,
+            ..Status::default()
+        };
         let status = status.taken(9, 77, at(0)).unwrap();
         let bytes = status.encode(77);
         assert_eq!(bytes.len(), BYTES);
-        assert_eq!(
-            &bytes[32..],
-            [2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]
-        );
+        assert_eq!(bytes[32..40], [2, 0, 0, 0, 3, 0, 0, 0]);
+        let words: Vec<u64> =
+            bytes[40..].chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+        assert_eq!(words, [4, 5, 6, 7]);
         assert_eq!(Status::decode(&bytes, 77), status);
         assert_eq!(Status::decode(&bytes, 78), Status::default(), "another question");
         for end in 0..BYTES {

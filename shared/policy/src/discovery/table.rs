@@ -14,6 +14,7 @@ use crate::balance::subset::{self, Labels};
 use crate::balance::{self, Ask, Load, Member, Pool};
 use crate::breaker::outlier::Runs;
 use crate::hash::sip::{SipHash13, SipKey};
+use crate::sort;
 use crate::time::{Span, Timestamp};
 
 /// The endpoints of one service.
@@ -72,7 +73,7 @@ impl Table {
             kept.extend(allowed.map(|entry| (rank, entry)));
         }
         // Sorted by the order in which an endpoint's first source has it.
-        kept.sort_by_key(|(rank, entry)| (entry.endpoint.key(), *rank));
+        sort::sort_by(&mut kept, &|(a, x), (b, y)| (x.endpoint.key(), *a).cmp(&(y.endpoint.key(), *b)));
         kept.dedup_by_key(|(_, entry)| entry.endpoint.key());
         let can = |(_, entry): &(u8, &Entry)| entry.endpoint.health != Health::Draining;
         let all_drain = !kept.iter().any(can);
@@ -211,12 +212,13 @@ impl Table {
     /// Takes out and back what is unhealthy or rests at `now`. Says when the next rest ends.
     pub fn settle(&self, rests: &[Rest], now: Timestamp) -> Option<u64> {
         let now_ms = now.as_millis();
-        let resting: Vec<&Rest> = rests.iter().filter(|rest| rest.until_ms > now_ms).collect();
+        let resting = || rests.iter().filter(|rest| rest.until_ms > now_ms);
+        let mut hashes: Vec<u64> = resting().map(|rest| rest.endpoint).collect();
+        sort::sort(&mut hashes);
         let mut changed = false;
         let all = self.endpoints.iter().zip(&self.loads).zip(&self.hashes);
         for ((endpoint, load), hash) in all {
-            let out =
-                endpoint.health == Health::Unhealthy || resting.iter().any(|rest| rest.endpoint == *hash);
+            let out = endpoint.health == Health::Unhealthy || hashes.binary_search(hash).is_ok();
             changed |= out != load.ejected();
             if out {
                 load.eject();
@@ -227,7 +229,7 @@ impl Table {
         if changed {
             self.refresh(now);
         }
-        resting.iter().map(|rest| rest.until_ms).min()
+        resting().map(|rest| rest.until_ms).min()
     }
 
     fn refresh(&self, now: Timestamp) {
@@ -245,8 +247,9 @@ fn text_of((address, port): Key) -> Rc<str> {
     format!("{}", core::net::SocketAddr::new(address, port)).into()
 }
 
-/// The hash by which an endpoint is known to other workers.
-fn hash_of(text: &str) -> u64 {
+/// The hash by which an endpoint, or a service, is known to other workers.
+#[must_use]
+pub fn hash_of(text: &str) -> u64 {
     let mut sip = SipHash13::new(SipKey::from_bytes(*b"tidegate/d1 rest"));
     sip.write(text.as_bytes());
     sip.finish()

@@ -13,14 +13,13 @@ use core::cell::{Cell, OnceCell, RefCell};
 use super::ejection::{self, Rest};
 use super::endpoint::Key;
 use super::metrics::{self, Of, Places};
-use super::policy::{Kind, Policy, Service};
+use super::policy::{Policy, Service};
 use super::question::Question;
 use super::reply::Why;
-use super::snapshot::{self, Entry, Snapshot, State};
-use super::status::Status;
-use super::table::{Mind, Near, Table};
+use super::snapshot::{Entry, State};
+use super::source::Source;
+use super::table::{hash_of, Mind, Near, Table};
 use crate::balance::{Algorithm, Load, Whole, DEFAULT_DECAY};
-use crate::config::number;
 use crate::host::{rewrite, Host, StoreError};
 use crate::time::{Span, Timestamp};
 
@@ -42,15 +41,6 @@ pub struct View {
     epoch: Cell<Option<u64>>,
     retrying: Cell<u32>,
     counts: [Cell<u64>; COUNTED.len()],
-}
-
-/// Where endpoints come from.
-#[derive(Debug)]
-enum Source {
-    /// From a registry, by way of cells.
-    Asked { question: Question, version: Cell<Option<u32>>, snapshot: RefCell<Snapshot> },
-    /// From the configuration.
-    Fixed(Vec<Entry>),
 }
 
 /// What became of an attempt.
@@ -89,21 +79,15 @@ impl View {
     ) -> Option<Self> {
         let service = policy.services.get(at)?;
         let sources = service.sources.iter().zip(places).map(|(source, place)| {
-            let asked = place.and_then(|place| questions.get(place)).map(|question| Source::Asked {
-                question: question.clone(),
-                version: Cell::default(),
-                snapshot: RefCell::default(),
-            });
-            asked.unwrap_or_else(|| {
-                let kind = policy.registries.get(source.registry).map(|registry| &registry.kind);
-                Source::Fixed(fixed(kind, &source.query.name))
-            })
+            let kind = policy.registries.get(source.registry).map(|registry| &registry.kind);
+            let question = place.and_then(|place| questions.get(place));
+            Source::new(question, kind, &source.query.name)
         });
         Some(Self {
             at,
             places: Places::new(policy),
             sources: sources.collect(),
-            ejection_cell: format!("tidegate/d1e{:08x}", number(&service.name)),
+            ejection_cell: format!("tidegate/d1e{:016x}", hash_of(&service.name)),
             whole: Whole::new(decay(service)),
             minds: RefCell::default(),
             near: OnceCell::new(),
@@ -206,11 +190,18 @@ impl View {
         }
         if let Some(cell) = self.ejection_cell() {
             match host.load(cell) {
-                Ok(Some((bytes, _))) => *self.rests.borrow_mut() = ejection::decode(&bytes),
+                Ok(Some((bytes, _))) => {
+                    let rests = ejection::decode(&bytes);
+                    changed |= *self.rests.borrow() != rests;
+                    *self.rests.borrow_mut() = rests;
+                }
                 _ => all_read = false,
             }
         }
-        self.settle(now, host);
+        // All services are told of a change of any.
+        if changed || now.as_millis() >= self.returns_ms.get() {
+            self.settle(now, host);
+        }
         // What could not be read is asked for again with the next request.
         self.epoch.set(all_read.then_some(epoch));
     }
@@ -356,65 +347,6 @@ fn decay(service: &Service) -> Span {
     match &service.balance.algorithm {
         Algorithm::PeakEwma | Algorithm::Logistic(_) => service.decay,
         _ => DEFAULT_DECAY,
-    }
-}
-
-/// The endpoints that the configuration names for a service.
-fn fixed(kind: Option<&Kind>, name: &str) -> Vec<Entry> {
-    let Some(Kind::Static(services)) = kind else { return Vec::new() };
-    let named = services.iter().find(|(service, _)| service == name);
-    let entry = |endpoint: &super::endpoint::Endpoint| Entry { endpoint: endpoint.clone(), since_ms: 0 };
-    named.map(|(_, endpoints)| endpoints.iter().map(entry).collect()).unwrap_or_default()
-}
-
-// === impl Source ===
-
-impl Source {
-    /// Reads what is new; whether anything is.
-    fn read(&self, host: &impl Host) -> Result<bool, StoreError> {
-        let Self::Asked { question, version, snapshot } = self else { return Ok(false) };
-        let (bytes, _) = host.load(&question.status_cell)?.ok_or(StoreError::Unavailable)?;
-        let new = Status::decode(&bytes, question.hash).version;
-        if version.get() == Some(new) {
-            return Ok(false);
-        }
-        let (bytes, _) = host.load(&question.snapshot_cell)?.ok_or(StoreError::Unavailable)?;
-        version.set(Some(new));
-        let Some(read) = snapshot::decode(&bytes, question.hash) else { return Ok(false) };
-        let changed = *snapshot.borrow() != read;
-        snapshot.replace(read);
-        Ok(changed)
-    }
-
-    fn state(&self) -> State {
-        match self {
-            Self::Asked { snapshot, .. } => snapshot.borrow().state,
-            Self::Fixed(_) => State::Known,
-        }
-    }
-
-    fn entries(&self) -> Entries<'_> {
-        match self {
-            Self::Asked { snapshot, .. } => Entries::Asked(snapshot.borrow()),
-            Self::Fixed(entries) => Entries::Fixed(entries),
-        }
-    }
-}
-
-/// The entries of a source, as long as they are looked at.
-enum Entries<'a> {
-    Asked(core::cell::Ref<'a, Snapshot>),
-    Fixed(&'a [Entry]),
-}
-
-impl core::ops::Deref for Entries<'_> {
-    type Target = [Entry];
-
-    fn deref(&self) -> &[Entry] {
-        match self {
-            Self::Asked(snapshot) => &snapshot.entries,
-            Self::Fixed(entries) => entries,
-        }
     }
 }
 

@@ -127,6 +127,21 @@ proptest! {
         prop_assert!(read_all(&bytes).iter().all(is_normal));
     }
 
+    /// Whatever follows a sound header and question, reading it ends; much of it points somewhere.
+    #[test]
+    fn any_records_are_a_message(
+        tail in prop::collection::vec(prop_oneof![Just(0xc0), Just(0), 0_u8..64, any::<u8>()], 0..200),
+        counts: [u8; 3],
+    ) {
+        let mut bytes = message::query("svc.x", Kind::Srv).unwrap();
+        (bytes[2], bytes[7], bytes[9], bytes[11]) = (0x80, counts[0], counts[1], counts[2]);
+        bytes.extend(tail);
+        let question = Question { name: "svc.x", kind: Kind::Srv };
+        if let Ok(answer) = dns::read(question, &bytes) {
+            prop_assert!(answer.found(80).iter().all(is_normal));
+        }
+    }
+
     /// Whatever JSON an answer is, it is a normal set or a problem.
     #[test]
     fn any_json_is_an_answer(body in answers(), cut in 0_usize..2_000) {

@@ -11,6 +11,7 @@ mod config;
 mod discovery;
 mod discovery_config;
 mod distribution;
+mod edges;
 mod gcra;
 mod headers;
 mod lease;

@@ -112,11 +112,15 @@ impl Walk {
 // === impl Seed ===
 
 impl Seed<'_> {
+    /// Counts a value that is kept.
+    fn spend<E: Error>(self) -> Result<(), E> {
+        let left = self.walk.left.get().checked_sub(1);
+        self.walk.left.set(left.ok_or_else(|| E::custom(format_args!("more than {MAX_NODES} values")))?);
+        Ok(())
+    }
+
     fn leaf<E: Error>(self, node: Node, found: &str) -> Result<Node, E> {
-        let Some(left) = self.walk.left.get().checked_sub(1) else {
-            return Err(E::custom(format_args!("more than {MAX_NODES} values")));
-        };
-        self.walk.left.set(left);
+        self.spend()?;
         match (self.shape, node) {
             (_, Node::Null) => Ok(Node::Null),
             (Shape::Leaf | Shape::Loose, node) => Ok(node),
@@ -141,6 +145,7 @@ impl Seed<'_> {
         shapes: &'static [(&'static str, &'static Shape)],
         mut fields: A,
     ) -> Result<Node, A::Error> {
+        self.spend()?;
         let mut object: Vec<(&'static str, Node)> = Vec::new();
         while let Some(known) = fields.next_key_seed(Known(shapes))? {
             let Some((name, shape)) = known else {
@@ -157,6 +162,7 @@ impl Seed<'_> {
     }
 
     fn map<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<Node, A::Error> {
+        self.spend()?;
         let mut map: Vec<(Box<str>, Node)> = Vec::new();
         while let Some(key) = fields.next_key::<String>()? {
             let node = fields.next_value_seed(Seed { shape: &Shape::Loose, walk: self.walk })?;
@@ -169,6 +175,7 @@ impl Seed<'_> {
     }
 
     fn list<'de, A: SeqAccess<'de>>(self, shape: &'static Shape, mut items: A) -> Result<Node, A::Error> {
+        self.spend()?;
         let mut list = Vec::new();
         loop {
             self.walk.enter(Step::Item(list.len()));
@@ -293,6 +300,7 @@ mod tests {
         ("tags", &Shape::List(&Shape::Leaf)),
         ("meta", &Shape::Map),
     ]);
+    static ITEMS: Shape = Shape::List(&ITEM);
     static DOCUMENT: Shape = Shape::Object(&[("items", &Shape::OneOrMore(&ITEM))]);
 
     fn got(document: &str) -> Node {
@@ -371,9 +379,13 @@ mod tests {
         assert!(error(deep(r#"{"items":"#).as_bytes()).starts_with("EOF"));
         let many = |n: usize| std::format!("[0{}]", ",0".repeat(n - 1));
         let leaves = |n| read(many(n).as_bytes(), &Shape::List(&Shape::Leaf));
-        assert_eq!(leaves(MAX_NODES as usize).unwrap().items().len(), MAX_NODES as usize);
-        let error = leaves(MAX_NODES as usize + 1).unwrap_err();
+        // The list itself is one.
+        let most = MAX_NODES as usize - 1;
+        assert_eq!(leaves(most).unwrap().items().len(), most);
+        let error = leaves(most + 1).unwrap_err();
         assert!(error.what.starts_with("more than 300000 values"), "{error}");
-        assert_eq!(error.at, "[300000]");
+        assert_eq!(error.at, "[299999]");
+        let objects = std::format!("[{}{{}}]", "{},".repeat(MAX_NODES as usize));
+        assert!(read(objects.as_bytes(), &ITEMS).is_err());
     }
 }

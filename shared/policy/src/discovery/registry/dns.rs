@@ -11,6 +11,7 @@ use core::net::IpAddr;
 use super::message::{self, Data, Kind, Message, Record, Service};
 use super::{Entries, Found, Problem};
 use crate::discovery::endpoint::Endpoint;
+use crate::sort;
 use crate::time::Span;
 
 /// The answer to one question, or to several of one service.
@@ -108,7 +109,7 @@ impl Answer {
             _ => None,
         });
         let mut sorted: Vec<&Record> = message.records.iter().collect();
-        sorted.sort_by(|a, b| a.owner.cmp(&b.owner));
+        sort::sort_by(&mut sorted, &|a, b| a.owner.cmp(&b.owner));
         let mut answer = Self { rcode: message.rcode, negative_ttl: ttl(nothing), ..Self::default() };
         let asked = question.name.strip_suffix('.').unwrap_or(question.name).to_ascii_lowercase();
         let (records, mut shortest) = follow(&sorted, &asked);
@@ -173,7 +174,7 @@ impl Answer {
             return entries.finish();
         }
         let mut priorities: Vec<u16> = self.services.iter().map(|service| service.priority).collect();
-        priorities.sort_unstable();
+        sort::sort(&mut priorities);
         priorities.dedup();
         for service in &self.services {
             let addresses = self.addresses_of(&service.target);
@@ -195,7 +196,7 @@ impl Answer {
     fn targets(&self) -> Vec<Rc<str>> {
         let mut targets: Vec<_> = self.services.iter().map(|service| Rc::clone(&service.target)).collect();
         targets.retain(|target| !target.is_empty());
-        targets.sort_unstable();
+        sort::sort(&mut targets);
         targets.dedup();
         targets
     }
@@ -207,7 +208,7 @@ impl Answer {
     }
 
     fn tidy(&mut self) {
-        self.addresses.sort_unstable();
+        sort::sort(&mut self.addresses);
         self.addresses.dedup();
     }
 }
