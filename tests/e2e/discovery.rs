@@ -3,8 +3,13 @@
 
 mod balance;
 mod choice;
+mod config;
 mod ejection;
 mod failover;
+mod grpc;
 mod hashing;
+mod hostile;
 mod retries;
 mod setup;
+mod steering;
+mod streams;
