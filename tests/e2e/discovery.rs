@@ -1,5 +1,10 @@
 //! The discovery filter: which endpoint gets a request, where endpoints are known from, and what
 //! becomes of requests when they, or the registry, fail.
 
+mod asked;
+mod consul;
+mod datacenters;
+mod dns;
 mod local;
+mod names;
 mod setup;
