@@ -2,9 +2,11 @@
 //! becomes of requests when they, or the registry, fail.
 
 mod asked;
+mod cold;
 mod consul;
 mod datacenters;
 mod dns;
+mod hostile;
 mod local;
 mod names;
 mod setup;

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
-use tidegate_tests::{eventually, Bootstrap, Client, Envoy, Request};
+use tidegate_tests::{eventually, Answer, Bootstrap, Client, Envoy, Request, Upstream};
 
-use super::setup::{both_places, start, SOON};
+use super::setup::{both_places, endpoints, start, SOON};
 use crate::setup::with;
 
 /// Connections of a load: one for each of four workers, two for each of two.
@@ -43,6 +43,18 @@ pub(super) fn polled(cache: &Value) -> Value {
 /// The filter in both places, with a cluster that leads to the registry.
 pub(super) fn asking(config: &Value, registry: SocketAddr) -> Bootstrap {
     both_places(config).cluster("registry", &[registry])
+}
+
+/// What Consul would say of these endpoints, with an index to wait for.
+pub(super) fn said(upstreams: &[Upstream], index: u64) -> Answer {
+    said_of(&endpoints(upstreams)).header("x-consul-index", &index.to_string())
+}
+
+/// What Consul would say of endpoints as a static registry has them.
+pub(super) fn said_of(endpoints: &[Value]) -> Answer {
+    let entry =
+        |one: &Value| json!({"Service": {"Address": one["address"], "Port": one["port"]}, "Checks": []});
+    Answer::new(200, json!(endpoints.iter().map(entry).collect::<Vec<_>>()).to_string())
 }
 
 /// The same Envoy with one worker, two, and four.

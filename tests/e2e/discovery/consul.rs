@@ -9,7 +9,7 @@ use tidegate_tests::{
 };
 
 use super::asked::{
-    answer, answers, asking, assert_alive, consul, document, failures, lines, of_orders, of_registry, polled,
+    answer, asking, assert_alive, consul, document, failures, lines, of_orders, of_registry, polled, said,
     shares, under_load, under_loads,
 };
 use super::setup::{numbered, start, with_1_2_and_4_workers, SOON};
@@ -153,16 +153,6 @@ fn requests_stay_in_the_zone_that_metadata_says() {
         answer(&envoy, &["1", "2", "3"]);
     });
     assert_alive(&envoy);
-}
-
-/// What Consul would say of these endpoints, with an index to wait for.
-fn said(upstreams: &[Upstream], index: u64) -> Answer {
-    let entry = |upstream: &Upstream| {
-        let addr = upstream.addr();
-        json!({"Service": {"Address": addr.ip().to_string(), "Port": addr.port()}, "Checks": []})
-    };
-    let all: Vec<Value> = upstreams.iter().map(entry).collect();
-    Answer::new(200, json!(all).to_string()).header("x-consul-index", &index.to_string())
 }
 
 /// A lease that is not renewed is up after three seconds: if it were not kept, another worker would ask
