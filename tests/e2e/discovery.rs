@@ -9,4 +9,5 @@ mod dns;
 mod hostile;
 mod local;
 mod names;
+mod outage;
 mod setup;

@@ -37,6 +37,7 @@ fn sit_out(attacks: Vec<(&str, Answer, &str)>) {
             registry.switch(well.clone());
             eventually("good answers", 3 * SOON, || envoy.log()[before..].contains("answers again, with 2 "));
             let log = envoy.log()[before..].to_owned();
+            println!("{log}");
             assert_eq!(log.matches(why).count(), 1, "{name}: {log}");
             assert_eq!(log.lines().count(), 2, "{name}: {log}");
         }
@@ -81,14 +82,14 @@ fn messages_that_are_none_are_sat_out() {
     let well = said(&upstreams, 1);
     let slow = Duration::from_millis(20);
     sit_out(vec![
-        ("silence", Answer::silence(), "registry: orders: "),
-        ("a byte at a time", well.clone().drip(slow), "registry: orders: "),
-        ("late", well.clone().after(Duration::from_secs(1)), "registry: orders: "),
-        ("a length too long", well.clone().claim(5_000), "registry: orders: "),
+        ("silence", Answer::silence(), "its last good answer is served on"),
+        ("a byte at a time", well.clone().drip(slow), "its last good answer is served on"),
+        ("late", well.clone().after(Duration::from_secs(1)), "its last good answer is served on"),
+        ("a length too long", well.clone().claim(5_000), "its last good answer is served on"),
         ("a length too short", well.clone().claim(9), "malformed answer"),
-        ("cut", well.clone().cut_after(20), "registry: orders: "),
-        ("hung up", Answer::hang_up(), "registry: orders: "),
-        ("no HTTP", Answer::raw(b"\x00\x01\x02\xff\r\n\r\n"), "registry: orders: "),
+        ("cut", well.clone().cut_after(20), "its last good answer is served on"),
+        ("hung up", Answer::hang_up(), "its last good answer is served on"),
+        ("no HTTP", Answer::raw(b"\x00\x01\x02\xff\r\n\r\n"), "its last good answer is served on"),
         ("a status", Answer::new(500, "no"), "status 500"),
         ("elsewhere", Answer::new(302, "").header("location", "http://127.0.0.1:1/"), "status 302"),
         ("an empty success", Answer::new(204, ""), "status 204"),
@@ -153,6 +154,7 @@ fn forbidden_addresses_among_others_are_no_endpoints() {
         answer(&envoy, &["0", "1"]);
     });
     assert_eq!(of_orders(&envoy, "endpoints"), 2);
+    assert_eq!(lines(&envoy, &[" entries cannot be used"]).len(), 1, "{}", envoy.log());
     assert_alive(&envoy);
 }
 
@@ -166,6 +168,8 @@ fn forbidden_addresses_alone_take_no_endpoint_away() {
         let before = registry.count();
         eventually("more answers", SOON, || registry.count() > before + 2);
         answer(&envoy, &["0", "1"]);
+        assert_eq!(of_orders(&envoy, "hold_active"), 1);
     });
+    assert_eq!(lines(&envoy, &[" entries cannot be used"]).len(), 1, "{}", envoy.log());
     assert_alive(&envoy);
 }

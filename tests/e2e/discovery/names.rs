@@ -1,17 +1,19 @@
 //! Names that Envoy's own resolver knows.
 
 use serde_json::json;
-use tidegate_tests::{eventually, Client, Upstream};
+use tidegate_tests::{eventually, Answer, Client, Upstream};
 
 use super::asked::{answer, assert_alive, document, of_orders, of_registry, with_1_2_or_4_workers};
 use super::setup::{both_places, SOON};
 
+/// Of a name with addresses of both kinds Envoy has those of IPv6 only, so both are there.
 #[test]
 fn every_worker_has_what_the_host_resolves() {
     let upstream = Upstream::fixed(200, "here");
-    let query = json!({"name": "localhost", "port": upstream.addr().port()});
+    let port = upstream.addr().port();
+    let _six = Upstream::on(([0, 0, 0, 0, 0, 0, 0, 1], port), Answer::new(200, "here"));
+    let query = json!({"name": "localhost", "port": port});
     let config = document(&json!({"dns": {"resolver": "host"}}), &json!({"dns": query}));
-    let config = crate::setup::with(config, &json!({"allow": ["127.0.0.0/8:1-65535"]}));
     for envoy in with_1_2_or_4_workers(&both_places(&config)) {
         answer(&envoy, &["here"]);
         assert_eq!((of_orders(&envoy, "endpoints"), of_registry(&envoy, "failures")), (1, 0));

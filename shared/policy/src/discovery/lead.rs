@@ -14,6 +14,7 @@ use super::registry::Problem;
 use super::shrink::{Action, Guard};
 use super::snapshot::{Entry, Snapshot, State};
 use super::status::Status;
+use crate::hash::sip::{SipHash13, SipKey};
 use crate::time::{Span, Timestamp};
 
 /// What the worker that asks knows.
@@ -43,8 +44,10 @@ pub struct Lead {
     guard: Guard,
     flaps: Flaps,
     pace: Pace,
-    /// Why the last answer was not good, or not used.
-    trouble: String,
+    /// Why the last answer was not good, as a hash; 0 when it was, or nobody was told.
+    told: u16,
+    /// What there was to say of the last good answer.
+    complaint: String,
     /// Whether somebody else's snapshot has to be told again.
     resumed: bool,
 }
@@ -70,7 +73,8 @@ impl Lead {
             guard: Guard::new(believed),
             flaps: Flaps::default(),
             pace: Pace::default(),
-            trouble: String::new(),
+            told: status.told,
+            complaint: String::new(),
             resumed: served.state != State::None,
             served,
         }
@@ -80,7 +84,7 @@ impl Lead {
     #[must_use]
     pub fn note(&self, status: Status) -> Status {
         let (failures, fetched_ms, next_ms) = (self.failures, self.fetched_ms, self.next_ms);
-        Status { failures, fetched_ms, next_ms, ..status }
+        Status { failures, told: self.told, fetched_ms, next_ms, ..status }
     }
 
     /// Whether a set is held back.
@@ -103,14 +107,17 @@ impl Lead {
 
     /// Takes a good answer; whether workers have to be told.
     pub fn took(&mut self, good: Good, cache: &Cache, way: &Way, now: Timestamp, draw: u64) -> bool {
-        if !self.trouble.is_empty() {
+        if self.told != 0 {
             self.lines.push(format!("answers again, with {} endpoints", good.found.endpoints.len()));
         }
-        self.trouble.clear();
-        (self.failures, self.unknown, self.fetched_ms) = (0, 0, now.as_millis());
-        if good.found.skipped > 0 {
-            self.complain(format!("{} entries cannot be used: no address, or too many", good.found.skipped));
-        }
+        (self.failures, self.told, self.unknown, self.fetched_ms) = (0, 0, 0, now.as_millis());
+        let skipped = good.found.skipped;
+        self.complain(match skipped {
+            0 => String::new(),
+            _ => {
+                format!("{skipped} entries cannot be used: no address, one that is not allowed, or too many")
+            }
+        });
         let changed = self.serve(good.found.endpoints, cache, now);
         let period = Span::from_millis(cache.ttl_ms);
         let next = match good.holds {
@@ -140,8 +147,9 @@ impl Lead {
         }
         self.failures = self.failures.saturating_add(1);
         self.next_ms = now.plus(cache::error_wait(self.failures, draw)).as_millis();
-        if self.trouble != bad.reason() {
-            self.trouble = bad.reason();
+        let reason = tag(&bad.reason());
+        if self.told != reason {
+            self.told = reason;
             self.lines.push(format!("{bad}; {}", self.meanwhile()));
         }
         false
@@ -150,7 +158,7 @@ impl Lead {
     /// Takes the answer that there is no such service.
     fn took_nothing(&mut self, cache: &Cache, now: Timestamp, draw: u64) -> bool {
         self.unknown = self.unknown.saturating_add(1);
-        (self.failures, self.fetched_ms) = (0, now.as_millis());
+        (self.failures, self.told, self.fetched_ms) = (0, 0, now.as_millis());
         let wait = cache::negative_ttl(Span::from_millis(cache.negative_ttl_ms), self.unknown);
         self.next_ms = now.plus(cache::next_fetch(wait, draw)).as_millis();
         if !self.guard.serving().is_empty() {
@@ -225,9 +233,9 @@ impl Lead {
 
     /// Says something that is no failure, once.
     fn complain(&mut self, what: String) {
-        if self.trouble != what {
-            self.lines.push(what.clone());
-            self.trouble = what;
+        if self.complaint != what {
+            self.lines.extend((!what.is_empty()).then(|| what.clone()));
+            self.complaint = what;
         }
     }
 
@@ -239,4 +247,11 @@ impl Lead {
             _ => "there is no good answer yet".to_string(),
         }
     }
+}
+
+/// A text as few bits, of which not all are 0.
+fn tag(text: &str) -> u16 {
+    let mut sip = SipHash13::new(SipKey::from_bytes(*b"tidegate/d1 said"));
+    sip.write(text.as_bytes());
+    u16::try_from(sip.finish() >> 48).unwrap_or(u16::MAX).max(1)
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | 0–31 | the lease: who asks, until when, in which term; its tag is the question's hash |
 //! | 32–35 | how often the snapshot was written |
-//! | 36–39 | failures in a row |
+//! | 36–37 | failures in a row; as many as fit |
+//! | 38–39 | what the last failure was, as a hash; 0 for none that anybody was told of |
 //! | 40–47 | the millisecond of the last good answer; 0 for never |
 //! | 48–55 | the millisecond before which nobody should ask again |
 //! | 56–63 | the configuration whose workers should ask; 0 for any |
@@ -26,6 +27,8 @@ pub struct Status {
     pub version: u32,
     /// Failures in a row.
     pub failures: u32,
+    /// What the last failure was, as a hash: who asks next need not say it again. 0 for none.
+    pub told: u16,
     /// The millisecond of the last good answer; 0 for never.
     pub fetched_ms: u64,
     /// The millisecond before which nobody should ask again.
@@ -52,13 +55,15 @@ impl Status {
         let (lease, rest) = bytes.split_at_checked(lease::BYTES)?;
         let (version, rest) = rest.split_first_chunk()?;
         let (failures, rest) = rest.split_first_chunk()?;
+        let (told, rest) = rest.split_first_chunk()?;
         let (fetched, rest) = rest.split_first_chunk()?;
         let (next, rest) = rest.split_first_chunk()?;
         let config: [u8; 8] = rest.try_into().ok()?;
         Some(Self {
             lease: Lease::decode(lease),
             version: u32::from_le_bytes(*version),
-            failures: u32::from_le_bytes(*failures),
+            failures: u16::from_le_bytes(*failures).into(),
+            told: u16::from_le_bytes(*told),
             fetched_ms: u64::from_le_bytes(*fetched),
             next_ms: u64::from_le_bytes(*next),
             config: u64::from_le_bytes(config),
@@ -70,7 +75,8 @@ impl Status {
     pub fn encode(&self, question: u64) -> Vec<u8> {
         let mut bytes = Lease { tag: question, ..self.lease }.encode();
         bytes.extend_from_slice(&self.version.to_le_bytes());
-        bytes.extend_from_slice(&self.failures.to_le_bytes());
+        bytes.extend_from_slice(&u16::try_from(self.failures).unwrap_or(u16::MAX).to_le_bytes());
+        bytes.extend_from_slice(&self.told.to_le_bytes());
         for number in [self.fetched_ms, self.next_ms, self.config] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -102,14 +108,21 @@ mod tests {
 
     #[test]
     fn a_status_survives_the_round_trip() {
-        let status =
-            Status { version: 2, failures: 3, fetched_ms: 4, next_ms: 5, config: 6, ..Status::default() };
+        let status = Status {
+            version: 2,
+            failures: 3,
+            told: 7,
+            fetched_ms: 4,
+            next_ms: 5,
+            config: 6,
+            ..Status::default()
+        };
         let status = status.taken(9, 77, at(0)).unwrap();
         let bytes = status.encode(77);
         assert_eq!(bytes.len(), BYTES);
         assert_eq!(
             &bytes[32..],
-            [2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]
+            [2, 0, 0, 0, 3, 0, 7, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]
         );
         assert_eq!(Status::decode(&bytes, 77), status);
         assert_eq!(Status::decode(&bytes, 78), Status::default(), "another question");
