@@ -108,7 +108,9 @@ impl Lead {
         match good.found.skipped {
             0 => self.recover(good.found.endpoints.len()),
             skipped => {
-                let line = format!("{skipped} entries cannot be used: no address, or too many");
+                let line = format!(
+                    "{skipped} entries cannot be used: no address, one that is not allowed, or too many"
+                );
                 self.complain("skipped", line);
             }
         }
