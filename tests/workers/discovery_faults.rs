@@ -130,13 +130,41 @@ fn a_call_that_fails_whichever_it_is_is_got_over() {
             ten_seconds(&worker, 20_000, "10.0.0.2:80", &mut words);
             let story = format!("{count} calls fail after {first}");
             assert!(words.iter().all(|word| word.starts_with("10.0.0.")), "{story}: {words:?}");
+            if count <= 5 {
+                // The same answer again is enough.
+                assert_eq!(rested(&store, &json), "2 9", "{story}");
+            }
             worker.host.fails.set((u64::MAX, 0));
             ten_seconds(&worker, 60_000, "10.0.0.3:80", &mut Vec::new());
-            let fresh = Workers::on(&store, 1, &json);
-            // When all rests are over.
-            fresh.at(400_000);
-            assert_eq!(reached(&fresh.all[0]), "3 9", "{story}");
+            assert_eq!(rested(&store, &json), "3 9", "{story}");
         }
+    }
+}
+
+/// Where a new worker's requests go when all rests are over.
+fn rested(store: &Arc<SimStore>, json: &str) -> String {
+    let fresh = Workers::on(store, 1, json);
+    fresh.at(400_000);
+    reached(&fresh.all[0])
+}
+
+/// Whoever takes over and cannot read what is served has nothing to compare an empty answer with.
+#[test]
+fn a_call_that_fails_does_not_make_an_empty_answer_believed() {
+    let json = polled("", "");
+    for first in 0..20 {
+        let store = Workers::knowing(1, &json, &FOUR).store;
+        let worker = Worker::<Discovery, _>::started_on(&*store, &json, Faulty::new(&store));
+        let worker = worker.expect("a right configuration");
+        worker.host.fails.set((first, 1));
+        for ms in (20_000..40_000).step_by(100) {
+            worker.host.host.set(Span::from_millis(ms));
+            worker.tick();
+            for question in worker.host.host.take_questions() {
+                worker.answer(&answer(&question, 10 + ms, &[]));
+            }
+        }
+        assert_eq!(rested(&store, &json), "1 2 3 4", "call {first} failed");
     }
 }
 
