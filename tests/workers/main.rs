@@ -23,6 +23,7 @@ mod discovery_poller;
 mod discovery_polling;
 mod discovery_requests;
 mod discovery_retries;
+mod discovery_snapshots;
 mod failure;
 mod orders;
 mod rates;
