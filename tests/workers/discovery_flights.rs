@@ -251,6 +251,29 @@ fn strangers_do_nothing() {
     assert_eq!(both.count("attempts"), 1);
 }
 
+/// A request that began under one configuration goes on under it, whichever has its attempts.
+#[test]
+fn a_new_configuration_in_the_same_vm_knows_the_requests_of_the_old_one() {
+    let old = Both::new(&strict(""));
+    let mut call = old.begin();
+    let json = fixed(&["10.0.0.9:80"], "");
+    let host = tidegate_sim::SimHost::new(old.edge.store.clone());
+    let new = Sim::beside(&old.edge.all[0], &json, tidegate_policy::http::Placement::Downstream, host);
+    let new = new.expect("a right configuration");
+    assert_eq!(crate::discovery::sent(&new), "10.0.0.9:80");
+    let mixed = Both { around: attempts(&new, &json), edge: old.edge };
+    let first = mixed.attempt(&mut call);
+    let next = call.next.clone();
+    assert!(next != first.went && FOUR.contains(&next.as_str()), "{} then {next}", first.went);
+    mixed.answered(first, 503);
+    assert_eq!(mixed.ejections(), 1);
+    let second = mixed.attempt(&mut call);
+    mixed.answered(second, 200);
+    mixed.end(call, 200);
+    assert_eq!((mixed.under_way(), new.memory().count()), (0, 0));
+    assert_eq!(crate::discovery::reached(&mixed.edge.all[0]).split(' ').count(), 3);
+}
+
 /// Requests and attempts that begin and end in any order, as often as it goes.
 #[test]
 fn no_request_is_ever_taken_for_another_and_nothing_is_left() {
