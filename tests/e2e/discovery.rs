@@ -2,6 +2,7 @@
 //! becomes of requests when they, or the registry, fail.
 
 mod balance;
+mod chains;
 mod choice;
 mod config;
 mod ejection;
@@ -9,6 +10,8 @@ mod failover;
 mod grpc;
 mod hashing;
 mod hostile;
+mod large;
+mod reload;
 mod retries;
 mod setup;
 mod steering;
