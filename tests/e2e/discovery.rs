@@ -3,6 +3,7 @@
 
 mod asked;
 mod balance;
+mod chains;
 mod choice;
 mod cold;
 mod config;
@@ -15,8 +16,10 @@ mod failover;
 mod grpc;
 mod hashing;
 mod hostile;
+mod large;
 mod names;
 mod outage;
+mod reload;
 mod retries;
 mod setup;
 mod steering;
