@@ -1,5 +1,23 @@
 //! The discovery filter: which endpoint gets a request, where endpoints are known from, and what
 //! becomes of requests when they, or the registry, fail.
 
-mod local;
+mod asked;
+mod balance;
+mod choice;
+mod cold;
+mod config;
+mod consul;
+mod datacenters;
+mod distrust;
+mod dns;
+mod ejection;
+mod failover;
+mod grpc;
+mod hashing;
+mod hostile;
+mod names;
+mod outage;
+mod retries;
 mod setup;
+mod steering;
+mod streams;

@@ -88,6 +88,16 @@ impl Upstream {
         Self::start(port.listen(), Arc::new(always(answer)), Some(Mutex::default()))
     }
 
+    /// A server at this address, which nobody else has: of IPv6, say.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot listen there.
+    pub fn on(addr: impl Into<SocketAddr>, answer: Answer) -> Self {
+        let listener = TcpListener::bind(addr.into()).expect("a free address");
+        Self::start(listener, Arc::new(always(answer)), Some(Mutex::default()))
+    }
+
     /// A server at a reserved port that answers as `answer` says.
     pub(crate) fn new_at(port: &Port, answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
         Self::start(port.listen(), Arc::new(answer), Some(Mutex::default()))

@@ -6,7 +6,7 @@
 //! sleeping, no stress loops: a bug that needs one particular order is found in a run that
 //! prints that order.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tidegate_policy::host::{
@@ -14,6 +14,7 @@ use tidegate_policy::host::{
 };
 use tidegate_policy::time::{Span, Timestamp};
 
+use crate::callout::SimQuestion;
 use crate::host::START;
 use crate::store::SimStore;
 
@@ -27,6 +28,9 @@ pub struct Gate<'a> {
     lives: Cell<u64>,
     /// How long after [`START`] it is for this worker.
     offset: Cell<Span>,
+    questions: RefCell<Vec<SimQuestion>>,
+    /// How many there were.
+    asked: Cell<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -164,7 +168,15 @@ impl Turnstile {
 
 impl<'a> Gate<'a> {
     fn new(turnstile: &'a Turnstile, store: &'a SimStore, worker: usize) -> Self {
-        Self { turnstile, store, worker, lives: Cell::new(u64::MAX), offset: Cell::default() }
+        Self {
+            turnstile,
+            store,
+            worker,
+            lives: Cell::new(u64::MAX),
+            offset: Cell::default(),
+            questions: RefCell::default(),
+            asked: Cell::default(),
+        }
     }
 
     /// The store without the turnstile, for what happens before the run.
@@ -182,6 +194,11 @@ impl<'a> Gate<'a> {
     /// between two of them would look like to the others.
     pub fn die_after(&self, calls: u64) {
         self.lives.set(calls);
+    }
+
+    /// The questions asked since the last call, to be answered with `Worker::answer`, or never.
+    pub fn take_questions(&self) -> Vec<SimQuestion> {
+        self.questions.take()
     }
 
     /// Stops until it is this worker's turn.
@@ -220,10 +237,20 @@ impl Meter for Gate<'_> {
     fn set(&self, _index: usize, _value: u64) {}
 }
 
-/// Nobody answers here, so nothing is sent.
+/// A dead worker sends nothing.
 impl Callout for Gate<'_> {
-    fn ask(&self, _question: &Question<'_>) -> Result<Token, CalloutError> {
-        Err(CalloutError::NotSent)
+    fn ask(&self, question: &Question<'_>) -> Result<Token, CalloutError> {
+        if self.lives.get() == 0 {
+            return Err(CalloutError::NotSent);
+        }
+        let number = self.asked.get() + 1;
+        self.asked.set(number);
+        let token = match question {
+            Question::Http { .. } => Token::Http(number),
+            Question::Name(_) => Token::Name(number),
+        };
+        self.questions.borrow_mut().push(SimQuestion::new(token, question));
+        Ok(token)
     }
 }
 

@@ -162,6 +162,11 @@ impl<S: Stage, H: Host> Worker<S, H> {
         &self.stage
     }
 
+    /// What it remembers, together with its other placements and configurations in the same VM.
+    pub fn memory(&self) -> &S::Memory {
+        &self.memory
+    }
+
     /// Where the metric with this name stands in the stage's list; see `SimHost::count`.
     ///
     /// # Panics

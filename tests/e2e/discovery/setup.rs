@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
+use tidegate_tests::load::Report;
 use tidegate_tests::paths::module;
-use tidegate_tests::{eventually, Bootstrap, Envoy, Options, Upstream, WasmFilter};
+use tidegate_tests::{eventually, Bootstrap, Client, Envoy, Load, Options, Request, Upstream, WasmFilter};
 
 use crate::setup::with;
 
@@ -43,19 +46,22 @@ pub(super) fn filter(config: &Value) -> WasmFilter {
 
 /// The filter in both places, in front of a cluster `to` that goes where it says.
 pub(super) fn both_places(config: &Value) -> Bootstrap {
-    let filter = filter(config);
-    let attempt = filter.clone().root_id("attempt").name("attempt");
-    Bootstrap::new()
-        .balanced()
-        .wasm(&filter)
-        .around_attempts(&attempt)
-        .original_dst_cluster("to")
-        .forward("/", "to")
+    around(config, true).forward("/", "to")
+}
+
+/// The filter in one place or both, with a cluster `to`, without routes.
+pub(super) fn around(config: &Value, attempts: bool) -> Bootstrap {
+    let bootstrap = Bootstrap::new().balanced().wasm(&filter(config)).original_dst_cluster("to");
+    if attempts {
+        bootstrap.around_attempts(&filter(config).root_id("attempt").name("attempt"))
+    } else {
+        bootstrap
+    }
 }
 
 /// The filter around the exchange only.
 pub(super) fn one_place(config: &Value) -> Bootstrap {
-    Bootstrap::new().balanced().wasm(&filter(config)).original_dst_cluster("to").forward("/", "to")
+    around(config, false).forward("/", "to")
 }
 
 pub(super) fn start(bootstrap: &Bootstrap, workers: u32) -> Envoy {
@@ -89,4 +95,85 @@ pub(super) fn assert_metrics(envoy: &Envoy, expected: &[(&str, u64)]) {
         (got == expected || start.elapsed() > SOON).then_some(got)
     });
     assert_eq!(got, expected);
+}
+
+/// A service `orders` of these upstreams, with these fields added to it.
+pub(super) fn orders_of(upstreams: &[Upstream], fields: &Value) -> Value {
+    orders(&endpoints(upstreams), fields)
+}
+
+/// An endpoint with more fields.
+pub(super) fn labelled(upstream: &Upstream, fields: &Value) -> Value {
+    with(endpoint(upstream.addr()), fields)
+}
+
+/// Sends `requests` for `/` on eight connections, which go to all workers.
+pub(super) fn storm(envoy: &Envoy, requests: u64) -> Report {
+    Load::new(envoy.addr()).connections(8).threads(2).requests(requests).repeat(&Request::get("/"))
+}
+
+/// Three attempts, as many at a time as are needed.
+pub(super) fn three() -> Value {
+    json!({"attempts": 3, "retry": {"budget": {"budget_percent": 100, "min_retry_concurrency": 100}}})
+}
+
+/// What came of requests on eight connections while `during` happened.
+pub(super) fn under_load(envoy: &Envoy, during: impl FnOnce()) -> Vec<Report> {
+    let (addr, done) = (envoy.addr(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut reports = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                let load = Load::new(addr).connections(8).threads(8).requests(200);
+                reports.push(load.repeat(&Request::get("/")));
+            }
+            reports
+        });
+        let stop = Stop(&done);
+        during();
+        drop(stop);
+        load.join().unwrap()
+    })
+}
+
+/// Ends the load also when an assertion fails; nobody would, otherwise.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Checks that every request of every run got 200.
+pub(super) fn assert_all_answered(reports: &[Report]) {
+    for (run, report) in reports.iter().enumerate() {
+        assert_eq!((report.count(200), report.lost), (200, 0), "run {run}: {:?}", report.by_status());
+    }
+}
+
+/// How many requests each upstream has had.
+pub(super) fn counts(upstreams: &[Upstream]) -> Vec<usize> {
+    upstreams.iter().map(Upstream::count).collect()
+}
+
+/// Checks that each number is within `most` of what is expected.
+pub(super) fn assert_about(got: &[usize], expected: &[usize], most: usize) {
+    let near = got.iter().zip(expected).all(|(got, expected)| got.abs_diff(*expected) <= most);
+    assert!(near && got.len() == expected.len(), "{got:?}, expected {expected:?} ± {most}");
+}
+
+/// Who answers a client, in order: one letter for each request.
+pub(super) fn answers(client: &mut Client, requests: usize) -> String {
+    (0..requests).map(|_| client.get("/", &[]).text()).collect()
+}
+
+/// Checks that no VM has trapped, and that nothing was logged but endpoints that got a rest, and by
+/// Envoy that it does not know where to send a request to that no header says it of.
+pub(super) fn assert_calm(envoy: &Envoy) {
+    let log = envoy.log();
+    let usual = [" ejected for ", "original_dst_load_balancer: No downstream connection or no original_dst."];
+    let others: Vec<_> = log.lines().filter(|line| !usual.iter().any(|text| line.contains(text))).collect();
+    assert_eq!(others, [""; 0]);
+    assert_eq!(envoy.stats(r"^wasm\..*vm_reload.*$").values().sum::<u64>(), 0);
 }

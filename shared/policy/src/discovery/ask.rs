@@ -240,7 +240,7 @@ impl Discovery {
         let unknown = || broken(end.number(Attribute::Flags));
         if flight.attempts.get() > 0 {
             if let Some(suspect) = flight.suspect.take() {
-                view.judge(table, suspect, unknown(), host.now(), host);
+                view.blame(table, suspect, unknown(), host.now(), host);
             }
             return;
         }

@@ -52,7 +52,7 @@ impl Discovery {
         if before > 0 {
             if let Some(suspect) = flight.suspect.take() {
                 // There would be no other attempt if the client had left.
-                view.judge(&flight.table, suspect, Outcome::Broken, now, host);
+                view.blame(&flight.table, suspect, Outcome::Broken, now, host);
             }
             view.count(Of::Retries);
             retry = view.retry();

@@ -108,7 +108,9 @@ impl Lead {
         match good.found.skipped {
             0 => self.recover(good.found.endpoints.len()),
             skipped => {
-                let line = format!("{skipped} entries cannot be used: no address, or too many");
+                let line = format!(
+                    "{skipped} entries cannot be used: no address, one that is not allowed, or too many"
+                );
                 self.complain("skipped", line);
             }
         }
@@ -217,7 +219,9 @@ impl Lead {
     }
 
     fn replace(&mut self, new: Snapshot) -> bool {
-        let changed = self.served != new || core::mem::take(&mut self.resumed);
+        // Whatever is told now, nothing has to be told again.
+        let resumed = core::mem::take(&mut self.resumed);
+        let changed = self.served != new || resumed;
         self.served = new;
         changed
     }

@@ -39,6 +39,7 @@ struct Watch {
     question: Question,
     way: Way,
     cache: Rc<Cache>,
+    policy: Rc<Policy>,
     /// `registry main, service orders`, for the log.
     title: String,
     /// The services that have the question, for their gauges.
@@ -69,7 +70,7 @@ impl Poller {
     /// A worker that asks these questions; `places` says which each service has.
     #[must_use]
     pub fn new(
-        policy: &Policy,
+        policy: &Rc<Policy>,
         questions: Vec<Question>,
         places: &[Vec<Option<usize>>],
         config: u64,
@@ -81,6 +82,7 @@ impl Poller {
             Some(Watch {
                 way: Way::new(policy, &question)?,
                 cache: Rc::new(registry.cache.clone()),
+                policy: Rc::clone(policy),
                 title: format!("registry {}: {}", registry.name, question.query.name),
                 services: places.iter().enumerate().filter_map(has).collect(),
                 look_ms: 0,
@@ -273,15 +275,21 @@ impl Watch {
         let most = usize::try_from(self.cache.max_bytes).unwrap_or(usize::MAX);
         match lead.fetch.answered(&self.way, answer, most, worker.host) {
             None => {}
-            Some(Ok(good)) => {
+            Some(Ok(mut good)) => {
+                let found = &mut good.found;
+                let count = found.endpoints.len();
+                found.endpoints.retain(|one| self.policy.allow.has(one.address, one.port));
+                let forbidden = count.saturating_sub(found.endpoints.len());
+                found.skipped = found.skipped.saturating_add(forbidden);
                 let changed = lead.took(good, &self.cache, &self.way, worker.now, draws.next(worker.now));
                 self.speak(worker);
                 if changed {
                     self.publish(worker);
                 }
-                // The next question need not wait for the timer.
-                let due = self.lead.as_ref().is_some_and(|lead| lead.next_ms <= worker.now.as_millis());
-                if due {
+                // The next question need not wait for the timer, unless the lease has to be looked at.
+                let now_ms = worker.now.as_millis();
+                let due = |lead: &Lead| lead.next_ms <= now_ms && now_ms < lead.expires_ms;
+                if self.lead.as_ref().is_some_and(due) {
                     self.ask(worker, draws);
                 }
             }

@@ -273,6 +273,19 @@ impl View {
         }
     }
 
+    /// An attempt that ended without a response, and was not counted as a failure then, turns out as
+    /// this.
+    pub fn blame(&self, table: &Table, endpoint: u32, outcome: Outcome, now: Timestamp, host: &impl Host) {
+        if outcome.failed() {
+            self.count(Of::Failures);
+            if let Some(load) = table.load(endpoint) {
+                load.began();
+                load.ended(now, None, false);
+            }
+        }
+        self.judge(table, endpoint, outcome, now, host);
+    }
+
     #[inline(never)]
     fn eject(
         &self,

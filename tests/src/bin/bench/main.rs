@@ -10,6 +10,7 @@
 //! `docs/performance.md` says how to read it.
 
 mod caller;
+mod discovery;
 mod machine;
 mod measure;
 mod options;

@@ -1,5 +1,6 @@
 //! The measuring itself: rounds over all Envoys.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_tests::terminal::Progress;
@@ -13,7 +14,7 @@ use crate::rows::Row;
 pub(crate) struct Bench {
     subjects: Vec<Subject>,
     /// Where proxied requests end; it runs as long as they do.
-    _upstream: Envoy,
+    upstream: Envoy,
     pub(crate) measured: Vec<Measured>,
 }
 
@@ -52,12 +53,12 @@ impl Bench {
             let envoy = envoy.unwrap_or_else(|failure| panic!("{}: {failure}", row.title));
             let caller = Caller::connect(envoy.addr(), options.connections);
             let mut subject = Subject { envoy, caller, sent: 0 };
-            subject.send(row, row.warm_up());
+            subject.send(row, upstream.addr(), row.warm_up());
             subjects.push(subject);
         }
         progress.end();
         let measured = rows.into_iter().map(|row| Measured { row, samples: Vec::new() }).collect();
-        Self { subjects, _upstream: upstream, measured }
+        Self { subjects, upstream, measured }
     }
 
     /// Measures every row `options.rounds` times.
@@ -68,7 +69,8 @@ impl Bench {
             progress.show(round, "");
             for step in 0..count {
                 let index = place(round, step, count);
-                let cost = self.subjects[index].ask(&self.measured[index].row, options.requests);
+                let (row, upstream) = (&self.measured[index].row, self.upstream.addr());
+                let cost = self.subjects[index].ask(row, upstream, options.requests);
                 self.measured[index].samples.push(cost);
             }
         }
@@ -87,17 +89,19 @@ fn place(round: usize, step: usize, count: usize) -> usize {
 
 impl Subject {
     /// Processor time a request in microseconds, of so many.
-    fn ask(&mut self, row: &Row, requests: u64) -> f64 {
-        self.send(row, LEAD);
+    fn ask(&mut self, row: &Row, upstream: SocketAddr, requests: u64) -> f64 {
+        self.send(row, upstream, LEAD);
         let before = self.envoy.cpu();
-        self.send(row, requests);
+        self.send(row, upstream, requests);
         micros(self.envoy.cpu() - before) / per(requests)
     }
 
-    fn send(&mut self, row: &Row, requests: u64) {
+    fn send(&mut self, row: &Row, upstream: SocketAddr, requests: u64) {
         let first = self.sent;
         self.sent += requests;
-        let right = self.caller.ask(requests, row.status, |number, out| row.request(first + number, out));
+        let right = self.caller.ask(requests, row.status, |number, out| {
+            row.request(first + number, upstream, out);
+        });
         assert!(right + 20 >= requests, "{}: {right} of {requests} answers are {}", row.title, row.status);
     }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{json, Value};
 use tidegate_tests::{paths, Bootstrap, Request, WasmFilter};
 
+use crate::discovery;
+
 /// One row: an Envoy with a filter, and the requests it gets.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -33,6 +35,8 @@ pub(crate) struct Row {
 pub(crate) enum Route {
     /// In Envoy itself.
     Direct,
+    /// At an upstream whose address is in a header: the filter's, or without one the client's.
+    Addressed,
     /// At an upstream, a hop away.
     Proxied,
 }
@@ -44,6 +48,8 @@ pub(crate) enum Filter {
     Native,
     None,
     Wasm(PathBuf, Option<Value>),
+    /// Around the exchange, and around each attempt as well.
+    WasmTwice(PathBuf, Value),
 }
 
 /// The keys that requests have.
@@ -102,6 +108,7 @@ pub(crate) fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
     ];
     rows.extend(breakers());
     rows.extend(routes());
+    rows.extend(discovery::rows());
     for workers in [2, 4] {
         let on = |row: Row| row.on(workers).under(WORKERS);
         rows.extend([
@@ -195,6 +202,7 @@ pub(crate) fn only(rows: Vec<Row>, words: &[String]) -> Vec<Row> {
     rows.into_iter().filter(|row| needed.contains(&row.id)).collect()
 }
 
+pub(crate) const FOUND: &str = "discovery, a hop";
 const WHAT: &str = "to compare with";
 const OURS: &str = "ratelimit";
 const HOP: &str = "breaker, a hop";
@@ -233,7 +241,7 @@ fn unleased() -> Value {
     config
 }
 
-fn row(id: &str, title: &str, filter: Filter) -> Row {
+pub(crate) fn row(id: &str, title: &str, filter: Filter) -> Row {
     Row {
         id: id.to_owned(),
         title: title.to_owned(),
@@ -262,7 +270,13 @@ impl Row {
         Self { route: Route::Proxied, group: HOP, base, unit, ..self }
     }
 
-    fn most(self, most: f64, of: &str) -> Self {
+    /// Through to the upstream that a header names, and compared with rows that are, too.
+    pub(crate) fn addressed(self) -> Self {
+        let (base, unit) = ("dst".to_owned(), "dst-empty".to_owned());
+        Self { route: Route::Addressed, group: FOUND, base, unit, ..self }
+    }
+
+    pub(crate) fn most(self, most: f64, of: &str) -> Self {
         Self { target: Some(Target { most, of: of.to_owned() }), ..self }
     }
 
@@ -286,6 +300,7 @@ impl Row {
         let start = Bootstrap::new().balanced();
         let start = match self.route {
             Route::Direct => start.direct_response("/", 200, "ok"),
+            Route::Addressed => start.original_dst_cluster("to").forward("/", "to"),
             Route::Proxied => {
                 let steered = json!({"prefix": "/", "headers": [{"name": STEER, "present_match": true}]});
                 let steered = json!({"match": steered, "route": {"cluster_header": STEER}});
@@ -297,9 +312,24 @@ impl Row {
             Filter::Lua => start.lua(LUA),
             Filter::Native => start.local_rate_limit(u32::MAX, "1s"),
             Filter::None => start,
-            Filter::Wasm(module, config) => start.wasm(&wasm(module, config.as_ref())),
+            Filter::Wasm(module, config) => {
+                start.wasm(&wasm(module, config.as_ref().map(|c| discovery::at(c, upstream)).as_ref()))
+            }
+            Filter::WasmTwice(module, config) => {
+                let filter = wasm(module, Some(&discovery::at(config, upstream)));
+                let attempt = filter.clone().root_id("attempt").name("attempt");
+                start.wasm(&filter).around_attempts(&attempt)
+            }
         }
         .json()
+    }
+
+    /// Whether the client says where the upstream is, as the filter does not.
+    fn names_upstream(&self) -> bool {
+        let ours = paths::module("discovery");
+        let finds =
+            matches!(&self.filter, Filter::Wasm(module, _) | Filter::WasmTwice(module, _) if *module == ours);
+        self.route == Route::Addressed && !finds
     }
 
     /// Requests that bring its Envoy to the state that is measured.
@@ -311,7 +341,7 @@ impl Row {
     }
 
     /// Appends the request of this number.
-    pub(crate) fn request(&self, number: u64, out: &mut Vec<u8>) {
+    pub(crate) fn request(&self, number: u64, upstream: SocketAddr, out: &mut Vec<u8>) {
         let key = match self.keys {
             Keys::Many(count) => number % count,
             Keys::One => 0,
@@ -326,6 +356,11 @@ impl Row {
             .header("x-api-key", format!("7b1e5c90-aa41-4f0e-9d6b-{key:012x}"))
             .header("x-user-id", "u-20318844")
             .header("x-tenant", "acme");
+        let request = if self.names_upstream() {
+            request.header("x-envoy-original-dst-host", upstream.to_string())
+        } else {
+            request
+        };
         out.extend_from_slice(&request.bytes());
     }
 }

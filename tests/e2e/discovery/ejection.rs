@@ -1,0 +1,127 @@
+//! An endpoint that fails gets a rest, from all workers, for a while.
+
+use serde_json::{json, Value};
+use tidegate_tests::{eventually, Answer, Client, Load, Request, Upstream};
+
+use super::setup::{
+    answers, assert_calm, assert_metrics, both_places, counts, metrics, numbered, one_place, orders_of,
+    start, storm, with_1_2_and_4_workers, SOON,
+};
+
+fn resting(fields: &Value) -> Value {
+    json!({"outlier_detection": fields})
+}
+
+/// One worker has the failures, and no other sends a single request.
+#[test]
+fn what_one_worker_ejects_all_leave_alone() {
+    with_1_2_and_4_workers(|workers| {
+        let upstreams = numbered::<3>();
+        upstreams[2].switch(Answer::new(503, "sick"));
+        let config = orders_of(&upstreams, &json!({}));
+        let envoy = start(&if workers == 2 { both_places(&config) } else { one_place(&config) }, workers);
+        let mut client = Client::connect(envoy.addr());
+        assert_eq!(answers(&mut client, 30).matches("sick").count(), 5);
+        assert_eq!((client.opened(), upstreams[2].count()), (1, 5));
+        let report = storm(&envoy, 400);
+        assert_eq!((report.count(200), upstreams[2].count()), (400, 5));
+        let expected =
+            [("requests", 430), ("failures", 5), ("ejections", 1), ("endpoints", 3), ("healthy", 2)];
+        assert_metrics(&envoy, &expected);
+        let line = format!("service orders: endpoint {} ejected for 30000 ms", upstreams[2].addr());
+        assert_eq!(envoy.log().matches(&line).count(), 1, "{}", envoy.log());
+        assert_calm(&envoy);
+    });
+}
+
+#[test]
+fn who_has_rested_is_asked_again_and_rests_longer_the_next_time() {
+    let upstreams = numbered::<2>();
+    upstreams[0].switch(Answer::new(503, "sick"));
+    let rules = json!({"consecutive_5xx": 2, "base_ejection_time_ms": 200});
+    let envoy = start(&one_place(&orders_of(&upstreams, &resting(&rules))), 2);
+    let ejections = || envoy.log().matches(" ejected for ").count();
+    for (times, ms) in [(1, 200), (2, 400)] {
+        eventually("a rest", SOON, || {
+            storm(&envoy, 10);
+            ejections() == times
+        });
+        assert!(envoy.log().contains(&format!("ejected for {ms} ms")), "{}", envoy.log());
+    }
+    upstreams[0].switch(Answer::new(200, "0"));
+    let before = upstreams[0].count();
+    eventually("its return", SOON, || {
+        assert_eq!(storm(&envoy, 10).count(200), 10);
+        upstreams[0].count() > before
+    });
+    assert_metrics(&envoy, &[("ejections", 2), ("healthy", 2)]);
+    assert_eq!(storm(&envoy, 100).count(200), 100);
+    assert_calm(&envoy);
+}
+
+/// Whoever answers well in between has no five failures in a row.
+#[test]
+fn only_failures_in_a_row_count() {
+    let upstreams: [Upstream; 2] = numbered();
+    let envoy = start(&one_place(&orders_of(&upstreams, &json!({}))), 1);
+    let mut client = Client::connect(envoy.addr());
+    for _ in 0..4 {
+        upstreams[0].switch(Answer::new(503, "s"));
+        assert_eq!(answers(&mut client, 8).matches('s').count(), 4);
+        upstreams[0].switch(Answer::new(404, "0"));
+        assert_eq!(answers(&mut client, 2).matches('0').count(), 1, "what is not there is no failure");
+    }
+    assert_metrics(&envoy, &[("failures", 16), ("ejections", 0), ("healthy", 2)]);
+    assert_calm(&envoy);
+}
+
+/// What an application says is told apart from what a gateway says, when that is configured.
+#[test]
+fn rules_say_which_failures_count() {
+    #[rustfmt::skip]
+    let cases = [
+        ("off",              json!(false),                                                     500, 10),
+        ("off for both",     json!({"consecutive_5xx": 0, "consecutive_gateway_failure": 0}),  503, 10),
+        ("500, gateways",    json!({"consecutive_5xx": 0, "consecutive_gateway_failure": 3}),  500, 10),
+        ("503, gateways",    json!({"consecutive_5xx": 0, "consecutive_gateway_failure": 3}),  503, 3),
+        ("500, any",         json!({"consecutive_5xx": 2, "consecutive_gateway_failure": 0}),  500, 2),
+    ];
+    for (name, rules, status, expected) in cases {
+        let upstreams = numbered::<2>();
+        upstreams[0].switch(Answer::new(status, "s"));
+        let envoy = start(&one_place(&orders_of(&upstreams, &resting(&rules))), 1);
+        let sick = answers(&mut Client::connect(envoy.addr()), 20).matches('s').count();
+        assert_eq!(sick, expected, "{name}");
+        assert_calm(&envoy);
+    }
+}
+
+/// Half of them stay, however sick they are: somebody must have the requests.
+#[test]
+fn not_all_rest_at_one_time() {
+    let upstreams = numbered::<4>();
+    upstreams.iter().for_each(|upstream| upstream.switch(Answer::new(503, "sick")));
+    let rules = json!({"consecutive_5xx": 1});
+    let envoy = start(&one_place(&orders_of(&upstreams, &resting(&rules))), 2);
+    storm(&envoy, 100);
+    assert_metrics(&envoy, &[("endpoints", 4), ("healthy", 2), ("ejections", 2)]);
+    let before = counts(&upstreams);
+    assert_eq!(storm(&envoy, 100).count(503), 100);
+    let asked = counts(&upstreams).iter().zip(before).filter(|(now, before)| *now > before).count();
+    assert_eq!(asked, 2, "those who do not rest");
+    assert_calm(&envoy);
+}
+
+/// A rest outlives the worker's other views: a request of each of many connections finds it.
+#[test]
+fn a_dead_one_of_two_costs_five_requests_in_each_worker_at_most() {
+    let upstreams = Vec::from(numbered::<2>());
+    let envoy = start(&one_place(&orders_of(&upstreams, &json!({}))), 4);
+    upstreams[0].switch(Answer::hang_up());
+    let report = Load::new(envoy.addr()).connections(8).threads(8).requests(400).repeat(&Request::get("/"));
+    // Two connections in each of four workers, and who was under way when it happened.
+    assert!(report.count(503) <= 5 * 4 + 8, "{:?}", report.by_status());
+    assert_eq!(metrics(&envoy)["endpoints"], 2);
+    assert_eq!(storm(&envoy, 200).count(200), 200);
+    assert_calm(&envoy);
+}

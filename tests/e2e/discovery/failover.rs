@@ -1,0 +1,113 @@
+//! An endpoint fails, and no client hears of it.
+
+use serde_json::json;
+use tidegate_tests::{eventually, Answer, Client, Port, Upstream};
+
+use super::setup::{
+    assert_all_answered, assert_calm, assert_metrics, both_places, counts, endpoint, endpoints, metrics,
+    numbered, orders, orders_of, start, storm, three, under_load, with_1_2_and_4_workers, SOON,
+};
+use crate::setup::with;
+
+#[test]
+fn an_endpoint_that_dies_under_load_costs_no_client_an_error() {
+    with_1_2_and_4_workers(|workers| {
+        let mut upstreams = Vec::from(numbered::<3>());
+        let envoy = start(&both_places(&orders_of(&upstreams, &three())), workers);
+        let reports = under_load(&envoy, || {
+            eventually("traffic", SOON, || upstreams.iter().all(|upstream| upstream.count() > 50));
+            drop(upstreams.remove(1));
+            eventually("its rest", SOON, || metrics(&envoy)["healthy"] == 2);
+            let before = upstreams[0].count();
+            eventually("more traffic", SOON, || upstreams[0].count() > before + 100);
+        });
+        assert_all_answered(&reports);
+        assert_calm(&envoy);
+    });
+}
+
+/// Each kind of failure, on one of three endpoints that never rests.
+#[test]
+fn no_failure_of_one_endpoint_is_a_clients() {
+    let refusing = Port::reserve();
+    #[rustfmt::skip]
+    let cases = [
+        ("refuses connections", None,                               json!({})),
+        ("says 503",            Some(Answer::new(503, "sick")),     json!({})),
+        ("says 502",            Some(Answer::new(502, "sick")),     json!({})),
+        ("hangs up",            Some(Answer::hang_up()),            json!({})),
+        ("says nonsense",       Some(Answer::raw("no HTTP\r\n\r\n")), json!({})),
+        ("is silent",           Some(Answer::silence()),            json!({"per_try_timeout_ms": 50})),
+    ];
+    for (name, answer, retry) in cases {
+        let upstreams = numbered::<3>();
+        let mut all = endpoints(&upstreams);
+        match answer {
+            Some(answer) => upstreams[1].switch(answer),
+            None => all[1] = endpoint(refusing.addr()),
+        }
+        let retry = with(three()["retry"].clone(), &retry);
+        let fields = with(three(), &json!({"outlier_detection": false, "retry": retry}));
+        let envoy = start(&both_places(&orders(&all, &fields)), 2);
+        let report = storm(&envoy, 60);
+        assert_eq!(report.count(200), 60, "{name}: {:?}", report.by_status());
+        eventually(&format!("{name}: a third to be counted as failed"), SOON, || {
+            let all = metrics(&envoy);
+            all["requests"] == 60 && (18..=22).contains(&all["failures"])
+        });
+        assert_calm(&envoy);
+    }
+}
+
+/// Two of three fail, and each request is tried at each endpoint at most once.
+#[test]
+fn a_request_never_comes_to_an_endpoint_twice() {
+    let upstreams = numbered::<3>();
+    upstreams[..2].iter().for_each(|upstream| upstream.switch(Answer::new(503, "sick")));
+    let fields = with(three(), &json!({"outlier_detection": false, "balance": "random"}));
+    let envoy = start(&both_places(&orders_of(&upstreams, &fields)), 2);
+    let mut client = Client::connect(envoy.addr());
+    for request in 0..60 {
+        assert_eq!(client.get(&format!("/{request}"), &[]).text(), "2", "request {request}");
+    }
+    for upstream in &upstreams {
+        let mut paths: Vec<_> = upstream.seen().into_iter().map(|seen| seen.path).collect();
+        let all = paths.len();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), all, "some request came twice");
+    }
+    let attempts = upstreams.iter().map(Upstream::count).sum::<usize>() as u64;
+    let failed = attempts - 60;
+    assert_metrics(
+        &envoy,
+        &[("requests", 60), ("attempts", attempts), ("failures", failed), ("retries", failed)],
+    );
+    assert_calm(&envoy);
+}
+
+/// There is nobody else to try: the same endpoint is asked again.
+#[test]
+fn a_lone_endpoint_is_tried_again() {
+    let [only] = numbered();
+    only.switch(Answer::new(503, "sick"));
+    let fields = with(three(), &json!({"outlier_detection": false}));
+    let envoy = start(&both_places(&orders_of(std::slice::from_ref(&only), &fields)), 1);
+    assert_eq!(Client::connect(envoy.addr()).get("/", &[]).status, 503);
+    assert_eq!(only.count(), 3);
+    assert_metrics(&envoy, &[("requests", 1), ("attempts", 3), ("failures", 3), ("retries", 2)]);
+    assert_calm(&envoy);
+}
+
+/// What becomes of a request when all fail: the last answer is the client's.
+#[test]
+fn when_all_fail_the_client_gets_what_the_last_one_said() {
+    let upstreams = numbered::<3>();
+    upstreams.iter().for_each(|upstream| upstream.switch(Answer::new(503, "sick").header("x-who", "me")));
+    let envoy = start(&both_places(&orders_of(&upstreams, &three())), 1);
+    let answer = Client::connect(envoy.addr()).get("/", &[]);
+    let who = answer.header("x-who");
+    assert_eq!((answer.status, answer.text().as_str(), who.as_deref()), (503, "sick", Some("me")));
+    assert_eq!(counts(&upstreams), [1, 1, 1]);
+    assert_calm(&envoy);
+}

@@ -1,0 +1,179 @@
+//! Who is asked what and when, and how soon workers know the answer: Consul.
+
+use tidegate_sim::SimQuestion;
+
+use crate::discovery::{answer, bare, config, polled, question, reached, sent, Workers};
+
+const SERVICE: &str = "/v1/health/service/orders";
+
+#[test]
+fn the_first_tick_asks_and_the_next_request_of_every_worker_goes_there() {
+    let workers = Workers::new(3, &config("", ""));
+    assert!(workers.all[0].host.take_questions().is_empty(), "nothing before the timer");
+    assert_eq!(sent(&workers.all[0]), "waits");
+    workers.tick();
+    let asked = question(&workers.all[0]);
+    assert_eq!(asked.subject(), SERVICE);
+    let others = |at: usize| workers.all[at].host.take_questions().len();
+    assert_eq!((others(1), others(2)), (0, 0), "one worker asks for all");
+    workers.all[0].answer(&answer(&asked, 10, &["10.0.0.1:80"]));
+    for worker in &workers.all {
+        assert_eq!(sent(worker), "10.0.0.1:80");
+    }
+    // Nobody ticks, and yet everybody knows the next one.
+    let asked = question(&workers.all[0]);
+    assert_eq!(asked.subject(), format!("{SERVICE}?index=10&wait=55s"), "and waits at once for the next");
+    workers.all[0].answer(&answer(&asked, 11, &["10.0.0.2:80"]));
+    for worker in &workers.all {
+        assert_eq!(sent(worker), "10.0.0.2:80");
+    }
+}
+
+#[test]
+fn answers_that_say_the_same_write_nothing_and_tell_nobody() {
+    let workers = Workers::new(2, &polled("", ""));
+    let two = ["10.0.0.1:80", "10.0.0.2:80"];
+    workers.tick();
+    workers.all[0].answer(&answer(&question(&workers.all[0]), 10, &two));
+    let told = workers.told();
+    let mut quiet = 0;
+    for second in 1..120 {
+        workers.at(second * 1_000).tick();
+        for asked in workers.all[0].host.take_questions() {
+            let before = workers.store.calls();
+            workers.all[0].answer(&answer(&asked, 10 + second, &["10.0.0.2:80", "10.0.0.1:80"]));
+            assert_eq!(workers.store.calls(), before, "second {second}");
+            quiet += 1;
+        }
+    }
+    assert!(quiet >= 8, "asked only {quiet} times in two minutes");
+    assert_eq!((workers.told(), workers.asked("changes")), (told, 1));
+    assert_eq!(reached(&workers.all[1]), "1 2");
+}
+
+/// Also after a change of hands, when the first answer is told whatever it says.
+#[test]
+fn answers_that_say_the_same_write_nothing_after_a_change_of_hands() {
+    let json = polled("", "");
+    let first = Workers::knowing(1, &json, &["10.0.0.1:80"]);
+    let workers = Workers::on(&first.store, 1, &json);
+    workers.at(10_000).tick();
+    workers.all[0].answer(&answer(&question(&workers.all[0]), 11, &["10.0.0.2:80"]));
+    let told = workers.told();
+    workers.at(30_000).tick();
+    workers.all[0].answer(&answer(&question(&workers.all[0]), 12, &["10.0.0.2:80"]));
+    assert_eq!(workers.told(), told, "what everybody knows is told again");
+}
+
+/// The index of an answer, the question that follows.
+#[test]
+fn the_index_is_followed() {
+    #[rustfmt::skip]
+    let cases = [
+        // name                   indexes                  the last question
+        ("first",                 &[Some(10)][..],         "?index=10&wait=55s"),
+        ("forward",               &[Some(10), Some(12)],   "?index=12&wait=55s"),
+        ("the wait was over",     &[Some(10), Some(10)],   "?index=10&wait=55s"),
+        ("backward",              &[Some(10), Some(3)],    ""),
+        ("and on from there",     &[Some(10), Some(3), Some(3)], "?index=3&wait=55s"),
+        ("0 would not wait",      &[Some(0)],              "?index=1&wait=55s"),
+        ("lost on the way",       &[Some(10), None],       ""),
+    ];
+    for (name, indexes, expected) in cases {
+        let workers = Workers::new(1, &config("", ""));
+        let worker = &workers.all[0];
+        workers.tick();
+        for (step, index) in indexes.iter().enumerate() {
+            // Always something new, so that nothing is slowed.
+            let asked = question(worker);
+            let endpoint = format!("10.0.0.{}:80", step + 1);
+            let list = [endpoint.as_str()];
+            worker.answer(&index.map_or_else(|| bare(&asked, &list), |index| answer(&asked, index, &list)));
+            assert_eq!(sent(worker), endpoint, "{name}");
+            if index.is_none() {
+                workers.at(12_000).tick();
+            }
+        }
+        assert_eq!(question(worker).subject(), format!("{SERVICE}{expected}"), "{name}");
+    }
+}
+
+/// Times between questions, of a registry that answers at once.
+fn gaps(json: &str, says: &mut dyn FnMut(&SimQuestion) -> tidegate_sim::SimAnswer, to: u64) -> Vec<u64> {
+    let workers = Workers::new(1, json);
+    let asked = workers.run(0, to, &mut |_, question| Some(says(question)));
+    asked.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+#[test]
+fn without_an_index_it_is_asked_each_ttl_a_fifth_more_or_less() {
+    let one = ["10.0.0.1:80"];
+    for json in [config("", ""), polled("", "")] {
+        let gaps = gaps(&json, &mut |question| bare(question, &one), 1_000_000);
+        assert!((80..=125).contains(&gaps.len()), "{} questions", gaps.len());
+        assert!(gaps.iter().all(|gap| (8_000..=12_100).contains(gap)), "{gaps:?}");
+        let (least, most) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
+        assert!(*least < 9_000 && *most > 11_000, "all alike: {least} to {most}");
+    }
+    let gaps = gaps(&polled(r#""ttl_ms": 1000"#, ""), &mut |question| bare(question, &one), 60_000);
+    assert!(gaps.iter().all(|gap| (800..=1_300).contains(gap)), "{gaps:?}");
+}
+
+#[test]
+fn an_index_that_only_moves_is_slowed_and_useful_changes_are_not() {
+    let mut index = 10;
+    let chatty = gaps(
+        &config("", ""),
+        &mut |question| {
+            index += 1;
+            answer(question, index, &["10.0.0.1:80"])
+        },
+        300_000,
+    );
+    // The first answer is new. Two more are free, then one each 15 s.
+    assert_eq!(chatty[..3], [0, 0, 0]);
+    assert!(chatty[3..].iter().all(|gap| (15_000..=15_100).contains(gap)), "{chatty:?}");
+    let workers = Workers::new(1, &config("", ""));
+    workers.tick();
+    for n in 1..200_u64 {
+        let endpoint = format!("10.0.0.{n}:80");
+        workers.all[0].answer(&answer(&question(&workers.all[0]), n, &[&endpoint]));
+        assert_eq!(sent(&workers.all[0]), endpoint);
+    }
+    assert_eq!(workers.all[0].host.take_questions().len(), 1, "still waiting for the next");
+}
+
+#[test]
+fn an_answer_that_never_comes_is_given_up_and_asked_anew() {
+    let workers = Workers::knowing(1, &config("", ""), &["10.0.0.1:80"]);
+    assert_eq!(question(&workers.all[0]).subject(), format!("{SERVICE}?index=10&wait=55s"));
+    // The wait, a sixteenth of it, and time for the answer to come.
+    let asked = workers.run(100, 70_000, &mut |_, question| {
+        assert_eq!(question.subject(), SERVICE, "it no longer waits for a change");
+        None
+    });
+    assert!(asked.len() == 1 && (60_000..70_000).contains(&asked[0]), "{asked:?}");
+    assert_eq!((workers.asked("failures"), sent(&workers.all[0]).as_str()), (1, "10.0.0.1:80"));
+    assert_eq!(
+        workers.notes(),
+        ["registry main: orders: no answer; its last good answer is served on, with 1 endpoints"]
+    );
+}
+
+#[test]
+fn answers_to_nobodys_question_do_nothing() {
+    let workers = Workers::new(2, &config("", ""));
+    workers.tick();
+    let asked = question(&workers.all[0]);
+    let late = answer(&asked, 10, &["10.0.0.1:80"]);
+    workers.all[1].answer(&late);
+    assert_eq!(sent(&workers.all[1]), "waits");
+    workers.all[0].answer(&late);
+    let next = question(&workers.all[0]);
+    // The same once more.
+    workers.all[0].answer(&answer(&asked, 10, &["10.0.0.9:80"]));
+    assert_eq!(sent(&workers.all[0]), "10.0.0.1:80");
+    assert!(workers.all[0].host.take_questions().is_empty());
+    workers.all[0].answer(&answer(&next, 11, &["10.0.0.2:80"]));
+    assert_eq!(sent(&workers.all[1]), "10.0.0.2:80");
+}
