@@ -23,7 +23,7 @@ use tidegate_tests::paths::root;
 use objects::{BREAKERS, DISCOVERY, LIMITS, OBJECTS, ROUTES, SHARED};
 
 /// Documents whose examples are complete configurations.
-const WITH_EXAMPLES: [&str; 9] = [
+const WITH_EXAMPLES: [&str; 10] = [
     "README.md",
     SHARED,
     LIMITS,
@@ -31,6 +31,7 @@ const WITH_EXAMPLES: [&str; 9] = [
     DISCOVERY,
     ROUTES,
     "filters/breaker/README.md",
+    "filters/discovery/README.md",
     "filters/ratelimit/README.md",
     "filters/routing/README.md",
 ];

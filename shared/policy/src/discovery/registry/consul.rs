@@ -120,9 +120,10 @@ pub fn read(query: &Query, reply: &Reply<'_>) -> Result<Found, Problem> {
         return Err(Problem::Filtered);
     }
     let answer = body(reply, &ANSWER)?;
-    // A server that has just started, or lost the others, answers a stale query with what it has.
-    let leaderless = || (reply.header)("x-consul-knownleader").is_some_and(|v| v == b"false");
-    if answer.items().is_empty() && leaderless() {
+    // A server without the others answers a stale query with what it has. Streamed answers say so always.
+    let is = |name: &str, value: &[u8]| (reply.header)(name).is_some_and(|v| v == value);
+    let leaderless = is("x-consul-knownleader", b"false") && !is("x-consul-query-backend", b"streaming");
+    if answer.items().is_empty() && leaderless {
         return Err(Problem::Leaderless);
     }
     let mut names = Names::default();
@@ -326,11 +327,11 @@ mod tests {
 
     #[test]
     fn what_the_token_may_not_see_is_not_an_empty_service() {
-        let hidden = [("x-consul-results-filtered-by-acls", "true")];
-        assert_eq!(answer("[]", &hidden), Err(Problem::Filtered));
+        assert_eq!(answer("[]", &[("x-consul-results-filtered-by-acls", "true")]), Err(Problem::Filtered));
         assert_eq!(answer("[]", &[("x-consul-results-filtered-by-acls", "false")]), Ok(Found::default()));
         assert_eq!(answer("[]", &[("x-consul-knownleader", "false")]), Err(Problem::Leaderless));
-        assert_eq!(answer("[]", &[("x-consul-knownleader", "true")]), Ok(Found::default()));
+        let streamed = [("x-consul-knownleader", "false"), ("x-consul-query-backend", "streaming")];
+        assert_eq!(answer("[]", &streamed), Ok(Found::default()));
     }
 
     #[test]
