@@ -139,10 +139,10 @@ impl Ledger {
         self.total.iter().sum::<u64>() + self.failed
     }
 
-    /// What each endpoint answered in the last whole moments, a second long, and in the present one.
+    /// What each endpoint answered in the second that ends with the last whole moment.
     pub(crate) fn last_second(&self, now: Duration) -> Split {
         let now = moment(now);
-        let moments = (now.saturating_sub(MOMENTS)..=now).map(|number| self.moments.at(number));
+        let moments = (now.saturating_sub(MOMENTS)..now).map(|number| self.moments.at(number));
         moments.fold(Split::default(), |sum, split| std::array::from_fn(|at| sum[at] + split[at]))
     }
 
@@ -198,8 +198,8 @@ pub(crate) mod tests {
     fn a_ledger_counts_by_endpoint_and_over_time() {
         let mut ledger = ledger();
         assert_eq!((ledger.total, ledger.sum()), ([6, 6, 3], 15));
-        assert_eq!(ledger.last_second(MS(3_599)), [2, 2, 2]);
-        assert_eq!(ledger.last_second(MS(4_299)), [2, 0, 0]);
+        assert_eq!(ledger.last_second(MS(3_499)), [2, 2, 2]);
+        assert_eq!(ledger.last_second(MS(4_200)), [2, 0, 0]);
         assert_eq!(ledger.latest(MS(3_400), 1), [Some([2, 1, 1])]);
         assert_eq!(ledger.per_second(MS(1_000)), 4.0);
         ledger.record(MS(3_400), None);

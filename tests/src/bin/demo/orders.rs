@@ -112,8 +112,10 @@ impl Orders {
             "registry": self.registry.name(),
             "match": {"path": {"exact": PATH}},
             "attempts": 3,
-            "outlier_detection":
-                {"consecutive_5xx": 3, "consecutive_gateway_failure": 3, "base_ejection_time_ms": 1000},
+            "outlier_detection": {
+                "consecutive_5xx": 3, "consecutive_gateway_failure": 3,
+                "base_ejection_time_ms": 1000, "max_ejection_time_ms": 2000,
+            },
         });
         let filter = WasmFilter::new(module("discovery")).config(&json!({
             "registries": {self.registry.name(): registry},
