@@ -18,6 +18,10 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 # The shell counts its own seconds under this name.
 unexport SECONDS
 
+# Where the demo finds endpoints: static or consul. Not from the environment, where it may mean much else.
+REGISTRY := static
+unexport REGISTRY
+
 # Paths that a person names; tests run in another folder.
 NAMED := $(foreach name,CONSUL COREDNS TIDEGATE_VECTORS,$(if $($(name)),$(name)))
 $(foreach name,$(NAMED),$(eval override $(name) := $(abspath $($(name)))))
@@ -40,8 +44,8 @@ setup: need-rust need-envoy need-bindgen need-func-e need-packages ## Install wh
 wasm: need-rust ## Build the modules into dist/ and check their sizes
 	@tools/wasm.sh
 
-run: need-envoy wasm ## Run the demo: make run SECONDS=20, or without SECONDS until Ctrl-C
-	@tools/demo.sh $(SECONDS)
+run: need-envoy wasm $(if $(filter consul,$(REGISTRY)),need-servers) ## Run the demo: SECONDS=20, or until Ctrl-C; REGISTRY=consul for a real Consul
+	@tools/demo.sh "$(SECONDS)" "$(REGISTRY)"
 
 ##@ Prove
 
