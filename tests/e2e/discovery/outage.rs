@@ -73,7 +73,8 @@ fn the_last_answer_serves_for_ever_where_it_may() {
 fn an_empty_list_all_at_once_is_not_believed() {
     let upstreams = numbered::<2>();
     let registry = Registry::new(said(&upstreams, 1));
-    let envoys = with_1_2_or_4_workers(&asking(&document(&polled(&json!({})), &json!({})), registry.addr()));
+    let often = polled(&json!({"negative_ttl_ms": 100}));
+    let envoys = with_1_2_or_4_workers(&asking(&document(&often, &json!({})), registry.addr()));
     envoys.iter().for_each(|envoy| answer(envoy, &["0", "1"]));
     under_loads(&envoys.each_ref().map(Envoy::addr), || {
         registry.switch(said(&[], 2));
