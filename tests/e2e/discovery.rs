@@ -6,6 +6,7 @@ mod cold;
 mod consul;
 mod datacenters;
 mod dns;
+mod follow;
 mod hostile;
 mod local;
 mod names;

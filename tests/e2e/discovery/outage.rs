@@ -59,14 +59,14 @@ fn the_last_answer_serves_for_ever_where_it_may() {
     let (port, upstreams) = (Port::reserve(), numbered::<1>());
     let registry = Registry::at(&port, said(&upstreams, 1));
     let cache = with(short(), &json!({"stale_if_error_ms": 300, "serve_forever": true}));
-    let envoys = with_1_2_or_4_workers(&asking(&document(&polled(&cache), &json!({})), port.addr()));
-    envoys.iter().for_each(|envoy| answer(envoy, &["0"]));
-    under_loads(&envoys.each_ref().map(Envoy::addr), || {
+    let envoy = start(&asking(&document(&polled(&cache), &json!({})), port.addr()), 2);
+    answer(&envoy, &["0"]);
+    under_load(&envoy, || {
         drop(registry);
-        envoys.iter().for_each(|envoy| failures(envoy, 3));
-        envoys.iter().for_each(|envoy| answer(envoy, &["0"]));
+        failures(&envoy, 3);
+        answer(&envoy, &["0"]);
     });
-    envoys.iter().for_each(assert_alive);
+    assert_alive(&envoy);
 }
 
 #[test]

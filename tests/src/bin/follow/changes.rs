@@ -67,7 +67,9 @@ pub(crate) fn all(options: &Options) -> Vec<Followed> {
     let progress = Progress::new("change", options.changes);
     let consul = Consul::start();
     let mut cast = Cast { consul: &consul, upstreams: Vec::new(), endpoints: Vec::new() };
-    (0..AT_FIRST).for_each(|_| drop(cast.register()));
+    for _ in 0..AT_FIRST {
+        cast.register();
+    }
     let envoy = Envoy::start(&config(&consul), &options::Options::workers(WORKERS));
     let envoy = envoy.unwrap_or_else(|failure| panic!("{failure}"));
     let watches: Vec<_> = (0..WORKERS).map(|_| Mutex::new(Watch::default())).collect();
@@ -78,7 +80,9 @@ pub(crate) fn all(options: &Options) -> Vec<Followed> {
             scope.spawn(move || look(&mut Client::connect(addr), watch, done));
         }
         let stop = Stop(&done);
-        (0..AT_FIRST).for_each(|name| drop(first(&watches, &name.to_string())));
+        for name in 0..AT_FIRST {
+            first(&watches, &name.to_string());
+        }
         spread(&envoy);
         let change = |number: usize| {
             progress.show(number, "");
