@@ -46,9 +46,16 @@ pub struct Lead {
     pace: Pace,
     /// What was wrong with the last answer, as a hash; 0 for nothing.
     trouble: u64,
+    /// When an answer last changed something.
+    changed: Timestamp,
+    /// Whether a set is held back that will be believed once it was said often enough.
+    confirms: bool,
     /// Whether somebody else's snapshot has to be told again.
     resumed: bool,
 }
+
+/// After a second answer within a second that changed something, the next is asked for no sooner.
+const RESPITE: Span = Span::from_millis(50);
 
 // === impl Lead ===
 
@@ -72,6 +79,8 @@ impl Lead {
             flaps: Flaps::default(),
             pace: Pace::default(),
             trouble: status.trouble,
+            changed: Timestamp::ZERO,
+            confirms: false,
             resumed: served.state != State::None,
             served,
         }
@@ -93,7 +102,7 @@ impl Lead {
     /// Whether the next answer must not wait for a change: what is held back wants to be confirmed.
     #[must_use]
     pub fn asks_at_once(&self) -> bool {
-        self.is_holding() || self.failures > 0
+        self.confirms || self.failures > 0
     }
 
     /// Whether the answer is that there is no such service, which is no failure.
@@ -117,7 +126,7 @@ impl Lead {
         let changed = self.serve(good.found.endpoints, cache, now);
         let period = Span::from_millis(cache.ttl_ms);
         let next = match good.holds {
-            _ if self.is_holding() => {
+            _ if self.confirms => {
                 now.plus(cache::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw))
             }
             None => {
@@ -125,7 +134,9 @@ impl Lead {
                 let waited = matches!(way, Way::Consul { query, .. } if now.since(self.asked) >= query.wait);
                 let (pace, next) = self.pace.next(now, changed || waited);
                 self.pace = pace;
-                next
+                // A registry that changes all the time is not followed all the time.
+                let again = changed && now.since(self.changed) < Span::from_secs(1);
+                next.max(if again { now.plus(RESPITE) } else { now })
             }
             Some(Span::ZERO) => now.plus(cache::next_fetch(period, draw)),
             // Asked again before caches on the way have forgotten it, it would say the same.
@@ -135,6 +146,7 @@ impl Lead {
             Some(holds) => now.plus(holds),
         };
         self.next_ms = next.as_millis();
+        self.changed = if changed { now } else { self.changed };
         changed
     }
 
@@ -142,6 +154,11 @@ impl Lead {
     pub fn failed(&mut self, bad: &Bad, cache: &Cache, now: Timestamp, draw: u64) -> bool {
         if self.is_unknown(bad) {
             return self.took_nothing(cache, now, draw);
+        }
+        if self.failures == 0 && self.fetched_ms > 0 {
+            // Until it was asked, all was well; until it answered, if it did.
+            let well = if matches!(bad, Bad::Problem(_) | Bad::TooLarge(_)) { now } else { self.asked };
+            self.fetched_ms = self.fetched_ms.max(well.as_millis());
         }
         self.failures = self.failures.saturating_add(1);
         self.next_ms = now.plus(cache::error_wait(self.failures, draw)).as_millis();
@@ -198,10 +215,16 @@ impl Lead {
             }
             _ => {}
         }
+        let holding = self.is_holding();
+        self.confirms = holding && (count > 0 || cache.shrink.allow_empty);
         let damped = |endpoint: &Endpoint| out.binary_search(&endpoint.key()).is_ok();
+        // All at once they are gone, says the registry, and nobody believes it: they serve, but what
+        // stands in for them goes first.
+        let doubted =
+            |health: Health| if holding && count == 0 { health.max(Health::Degraded) } else { health };
         let first = self.served.state != State::Known;
         let entries = self.guard.serving().iter().map(|endpoint| {
-            let health = if damped(endpoint) { Health::Unhealthy } else { endpoint.health };
+            let health = if damped(endpoint) { Health::Unhealthy } else { doubted(endpoint.health) };
             let since_ms = self.since(endpoint, health, first, now);
             Entry { endpoint: Endpoint { health, id: "".into(), ..endpoint.clone() }, since_ms }
         });

@@ -142,6 +142,12 @@ impl Table {
         self.loads.get(usize::try_from(endpoint).ok()?)
     }
 
+    /// Whether there is an endpoint with this hash.
+    #[must_use]
+    pub fn has(&self, hash: u64) -> bool {
+        self.hashes.contains(&hash)
+    }
+
     /// The failures in a row of an endpoint.
     #[must_use]
     pub fn runs(&self, endpoint: u32) -> Option<&Cell<Runs>> {
