@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt::Write;
 
+use super::attempt;
 use super::flight::{Flight, Picks};
 use super::metrics::{self, Of};
 use super::policy::{NoMatch, OnFailure, Service, Steer, Subset, SubsetFallback};
@@ -224,7 +225,7 @@ impl Discovery {
         let now = host.now();
         let upstream = response.attribute(Attribute::Details).is_some_and(|why| why == b"via_upstream");
         let (outcome, rtt) = if upstream {
-            (Outcome::Answered(response.status()), Some(now.since(exchange.started)))
+            (Outcome::Answered(attempt::status(response)), Some(now.since(exchange.started)))
         } else {
             (broken(response.number(Attribute::Flags)), None)
         };
