@@ -154,6 +154,12 @@ impl Table {
         usize::try_from(endpoint).ok().and_then(|at| self.hashes.get(at)).copied().unwrap_or(0)
     }
 
+    /// Whether there is an endpoint with this hash.
+    #[must_use]
+    pub fn has(&self, hash: u64) -> bool {
+        self.hashes.contains(&hash)
+    }
+
     /// The place of the endpoint with this address and port.
     #[must_use]
     pub fn place(&self, text: &[u8]) -> Option<u32> {
