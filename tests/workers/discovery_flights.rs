@@ -86,6 +86,7 @@ impl Both {
     /// What a metric of the service came to in both places.
     pub(crate) fn count(&self, what: &str) -> u64 {
         self.edge.tick();
+        self.around.tick();
         let name = format!("tidegate.discovery.service.orders.{what}");
         self.edge.count(what) + self.around.host.count(self.around.counter(&name))
     }
@@ -144,7 +145,7 @@ fn whoever_broke_off_is_blamed_once_it_is_known_that_the_client_is_there() {
     assert_eq!(both.ejections(), 1, "it did not");
     both.answered(second, 200);
     both.end(call, 200);
-    assert_eq!((both.ejections(), both.under_way()), (1, 0));
+    assert_eq!((both.ejections(), both.under_way(), both.count("failures")), (1, 0, 1));
 }
 
 #[test]
@@ -167,7 +168,8 @@ fn who_is_blamed_for_the_last_attempt_is_for_the_exchange_to_say() {
         let one = both.attempt(&mut call);
         both.broken(one, &SimResponse::none());
         both.gone(call, &flags(bits));
-        assert_eq!((both.ejections(), both.under_way()), (blamed, 0), "{name}");
+        assert_eq!((both.ejections(), both.count("failures")), (blamed, blamed), "{name}");
+        assert_eq!(both.under_way(), 0, "{name}");
         // The exchange may be over first.
         let both = Both::new(&strict(""));
         let mut call = both.begin();
