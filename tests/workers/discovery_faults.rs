@@ -185,6 +185,19 @@ fn without_a_store_what_is_known_serves() {
     all("1 2 3");
 }
 
+/// Nobody tells a second time.
+#[test]
+fn what_could_not_be_read_is_read_by_the_next_request() {
+    let workers = Workers::knowing(2, &config("", ""), &FOUR);
+    let [first, second] = &workers.all[..] else { panic!("two workers") };
+    assert_eq!(reached(second), "1 2 3 4");
+    first.answer(&answer(&question(first), 11, &FOUR[..3]));
+    workers.store.set_broken(true);
+    assert_eq!(reached(second), "1 2 3 4");
+    workers.store.set_broken(false);
+    assert_eq!(reached(second), "1 2 3");
+}
+
 #[test]
 fn without_a_store_and_an_answer_requests_wait_and_are_refused() {
     let workers = Workers::new(1, &config("", ""));
