@@ -7,7 +7,7 @@ use tidegate_policy::discovery::endpoint::{Endpoint, Health};
 use tidegate_policy::discovery::snapshot::{decode, encode, Entry, Origin, Snapshot, State};
 use tidegate_policy::discovery::status::Status;
 use tidegate_policy::host::Store;
-use tidegate_policy::http::Attribute;
+use tidegate_policy::http::{Attribute, Edit, Verdict};
 use tidegate_sim::{SimRequest, SimStore};
 
 use crate::discovery::{config, reached_as, sent, sent_as, Numbers, Workers};
@@ -60,6 +60,19 @@ fn the_routing_filters_choice_is_followed() {
     assert_eq!(reached_as(&workers.all[0], &broken), "passes");
     assert_eq!(reached_as(&workers.all[0], &SimRequest::get("/billing/7")), "10.0.1.1:80");
     assert_eq!(workers.memory(), 0);
+}
+
+/// What the routing filter says about retries is not taken for a client's.
+#[test]
+fn retries_of_what_routing_chose_are_routings() {
+    let workers = Workers::new(1, &versions(&json!({})));
+    for (chosen, removed) in [("orders;tag=v2", 0), ("orders", 0), ("elsewhere", 2), ("", 2)] {
+        let request = SimRequest::get("/billing").attribute(Attribute::Chosen, chosen.as_bytes());
+        let request = request.header("x-envoy-retry-on", b"5xx").header("x-envoy-max-retries", b"2");
+        let Verdict::Continue(edits) = workers.all[0].request(&request) else { panic!("{chosen}") };
+        let removes = edits.iter().filter(|edit| matches!(edit, Edit::RemoveRequestHeader(_)));
+        assert_eq!(removes.count(), removed, "{chosen}: {edits:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tidegate_policy::http::{Attribute, Verdict};
 use tidegate_sim::explore::Gate;
 use tidegate_sim::{explore, SimHost, SimRequest, SimResponse, Worker};
 
-use crate::discovery::{fixed, reached, word, Sim, Workers};
+use crate::discovery::{answer, fixed, polled, reached, word, Sim, Workers};
 use crate::discovery_flights::{Both, FOUR};
 
 /// One request to this endpoint, answered so; others get 200 until it has its turn.
@@ -100,6 +100,7 @@ fn no_more_than_half_of_them_rest_and_one_always_may() {
 #[test]
 fn what_counts_as_a_failure() {
     let local = |details: &str, flags| SimResponse::local(503, details, flags);
+    let grpc = |status: &str| SimResponse::upstream(200).header("grpc-status", status);
     #[rustfmt::skip]
     let cases = [
         // name                     fields                                  response                          ejected
@@ -110,6 +111,8 @@ fn what_counts_as_a_failure() {
         ("neither",                 r#""consecutive_5xx": 0, "consecutive_gateway_failure": 0"#, SimResponse::upstream(503), false),
         ("no connection",           r#""consecutive_5xx": 1"#,              local("upstream_reset", 1 << 5),  true),
         ("too slow",                r#""consecutive_5xx": 1"#,              local("response_timeout", 1 << 2), true),
+        ("gRPC: unavailable",       r#""consecutive_5xx": 1"#,              grpc("14"),                       true),
+        ("gRPC: not found",         r#""consecutive_5xx": 1"#,              grpc("5"),                        false),
         ("another filter's reply",  r#""consecutive_5xx": 1"#,              local("direct_response", 0),      false),
     ];
     for (name, fields, response, ejected) in cases {
@@ -142,6 +145,26 @@ fn a_rest_is_not_prolonged_by_what_was_under_way() {
     assert_eq!(both.ejections(), 1);
     both.edge.at(30_000);
     assert_eq!(reached(&both.edge.all[0]), "1 2 3 4");
+}
+
+/// Whoever rested and is gone does not count among those that are there.
+#[test]
+fn endpoints_that_are_gone_leave_room_for_others_to_rest() {
+    let json = polled(r#""ttl_ms": 1000"#, r#""outlier_detection": {"consecutive_5xx": 1}"#);
+    let old = ["10.0.0.5:80", "10.0.0.6:80", "10.0.0.7:80", "10.0.0.8:80"];
+    let workers = Workers::knowing(2, &json, &old);
+    fails(&workers.all[0], old[0], 1);
+    fails(&workers.all[0], old[1], 1);
+    assert_eq!(reached(&workers.all[1]), "7 8");
+    workers.run(100, 3_000, &mut |_, question| Some(answer(question, 11, &[&old[..2], &FOUR[..]].concat())));
+    workers.run(3_100, 6_000, &mut |_, question| Some(answer(question, 12, &FOUR)));
+    assert_eq!(reached(&workers.all[0]), "1 2 3 4");
+    fails(&workers.all[0], FOUR[0], 1);
+    fails(&workers.all[0], FOUR[1], 1);
+    assert_eq!(reached(&workers.all[1]), "3 4");
+    // And rests on when it is back.
+    workers.run(6_100, 9_000, &mut |_, question| Some(answer(question, 13, &[&old[..], &FOUR[..]].concat())));
+    assert_eq!(reached(&workers.all[1]), "3 4 7 8");
 }
 
 /// A new configuration with the same service knows who rests.

@@ -86,6 +86,7 @@ impl Both {
     /// What a metric of the service came to in both places.
     pub(crate) fn count(&self, what: &str) -> u64 {
         self.edge.tick();
+        self.around.tick();
         let name = format!("tidegate.discovery.service.orders.{what}");
         self.edge.count(what) + self.around.host.count(self.around.counter(&name))
     }
@@ -112,6 +113,9 @@ fn each_attempt_goes_to_another_endpoint() {
             for _ in 0..attempts {
                 let one = both.attempt(&mut call);
                 went.push(one.went.clone());
+                if went.len() == attempts {
+                    assert_eq!(one.verdict, Verdict::Continue(Vec::new()), "there is no next one");
+                }
                 both.answered(one, 503);
             }
             both.end(call, 503);
@@ -144,7 +148,7 @@ fn whoever_broke_off_is_blamed_once_it_is_known_that_the_client_is_there() {
     assert_eq!(both.ejections(), 1, "it did not");
     both.answered(second, 200);
     both.end(call, 200);
-    assert_eq!((both.ejections(), both.under_way()), (1, 0));
+    assert_eq!((both.ejections(), both.under_way(), both.count("failures")), (1, 0, 1));
 }
 
 #[test]
@@ -167,7 +171,8 @@ fn who_is_blamed_for_the_last_attempt_is_for_the_exchange_to_say() {
         let one = both.attempt(&mut call);
         both.broken(one, &SimResponse::none());
         both.gone(call, &flags(bits));
-        assert_eq!((both.ejections(), both.under_way()), (blamed, 0), "{name}");
+        assert_eq!((both.ejections(), both.count("failures")), (blamed, blamed), "{name}");
+        assert_eq!(both.under_way(), 0, "{name}");
         // The exchange may be over first.
         let both = Both::new(&strict(""));
         let mut call = both.begin();
@@ -211,6 +216,56 @@ fn only_failures_of_the_endpoint_are_blamed() {
         both.end(call, 200);
         assert_eq!(both.ejections(), blamed, "{name}");
     }
+}
+
+/// The exchange's response is the last attempt's, and counts once.
+#[test]
+fn what_an_attempt_was_blamed_for_the_exchange_is_not() {
+    let both = Both::new(&fixed(&FOUR[..1], r#""attempts": 2, "outlier_detection": {"consecutive_5xx": 3}"#));
+    for failures in 1..=3 {
+        let mut call = both.begin();
+        let one = both.attempt(&mut call);
+        both.answered(one, 503);
+        both.end(call, 503);
+        assert_eq!((both.count("failures"), both.ejections()), (failures, failures / 3));
+    }
+    assert_eq!((both.count("attempts"), both.count("requests")), (3, 3));
+}
+
+/// Whether anything counts as under way: then there may be further attempts.
+fn busy(worker: &Sim) -> bool {
+    let (verdict, exchange) = worker.begin(&SimRequest::get("/"));
+    let Verdict::Continue(edits) = verdict else { panic!("refused") };
+    let told = header(&edits, "x-envoy-retry-on").is_some();
+    worker.abort(exchange, &SimResponse::none());
+    told
+}
+
+#[test]
+fn whoever_sees_attempts_counts_what_is_under_way() {
+    let budget = r#""retry": {"budget": {"budget_percent": 100, "min_retry_concurrency": 0}}"#;
+    let json = fixed(&FOUR, &format!(r#""attempts": 3, "outlier_detection": false, {budget}"#));
+    let alone = Workers::new(1, &json);
+    let worker = &alone.all[0];
+    assert!(!busy(worker));
+    let (_, exchange) = worker.begin(&SimRequest::get("/"));
+    assert!(busy(worker), "the exchange counts");
+    worker.end(exchange, &SimResponse::upstream(200));
+    assert!(!busy(worker));
+    let both = Both::new(&json);
+    let worker = &both.edge.all[0];
+    let mut call = both.begin();
+    assert!(!busy(worker), "no attempt has begun");
+    let one = both.attempt(&mut call);
+    assert!(busy(worker));
+    // One that ends without an attempt takes nothing away.
+    let other = both.begin();
+    both.gone(other, &flags(0));
+    assert!(busy(worker));
+    both.answered(one, 200);
+    assert!(!busy(worker));
+    both.end(call, 200);
+    assert!(!busy(worker));
 }
 
 #[test]

@@ -88,6 +88,17 @@ fn the_newer_configuration_asks_and_the_older_takes_over_when_it_goes() {
     }
 }
 
+/// How long the older one would have waited does not bind the newer one.
+#[test]
+fn a_shorter_period_is_followed_soon() {
+    let old = Workers::new(1, &polled(r#""ttl_ms": 86400000"#, ""));
+    run(&[&old], 0, 5_000, "10.0.0.1:80");
+    let new = Workers::on(&old.store, 1, &polled(r#""ttl_ms": 1000"#, ""));
+    stop(&old);
+    run(&[&new], 5_100, 66_000, "10.0.0.2:80");
+    assert_eq!(sent(&new.all[0]), "10.0.0.2:80");
+}
+
 /// A token that is wrong, a cluster that is not there.
 #[test]
 fn a_newer_configuration_that_always_fails_leaves_it_to_the_older() {

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt::Write;
 
+use super::attempt;
 use super::flight::{Flight, Picks};
 use super::metrics::{self, Of};
 use super::outcome::Outcome;
@@ -222,7 +223,7 @@ impl Discovery {
         let now = host.now();
         let upstream = response.attribute(Attribute::Details).is_some_and(|why| why == b"via_upstream");
         let outcome = if upstream {
-            Outcome::Answered(response.status())
+            Outcome::Answered(attempt::status(response))
         } else {
             broken(response.number(Attribute::Flags))
         };

@@ -103,14 +103,8 @@ impl Discovery {
         host: &impl Host,
     ) {
         let Some(attempt) = &mut exchange.attempt else { return };
-        let mut status = response.status();
-        if status == 200 {
-            // A gRPC call that failed at once says so in its headers.
-            let failed = response.header("grpc-status").map(|text| grpc::to_http(grpc::number(&text)));
-            status = failed.unwrap_or(status);
-        }
         let now = host.now();
-        let outcome = Outcome::Answered(status);
+        let outcome = Outcome::Answered(status(response));
         attempt.answered = Some((outcome, now.since(attempt.started)));
         let flight = &attempt.flight;
         flight.view.judge(&flight.table, attempt.endpoint, outcome, now, host);
@@ -138,6 +132,13 @@ impl Discovery {
             }
         }
     }
+}
+
+/// What a response says of its endpoint: a gRPC call that failed at once says so in its headers.
+pub(super) fn status(response: &impl Response) -> u32 {
+    let status = response.status();
+    let failed = response.header("grpc-status").filter(|_| status == 200);
+    failed.map_or(status, |text| grpc::to_http(grpc::number(&text)))
 }
 
 /// The endpoint of the attempt after so many others.

@@ -106,10 +106,13 @@ impl View {
         let hosts = u32::try_from(table.len()).unwrap_or(u32::MAX);
         let mut until_ms = None;
         rewrite(host, cell, &mut |bytes| {
-            let mut list = ejection::decode(bytes);
-            // Who is not there any more takes nobody's place.
-            list.retain(|rest| table.has(rest.endpoint));
-            let list = ejection::eject(&list, hash, hosts, now_ms, rules);
+            // Those that are gone rest on, and count for nobody's share.
+            let all = ejection::decode(bytes).into_iter();
+            let (here, gone): (Vec<Rest>, Vec<Rest>) = all.partition(|rest| table.has(rest.endpoint));
+            let mut list = ejection::eject(&here, hash, hosts, now_ms, rules);
+            if let Some(list) = &mut list {
+                list.extend(gone.into_iter().filter(|rest| rest.until_ms > now_ms));
+            }
             let until = |list: &Vec<Rest>| list.iter().find(|rest| rest.endpoint == hash).map(|r| r.until_ms);
             until_ms = list.as_ref().and_then(until);
             list.map(|list| ejection::encode(&list))

@@ -61,6 +61,8 @@ struct Draws {
 const WORKERS_CELL: &str = "tidegate/d1workers";
 /// The lease is renewed when it is this near to its end.
 const RENEW: Span = Span::from_secs(2);
+/// After failures nobody waits for longer.
+const LONGEST_WAIT: Span = Span::from_secs(60);
 /// After so many failures another worker may try.
 const HANDS_ON: u32 = 3;
 
@@ -223,7 +225,11 @@ impl Watch {
             // Without it, an empty answer would have nothing to be compared with.
             let Ok(cell) = worker.host.load(&self.question.snapshot_cell) else { return };
             let known = cell.and_then(|(bytes, _)| snapshot::decode(&bytes, hash)).unwrap_or_default();
-            self.lead = Some(Lead::new(&status, known));
+            let mut lead = Lead::new(&status, known);
+            // What another configuration had for a period does not bind this one.
+            let latest = now_ms.saturating_add(self.cache.ttl_ms.max(LONGEST_WAIT.as_millis()));
+            lead.next_ms = lead.next_ms.min(latest);
+            self.lead = Some(lead);
         }
     }
 

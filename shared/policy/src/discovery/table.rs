@@ -142,12 +142,6 @@ impl Table {
         self.loads.get(usize::try_from(endpoint).ok()?)
     }
 
-    /// Whether there is an endpoint with this hash.
-    #[must_use]
-    pub fn has(&self, hash: u64) -> bool {
-        self.hashes.contains(&hash)
-    }
-
     /// The failures in a row of an endpoint.
     #[must_use]
     pub fn runs(&self, endpoint: u32) -> Option<&Cell<Runs>> {
@@ -158,6 +152,12 @@ impl Table {
     #[must_use]
     pub fn hash(&self, endpoint: u32) -> u64 {
         usize::try_from(endpoint).ok().and_then(|at| self.hashes.get(at)).copied().unwrap_or(0)
+    }
+
+    /// Whether there is an endpoint with this hash.
+    #[must_use]
+    pub fn has(&self, hash: u64) -> bool {
+        self.hashes.contains(&hash)
     }
 
     /// The place of the endpoint with this address and port.
