@@ -27,7 +27,7 @@ fn the_command_tells_how_soon_traffic_follows() {
 #[test]
 fn the_command_tells_what_a_large_catalog_costs() {
     let text = follow(&["--changes", "0", "--rounds", "2", "--requests", "400"]);
-    for line in ["3 of 1 service ", "1,000 of 200 services each ", "ratio "] {
+    for line in ["3 of 1 service ", "1,000 of 200 services each ", "last to first "] {
         assert!(text.contains(line), "{line}: {text}");
     }
     assert!(text.contains(" µs") && text.contains("at most 1.10: "), "{text}");

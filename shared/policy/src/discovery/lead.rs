@@ -277,3 +277,67 @@ impl Lead {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::registry::Found;
+    use crate::discovery::{flap, shrink};
+
+    const DRAW: u64 = 1 << 63;
+
+    fn cache() -> Cache {
+        Cache {
+            ttl_ms: 10_000,
+            stale_while_revalidate_ms: 60_000,
+            stale_if_error_ms: 86_400_000,
+            serve_forever: false,
+            negative_ttl_ms: 5_000,
+            max_bytes: 4 << 20,
+            shrink: shrink::Terms::default(),
+            flap: None::<flap::Terms>,
+        }
+    }
+
+    fn polled() -> Way {
+        Way::Names { name: "orders".into(), port: 80 }
+    }
+
+    /// One endpoint, and so many entries that are none.
+    fn good(skipped: usize) -> Good {
+        let endpoint = Endpoint::new("", core::net::Ipv4Addr::LOCALHOST.into(), 80).unwrap();
+        Good { found: Found { endpoints: std::vec![endpoint], skipped }, holds: Some(Span::ZERO) }
+    }
+
+    /// A lease that changed hands had each holder say the same.
+    #[test]
+    fn a_failure_is_said_once_whoever_asks() {
+        let (now, down) = (Timestamp::ZERO, Bad::Problem(Problem::Status(500)));
+        let mut first = Lead::new(&Status::default(), Snapshot::default());
+        assert!(!first.failed(&down, &cache(), now, DRAW) && !first.failed(&down, &cache(), now, DRAW));
+        assert_eq!(first.lines, ["the registry answered with status 500; there is no good answer yet"]);
+
+        let mut second = Lead::new(&first.note(Status::default()), Snapshot::default());
+        assert!(!second.failed(&down, &cache(), now, DRAW));
+        assert_eq!((second.failures, second.lines.len()), (3, 0));
+        assert!(!second.failed(&Bad::Problem(Problem::Status(403)), &cache(), now, DRAW));
+        assert_eq!(second.lines, ["the registry answered with status 403; there is no good answer yet"]);
+
+        let mut third = Lead::new(&second.note(Status::default()), Snapshot::default());
+        assert!(third.took(good(0), &cache(), &polled(), now, DRAW));
+        assert_eq!(third.lines, ["answers again, with 1 endpoints"]);
+        assert_eq!((third.note(Status::default()).failures, third.note(Status::default()).trouble), (0, 0));
+    }
+
+    /// Each answer of that kind was announced as the end of trouble and as new trouble.
+    #[test]
+    fn what_cannot_be_used_of_good_answers_is_said_once() {
+        let mut lead = Lead::new(&Status::default(), Snapshot::default());
+        let mut said = |skipped: usize| {
+            lead.lines.clear();
+            let _ = lead.took(good(skipped), &cache(), &polled(), Timestamp::ZERO, DRAW);
+            lead.lines.len()
+        };
+        assert_eq!([4, 4, 4, 5, 0, 0, 5].map(&mut said), [1, 0, 0, 0, 1, 0, 1]);
+    }
+}

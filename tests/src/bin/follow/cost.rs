@@ -1,6 +1,6 @@
 //! What a request costs with few endpoints and with many.
 //!
-//! Envoy's processor time, divided by the requests: rounds over two Envoys, each of which answers by
+//! Envoy's processor time, divided by the requests: rounds over several Envoys, each of which answers by
 //! itself, so that nothing but the filter differs. Requests take all services in turn, as hot ones
 //! alone would flatter a large catalog.
 
@@ -12,14 +12,14 @@ use tidegate_tests::{options, paths, Bootstrap, Envoy, Load, Request, WasmFilter
 
 use crate::options::Options;
 
-/// One of the two.
+/// A catalog.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
     pub(crate) endpoints: usize,
     pub(crate) services: usize,
 }
 
-/// What was measured of one of the two.
+/// What was measured of one.
 #[derive(Clone, Debug)]
 pub(crate) struct Cost {
     pub(crate) size: Size,
@@ -27,9 +27,13 @@ pub(crate) struct Cost {
     pub(crate) samples: Vec<f64>,
 }
 
-/// The small catalog, and the large one.
-pub(crate) const SIZES: [Size; 2] =
-    [Size { endpoints: 3, services: 1 }, Size { endpoints: 1_000, services: 200 }];
+/// The small catalog first, the large one last. Those between say what it is that costs.
+pub(crate) const SIZES: [Size; 4] = [
+    Size { endpoints: 3, services: 1 },
+    Size { endpoints: 1_000, services: 1 },
+    Size { endpoints: 3, services: 200 },
+    Size { endpoints: 1_000, services: 200 },
+];
 const CONNECTIONS: usize = 8;
 /// Requests before those that count, so that both begin alike.
 const LEAD: u64 = 1_000;
@@ -39,16 +43,18 @@ struct Subject {
     size: Size,
 }
 
-/// Measures both, in turn.
-pub(crate) fn both(options: &Options) -> [Cost; 2] {
+/// Measures all, in turn.
+pub(crate) fn all(options: &Options) -> [Cost; SIZES.len()] {
     let subjects = SIZES.map(Subject::start);
     let progress = Progress::new("round", options.rounds);
     let mut costs = SIZES.map(|size| Cost { size, samples: Vec::new() });
     for round in 0..options.rounds {
         progress.show(round, "");
-        // Who begins changes with each round.
-        for step in [round % 2, 1 - round % 2] {
-            costs[step].samples.push(subjects[step].ask(options.requests));
+        for step in 0..SIZES.len() {
+            // Who begins changes with each round, and every other one goes backwards.
+            let step = if round % 2 == 0 { step } else { SIZES.len() - 1 - step };
+            let at = (step + round) % SIZES.len();
+            costs[at].samples.push(subjects[at].ask(options.requests));
         }
     }
     progress.end();

@@ -1,9 +1,9 @@
 //! `make follow`: how soon traffic is where Consul says, and what a large catalog costs a request.
 //!
 //! A real Consul and an Envoy with two workers, whose clients ask all the time: the time from the
-//! return of the API's call until every worker does as told. Then two Envoys in turn, one with three
-//! endpoints of one service, one with a thousand of each of two hundred. Both have a target, and
-//! missing it fails.
+//! return of the API's call until every worker does as told. Then Envoys in turn, from one with
+//! three endpoints of one service to one with a thousand of each of two hundred. Both have a
+//! target, and missing it fails.
 
 mod changes;
 mod cost;
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         missed.extend(report::late(&followed));
     }
     if options.rounds > 0 {
-        let costs = cost::both(&options);
+        let costs = cost::all(&options);
         let gap = if options.changes > 0 { "\n" } else { "" };
         print!("{gap}{}", report::costs(&costs, &options, colour));
         missed.extend(report::dear(&costs));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidegate_tests::terminal::grouped;
 
 use crate::changes::{Followed, Kind, WORKERS};
-use crate::cost::{Cost, Size};
+use crate::cost::{Cost, Size, SIZES};
 use crate::options::Options;
 
 /// The 95th percentile of changes is at most this.
@@ -82,25 +82,25 @@ pub(crate) fn late(all: &[Followed]) -> Option<String> {
 }
 
 /// The comparison of costs.
-pub(crate) fn costs(both: &[Cost; 2], options: &Options, colour: bool) -> String {
+pub(crate) fn costs(all: &[Cost; SIZES.len()], options: &Options, colour: bool) -> String {
     let (rounds, requests) = (options.rounds, grouped(options.requests));
     let title =
         format!("Envoy's processor time for a request: {rounds} rounds of {requests} requests, in turn");
     let head = format!("{:34}{:>10}{:>20}", "endpoints", "median", "quartiles");
     let mut out = format!("{title}\n\n{}\n", paint("1", &head, colour));
-    for cost in both {
+    for cost in all {
         let [low, median, high] = quartiles(&cost.samples);
         let (name, between) = (cost.size.to_string(), format!("{low:.2} to {high:.2}"));
         let _ = writeln!(out, "{name:34}{:>10}{between:>20}", format!("{median:.2} µs"));
     }
-    let (times, margin) = ratio(both);
+    let (times, margin) = ratio(all);
     let (code, verdict) = verdict(times <= MOST_TIMES + margin, times <= MOST_TIMES);
     let verdict = format!("  at most {MOST_TIMES:.2}: {verdict}");
     let times = format!("{times:.2} ×");
     let _ = writeln!(
         out,
         "{:34}{times:>10}{:>20}{}",
-        "ratio",
+        "last to first",
         format!("± {margin:.2}"),
         paint(code, &verdict, colour)
     );
@@ -108,8 +108,8 @@ pub(crate) fn costs(both: &[Cost; 2], options: &Options, colour: bool) -> String
 }
 
 /// What the costs should have been, if they are not.
-pub(crate) fn dear(both: &[Cost; 2]) -> Option<String> {
-    let (times, margin) = ratio(both);
+pub(crate) fn dear(all: &[Cost; SIZES.len()]) -> Option<String> {
+    let (times, margin) = ratio(all);
     (times > MOST_TIMES + margin)
         .then(|| format!("cost: {times:.2} ×, expected at most {MOST_TIMES:.2} (margin {margin:.2})"))
 }
@@ -117,7 +117,7 @@ pub(crate) fn dear(both: &[Cost; 2]) -> Option<String> {
 /// The median of the rounds' ratios, and how far it may be off by chance: 0.93 of the span of the
 /// quartiles over the square root of their number.
 #[allow(clippy::cast_precision_loss, reason = "no run has 2^52 rounds")]
-fn ratio([small, large]: &[Cost; 2]) -> (f64, f64) {
+fn ratio([small, .., large]: &[Cost; SIZES.len()]) -> (f64, f64) {
     let each: Vec<f64> =
         large.samples.iter().zip(&small.samples).map(|(large, small)| large / small).collect();
     let [low, median, high] = quartiles(&each);
@@ -229,12 +229,9 @@ all                7    0.7 ms    2.5 ms  120.1 ms  120.1 ms  p95 at most 150.0 
         assert_eq!(late(&slow).as_deref(), Some(problem));
     }
 
-    fn both(large: f64) -> [Cost; 2] {
-        let [small, big] = SIZES;
-        [
-            Cost { size: small, samples: vec![20.0, 20.0, 20.0] },
-            Cost { size: big, samples: vec![large, large, large] },
-        ]
+    fn all(large: f64) -> [Cost; SIZES.len()] {
+        let of = |at: usize, micros: f64| Cost { size: SIZES[at], samples: vec![micros; 3] };
+        [of(0, 20.0), of(1, 20.1), of(2, 20.5), of(3, large)]
     }
 
     #[test]
@@ -245,11 +242,13 @@ Envoy's processor time for a request: 3 rounds of 5,000 requests, in turn
 
 endpoints                             median           quartiles
 3 of 1 service                      20.00 µs      20.00 to 20.00
+1,000 of 1 service                  20.10 µs      20.10 to 20.10
+3 of 200 services each              20.50 µs      20.50 to 20.50
 1,000 of 200 services each          21.00 µs      21.00 to 21.00
-ratio                                 1.05 ×              ± 0.00  at most 1.10: met
+last to first                         1.05 ×              ± 0.00  at most 1.10: met
 ";
-        assert_eq!(costs(&both(21.0), &options, false), expected);
-        assert_eq!(dear(&both(21.0)), None);
-        assert_eq!(dear(&both(24.0)).as_deref(), Some("cost: 1.20 ×, expected at most 1.10 (margin 0.00)"));
+        assert_eq!(costs(&all(21.0), &options, false), expected);
+        assert_eq!(dear(&all(21.0)), None);
+        assert_eq!(dear(&all(24.0)).as_deref(), Some("cost: 1.20 ×, expected at most 1.10 (margin 0.00)"));
     }
 }
