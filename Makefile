@@ -10,13 +10,17 @@ override ENVOY := $(if $(findstring /,$(ENVOY)),$(abspath $(ENVOY)),$(ENVOY))
 STEP    := @tools/step.sh
 WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
 NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-servers need-packages need-node
-TARGETS := help setup wasm run bench dead-upstream test test-fast e2e servers vectors check fmt audit clean distclean
+TARGETS := help setup wasm run bench dead-upstream follow test test-fast e2e servers vectors check fmt audit clean distclean
 
 export ENVOY FILTERS PROBES
 # What the machine has comes first.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 # The shell counts its own seconds under this name.
 unexport SECONDS
+
+# Where the demo finds endpoints: static or consul. Not from the environment, where it may mean much else.
+REGISTRY := static
+unexport REGISTRY
 
 # Paths that a person names; tests run in another folder.
 NAMED := $(foreach name,CONSUL COREDNS TIDEGATE_VECTORS,$(if $($(name)),$(name)))
@@ -40,8 +44,8 @@ setup: need-rust need-envoy need-bindgen need-func-e need-packages ## Install wh
 wasm: need-rust ## Build the modules into dist/ and check their sizes
 	@tools/wasm.sh
 
-run: need-envoy wasm ## Run the demo: make run SECONDS=20, or without SECONDS until Ctrl-C
-	@tools/demo.sh $(SECONDS)
+run: need-envoy wasm $(if $(filter consul,$(REGISTRY)),need-servers) ## Run the demo: SECONDS=20, or until Ctrl-C; REGISTRY=consul for a real Consul
+	@tools/demo.sh "$(SECONDS)" "$(REGISTRY)"
 
 ##@ Prove
 
@@ -66,6 +70,9 @@ bench: need-envoy need-packages wasm ## Measure the cost of a request: BENCH_ARG
 
 dead-upstream: need-envoy wasm ## Count what still reaches an upstream that always fails: DEAD_ARGS=... is passed on
 	$(STEP) "dead upstream" cargo run --release -q -p tidegate-tests --bin dead-upstream -- $(DEAD_ARGS)
+
+follow: need-envoy need-servers wasm ## Measure how soon traffic follows Consul, and a large catalog: FOLLOW_ARGS=... is passed on
+	$(STEP) "follow" cargo run --release -q -p tidegate-tests --bin follow -- $(FOLLOW_ARGS)
 
 ##@ Check
 

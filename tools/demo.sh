@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# `demo.sh [SECONDS]` runs the demo that long, or until Ctrl-C; both end well.
+# `demo.sh [SECONDS [REGISTRY]]` runs the demo that long, or until Ctrl-C; both end well. REGISTRY is
+# static or consul.
 set -euo pipefail
 
 args=()
-[[ -z ${1:-} ]] || args=(--seconds "$1")
+[[ -z ${1:-} ]] || args+=(--seconds "$1")
+[[ -z ${2:-} ]] || args+=(--registry "$2")
 
 tools/step.sh "the demo" cargo build --release -q -p tidegate-tests --bin demo
 

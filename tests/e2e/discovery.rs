@@ -3,6 +3,7 @@
 
 mod asked;
 mod balance;
+mod chains;
 mod choice;
 mod cold;
 mod config;
@@ -12,11 +13,14 @@ mod distrust;
 mod dns;
 mod ejection;
 mod failover;
+mod follow;
 mod grpc;
 mod hashing;
 mod hostile;
+mod large;
 mod names;
 mod outage;
+mod reload;
 mod retries;
 mod setup;
 mod steering;

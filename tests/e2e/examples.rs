@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate_tests::{eventually, paths, stats, Client, Envoy, FuncE, Load, Options, Request};
+use tidegate_tests::{eventually, paths, stats, Client, Envoy, FuncE, Load, Options, Port, Request};
 
 /// Ports in the files, for the listener and the admin endpoint.
 const PORTS: [u16; 2] = [10_000, 9_901];
+/// Ports of servers that some of them bring along.
+const SERVERS: std::ops::RangeInclusive<u16> = 10_001..=10_009;
 
 #[test]
 fn every_example_boots_without_a_warning() {
@@ -168,9 +170,85 @@ fn examples() -> Vec<PathBuf> {
     files
 }
 
+// === discovery.yaml ===
+
+#[test]
+fn discovery_finds_endpoints_in_the_file_and_in_consul() {
+    let envoy = discovery();
+    let mut client = Client::connect(envoy.addr());
+    assert_eq!(client.get("/checkout", &[]).text(), "one\n");
+    // Until Consul has answered, what stands in the file stands in for it.
+    eventually("what Consul says", Duration::from_secs(5), || client.get("/orders/7", &[]).text() == "two\n");
+    let none = client.get("/cart", &[]);
+    assert_eq!((none.status, none.text().as_str()), (404, "no such service\n"));
+    eventually("the counters", Duration::from_secs(5), || {
+        labelled(&envoy, "tidegate_discovery_requests", "service", "checkout") == Some(1.0)
+            && labelled(&envoy, "tidegate_discovery_requests", "service", "orders") >= Some(1.0)
+            && labelled(&envoy, "tidegate_discovery_fetches", "registry", "main") >= Some(1.0)
+    });
+    eventually("the access log", Duration::from_secs(5), || {
+        let log = envoy.access_log();
+        let line = |start: &str| log.lines().any(|line| line.contains(start));
+        line(" GET /checkout 200 127.0.0.1:")
+            && line(" via_upstream checkout 127.0.0.1:")
+            && line(" GET /cart 404 - direct_response -")
+    });
+}
+
+#[test]
+fn discovery_gives_who_fails_a_rest_and_no_client_an_error() {
+    let envoy = discovery();
+    for _ in 0..4 {
+        let report = Load::new(envoy.addr()).requests(20).repeat(&Request::get("/checkout"));
+        assert_eq!(report.count(200), 20, "{:?}", report.by_status());
+    }
+    eventually("the counters", Duration::from_secs(5), || {
+        let value = |family: &str| labelled(&envoy, family, "service", "checkout");
+        value("tidegate_discovery_ejections") == Some(1.0)
+            && value("tidegate_discovery_healthy") == Some(1.0)
+            && value("tidegate_discovery_requests") == Some(80.0)
+            && value("tidegate_discovery_failures") <= Some(9.0)
+    });
+    assert_eq!(envoy.log().matches(" ejected for 30000 ms").count(), 1, "{}", envoy.log());
+}
+
+#[test]
+fn discovery_lets_no_client_name_an_endpoint() {
+    let envoy = discovery();
+    let mut client = Client::connect(envoy.addr());
+    let admin = envoy.admin().addr().to_string();
+    for path in ["/checkout", "/orders"] {
+        let answer = client.get(path, &[("x-envoy-original-dst-host", &admin)]).text();
+        assert!(answer == "one\n" || answer == "two\n", "{path}: {answer}");
+    }
+    assert_eq!(client.get("/stats", &[("x-envoy-original-dst-host", &admin)]).status, 404);
+    assert_eq!(client.get("/checkout", &[("x_envoy_original_dst_host", &admin)]).status, 400);
+}
+
+fn discovery() -> Envoy {
+    let file = paths::root().join("envoy-config/discovery.yaml");
+    Envoy::start(&on_free_ports(&file), &Options::workers(2)).unwrap()
+}
+
+/// The sample of a family whose only label this is.
+fn labelled(envoy: &Envoy, family: &str, label: &str, value: &str) -> Option<f64> {
+    let samples = stats::family(&envoy.prometheus(), family);
+    let of = |sample: &stats::Sample| {
+        sample.labels.len() == 1 && sample.labels.get(label).is_some_and(|v| v == value)
+    };
+    samples.into_iter().find(of).map(|sample| sample.value)
+}
+
 /// An example as it is, but for its ports: the kernel chooses, so that tests run side by side.
 fn on_free_ports(file: &Path) -> String {
-    let text = fs::read_to_string(file).unwrap();
+    // Ports of the kernel's choice are not in a row.
+    let text = fs::read_to_string(file).unwrap().replace("10001-10003", "1-65535");
+    // Nobody else gets these while tests run.
+    let free = || Box::leak(Box::new(Port::reserve())).addr().port().to_string();
+    let text = SERVERS.map(|port| port.to_string()).fold(text, |text, port| match text.contains(&port) {
+        true => text.replace(&port, &free()),
+        false => text,
+    });
     PORTS.iter().fold(text, |text, port| {
         let fixed = format!("port_value: {port} ");
         assert_eq!(text.matches(&fixed).count(), 1, "{fixed}in {}", file.display());

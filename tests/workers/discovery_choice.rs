@@ -103,6 +103,27 @@ fn any_number_of_subsets_is_followed() {
     }
 }
 
+/// By a hash a key has one endpoint, whichever worker has the request, and retries have others.
+#[test]
+fn a_key_has_one_endpoint_on_all_workers() {
+    for algorithm in ["rendezvous", "maglev", "ring_hash"] {
+        let balance = json!({"balance": {algorithm: {"hash_key": [{"header": "x-user"}]}}, "match": {"path": {"prefix": "/"}}});
+        let workers = Workers::new(2, &versions(&balance));
+        let mut all = std::collections::BTreeSet::new();
+        for n in 0..100 {
+            let user = n.to_string();
+            let request = SimRequest::get("/").header("x-user", user.as_bytes());
+            let (one, other) = (reached_as(&workers.all[0], &request), reached_as(&workers.all[1], &request));
+            assert_eq!(one, other, "{algorithm}, user {n}");
+            assert_eq!(one.len(), 1, "{algorithm}, user {n}");
+            all.insert(one);
+        }
+        assert_eq!(all.len(), 4, "{algorithm}");
+        // Without a key it goes to anyone.
+        assert_eq!(reached_as(&workers.all[0], &SimRequest::get("/")).len(), "1 2 3 4".len(), "{algorithm}");
+    }
+}
+
 #[test]
 fn the_first_service_that_takes_a_request_gets_it() {
     let service =

@@ -88,6 +88,18 @@ fn the_newer_configuration_asks_and_the_older_takes_over_when_it_goes() {
     }
 }
 
+/// A token that is wrong, a cluster that is not there.
+#[test]
+fn a_newer_configuration_that_always_fails_leaves_it_to_the_older() {
+    let old = Workers::new(1, &polled("", ""));
+    run(&[&old], 0, 5_000, "10.0.0.1:80");
+    let new = Workers::on(&old.store, 1, &polled("", r#""attempts": 2"#));
+    new.all[0].host.refuse_questions(Some(CalloutError::NoCluster));
+    run(&[&old, &new], 5_100, 40_000, "10.0.0.2:80");
+    assert_eq!((sent(&old.all[0]).as_str(), sent(&new.all[0]).as_str()), ("10.0.0.2:80", "10.0.0.2:80"));
+    assert!(new.asked("failures") >= 3, "{}", new.asked("failures"));
+}
+
 #[test]
 fn the_older_one_that_goes_takes_nothing_along() {
     let old = Workers::new(2, &config("", ""));

@@ -143,6 +143,27 @@ fn an_index_that_only_moves_is_slowed_and_useful_changes_are_not() {
     assert_eq!(workers.all[0].host.take_questions().len(), 1, "still waiting for the next");
 }
 
+/// A wait that is over because its time is up is no haste: the next one follows, however short it is.
+#[test]
+fn waiting_goes_on_when_nothing_changes() {
+    for (wait_ms, word) in [(1_000, "1s"), (5_000, "5s"), (55_000, "55s")] {
+        let json = config("", "")
+            .replace(r#""cluster": "consul""#, &format!(r#""cluster": "consul", "wait_ms": {wait_ms}"#));
+        let workers = Workers::knowing(1, &json, &["10.0.0.1:80"]);
+        let worker = &workers.all[0];
+        let mut now = 0;
+        for round in 0..10 {
+            let asked = question(worker);
+            assert_eq!(asked.subject(), format!("{SERVICE}?index=10&wait={word}"), "{round}");
+            now += wait_ms + wait_ms / 20;
+            // The lease is kept meanwhile.
+            workers.run(now - wait_ms, now, &mut |_, _| None);
+            worker.answer(&answer(&asked, 10, &["10.0.0.1:80"]));
+        }
+        assert_eq!(worker.host.take_questions().len(), 1, "{word}");
+    }
+}
+
 #[test]
 fn an_answer_that_never_comes_is_given_up_and_asked_anew() {
     let workers = Workers::knowing(1, &config("", ""), &["10.0.0.1:80"]);

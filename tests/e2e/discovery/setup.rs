@@ -119,7 +119,12 @@ pub(super) fn three() -> Value {
 
 /// What came of requests on eight connections while `during` happened.
 pub(super) fn under_load(envoy: &Envoy, during: impl FnOnce()) -> Vec<Report> {
-    let (addr, done) = (envoy.addr(), AtomicBool::new(false));
+    load_while(envoy.addr(), during)
+}
+
+/// [`under_load`] for an Envoy that changes.
+pub(super) fn load_while(addr: SocketAddr, during: impl FnOnce()) -> Vec<Report> {
+    let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let load = scope.spawn(|| {
             let mut reports = Vec::new();

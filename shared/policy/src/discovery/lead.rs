@@ -121,7 +121,9 @@ impl Lead {
                 now.plus(cache::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw))
             }
             None => {
-                let (pace, next) = self.pace.next(now, changed);
+                // A wait whose time was up is no haste, however short it is configured.
+                let waited = matches!(way, Way::Consul { query, .. } if now.since(self.asked) >= query.wait);
+                let (pace, next) = self.pace.next(now, changed || waited);
                 self.pace = pace;
                 next
             }

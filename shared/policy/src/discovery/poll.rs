@@ -220,7 +220,8 @@ impl Watch {
         // When there is nothing to be had, whoever has it is asked about again in a second at most.
         self.look_ms = now_ms.saturating_add(1_000).min(found.lease.expires_ms.max(now_ms.saturating_add(1)));
         if let (Ok(()), Some(status)) = (result, taken) {
-            let cell = worker.host.load(&self.question.snapshot_cell).ok().flatten();
+            // Without it, an empty answer would have nothing to be compared with.
+            let Ok(cell) = worker.host.load(&self.question.snapshot_cell) else { return };
             let known = cell.and_then(|(bytes, _)| snapshot::decode(&bytes, hash)).unwrap_or_default();
             self.lead = Some(Lead::new(&status, known));
         }
@@ -344,8 +345,9 @@ impl Watch {
         let Some(lead) = &mut self.lead else { return };
         let (hash, term) = (self.question.hash, lead.term);
         let holds = |status: &Status| status.lease.holds(worker.id, term, worker.now);
-        let Ok(Some((bytes, _))) = worker.host.load(&self.question.status_cell) else { return };
-        if !holds(&Status::decode(&bytes, hash)) {
+        let status = worker.host.load(&self.question.status_cell).ok().flatten();
+        if !status.is_some_and(|(bytes, _)| holds(&Status::decode(&bytes, hash))) {
+            // What cannot be told now is told when the lease could be read again.
             self.lead = None;
             return;
         }

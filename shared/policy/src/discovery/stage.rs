@@ -181,7 +181,11 @@ impl Stage for Discovery {
         if let Ok(mut poller) = self.poller.try_borrow_mut() {
             poller.tick(&self.places, host);
         }
-        self.views.iter().for_each(|view| view.tell(host));
+        let now = host.now();
+        for view in &self.views {
+            view.follow(now, host);
+            view.tell(host);
+        }
     }
 }
 

@@ -160,6 +160,23 @@ impl View {
         }
     }
 
+    /// Takes in what others changed before a request asks for it, and shows it: gauges need not wait
+    /// for one, and what a configuration that goes showed last does not stay.
+    pub fn follow(&self, now: Timestamp, host: &impl Host) {
+        if self.table.borrow().is_some() {
+            let _ = self.table(now, host);
+            self.show(host);
+        }
+    }
+
+    fn show(&self, host: &impl Host) {
+        let table = self.table.borrow();
+        let Some(table) = &*table else { return };
+        let gauge = |of: Of, n: usize| host.set(self.places.service(self.at, of), n as u64);
+        gauge(Of::Endpoints, table.len());
+        gauge(Of::Healthy, table.healthy());
+    }
+
     /// Whether somebody may still say where the service is.
     fn why(&self) -> Why {
         let states = self.sources.iter().map(Source::state);
@@ -229,12 +246,10 @@ impl View {
 
     /// Takes out and back who rests or does not any more.
     fn settle(&self, now: Timestamp, host: &impl Host) {
-        let table = self.table.borrow();
-        let Some(table) = &*table else { return };
-        self.returns_ms.set(table.settle(&self.rests.borrow(), now).unwrap_or(u64::MAX));
-        let gauge = |of: Of, n: usize| host.set(self.places.service(self.at, of), n as u64);
-        gauge(Of::Endpoints, table.len());
-        gauge(Of::Healthy, table.healthy());
+        if let Some(table) = &*self.table.borrow() {
+            self.returns_ms.set(table.settle(&self.rests.borrow(), now).unwrap_or(u64::MAX));
+        }
+        self.show(host);
     }
 
     /// An attempt begins.

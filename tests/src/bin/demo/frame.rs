@@ -3,12 +3,15 @@
 //! A client takes two lines, what was admitted and below it what was refused, with bars of one
 //! scale. Words say what colours say, so that it reads the same without them. What does not fit
 //! goes: first the air between clients, then their second lines, then what panels say in more than
-//! one place, and at last what stands at the right and at the bottom.
+//! one place, then the limits, whose effect the clients show, and at last what stands at the right
+//! and at the bottom.
 
 use tidegate_tests::terminal::grouped;
 
 use crate::catalog;
 use crate::checkout;
+use crate::discovery::discovery;
+use crate::orders;
 use crate::panel::panel;
 use crate::routing::routing;
 use crate::tally::{Second, Tally};
@@ -20,7 +23,7 @@ use crate::view::{ClientView, LimitView, View, COUNTS};
 pub(crate) enum Form {
     /// Enough for everything, with air between the parts.
     Full,
-    /// As much as in 80 x 24: rules take the place of the air.
+    /// As much as in 80 x 24: rules take the place of the air, and the limits go if they must.
     Small,
 }
 
@@ -28,40 +31,71 @@ pub(crate) enum Form {
 const LEFT: usize = 65;
 /// The same where a client has one line.
 const LEFT_OF_ONE: usize = 56;
-/// Events of the ramp and changes of the breaker's state that a full picture has room for at least.
-const LEAST_NEWS: usize = 4;
-/// What is shown of either at most.
-const MOST_EVENTS: usize = 6;
-const MOST_CHANGES: usize = 8;
+/// News that a picture has room for at least, if it is not the smallest.
+const LEAST_NEWS: usize = 5;
+
+/// What is shown of the news at most: acts upon endpoints, events of the ramp, changes of the
+/// breaker's state.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    acts: usize,
+    events: usize,
+    changes: usize,
+}
 
 /// The live picture for a terminal of this size.
 pub(crate) fn frame(view: &View, width: usize, height: usize) -> Vec<Line> {
-    let small = (Form::Small, one_each(view, width, Form::Small));
-    let full = [two_each(view, width, true), two_each(view, width, false), one_each(view, width, Form::Full)];
-    let length = |top: &[Line], form| top.len() + body(view, width, form, 0, 0).len();
-    let fits = |top: &Vec<Line>| length(top, Form::Full) + LEAST_NEWS <= height;
-    let (form, mut lines) = full.into_iter().find(fits).map_or(small, |top| (Form::Full, top));
-    let rest = height.saturating_sub(length(&lines, form));
-    let events = rest.div_ceil(2).min(MOST_EVENTS);
-    let changes = (rest - events).min(MOST_CHANGES);
-    lines.extend(body(view, width, form, events, changes));
+    let limits = &limits(&view.limits)[..];
+    let small = one_each(view, width, Form::Small);
+    let pictures = [
+        (Form::Full, two_each(view, width, true), limits),
+        (Form::Full, two_each(view, width, false), limits),
+        (Form::Full, one_each(view, width, Form::Full), limits),
+        (Form::Small, small.clone(), limits),
+    ];
+    let length = |(form, top, limits): &(Form, Vec<Line>, &[Line])| {
+        top.len() + body(view, width, *form, limits, Room::default()).len()
+    };
+    let fits = |picture: &(Form, Vec<Line>, &[Line])| length(picture) + LEAST_NEWS <= height;
+    let picture = pictures.into_iter().find(fits).unwrap_or((Form::Small, small, &[]));
+    let room = Room::of(height.saturating_sub(length(&picture)));
+    let (form, mut lines, limits) = picture;
+    lines.extend(body(view, width, form, limits, room));
     lines.truncate(height);
     lines
 }
 
-/// What stands below the clients, with room for so many events of the ramp and changes of the breaker.
-fn body(view: &View, width: usize, form: Form, events: usize, changes: usize) -> Vec<Line> {
-    let [titles, rows @ ..] = &limits(&view.limits)[..] else { return Vec::new() };
-    let mut lines = match form {
-        Form::Full => vec![Line::default(), titles.clone()],
-        Form::Small => vec![titles.clone().ruled(width)],
-    };
-    lines.extend_from_slice(rows);
-    for panel in [routing(view, width, form, events), panel(view, width, form, changes)] {
+/// What stands below the clients, with room for so many news.
+fn body(view: &View, width: usize, form: Form, limits: &[Line], room: Room) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let [titles, rows @ ..] = limits {
+        match form {
+            Form::Full => lines.extend([Line::default(), titles.clone()]),
+            Form::Small => lines.push(titles.clone().ruled(width)),
+        }
+        lines.extend_from_slice(rows);
+    }
+    let panels = [
+        discovery(view, width, form, room.acts),
+        routing(view, width, form, room.events),
+        panel(view, width, form, room.changes),
+    ];
+    for panel in panels {
         lines.extend((form == Form::Full).then(Line::default));
         lines.extend(panel);
     }
     lines
+}
+
+// === impl Room ===
+
+impl Room {
+    /// What there is in so many lines.
+    fn of(lines: usize) -> Self {
+        let acts = lines.div_ceil(4).min(5);
+        let events = (lines - acts).div_ceil(2).min(6);
+        Self { acts, events, changes: (lines - acts - events).min(8) }
+    }
 }
 
 /// The head, and two lines for each client, with or without air between them.
@@ -84,8 +118,7 @@ fn two_each(view: &View, width: usize, airy: bool) -> Vec<Line> {
 
 /// A head of one line, and one line for each client.
 fn one_each(view: &View, width: usize, form: Form) -> Vec<Line> {
-    let paths = [checkout::PATH, catalog::PATH].map(|path| path.trim_start_matches('/')).join(",");
-    let mut lines = vec![title(&format!("{}/{{api,{paths}}}", view.addr), view, width)];
+    let mut lines = vec![title(&paths(view), &until(view, form), width)];
     let seconds = width.saturating_sub(LEFT_OF_ONE).clamp(8, 60);
     let titles = format!(" {:<9}{:<26}{:>9}{:>9}", "client", "a second:", "admitted", "refused");
     let titles = Line::new(Ink::Dim, format!("{titles}  admitted, {seconds} s"));
@@ -113,25 +146,39 @@ fn head(view: &View, width: usize) -> Vec<Line> {
         grouped(view.answered)
     );
     vec![
-        title("rate limits, weighted routing and a circuit breaker in Envoy", view, width),
+        title(
+            "rate limits, discovery, routing and a circuit breaker in Envoy",
+            &until(view, Form::Full),
+            width,
+        ),
         Line::new(Ink::Dim, served),
         Line::new(Ink::Dim, " Join in:  ").and(Ink::Plain, curl(view)),
         Line::default(),
     ]
 }
 
-fn title(what: &str, view: &View, width: usize) -> Line {
+fn title(what: &str, until: &str, width: usize) -> Line {
+    Line::new(Ink::Title, " Tidegate").and(Ink::Plain, format!("  {what}")).flush(Ink::Dim, until, width)
+}
+
+/// How long it lasts; in little room, how to end it only where it does not end by itself.
+fn until(view: &View, form: Form) -> String {
     let elapsed = view.elapsed.as_secs();
-    let until = match view.length {
-        Some(length) => format!("{elapsed} s of {length} s, Ctrl-C ends it "),
-        None => format!("{elapsed} s, Ctrl-C ends it "),
-    };
-    Line::new(Ink::Title, " Tidegate").and(Ink::Plain, format!("  {what}")).flush(Ink::Dim, &until, width)
+    match (view.length, form) {
+        (Some(length), Form::Full) => format!("{elapsed} s of {length} s, Ctrl-C ends it "),
+        (Some(length), Form::Small) => format!("{elapsed} s of {length} s "),
+        (None, _) => format!("{elapsed} s, Ctrl-C ends it "),
+    }
+}
+
+/// Where everything is: `127.0.0.1:10000/{api,checkout,…}`.
+fn paths(view: &View) -> String {
+    let paths = [checkout::PATH, catalog::PATH, orders::PATH].map(|path| path.trim_start_matches('/'));
+    format!("{}/{{api,{}}}", view.addr, paths.join(","))
 }
 
 fn curl(view: &View) -> String {
-    let headers = format!("-H 'x-api-key: me' -H '{}: me'", catalog::USER);
-    format!("curl -i {headers} http://{}/{{api,checkout,catalog}}", view.addr)
+    format!("curl -iH x-api-key:me -H {}:me http://{}", catalog::USER, paths(view))
 }
 
 /// The two lines of a client.
@@ -201,14 +248,17 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::buyers::tests::ledger;
     use crate::catalog::Reached;
     use crate::crowd::tests::census;
     use crate::history::tests::history;
+    use crate::orders::{Seat, State};
+    use crate::plot::Registry;
     use crate::ramp::tests::ramp;
     use crate::script::Mood;
     use crate::shop::{Served, Till};
     use crate::tally::Outcome;
-    use crate::view::{CatalogView, CheckoutView};
+    use crate::view::{CatalogView, CheckoutView, DiscoveryView};
 
     /// bob after three seconds: a burst of four, then two a second, and one refusal a second.
     pub(crate) fn view() -> View {
@@ -243,6 +293,7 @@ pub(crate) mod tests {
                 weights: [25, 75],
                 since: Some(Reached { stable: 2, canary: 0 }),
             },
+            discovery: orders(),
         }
     }
 
@@ -257,6 +308,19 @@ pub(crate) mod tests {
         CheckoutView { till, history: history(), probes: 1_000, reached: [1, 0, 6] }
     }
 
+    /// Two endpoints in Consul, of which one has just died, and a new one.
+    fn orders() -> DiscoveryView {
+        let seat =
+            |port, zone, weight, state| Seat { addr: ([127, 0, 0, 1], port).into(), zone, weight, state };
+        let seats = [
+            seat(40_001, "a", 3, State::Well),
+            seat(40_002, "a", 1, State::Ejected),
+            seat(40_003, "b", 1, State::New),
+        ];
+        let (registry, ledger) = (Registry::Consul, ledger());
+        DiscoveryView { registry, seats, ledger, known: 3, healthy: 2, fetches: 4, ejections: 1, retries: 5 }
+    }
+
     pub(crate) fn shown(lines: &[Line], width: usize) -> Vec<String> {
         lines.iter().map(|line| line.show(width, false)).collect()
     }
@@ -264,11 +328,11 @@ pub(crate) mod tests {
     #[test]
     fn a_frame_has_everything_where_there_is_room() {
         assert_eq!(
-            shown(&frame(&view(), 104, 29), 104)[..11],
+            shown(&frame(&view(), 104, 36), 104)[..12],
             [
-                " Tidegate  rate limits, weighted routing and a circuit breaker in Envoy     3 s of 20 s, Ctrl-C ends it",
+                " Tidegate  rate limits, discovery, routing and a circuit breaker in Envoy   3 s of 20 s, Ctrl-C ends it",
                 " Envoy with 2 workers at 127.0.0.1:10000; the upstream answered 9",
-                " Join in:  curl -i -H 'x-api-key: me' -H 'x-user: me' http://127.0.0.1:10000/{api,checkout,catalog}",
+                " Join in:  curl -iH x-api-key:me -H x-user:me http://127.0.0.1:10000/{api,checkout,catalog,orders}",
                 "",
                 " client                                       a second    total  the last 39 s",
                 " bob      3 a second                admitted       2.7        9                                     █▄▄▂",
@@ -277,6 +341,7 @@ pub(crate) mod tests {
                 " limit       allows one key          admitted   refused observed leases evicted",
                 " per-client  2 a second, 4 at once          9     1,004        0      1       0",
                 "",
+                " discovery: consul zone weight state     share, last 18 s                          2/3 healthy, 0 failed",
             ]
         );
     }
@@ -301,12 +366,14 @@ pub(crate) mod tests {
         assert_eq!(
             small[..3],
             [
-                " Tidegate  127.0.0.1:10000/{api,checkout,catalog}  3 s of 20 s, Ctrl-C ends it",
+                " Tidegate  127.0.0.1:10000/{api,checkout,catalog,orders}           3 s of 20 s",
                 " client ─ a second: ──────────────── admitted  refused  admitted, 23 s ────────",
                 " bob      3 a second                      2.7      1.0                     █▄▄▂",
             ]
         );
         assert_eq!(small.len(), 24);
+        assert!(small[8].starts_with(" discovery: consul"), "{small:?}");
+        assert!(small[12].contains("the server of endpoint 2 dies"), "{small:?}");
         assert!(small[18].contains("25 -> 0 of 100, aborted"), "{small:?}");
         assert!(small[19].starts_with(" circuit breaker"), "{small:?}");
         assert!(small[23].contains("open -> half-open"), "{small:?}");
@@ -319,11 +386,13 @@ pub(crate) mod tests {
         view.limits = vec![view.limits[0].clone(); 4];
         for height in 24..60 {
             let lines = shown(&frame(&view, 79, height), 79);
-            for news in ["25 -> 0 of 100, aborted", "open -> half-open"] {
+            for news in ["endpoint 2 dies", "25 -> 0 of 100, aborted", "open -> half-open"] {
                 assert!(lines.iter().any(|line| line.contains(news)), "{height}: {lines:?}");
             }
             let full = lines.iter().any(|line| line.starts_with("          refused "));
-            assert_eq!(full, height >= 32, "{height}: {lines:?}");
+            assert_eq!(full, height >= 39, "{height}: {lines:?}");
+            let limits = lines.iter().any(|line| line.starts_with(" limit"));
+            assert_eq!(limits, height >= 30, "{height}: {lines:?}");
         }
     }
 }

@@ -1,22 +1,26 @@
 //! `make run`: clients of every kind before one Envoy, and live what becomes of their requests.
 //!
 //! ```text
-//!   cast, shop, crowd ──requests──► world: Envoy, the filters, an upstream; checkout and catalog
-//!    │ answers                       │ counters, log    with their scripts
-//!    ▼                               ▼
-//!   tally, till, census ──────────► view ──► frame, panel, routing, summary ──lines──► screen
+//!   cast, shop, crowd, buyers ──requests──► world: Envoy, the filters, an upstream; checkout, catalog
+//!    │ answers                               │ counters, log   and orders with their scripts
+//!    ▼                                       ▼
+//!   tally, till, census, ledger ──────────► view ──► frame and panels, summary ──lines──► screen
 //! ```
 //!
 //! Signals are waited for by a thread of their own, so everything else just runs until the
 //! [`End`], and leaves in order.
 
+mod buyers;
 mod cast;
 mod catalog;
 mod checkout;
 mod crowd;
+mod discovery;
 mod frame;
 mod history;
+mod orders;
 mod panel;
+mod plot;
 mod ramp;
 mod ring;
 mod routing;
@@ -39,14 +43,17 @@ use std::time::{Duration, Instant};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 
+use self::buyers::Buyers;
 use self::cast::{Actor, End, CAST};
 use self::crowd::Crowd;
+use self::plot::Registry;
 use self::screen::Screen;
 use self::shop::Shop;
+use self::summary::Said;
 use self::view::View;
 use self::world::World;
 
-const USAGE: &str = "usage: demo [--seconds N]";
+const USAGE: &str = "usage: demo [--seconds N] [--registry static|consul]";
 /// Time between two pictures.
 const PICTURE: Duration = Duration::from_millis(250);
 /// Pictures in a second.
@@ -55,7 +62,8 @@ const PICTURES: u32 = 4;
 const FLUSH: Duration = Duration::from_millis(1_500);
 
 fn main() -> ExitCode {
-    let done = arguments(env::args().skip(1)).and_then(|length| run(length, &on_signal()));
+    let done =
+        arguments(env::args().skip(1)).and_then(|(length, registry)| run(length, registry, &on_signal()));
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -66,16 +74,22 @@ fn main() -> ExitCode {
     }
 }
 
-/// How many seconds to run, if not until a signal.
-fn arguments(mut args: impl Iterator<Item = String>) -> Result<Option<u64>, String> {
-    match (args.next().as_deref(), args.next(), args.next()) {
-        (None, ..) => Ok(None),
-        (Some("--seconds"), Some(count), None) => {
-            let count = count.parse().ok().filter(|count| (1..=86_400).contains(count));
-            count.map(Some).ok_or_else(|| "--seconds: expected a whole number, 1 to 86400".to_owned())
+/// How many seconds to run, if not until a signal, and with which registry.
+fn arguments(mut args: impl Iterator<Item = String>) -> Result<(Option<u64>, Registry), String> {
+    let (mut length, mut registry) = (None, Registry::default());
+    while let Some(name) = args.next() {
+        match (name.as_str(), args.next()) {
+            ("--seconds", Some(count)) => {
+                let count = count.parse().ok().filter(|count| (1..=86_400).contains(count));
+                length = Some(count.ok_or("--seconds: expected a whole number, 1 to 86400")?);
+            }
+            ("--registry", Some(name)) => {
+                registry = Registry::named(&name).ok_or("--registry: expected static or consul")?;
+            }
+            _ => return Err(USAGE.to_owned()),
         }
-        _ => Err(USAGE.to_owned()),
     }
+    Ok((length, registry))
 }
 
 /// An end that comes with Ctrl-C, when the demo is asked to leave, or when who started it has gone.
@@ -95,24 +109,25 @@ fn on_signal() -> End {
 }
 
 /// The demo, until its end. Whether all limits held.
-fn run(length: Option<u64>, end: &End) -> Result<bool, String> {
-    let mut world = World::start()?;
+fn run(length: Option<u64>, registry: Registry, end: &End) -> Result<bool, String> {
+    let mut world = World::start(registry)?;
     let mut screen = Screen::open();
     let start = Instant::now();
     world.begin(start);
     let shop = Shop::open(world.addr(), start, end);
     let crowd = Crowd::gather(world.addr(), start, end);
+    let buyers = Buyers::come(world.addr(), start, end);
     let actors: Vec<Actor> = CAST.iter().map(|role| role.play(world.addr(), start, end)).collect();
-    let shown = show(&mut world, (&actors, &shop, &crowd), &screen, start, length, end);
+    let shown = show(&mut world, (&actors, &shop, &crowd, &buyers), &screen, start, length, end);
     end.come();
 
     let cast: Vec<_> = actors.into_iter().map(Actor::leave).collect();
-    let (till, census) = (shop.close(), crowd.scatter());
+    let counts = (shop.close(), crowd.scatter(), buyers.leave());
     let elapsed = start.elapsed();
     shown?;
     let last = loop {
         world.look(elapsed)?;
-        let view = View::new(&world, cast.iter().cloned(), (till.clone(), census.clone()), elapsed, length);
+        let view = View::new(&world, cast.iter().cloned(), counts.clone(), elapsed, length);
         let counted = view.limits.iter().map(|limit| limit.counts[0] + limit.counts[2]).max();
         if counted >= Some(view.passed()) || start.elapsed() > elapsed + FLUSH {
             break view;
@@ -128,33 +143,34 @@ fn run(length: Option<u64>, end: &End) -> Result<bool, String> {
 /// Shows what happens until the end.
 fn show(
     world: &mut World,
-    (actors, shop, crowd): (&[Actor], &Shop, &Crowd),
+    (actors, shop, crowd, buyers): (&[Actor], &Shop, &Crowd, &Buyers),
     screen: &Screen,
     start: Instant,
     length: Option<u64>,
     end: &End,
 ) -> Result<(), String> {
-    let mut said = (0, 0);
+    let mut said = Said::default();
     for picture in 0.. {
         if end.comes_before(start + PICTURE * picture) {
             return Ok(());
         }
+        world.act(start.elapsed(), |act| buyers.expect(act, start.elapsed()));
         world.look(start.elapsed())?;
         let clients = actors.iter().map(|actor| (actor.role, actor.tally()));
-        let view = View::new(world, clients, (shop.till(), crowd.census()), start.elapsed(), length);
+        let counts = (shop.till(), crowd.census(), buyers.ledger());
+        let view = View::new(world, clients, counts, start.elapsed(), length);
         // Nobody looks any more: that is an end, too.
         if paint(screen, &view, picture, said).is_err() || length.is_some_and(|s| view.elapsed.as_secs() >= s)
         {
             return Ok(());
         }
-        said = (view.checkout.history.count, view.catalog.ramp.events.len());
+        said = Said::all(&view);
     }
     Ok(())
 }
 
-/// Draws, or says what is new: the changes of state and the events of the ramp beyond those `said`,
-/// and the second's numbers.
-fn paint(screen: &Screen, view: &View, picture: u32, said: (u64, usize)) -> io::Result<()> {
+/// Draws, or says what is new: what happened beyond what was `said`, and the second's numbers.
+fn paint(screen: &Screen, view: &View, picture: u32, said: Said) -> io::Result<()> {
     if screen.is_terminal() {
         let (width, height) = Screen::size();
         return screen.draw(&frame::frame(view, width, height));

@@ -3,6 +3,7 @@
 use tidegate_tests::terminal::grouped;
 
 use crate::crowd::{Variant, USERS};
+use crate::discovery;
 use crate::frame;
 use crate::history::words;
 use crate::panel::{self, ROWS};
@@ -11,6 +12,14 @@ use crate::script::{Mood, CANARY, CHECKOUT};
 use crate::text::{Ink, Line};
 use crate::view::{CatalogView, CheckoutView, ClientView, View};
 
+/// How much of what happened has been said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Said {
+    changes: u64,
+    events: usize,
+    acts: usize,
+}
+
 /// What the lines of [`second`] mean.
 pub(crate) fn opening(view: &View) -> Vec<Line> {
     let start = format!("Envoy with {} workers at {}.", view.workers, view.addr);
@@ -18,13 +27,14 @@ pub(crate) fn opening(view: &View) -> Vec<Line> {
         start.as_str(),
         "Each second, what was admitted + what was refused, for each client of the rate limits;",
         "how the service behind the breaker is, and who answered its clients;",
-        "and how the canary behind the routing is, what it weighs, and how many requests it got.",
+        "how the canary behind the routing is, what it weighs, and how many requests it got;",
+        "and how the endpoints behind the discovery are, and how many requests each of them got.",
     ];
     lines.map(|line| Line::new(Ink::Plain, line)).into()
 }
 
 /// What each client got in the last whole second.
-pub(crate) fn second(view: &View) -> [Line; 3] {
+pub(crate) fn second(view: &View) -> [Line; 4] {
     let now = view.elapsed.as_secs();
     let start = Line::new(Ink::Plain, format!("{now:>5} s"));
     let clients = view.clients.iter().fold(start, |line, client| {
@@ -39,7 +49,7 @@ pub(crate) fn second(view: &View) -> [Line; 3] {
     let checkout = served.enumerate().fold(start, |line, (at, (count, name))| {
         line.and(Ink::Plain, format!("{} {count} {name}", if at == 0 { "" } else { "," }))
     });
-    [clients, checkout, variants(view)]
+    [clients, checkout, variants(view), discovery::second(view)]
 }
 
 /// What the variants of the catalog got in the last whole second.
@@ -54,10 +64,12 @@ fn variants(view: &View) -> Line {
     Line::new(Ink::Plain, format!("{:>7}  the canary of catalog {how}: {got}", ""))
 }
 
-/// The changes of state and the events of the ramp beyond the first that were `said`.
-pub(crate) fn news(view: &View, said: (u64, usize)) -> Vec<Line> {
-    let changes = view.checkout.history.since(said.0).iter().map(panel::change);
-    changes.chain(view.catalog.ramp.since(said.1).iter().map(routing::event)).collect()
+/// The changes of state, the events of the ramp and the acts beyond those that were `said`.
+pub(crate) fn news(view: &View, said: Said) -> Vec<Line> {
+    let changes = view.checkout.history.since(said.changes).iter().map(panel::change);
+    let events = view.catalog.ramp.since(said.events).iter().map(routing::event);
+    let acts = view.discovery.ledger.effects.iter().skip(said.acts).map(discovery::act);
+    changes.chain(events).chain(acts).collect()
 }
 
 /// The end: what each client sent and got, and what its limit allowed.
@@ -78,7 +90,19 @@ pub(crate) fn summary(view: &View) -> Vec<Line> {
     lines.extend(checkout(view));
     lines.push(Line::default());
     lines.extend(catalog(&view.catalog));
+    lines.push(Line::default());
+    lines.extend(discovery::summary(view));
     lines
+}
+
+// === impl Said ===
+
+impl Said {
+    /// All that has happened by now.
+    pub(crate) fn all(view: &View) -> Self {
+        let (changes, events) = (view.checkout.history.count, view.catalog.ramp.events.len());
+        Self { changes, events, acts: view.discovery.ledger.effects.len() }
+    }
 }
 
 fn row(client: &ClientView, most: u64) -> Line {
@@ -191,7 +215,7 @@ mod tests {
             "         checkout is well, breaker half-open: 2 answered by it, 0 by its backup, 0 failed, 0 refused",
             "         the canary of catalog is well and weighs 25; aborted, all on stable: 0 by it, 2 by stable, 0 failed",
         ];
-        assert_eq!(shown(&second(&view()), 200), expected);
+        assert_eq!(shown(&second(&view())[..3], 200), expected);
     }
 
     #[test]
@@ -213,9 +237,9 @@ mod tests {
     fn the_end_tells_what_the_breaker_was_worth() {
         let mut view = view();
         view.elapsed = Duration::from_millis(6_500);
-        let lines = shown(&summary(&view), 100);
+        let lines = shown(&checkout(&view), 100);
         assert_eq!(
-            lines[lines.len() - 8..lines.len() - 5],
+            lines,
             [
                 " The breaker of checkout opened once and let 1,000 probes pass; it is half-open.",
                 " While it failed, 2.5 s in all, 1 of 2 requests reached it.",

@@ -116,6 +116,16 @@ pub(crate) fn bars(values: impl Iterator<Item = Option<u64>>, most: u64) -> Stri
     values.map(bar).collect()
 }
 
+/// A bar from left to right, as wide as its part of `columns`, with blanks behind it. What is there is
+/// seen, however little it is.
+pub(crate) fn bar(part: u64, whole: u64, columns: usize) -> String {
+    const ENDS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (part * columns as u64 * 8).div_ceil(whole.max(1)).min(columns as u64 * 8);
+    let eighths = usize::try_from(eighths).unwrap_or(0);
+    let bar = "█".repeat(eighths / 8) + ENDS[eighths % 8];
+    format!("{bar:<columns$}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +157,21 @@ mod tests {
         assert_eq!(line.clone().ruled(16).show(20, false), " a  b ─ c ──── d");
         assert_eq!(line.ruled(20).show(20, false), " a  b ─ c ──── d ───");
         assert_eq!(Line::default().ruled(1).show(20, false), "");
+    }
+
+    #[test]
+    fn a_bar_is_as_wide_as_its_part() {
+        let cases = [
+            (0, 9, "    "),
+            (1, 1_000, "▏   "),
+            (1, 2, "██  "),
+            (5, 8, "██▌ "),
+            (3, 3, "████"),
+            (0, 0, "    "),
+        ];
+        for (part, whole, shown) in cases {
+            assert_eq!(bar(part, whole, 4), shown, "{part} of {whole}");
+        }
     }
 
     #[test]

@@ -7,10 +7,13 @@ use tidegate_policy::ratelimit::config::Mode;
 use tidegate_policy::ratelimit::Limit;
 use tidegate_policy::time::Span;
 
+use crate::buyers::Ledger;
 use crate::cast::Role;
 use crate::catalog::Reached;
 use crate::crowd::{Census, Variant};
 use crate::history::History;
+use crate::orders::Seat;
+use crate::plot::{Registry, ENDPOINTS};
 use crate::ramp::Ramp;
 use crate::script::Mood;
 use crate::shop::Till;
@@ -31,6 +34,7 @@ pub(crate) struct View {
     pub(crate) limits: Vec<LimitView>,
     pub(crate) checkout: CheckoutView,
     pub(crate) catalog: CatalogView,
+    pub(crate) discovery: DiscoveryView,
 }
 
 /// One client.
@@ -75,6 +79,22 @@ pub(crate) struct CatalogView {
     pub(crate) since: Option<Reached>,
 }
 
+/// The service behind the discovery.
+#[derive(Clone, Debug)]
+pub(crate) struct DiscoveryView {
+    pub(crate) registry: Registry,
+    pub(crate) seats: [Seat; ENDPOINTS],
+    pub(crate) ledger: Ledger,
+    /// Endpoints that the filter knows, and those of them that it takes for healthy.
+    pub(crate) known: u64,
+    pub(crate) healthy: u64,
+    /// Questions to the registry.
+    pub(crate) fetches: u64,
+    pub(crate) ejections: u64,
+    /// Attempts after the first one of a request.
+    pub(crate) retries: u64,
+}
+
 /// The filter's counters that are shown.
 pub(crate) const COUNTS: [&str; 5] = ["admitted", "refused", "observed", "leases", "evicted"];
 
@@ -85,7 +105,7 @@ impl View {
     pub(crate) fn new(
         world: &World,
         clients: impl Iterator<Item = (Role, Tally)>,
-        (till, census): (Till, Census),
+        (till, census, ledger): (Till, Census, Ledger),
         elapsed: Duration,
         length: Option<u64>,
     ) -> Self {
@@ -121,6 +141,16 @@ impl View {
                 weights: [Variant::Canary, Variant::Stable].map(|variant| world.weight(variant)),
                 since: world.since(),
             },
+            discovery: DiscoveryView {
+                registry: world.orders().registry(),
+                seats: world.orders().seats(elapsed),
+                ledger,
+                known: world.discovered("endpoints"),
+                healthy: world.discovered("healthy"),
+                fetches: world.fetches(),
+                ejections: world.discovered("ejections"),
+                retries: world.discovered("retries"),
+            },
         }
     }
 
@@ -136,7 +166,7 @@ impl View {
 
     /// Requests of everyone that the rate limits let through.
     pub(crate) fn passed(&self) -> u64 {
-        self.admitted() + self.checkout.till.sum() + self.catalog.census.sum()
+        self.admitted() + self.checkout.till.sum() + self.catalog.census.sum() + self.discovery.ledger.sum()
     }
 
     /// Admitted requests of all clients.

@@ -14,6 +14,8 @@ use crate::catalog::{self, Catalog, Reached};
 use crate::checkout::{self, Checkout};
 use crate::crowd::Variant;
 use crate::history::History;
+use crate::orders::{self, Orders};
+use crate::plot::{Act, Registry};
 use crate::ramp::Ramp;
 use crate::script::Mood;
 
@@ -35,6 +37,7 @@ pub(crate) struct World {
     history: History,
     catalog: Catalog,
     ramp: Ramp,
+    orders: Orders,
     /// Bytes of the log that were read.
     read: usize,
 }
@@ -42,8 +45,8 @@ pub(crate) struct World {
 // === impl World ===
 
 impl World {
-    /// Starts it with the limits of the example.
-    pub(crate) fn start() -> Result<Self, String> {
+    /// Starts it with the limits of the example and with this registry.
+    pub(crate) fn start(registry: Registry) -> Result<Self, String> {
         let example = root().join("envoy-config/ratelimit.yaml");
         let text = fs::read_to_string(&example).map_err(|error| format!("{}: {error}", example.display()))?;
         let limits = plugin_configuration(&text).ok_or("the example has no plugin configuration")?;
@@ -53,8 +56,8 @@ impl World {
             _ => Answer::new(200, "hello from the upstream\n"),
         });
         let filter = WasmFilter::new(module("ratelimit")).raw_config(&limits);
-        let (catalog, checkout) = (Catalog::start(), Checkout::start());
-        let config = checkout.add(catalog.add(Bootstrap::new().wasm(&filter)));
+        let (catalog, checkout, orders) = (Catalog::start(), Checkout::start(), Orders::start(registry));
+        let config = orders.add(checkout.add(catalog.add(Bootstrap::new().wasm(&filter))));
         let config = config.cluster("upstream", &[upstream.addr()]);
         let config = config.forward("/", "upstream").balanced();
         let envoy = start(&config, PORT).or_else(|_| start(&config, 0)).map_err(|e| e.to_string())?;
@@ -69,6 +72,7 @@ impl World {
             history: History::default(),
             catalog,
             ramp: Ramp::default(),
+            orders,
             read: 0,
         })
     }
@@ -77,6 +81,11 @@ impl World {
     pub(crate) fn begin(&self, start: Instant) {
         self.catalog.begin(start);
         self.checkout.begin(start);
+    }
+
+    /// Does what is due for the endpoints so long after the start; tells of each act before it does it.
+    pub(crate) fn act(&mut self, elapsed: Duration, tell: impl Fn(Act)) {
+        self.orders.act(elapsed, tell);
     }
 
     /// Where Envoy listens.
@@ -97,6 +106,7 @@ impl World {
         self.answered += self.upstream.take_seen().len();
         self.catalog.forget();
         self.checkout.forget();
+        self.orders.forget();
         // A look later than the news: what was under way by then has arrived.
         if self.ramp.aborted().is_some() {
             self.catalog.end();
@@ -106,6 +116,7 @@ impl World {
         let whole = news.rfind('\n').map_or(0, |end| end + 1);
         self.history.read(elapsed, &news[..whole], checkout::NAME);
         self.ramp.read(elapsed, &news[..whole], catalog::NAME);
+        self.orders.read(elapsed, &news[..whole]);
         self.read += whole;
         // A busy machine may be late to answer; then the last numbers stand.
         if let Ok((200, page)) = self.envoy.admin().try_get("/stats?filter=wasmcustom.tidegate") {
@@ -152,6 +163,21 @@ impl World {
     /// What reached the variants after the canary was given up.
     pub(crate) fn since(&self) -> Option<Reached> {
         self.catalog.since()
+    }
+
+    /// The endpoints of the service behind the discovery.
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// What the filter says of them; at most a second old.
+    pub(crate) fn discovered(&self, what: &str) -> u64 {
+        self.counted(&format!("discovery.service.{}.{what}", orders::NAME))
+    }
+
+    /// Questions to their registry; at most a second old.
+    pub(crate) fn fetches(&self) -> u64 {
+        self.counted(&format!("discovery.registry.{}.fetches", self.orders.registry().name()))
     }
 
     fn counted(&self, metric: &str) -> u64 {

@@ -1,0 +1,142 @@
+//! What the store and the registry are asked.
+
+use tidegate_sim::SimRequest;
+
+use crate::discovery::{answer, config, fixed, polled, sent, sent_as, Workers};
+use crate::discovery_flights::{Both, FOUR};
+
+/// Store calls of so many exchanges of each worker.
+fn requests(workers: &Workers, count: usize) -> u64 {
+    let before = workers.store.calls();
+    for worker in &workers.all {
+        (0..count).for_each(|_| assert!(sent(worker).starts_with("10.0.0.")));
+    }
+    workers.store.calls() - before
+}
+
+/// Workers that know their endpoints, of whom the first asks.
+fn settled(count: usize, json: &str) -> Workers {
+    let workers = Workers::knowing(count, json, &FOUR);
+    requests(&workers, 1);
+    let _ = workers.all[0].host.take_questions();
+    workers
+}
+
+#[test]
+fn a_request_asks_the_store_and_the_registry_nothing() {
+    let everything = r#""attempts": 3, "subset": {"fallback": "any_endpoint"}, "balance": "least_request"#;
+    for fields in ["", everything, r#""balance": "maglev"#] {
+        let fields = if fields.is_empty() { String::new() } else { format!("{fields}\"") };
+        let workers = settled(2, &config("", &fields));
+        assert_eq!(requests(&workers, 2_000), 0, "{fields}");
+        assert!(workers.all.iter().all(|worker| worker.host.take_questions().is_empty()), "{fields}");
+        // Nor much later: only the timer notices time.
+        workers.at(50_000);
+        assert_eq!(requests(&workers, 100), 0, "{fields}");
+    }
+    let workers = Workers::new(2, &fixed(&FOUR, r#""outlier_detection": false"#));
+    assert_eq!(requests(&workers, 1_000), 0, "endpoints of the configuration");
+}
+
+#[test]
+fn attempts_ask_nothing_either() {
+    let both = Both::new(&fixed(&FOUR, r#""attempts": 3"#));
+    let exchange = || {
+        let mut call = both.begin();
+        for status in [503, 200] {
+            let one = both.attempt(&mut call);
+            both.answered(one, status);
+        }
+        both.end(call, 200);
+    };
+    exchange();
+    let before = both.edge.store.calls();
+    // Failures among successes, so that nobody is ejected.
+    for _ in 0..3 {
+        exchange();
+    }
+    assert_eq!(both.edge.store.calls(), before);
+}
+
+#[test]
+fn a_request_for_no_service_asks_nothing() {
+    let workers = Workers::new(1, &config("", "").replace(r#""prefix": "/""#, r#""prefix": "/orders""#));
+    let before = workers.store.calls();
+    for _ in 0..100 {
+        assert_eq!(sent_as(&workers.all[0], &SimRequest::get("/x")), "passes");
+    }
+    assert_eq!(workers.store.calls(), before);
+}
+
+/// A counter tells of changes of all services; whoever is not concerned looks at the small cell.
+#[test]
+fn a_change_that_does_not_matter_costs_one_small_read_for_each_cell() {
+    for (fields, cells) in [(r#""outlier_detection": false"#, 1), ("", 2)] {
+        let workers = settled(2, &config("", fields));
+        workers.store.raise(workers.all[0].counter("tidegate.discovery.changes"));
+        // Its status, and who rests if anybody may.
+        assert_eq!(requests(&workers, 1), 2 * cells, "{fields}");
+        assert_eq!(requests(&workers, 1_000), 0, "{fields}");
+    }
+}
+
+#[test]
+fn a_change_that_matters_costs_two_reads() {
+    let workers = settled(2, &polled("", r#""outlier_detection": false"#));
+    workers.run(9_000, 13_000, &mut |_, question| Some(answer(question, 11, &FOUR[..3])));
+    assert_eq!(requests(&workers, 1), 2 * 2, "the status and the snapshot");
+    assert_eq!(requests(&workers, 1_000), 0);
+}
+
+/// While a request waits for the first snapshot it is asked about only when there is an answer.
+#[test]
+fn waiting_asks_nothing() {
+    let workers = Workers::new(1, &config("", ""));
+    let worker = &workers.all[0];
+    let (_, mut exchange) = worker.begin(&SimRequest::get("/"));
+    let before = workers.store.calls();
+    for _ in 0..100 {
+        let _ = worker.wait(&mut exchange);
+    }
+    assert_eq!(workers.store.calls(), before);
+}
+
+#[test]
+fn a_tick_asks_nothing_between_looks() {
+    let workers = settled(3, &config("", ""));
+    let calls = |from: u64, to: u64, at: usize| {
+        let before = workers.store.calls();
+        for ms in (from..to).step_by(100) {
+            workers.at(ms);
+            workers.all[at].tick();
+        }
+        workers.store.calls() - before
+    };
+    // A second of ticks: whoever asks renews its lease (a read, a write), others look once (a read).
+    workers.run(0, 10_000, &mut |_, _| None);
+    let mut renewals = 0;
+    for second in 11..60 {
+        let of = [0, 1, 2].map(|at| calls(second * 1_000, second * 1_000 + 1_000, at));
+        assert!(of[0] <= 2 && of[1] <= 1 && of[2] <= 1, "second {second}: {of:?}");
+        renewals += of[0] / 2;
+    }
+    assert!(renewals >= 40, "{renewals} in 49 seconds");
+    let fixed = Workers::new(1, &fixed(&FOUR, ""));
+    let before = fixed.store.calls();
+    for tenth in 0..100 {
+        fixed.at(tenth * 100).tick();
+    }
+    assert_eq!(fixed.store.calls(), before, "nobody to ask");
+}
+
+#[test]
+fn an_answer_that_says_something_new_costs_five_calls() {
+    let workers = Workers::new(1, &polled("", ""));
+    let worker = &workers.all[0];
+    worker.tick();
+    let asked = crate::discovery::question(worker);
+    let before = workers.store.calls();
+    worker.answer(&answer(&asked, 10, &FOUR));
+    // The lease, the snapshot (a read, a write), the status (a read, a write).
+    assert_eq!(workers.store.calls() - before, 5);
+}

@@ -1,0 +1,199 @@
+//! Endpoints that fail get a rest, from all workers.
+
+use std::sync::Arc;
+
+use tidegate_policy::discovery::stage::Discovery;
+use tidegate_policy::http::{Attribute, Verdict};
+use tidegate_sim::explore::Gate;
+use tidegate_sim::{explore, SimHost, SimRequest, SimResponse, Worker};
+
+use crate::discovery::{fixed, reached, word, Sim, Workers};
+use crate::discovery_flights::{Both, FOUR};
+
+/// One request to this endpoint, answered so; others get 200 until it has its turn.
+fn one_to(worker: &Sim, endpoint: &str, response: &SimResponse) {
+    for _ in 0..50 {
+        let (verdict, exchange) = worker.begin(&SimRequest::get("/"));
+        let there = word(&verdict) == endpoint;
+        if there {
+            worker.end(exchange, response);
+            return;
+        }
+        // Neither good nor bad for the others.
+        worker.abort(exchange, &SimResponse::none());
+    }
+    panic!("{endpoint} is never chosen");
+}
+
+fn fails(worker: &Sim, endpoint: &str, times: usize) {
+    (0..times).for_each(|_| one_to(worker, endpoint, &SimResponse::upstream(503)));
+}
+
+#[test]
+fn who_fails_five_times_in_a_row_rests_for_all_workers() {
+    let workers = Workers::new(2, &fixed(&FOUR, ""));
+    let [first, second] = &workers.all[..] else { panic!("two workers") };
+    assert_eq!(reached(second), "1 2 3 4");
+    fails(first, FOUR[0], 4);
+    one_to(first, FOUR[0], &SimResponse::upstream(200));
+    fails(first, FOUR[0], 4);
+    assert_eq!((reached(second).as_str(), workers.told()), ("1 2 3 4", 0));
+    // A request that got 200 in between began a new run.
+    fails(first, FOUR[1], 5);
+    assert_eq!(
+        (reached(second).as_str(), reached(first).as_str()),
+        ("1 3 4", "1 3 4"),
+        "at the next request"
+    );
+    assert_eq!(workers.told(), 1);
+    assert_eq!(workers.notes(), ["service orders: endpoint 10.0.0.2:80 ejected for 30000 ms"]);
+    workers.at(29_999);
+    assert_eq!(reached(second), "1 3 4");
+    workers.at(30_000).tick();
+    assert_eq!((reached(second).as_str(), reached(first).as_str()), ("1 2 3 4", "1 2 3 4"), "by time");
+    assert_eq!((workers.count("ejections"), workers.count("healthy")), (1, 8), "each shows what it knows");
+}
+
+#[test]
+fn each_rest_is_longer() {
+    let workers = Workers::new(2, &fixed(&FOUR, ""));
+    let mut now = 0;
+    for rest in [30_000, 60_000, 90_000] {
+        fails(&workers.all[0], FOUR[0], 5);
+        workers.at(now + rest - 1);
+        assert_eq!(reached(&workers.all[1]), "2 3 4", "{rest}");
+        now += rest;
+        workers.at(now);
+        assert_eq!(reached(&workers.all[1]), "1 2 3 4", "{rest}");
+    }
+}
+
+#[test]
+fn no_more_than_half_of_them_rest_and_one_always_may() {
+    #[rustfmt::skip]
+    let cases = [
+        // endpoints  fields                                               left
+        (4,           "",                                                  2),
+        (3,           "",                                                  2),
+        (2,           "",                                                  1),
+        (1,           "",                                                  0),
+        (4,           r#""max_ejection_percent": 10"#,                     3),
+        (4,           r#""max_ejection_percent": 10, "always_eject_one_endpoint": false"#, 4),
+        (4,           r#""max_ejection_percent": 100"#,                    0),
+        (4,           r#""max_ejection_percent": 75"#,                     1),
+    ];
+    for (endpoints, fields, left) in cases {
+        let fields = format!(r#""panic_threshold_percent": 0, "outlier_detection": {{{fields}}}"#);
+        let workers = Workers::new(2, &fixed(&FOUR[..endpoints], &fields));
+        for _ in 0..100 {
+            let (verdict, exchange) = workers.all[0].begin(&SimRequest::get("/"));
+            if matches!(verdict, Verdict::Continue(_)) {
+                workers.all[0].end(exchange, &SimResponse::upstream(503));
+            }
+        }
+        let there = reached(&workers.all[1]);
+        let there = if there.starts_with("503") { 0 } else { there.split(' ').count() };
+        assert_eq!(there, left, "{endpoints} {fields}");
+    }
+}
+
+#[test]
+fn what_counts_as_a_failure() {
+    let local = |details: &str, flags| SimResponse::local(503, details, flags);
+    #[rustfmt::skip]
+    let cases = [
+        // name                     fields                                  response                          ejected
+        ("500",                     r#""consecutive_5xx": 1"#,              SimResponse::upstream(500),       true),
+        ("404",                     r#""consecutive_5xx": 1"#,              SimResponse::upstream(404),       false),
+        ("500 is no gateway's",     r#""consecutive_5xx": 0, "consecutive_gateway_failure": 1"#, SimResponse::upstream(500), false),
+        ("502 is",                  r#""consecutive_5xx": 0, "consecutive_gateway_failure": 1"#, SimResponse::upstream(502), true),
+        ("neither",                 r#""consecutive_5xx": 0, "consecutive_gateway_failure": 0"#, SimResponse::upstream(503), false),
+        ("no connection",           r#""consecutive_5xx": 1"#,              local("upstream_reset", 1 << 5),  true),
+        ("too slow",                r#""consecutive_5xx": 1"#,              local("response_timeout", 1 << 2), true),
+        ("another filter's reply",  r#""consecutive_5xx": 1"#,              local("direct_response", 0),      false),
+    ];
+    for (name, fields, response, ejected) in cases {
+        let workers = Workers::new(1, &fixed(&FOUR, &format!(r#""outlier_detection": {{{fields}}}"#)));
+        one_to(&workers.all[0], FOUR[0], &response);
+        assert_eq!(workers.told() == 1, ejected, "{name}");
+        assert_eq!(workers.memory(), 0, "{name}");
+    }
+    let workers = Workers::new(1, &fixed(&FOUR, r#""outlier_detection": false"#));
+    fails(&workers.all[0], FOUR[0], 20);
+    assert_eq!(workers.told(), 0);
+}
+
+/// Attempts that were under way when their endpoint was ejected do not prolong its rest.
+#[test]
+fn a_rest_is_not_prolonged_by_what_was_under_way() {
+    let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": {"consecutive_5xx": 1}"#));
+    let under_way: Vec<_> = (0..12)
+        .map(|_| {
+            let mut call = both.begin();
+            (both.attempt(&mut call), call)
+        })
+        .collect();
+    let bad = under_way[0].0.went.clone();
+    for (one, call) in under_way {
+        let status = if one.went == bad { 503 } else { 200 };
+        both.answered(one, status);
+        both.end(call, status);
+    }
+    assert_eq!(both.ejections(), 1);
+    both.edge.at(30_000);
+    assert_eq!(reached(&both.edge.all[0]), "1 2 3 4");
+}
+
+/// A new configuration with the same service knows who rests.
+#[test]
+fn a_rest_outlives_a_configuration() {
+    let first = Workers::new(1, &fixed(&FOUR, ""));
+    fails(&first.all[0], FOUR[0], 5);
+    let next = Workers::on(&first.store, 1, &fixed(&FOUR, r#""attempts": 2"#));
+    assert_eq!(reached(&next.all[0]), "2 3 4");
+}
+
+/// Two endpoints fail for two workers at once; one must stay.
+#[test]
+fn two_workers_do_not_eject_more_than_half_in_any_order() {
+    let json =
+        fixed(&FOUR[..2], r#""panic_threshold_percent": 0, "outlier_detection": {"consecutive_5xx": 1}"#);
+    let work = |at: usize, gate: Gate<'_>| {
+        let cells = gate.store();
+        let worker = Worker::<Discovery, _>::started_on(cells, &json, gate).expect("a right configuration");
+        for _ in 0..20 {
+            let (verdict, exchange) = worker.begin(&SimRequest::get("/"));
+            if word(&verdict) == FOUR[at] {
+                worker.end(exchange, &SimResponse::upstream(503));
+                return;
+            }
+            worker.abort(exchange, &SimResponse::none());
+        }
+    };
+    let runs = explore(2, Arc::default, work, |_, store, order| {
+        let fresh = Workers::on(&Arc::new(store.snapshot()), 1, &json);
+        assert_eq!(reached(&fresh.all[0]).split(' ').count(), 1, "{order:?}");
+    });
+    assert!(runs >= 20, "only {runs} orders");
+}
+
+/// What an attempt is told of by another worker's Envoy cluster does not matter.
+#[test]
+fn an_endpoint_that_is_not_known_is_not_ejected() {
+    let json = fixed(&FOUR, r#""outlier_detection": {"consecutive_5xx": 1}"#)
+        .replace(r#""allow":"#, r#""steer": "override_host", "allow":"#);
+    let both = Both::new(&json);
+    let call = both.begin();
+    for endpoint in ["10.9.9.9:80", "nonsense", ""] {
+        let request = SimRequest::get("/").attribute(Attribute::Discovered, call.state.as_bytes());
+        let request = request.attribute(Attribute::Endpoint, endpoint.as_bytes());
+        let (verdict, exchange) = both.around.begin(&request);
+        assert_eq!(verdict, Verdict::Continue(Vec::new()));
+        both.around.end(exchange, &SimResponse::upstream(503));
+    }
+    let request = SimRequest::get("/").attribute(Attribute::Discovered, call.state.as_bytes());
+    let (_, exchange) = both.around.begin(&request.attribute(Attribute::Endpoint, b"10.0.0.3:80"));
+    both.around.end(exchange, &SimResponse::upstream(503));
+    let fresh = Worker::<Discovery, _>::new(&fixed(&FOUR, ""), SimHost::new(both.edge.store.clone()));
+    assert_eq!((both.ejections(), reached(&fresh.expect("right")).as_str()), (1, "1 2 4"));
+}

@@ -1,0 +1,332 @@
+//! Requests and their attempts: where each goes, who is blamed, what is left when all is over.
+
+use tidegate_policy::http::{Attribute, Verdict};
+use tidegate_sim::{SimRequest, SimResponse};
+
+use crate::discovery::{attempts, fixed, header, outcome, word, Exchange, Numbers, Sim, Workers, STEER};
+
+pub(crate) const FOUR: [&str; 4] = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"];
+
+/// A worker with the filter in both places.
+pub(crate) struct Both {
+    pub(crate) edge: Workers,
+    pub(crate) around: Sim,
+}
+
+/// A request under way.
+pub(crate) struct Call {
+    pub(crate) exchange: Exchange,
+    /// What the attempts' part is told.
+    pub(crate) state: String,
+    /// Where the next attempt goes.
+    pub(crate) next: String,
+}
+
+/// One attempt of it.
+pub(crate) struct Try {
+    pub(crate) went: String,
+    pub(crate) verdict: Verdict,
+    exchange: Exchange,
+}
+
+/// How an attempt or an exchange ended that was not answered, by Envoy's flags.
+pub(crate) fn flags(flags: u64) -> SimResponse {
+    SimResponse::none().attribute(Attribute::Flags, &flags.to_le_bytes())
+}
+
+// === impl Both ===
+
+impl Both {
+    pub(crate) fn new(json: &str) -> Self {
+        let edge = Workers::new(1, json);
+        let around = attempts(&edge.all[0], json);
+        Self { edge, around }
+    }
+
+    pub(crate) fn begin(&self) -> Call {
+        self.begin_as(&SimRequest::get("/"))
+    }
+
+    pub(crate) fn begin_as(&self, request: &SimRequest<'_>) -> Call {
+        let (verdict, exchange) = self.edge.all[0].begin(request);
+        let state = outcome(&self.edge.all[0], &exchange);
+        Call { next: word(&verdict), state, exchange }
+    }
+
+    /// Envoy begins an attempt, and hears where the next one would go.
+    pub(crate) fn attempt(&self, call: &mut Call) -> Try {
+        let went = call.next.clone();
+        let request = SimRequest::get("/").attribute(Attribute::Discovered, call.state.as_bytes());
+        let request = request.attribute(Attribute::Endpoint, went.as_bytes());
+        let (verdict, exchange) = self.around.begin(&request);
+        if let Verdict::Continue(edits) = &verdict {
+            call.next = header(edits, STEER).unwrap_or(&call.next).to_owned();
+        }
+        Try { went, verdict, exchange }
+    }
+
+    /// An attempt that is answered.
+    pub(crate) fn answered(&self, one: Try, status: u32) {
+        self.around.end(one.exchange, &SimResponse::upstream(status));
+    }
+
+    /// An attempt that broke off.
+    pub(crate) fn broken(&self, one: Try, end: &SimResponse) {
+        self.around.abort(one.exchange, end);
+    }
+
+    pub(crate) fn end(&self, call: Call, status: u32) {
+        self.edge.all[0].end(call.exchange, &SimResponse::upstream(status));
+    }
+
+    pub(crate) fn gone(&self, call: Call, end: &SimResponse) {
+        self.edge.all[0].abort(call.exchange, end);
+    }
+
+    /// What a metric of the service came to in both places.
+    pub(crate) fn count(&self, what: &str) -> u64 {
+        self.edge.tick();
+        let name = format!("tidegate.discovery.service.orders.{what}");
+        self.edge.count(what) + self.around.host.count(self.around.counter(&name))
+    }
+
+    /// Ejections so far: each raises the counter of changes.
+    pub(crate) fn ejections(&self) -> u64 {
+        self.edge.told()
+    }
+
+    pub(crate) fn under_way(&self) -> usize {
+        self.edge.memory()
+    }
+}
+
+#[test]
+fn each_attempt_goes_to_another_endpoint() {
+    for (endpoints, attempts, expected) in [(4, 4, 4), (4, 3, 3), (4, 2, 2), (2, 4, 2), (1, 3, 1)] {
+        let json =
+            fixed(&FOUR[..endpoints], &format!(r#""attempts": {attempts}, "outlier_detection": false"#));
+        let both = Both::new(&json);
+        for _ in 0..10 {
+            let mut call = both.begin();
+            let mut went = Vec::new();
+            for _ in 0..attempts {
+                let one = both.attempt(&mut call);
+                went.push(one.went.clone());
+                both.answered(one, 503);
+            }
+            both.end(call, 503);
+            let distinct: std::collections::BTreeSet<&String> = went.iter().collect();
+            assert_eq!(distinct.len(), expected, "{went:?}");
+            // When there is no other, the last one is tried again.
+            assert!(went[expected..].iter().all(|one| *one == went[expected - 1]), "{went:?}");
+        }
+        assert_eq!((both.count("attempts"), both.under_way()), (10 * attempts as u64, 0));
+        assert_eq!(
+            (both.count("retries"), both.count("failures")),
+            (10 * (attempts as u64 - 1), 10 * attempts as u64)
+        );
+    }
+}
+
+/// One failure is enough, so that whoever is blamed is ejected.
+fn strict(more: &str) -> String {
+    fixed(&FOUR, &format!(r#""attempts": 3, "outlier_detection": {{"consecutive_5xx": 1}}{more}"#))
+}
+
+#[test]
+fn whoever_broke_off_is_blamed_once_it_is_known_that_the_client_is_there() {
+    let both = Both::new(&strict(""));
+    let mut call = both.begin();
+    let first = both.attempt(&mut call);
+    both.broken(first, &SimResponse::none());
+    assert_eq!(both.ejections(), 0, "the client may have left");
+    let second = both.attempt(&mut call);
+    assert_eq!(both.ejections(), 1, "it did not");
+    both.answered(second, 200);
+    both.end(call, 200);
+    assert_eq!((both.ejections(), both.under_way()), (1, 0));
+}
+
+#[test]
+fn who_is_blamed_for_the_last_attempt_is_for_the_exchange_to_say() {
+    #[rustfmt::skip]
+    let cases = [
+        // name                          flags       blamed
+        ("nothing is known",             0,          0),
+        ("no healthy host",              1 << 1,     0),
+        ("it took too long",             1 << 2,     1),
+        ("reset by the host",            1 << 3,     1),
+        ("reset by the upstream",        1 << 4,     1),
+        ("no connection",                1 << 5,     1),
+        ("the connection broke",         1 << 6,     1),
+        ("the client left",              1 << 14,    0),
+    ];
+    for (name, bits, blamed) in cases {
+        let both = Both::new(&strict(""));
+        let mut call = both.begin();
+        let one = both.attempt(&mut call);
+        both.broken(one, &SimResponse::none());
+        both.gone(call, &flags(bits));
+        assert_eq!((both.ejections(), both.under_way()), (blamed, 0), "{name}");
+        // The exchange may be over first.
+        let both = Both::new(&strict(""));
+        let mut call = both.begin();
+        let one = both.attempt(&mut call);
+        both.gone(call, &flags(0));
+        both.broken(one, &SimResponse::none());
+        assert_eq!((both.ejections(), both.under_way()), (0, 0), "{name}");
+    }
+}
+
+#[test]
+fn no_connection_is_known_at_once() {
+    let both = Both::new(&strict(""));
+    let mut call = both.begin();
+    let one = both.attempt(&mut call);
+    both.broken(one, &SimResponse::none().attribute(Attribute::TransportFailure, b"connection refused"));
+    assert_eq!(both.ejections(), 1);
+    both.gone(call, &flags(1 << 5));
+    assert_eq!((both.ejections(), both.count("failures")), (1, 1), "and counts once");
+}
+
+/// What an attempt's answer says of its endpoint.
+#[test]
+fn only_failures_of_the_endpoint_are_blamed() {
+    let grpc = |status: &str| SimResponse::upstream(200).header("grpc-status", status);
+    #[rustfmt::skip]
+    let cases = [
+        ("200",                 SimResponse::upstream(200),  0),
+        ("404",                 SimResponse::upstream(404),  0),
+        ("500",                 SimResponse::upstream(500),  1),
+        ("503",                 SimResponse::upstream(503),  1),
+        ("gRPC: OK",            grpc("0"),                   0),
+        ("gRPC: not found",     grpc("5"),                   0),
+        ("gRPC: unavailable",   grpc("14"),                  1),
+    ];
+    for (name, response, blamed) in cases {
+        let both = Both::new(&strict(""));
+        let mut call = both.begin();
+        let one = both.attempt(&mut call);
+        both.around.end(one.exchange, &response);
+        both.end(call, 200);
+        assert_eq!(both.ejections(), blamed, "{name}");
+    }
+}
+
+#[test]
+fn strangers_do_nothing() {
+    let both = Both::new(&strict(""));
+    let mut call = both.begin();
+    let forged = [
+        "",
+        "orders",
+        "orders 10.0.0.9:80 0",
+        "orders 10.0.0.9:80 0.",
+        "orders 10.0.0.9:80 .1",
+        "orders 10.0.0.9:80 0.999",
+        "orders 10.0.0.9:80 1.1",
+        "orders 10.0.0.9:80 4294967295.4294967295",
+        "orders 10.0.0.9:80 99999999999.1",
+        "orders 10.0.0.9:80 -0.1",
+        "orders 10.0.0.9:80 0.1 ",
+    ];
+    for state in forged {
+        let request = SimRequest::get("/").attribute(Attribute::Discovered, state.as_bytes());
+        let (verdict, exchange) = both.around.begin(&request);
+        assert_eq!(verdict, Verdict::Continue(Vec::new()), "{state:?}");
+        both.around.end(exchange, &SimResponse::upstream(503));
+    }
+    let (verdict, exchange) = both.around.begin(&SimRequest::get("/"));
+    assert_eq!(verdict, Verdict::Continue(Vec::new()));
+    both.around.abort(exchange, &SimResponse::none());
+    let strangers = both.around.host.count(both.around.counter("tidegate.discovery.strangers"));
+    assert_eq!((strangers, both.ejections(), both.under_way()), (forged.len() as u64 + 1, 0, 1));
+    // The real one is none the worse for it.
+    let one = both.attempt(&mut call);
+    both.answered(one, 200);
+    let state = call.state.clone();
+    both.end(call, 200);
+    let late = SimRequest::get("/").attribute(Attribute::Discovered, state.as_bytes());
+    assert_eq!(both.around.request(&late), Verdict::Continue(Vec::new()), "and it is over");
+    assert_eq!(both.count("attempts"), 1);
+}
+
+/// A request that began under one configuration goes on under it, whichever has its attempts.
+#[test]
+fn a_new_configuration_in_the_same_vm_knows_the_requests_of_the_old_one() {
+    let old = Both::new(&strict(""));
+    let mut call = old.begin();
+    let json = fixed(&["10.0.0.9:80"], "");
+    let host = tidegate_sim::SimHost::new(old.edge.store.clone());
+    let new = Sim::beside(&old.edge.all[0], &json, tidegate_policy::http::Placement::Downstream, host);
+    let new = new.expect("a right configuration");
+    assert_eq!(crate::discovery::sent(&new), "10.0.0.9:80");
+    let mixed = Both { around: attempts(&new, &json), edge: old.edge };
+    let first = mixed.attempt(&mut call);
+    let next = call.next.clone();
+    assert!(next != first.went && FOUR.contains(&next.as_str()), "{} then {next}", first.went);
+    mixed.answered(first, 503);
+    assert_eq!(mixed.ejections(), 1);
+    let second = mixed.attempt(&mut call);
+    mixed.answered(second, 200);
+    mixed.end(call, 200);
+    assert_eq!((mixed.under_way(), new.memory().count()), (0, 0));
+    assert_eq!(crate::discovery::reached(&mixed.edge.all[0]).split(' ').count(), 3);
+}
+
+/// Requests and attempts that begin and end in any order, as often as it goes.
+#[test]
+fn no_request_is_ever_taken_for_another_and_nothing_is_left() {
+    for seed in 1..=40 {
+        // Whether there are further attempts says whether anything counts as under way.
+        let budget = r#", "retry": {"budget": {"budget_percent": 100, "min_retry_concurrency": 0}}"#;
+        let both = Both::new(&fixed(&FOUR, &format!(r#""attempts": 3, "outlier_detection": false{budget}"#)));
+        let mut numbers = Numbers(seed);
+        let (mut calls, mut tries): (Vec<Call>, Vec<Try>) = (Vec::new(), Vec::new());
+        for step in 0..400 {
+            match numbers.below(5) {
+                0 | 1 if calls.len() < 20 => {
+                    let call = both.begin();
+                    assert!(calls.iter().all(|other| ticket(other) != ticket(&call)), "seed {seed}, {step}");
+                    assert!(call.state.starts_with(&format!("orders {} ", call.next)), "{}", call.state);
+                    calls.push(call);
+                }
+                2 if !calls.is_empty() => {
+                    let at = numbers.below(calls.len());
+                    tries.push(both.attempt(&mut calls[at]));
+                }
+                3 if !tries.is_empty() => {
+                    let one = tries.swap_remove(numbers.below(tries.len()));
+                    if numbers.below(2) == 0 {
+                        both.answered(one, 200);
+                    } else {
+                        both.broken(one, &SimResponse::none());
+                    }
+                }
+                4 if !calls.is_empty() => {
+                    let call = calls.swap_remove(numbers.below(calls.len()));
+                    if numbers.below(2) == 0 {
+                        both.end(call, 200);
+                    } else {
+                        both.gone(call, &flags(0));
+                    }
+                }
+                _ => {}
+            }
+            assert_eq!(both.under_way(), calls.len(), "seed {seed}, {step}");
+        }
+        calls.into_iter().for_each(|call| both.end(call, 200));
+        tries.into_iter().for_each(|one| both.answered(one, 200));
+        assert_eq!(both.under_way(), 0, "seed {seed}");
+        let strangers = both.around.host.count(both.around.counter("tidegate.discovery.strangers"));
+        assert_eq!(strangers, 0, "seed {seed}");
+        let Verdict::Continue(edits) = both.edge.all[0].request(&SimRequest::get("/")) else {
+            panic!("refused")
+        };
+        assert_eq!(header(&edits, "x-envoy-retry-on"), None, "seed {seed}: something counts as under way");
+    }
+}
+
+fn ticket(call: &Call) -> &str {
+    call.state.rsplit(' ').next().unwrap_or_default()
+}
