@@ -81,11 +81,24 @@ fn what_is_held_back_is_asked_for_at_once() {
     workers.run(100, 40_000, &mut |_, question| {
         subjects.push(question.subject().to_owned());
         (!subjects.is_empty())
-            .then(|| question.answer(200).header("x-consul-index", "11").body(&instances(&[])))
+            .then(|| question.answer(200).header("x-consul-index", "11").body(&instances(&FOUR[..1])))
     });
     // The one under way at 0 is taken with the first tick.
-    assert!(subjects.len() >= 4, "{subjects:?}");
-    assert!(subjects[1..].iter().all(|path| path == "/v1/health/service/orders"), "{subjects:?}");
+    let at_once = subjects.iter().filter(|path| *path == "/v1/health/service/orders").count();
+    assert!(at_once >= 3, "{subjects:?}");
+    assert_eq!(reached(&workers.all[0]), "1", "confirmed");
+}
+
+/// That everything is gone is not believed however often it is said: then it is waited for a change.
+#[test]
+fn what_will_not_be_believed_is_not_asked_for_at_once() {
+    let workers = Workers::knowing(1, &crate::discovery::config("", ""), &FOUR);
+    let mut subjects = Vec::new();
+    workers.run(100, 200_000, &mut |_, question| {
+        subjects.push(question.subject().to_owned());
+        Some(question.answer(200).header("x-consul-index", "11").body(&instances(&[])))
+    });
+    assert!(subjects.len() >= 4 && subjects.iter().all(|path| path.contains("index=")), "{subjects:?}");
     assert_eq!(reached(&workers.all[0]), "1 2 3 4");
 }
 

@@ -102,10 +102,23 @@ fn one_host_that_fails_fails_the_answer_and_the_last_good_one_is_served() {
     worker.answer(&answer(&question(worker), 0, &[service("b.shop", 1, 60)]));
     let more = questions(worker);
     worker.answer(&more[0].failure());
+    assert_eq!((workers.asked("failures"), sent(worker).as_str()), (0, "10.0.0.1:80"));
+    // The host has no other address, so nobody knows where it is.
+    worker.answer(&answer(&more[1], 0, &[]));
     assert_eq!((workers.asked("failures"), sent(worker).as_str()), (1, "10.0.0.1:80"));
-    // What comes of the other question is not waited for any more.
-    worker.answer(&answer(&more[1], 0, &[address("b.shop", "10.0.0.2", 60)]));
-    assert_eq!((workers.asked("failures"), sent(worker).as_str()), (1, "10.0.0.1:80"));
+}
+
+/// Some name servers fail when they are asked for what they do not have (RFC 4074).
+#[test]
+fn a_kind_of_address_that_fails_is_done_without() {
+    let workers = Workers::new(1, &srv());
+    let worker = &workers.all[0];
+    workers.tick();
+    worker.answer(&answer(&question(worker), 0, &[service("b.shop", 1, 60)]));
+    let more = questions(worker);
+    worker.answer(&more[1].failure());
+    worker.answer(&answer(&more[0], 0, &[address("b.shop", "10.0.0.2", 60)]));
+    assert_eq!((workers.asked("failures"), sent(worker).as_str()), (0, "10.0.0.2:80"));
 }
 
 #[test]

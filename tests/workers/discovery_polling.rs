@@ -136,6 +136,7 @@ fn an_index_that_only_moves_is_slowed_and_useful_changes_are_not() {
     let workers = Workers::new(1, &config("", ""));
     workers.tick();
     for n in 1..200_u64 {
+        workers.at(n * 100).tick();
         let endpoint = format!("10.0.0.{n}:80");
         workers.all[0].answer(&answer(&question(&workers.all[0]), n, &[&endpoint]));
         assert_eq!(sent(&workers.all[0]), endpoint);
