@@ -10,7 +10,7 @@ override ENVOY := $(if $(findstring /,$(ENVOY)),$(abspath $(ENVOY)),$(ENVOY))
 STEP    := @tools/step.sh
 WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
 NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-servers need-packages need-node
-TARGETS := help setup wasm run bench dead-upstream test test-fast e2e servers vectors check fmt audit clean distclean
+TARGETS := help setup wasm run bench dead-upstream follow test test-fast e2e servers vectors check fmt audit clean distclean
 
 export ENVOY FILTERS PROBES
 # What the machine has comes first.
@@ -70,6 +70,9 @@ bench: need-envoy need-packages wasm ## Measure the cost of a request: BENCH_ARG
 
 dead-upstream: need-envoy wasm ## Count what still reaches an upstream that always fails: DEAD_ARGS=... is passed on
 	$(STEP) "dead upstream" cargo run --release -q -p tidegate-tests --bin dead-upstream -- $(DEAD_ARGS)
+
+follow: need-envoy need-servers wasm ## Measure how soon traffic follows Consul, and a large catalog: FOLLOW_ARGS=... is passed on
+	$(STEP) "follow" cargo run --release -q -p tidegate-tests --bin follow -- $(FOLLOW_ARGS)
 
 ##@ Check
 

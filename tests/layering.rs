@@ -60,7 +60,7 @@ fn decisions_do_not_know_the_host() {
         let is_pure = is_pure || ["/key/", "/hash/"].iter().any(|folder| name.contains(folder));
         let asks = ["/stage.rs", "/pilot.rs"].iter().any(|file| name.ends_with(file));
         let is_pure = is_pure || (name.contains("/routing/") && !asks) || name.contains("/balance/");
-        let discovers = ["ask", "attempt", "fetch", "poll", "source", "stage", "view"];
+        let discovers = ["ask", "attempt", "fetch", "outcome", "poll", "source", "stage", "view"];
         let asks = discovers.iter().any(|file| name.ends_with(&format!("/discovery/{file}.rs")));
         let is_pure = is_pure || (name.contains("/discovery/") && !asks);
         if name.starts_with("shared/policy/src/") && is_pure {

@@ -13,6 +13,7 @@ mod distrust;
 mod dns;
 mod ejection;
 mod failover;
+mod follow;
 mod grpc;
 mod hashing;
 mod hostile;

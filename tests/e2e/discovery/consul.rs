@@ -209,22 +209,19 @@ fn a_consul_that_comes_back_empty_takes_no_endpoint_away() {
 
 #[test]
 fn a_consul_that_is_silent_is_sat_out() {
-    with_a_consul(|consul, name, workers| {
-        let upstreams = numbered::<3>();
-        register(consul, name, &upstreams[..2]);
-        let config = document(&polled(&json!({})), &json!({"consul": {"service": name}}));
-        let envoy = start(&asking(&config, consul.addr()), workers);
+    let (consul, upstreams) = (Consul::start(), numbered::<3>());
+    register(&consul, "orders", &upstreams[..2]);
+    let envoy = start(&asking(&document(&polled(&json!({})), &json!({})), consul.addr()), 2);
+    answer(&envoy, &["0", "1"]);
+    under_load(&envoy, || {
+        consul.pause();
+        failures(&envoy, 2);
         answer(&envoy, &["0", "1"]);
-        under_load(&envoy, || {
-            consul.pause();
-            failures(&envoy, 2);
-            answer(&envoy, &["0", "1"]);
-            consul.resume();
-            register(consul, name, &upstreams[2..]);
-            answer(&envoy, &["0", "1", "2"]);
-        });
-        assert_alive(&envoy);
+        consul.resume();
+        register(&consul, "orders", &upstreams[2..]);
+        answer(&envoy, &["0", "1", "2"]);
     });
+    assert_alive(&envoy);
 }
 
 /// One that Consul does not know.

@@ -8,8 +8,8 @@ use serde_json::{json, Value};
 use tidegate_tests::{eventually, Answer, Bootstrap, Client, CoreDns, Envoy, Upstream};
 
 use super::asked::{
-    answer, answers, asking, assert_alive, document, failures, of_orders, of_registry, shares, under_loads,
-    with_1_2_or_4_workers,
+    answer, answers, asking, assert_alive, document, failures, of_orders, of_registry, shares, under_load,
+    under_loads, with_1_2_or_4_workers,
 };
 use super::setup::{numbered, start, SOON};
 
@@ -72,13 +72,13 @@ fn the_next_priority_stands_in_for_endpoints_that_are_ejected() {
         "attempts": 2,
         "outlier_detection": {"consecutive_gateway_failure": 1, "max_ejection_percent": 100},
     });
-    let envoys = with_1_2_or_4_workers(&asking(&document(&registry, &fields), server.addr()));
-    envoys.iter().for_each(|envoy| answer(envoy, &["0"]));
-    under_loads(&envoys.each_ref().map(Envoy::addr), || {
+    let envoy = start(&asking(&document(&registry, &fields), server.addr()), 2);
+    answer(&envoy, &["0"]);
+    under_load(&envoy, || {
         upstreams.remove(0);
-        envoys.iter().for_each(|envoy| answer(envoy, &["1"]));
+        answer(&envoy, &["1"]);
     });
-    envoys.iter().for_each(assert_alive);
+    assert_alive(&envoy);
 }
 
 #[test]
@@ -104,19 +104,15 @@ fn a_name_that_does_not_exist_is_asked_for_less_and_less_often() {
     let mut server = CoreDns::start(&[]);
     let negative = json!({"negative_ttl_ms": 200});
     let started = Instant::now();
-    let envoys = with_1_2_or_4_workers(&resolving(&server, &service(), &negative));
-    for envoy in &envoys {
-        let refused = Client::connect(envoy.addr()).get("/", &[]);
-        assert_eq!(refused.status, 503);
-        assert!(refused.text().contains("\"reason\":\"unknown_service\""), "{}", refused.text());
-    }
+    let envoy = start(&resolving(&server, &service(), &negative), 2);
+    let refused = Client::connect(envoy.addr()).get("/", &[]);
+    assert_eq!(refused.status, 503);
+    assert!(refused.text().contains("\"reason\":\"unknown_service\""), "{}", refused.text());
     // 200 ms, 400 ms and 800 ms, each a fifth shorter or longer.
-    for envoy in &envoys {
-        eventually("four questions", 2 * SOON, || of_registry(envoy, "fetches") >= 4);
-        assert!(started.elapsed() >= Duration::from_millis(1_120), "after {:?}", started.elapsed());
-        assert_eq!((of_registry(envoy, "failures"), answers(envoy, 4)), (0, [("503".into(), 4)].into()));
-    }
+    eventually("four questions", 2 * SOON, || of_registry(&envoy, "fetches") >= 4);
+    assert!(started.elapsed() >= Duration::from_millis(1_120), "after {:?}", started.elapsed());
+    assert_eq!((of_registry(&envoy, "failures"), answers(&envoy, 4)), (0, [("503".into(), 4)].into()));
     server.set(&zone(&[srv(0, 1, &upstreams[0])]));
-    envoys.iter().for_each(|envoy| answer(envoy, &["0"]));
-    envoys.iter().for_each(assert_alive);
+    answer(&envoy, &["0"]);
+    assert_alive(&envoy);
 }

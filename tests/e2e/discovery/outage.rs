@@ -59,21 +59,22 @@ fn the_last_answer_serves_for_ever_where_it_may() {
     let (port, upstreams) = (Port::reserve(), numbered::<1>());
     let registry = Registry::at(&port, said(&upstreams, 1));
     let cache = with(short(), &json!({"stale_if_error_ms": 300, "serve_forever": true}));
-    let envoys = with_1_2_or_4_workers(&asking(&document(&polled(&cache), &json!({})), port.addr()));
-    envoys.iter().for_each(|envoy| answer(envoy, &["0"]));
-    under_loads(&envoys.each_ref().map(Envoy::addr), || {
+    let envoy = start(&asking(&document(&polled(&cache), &json!({})), port.addr()), 2);
+    answer(&envoy, &["0"]);
+    under_load(&envoy, || {
         drop(registry);
-        envoys.iter().for_each(|envoy| failures(envoy, 3));
-        envoys.iter().for_each(|envoy| answer(envoy, &["0"]));
+        failures(&envoy, 3);
+        answer(&envoy, &["0"]);
     });
-    envoys.iter().for_each(assert_alive);
+    assert_alive(&envoy);
 }
 
 #[test]
 fn an_empty_list_all_at_once_is_not_believed() {
     let upstreams = numbered::<2>();
     let registry = Registry::new(said(&upstreams, 1));
-    let envoys = with_1_2_or_4_workers(&asking(&document(&polled(&json!({})), &json!({})), registry.addr()));
+    let often = polled(&json!({"negative_ttl_ms": 100}));
+    let envoys = with_1_2_or_4_workers(&asking(&document(&often, &json!({})), registry.addr()));
     envoys.iter().for_each(|envoy| answer(envoy, &["0", "1"]));
     under_loads(&envoys.each_ref().map(Envoy::addr), || {
         registry.switch(said(&[], 2));

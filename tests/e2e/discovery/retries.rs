@@ -161,6 +161,23 @@ fn without_the_filter_around_attempts_all_come_to_one_endpoint() {
     assert_calm(&envoy);
 }
 
+/// In a VM of its own the filter around attempts knows nothing of the other. It says so, and the one
+/// around the exchange goes on alone.
+#[test]
+fn a_filter_around_attempts_in_another_vm_is_a_stranger() {
+    let upstreams = numbered::<2>();
+    upstreams[0].switch(Answer::new(503, "sick"));
+    let config = orders_of(&upstreams, &tireless(&json!({})));
+    let apart = super::setup::filter(&config).root_id("attempt").name("attempt").vm_id("of-its-own");
+    let bootstrap = one_place(&config).around_attempts(&apart);
+    let envoy = start(&bootstrap, 1);
+    assert_eq!(storm_one(&envoy, 20), (10, 10));
+    assert_eq!(counts(&upstreams), [30, 10]);
+    assert_metrics(&envoy, &[("requests", 20), ("attempts", 20), ("failures", 10), ("retries", 0)]);
+    eventually("the metric", SOON, || envoy.stat("wasmcustom.tidegate.discovery.strangers") == 40);
+    assert_calm(&envoy);
+}
+
 /// A silent endpoint costs each request the time of one try, and gets a rest for it.
 #[test]
 fn a_silent_endpoint_is_given_up_in_time() {

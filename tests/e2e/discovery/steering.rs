@@ -55,6 +55,11 @@ fn a_policy_obeys_the_header() {
     let envoy = start(&overriding(&config, &addrs(&upstreams)), 2);
     assert_eq!(storm(&envoy, 300).count(200), 300);
     assert_about(&counts(&upstreams), &[100, 100, 100, 0], 2);
+    // As many as there are attempts, the one who got it first.
+    let list = upstreams[1].seen()[0].header("x-tidegate-endpoints").unwrap();
+    let list: Vec<_> = list.split(',').map(str::to_owned).collect();
+    let [one, two, three] = [0, 1, 2].map(|n: usize| upstreams[n].addr().to_string());
+    assert!(list == [two.clone(), one] || list == [two, three], "{list:?}");
     assert_metrics(&envoy, &[("requests", 300), ("attempts", 300), ("failures", 0), ("retries", 0)]);
     assert_calm(&envoy);
 }

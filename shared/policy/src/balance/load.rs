@@ -81,8 +81,18 @@ impl Load {
     /// a response. What failed counts as no faster than the average: an endpoint that answers
     /// errors at once must not look like the fastest one.
     pub fn ended(&self, now: Timestamp, rtt: Option<Span>, ok: bool) {
+        self.left();
+        self.learned(now, rtt, ok);
+    }
+
+    /// A request that began is over, and there is nothing to learn of it.
+    pub fn left(&self) {
         self.active.set(self.active.get().saturating_sub(1));
         self.whole.active.set(self.whole.active.get().saturating_sub(1));
+    }
+
+    /// Takes in how a request went that is over, as [`Load::ended`] does.
+    pub fn learned(&self, now: Timestamp, rtt: Option<Span>, ok: bool) {
         let mut recent = self.recent.get();
         recent.take(now, rtt, ok, self.whole.decay);
         self.recent.set(recent);

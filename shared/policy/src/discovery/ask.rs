@@ -10,17 +10,18 @@ use core::fmt::Write;
 use super::attempt;
 use super::flight::{Flight, Picks};
 use super::metrics::{self, Of};
+use super::outcome::Outcome;
 use super::policy::{NoMatch, OnFailure, Service, Steer, Subset, SubsetFallback};
 use super::reply::{self, Why};
 use super::stage::{Discovery, Exchange};
 use super::table::Table;
-use super::view::{Outcome, View};
+use super::view::View;
 use crate::balance::Ask;
 use crate::hash::sip::SipKey;
 use crate::host::Host;
-use crate::http::{Attribute, Edit, Request, RequestExt, Response, ResponseExt, Verdict};
+use crate::http::{steering, Attribute, Edit, Request, RequestExt, Response, ResponseExt, Verdict};
 use crate::key::Key;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// What is known of a request, for when it is asked again.
 #[derive(Clone, Debug)]
@@ -31,13 +32,10 @@ pub(super) struct Wanted {
     hash: Option<u64>,
     /// Whether it may be sent again after bytes were sent.
     safe: bool,
-    /// Since when it waits, if it does.
-    held: Option<Timestamp>,
+    /// Whether it waits already.
+    held: bool,
 }
 
-/// Headers by which a client would have Envoy send a request more often than we say.
-const RETRIES: [&str; 4] =
-    ["x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-max-retries", "x-envoy-hedge-on-per-try-timeout"];
 /// Headers that name an endpoint, whichever of them is in use.
 const ENDPOINTS: [&str; 2] = ["x-envoy-original-dst-host", "x-tidegate-endpoints"];
 /// What any request may be sent again for: nobody has seen it yet.
@@ -72,14 +70,14 @@ impl Discovery {
         };
         // Those of a request that the routing filter sent here are the routing filter's.
         if !routed {
-            self.remove(request, &RETRIES, &mut edits);
+            self.remove(request, &steering::RETRIES, &mut edits);
         }
         view.count(Of::Requests);
         let now = host.now();
         view.settle_near(&|| self.near(request, now));
         let hash = rules.hash_key.as_ref().and_then(|key| self.hash(key, request));
         let safe = rules.attempts > 1 && rules.may_repeat(request);
-        self.aim(exchange, Wanted { service, subset, hash, safe, held: None }, edits, host)
+        self.aim(exchange, Wanted { service, subset, hash, safe, held: false }, edits, host)
     }
 
     /// The service that the routing filter chose and the subset of its endpoints:
@@ -135,11 +133,11 @@ impl Discovery {
         let found = found.and_then(|table| self.send(exchange, view, rules, &table, &wanted, now));
         match found {
             Ok(more) => Verdict::Continue(edits.into_iter().chain(more).collect()),
-            Err(Why::NotKnownYet) if patient(&wanted, rules, now) => {
-                if wanted.held.is_none() {
+            Err(Why::NotKnownYet) if view.may_wait(now) => {
+                if !wanted.held {
                     view.count(Of::Held);
                 }
-                exchange.waiting = Some(Wanted { held: wanted.held.or(Some(now)), ..wanted });
+                exchange.waiting = Some(Wanted { held: true, ..wanted });
                 Verdict::Await(edits)
             }
             Err(why) => {
@@ -219,43 +217,60 @@ impl Discovery {
     /// The response of a request: looked at here when nobody looks at attempts.
     pub(super) fn answered(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) {
         let Some(flight) = exchange.ticket.and_then(|ticket| self.memory.find(ticket)) else { return };
-        let Some(endpoint) = flight.picks.borrow().of(0).filter(|_| flight.attempts.get() == 0) else {
+        if flight.attempts.get() > 0 {
             return;
-        };
+        }
         let now = host.now();
         let upstream = response.attribute(Attribute::Details).is_some_and(|why| why == b"via_upstream");
-        let (outcome, rtt) = if upstream {
-            (Outcome::Answered(attempt::status(response)), Some(now.since(exchange.started)))
+        let outcome = if upstream {
+            Outcome::Answered(attempt::status(response))
         } else {
-            (broken(response.number(Attribute::Flags)), None)
+            broken(response.number(Attribute::Flags))
         };
-        exchange.answered = Some((outcome, rtt));
-        flight.view.judge(&flight.table, endpoint, outcome, now, host);
+        let endpoint = reached(&flight, response);
+        exchange.answered = Some((endpoint, outcome, now.since(exchange.started)));
+        if let Some(endpoint) = endpoint {
+            flight.view.judge(&flight.table, endpoint, outcome, now, host);
+        }
     }
 
     /// A request is over.
     pub(super) fn ended(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
         let Some(flight) = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket)) else { return };
         let (view, table) = (&flight.view, &flight.table);
+        if let Some(first) = flight.picks.borrow().of(0).filter(|_| exchange.counted) {
+            view.left(table, first);
+        }
         // Nobody knows why there was no response: the client left, or the endpoint failed.
         let unknown = || broken(end.number(Attribute::Flags));
+        let now = host.now();
         if flight.attempts.get() > 0 {
             if let Some(suspect) = flight.suspect.take() {
-                view.blame(table, suspect, unknown(), host.now(), host);
+                view.blame(table, suspect, unknown(), now, host);
             }
             return;
         }
-        let Some(endpoint) = flight.picks.borrow().of(0) else { return };
-        let now = host.now();
-        let (outcome, rtt) = exchange.answered.unwrap_or_else(|| {
-            let outcome = unknown();
-            view.judge(table, endpoint, outcome, now, host);
-            (outcome, None)
+        let (endpoint, outcome, took) = exchange.answered.unwrap_or_else(|| {
+            let (endpoint, outcome) = (reached(&flight, end), unknown());
+            if let Some(endpoint) = endpoint {
+                view.judge(table, endpoint, outcome, now, host);
+            }
+            (endpoint, outcome, now.since(exchange.started))
         });
+        let Some(endpoint) = endpoint else { return };
         if !exchange.counted {
-            view.began(table, endpoint);
+            view.count(Of::Attempts);
         }
-        view.ended(table, endpoint, outcome, rtt, now);
+        view.learn(table, endpoint, outcome, took, now);
+    }
+}
+
+/// The endpoint that a request was sent to, when nobody saw its attempts.
+fn reached(flight: &Flight, response: &impl Response) -> Option<u32> {
+    match flight.view.policy().steer {
+        Steer::OriginalDst { .. } => flight.picks.borrow().of(0),
+        // Envoy passes over those that its cluster does not have, and tries the next.
+        Steer::OverrideHost { .. } => flight.table.place(&response.attribute(Attribute::Endpoint)?),
     }
 }
 
@@ -266,12 +281,6 @@ fn broken(flags: u64) -> Outcome {
     } else {
         Outcome::Broken
     }
-}
-
-/// Whether a request that came before the first snapshot may wait, or wait on.
-fn patient(wanted: &Wanted, rules: &Service, now: Timestamp) -> bool {
-    let waited = wanted.held.map_or(Span::ZERO, |since| now.since(since));
-    waited < Span::from_millis(rules.hold_ms)
 }
 
 /// All endpoints of a request, for a policy that tries one after the other.

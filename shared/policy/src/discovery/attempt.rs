@@ -6,12 +6,12 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use super::flight::{Flight, Ticket};
+use super::flight::{Flight, Suspect, Ticket};
 use super::metrics::{self, Of};
+use super::outcome::Outcome;
 use super::policy::Steer;
 use super::reply::{self, Why};
 use super::stage::{Discovery, Exchange};
-use super::view::Outcome;
 use crate::balance::Ask;
 use crate::host::Host;
 use crate::http::{grpc, Attribute, Edit, Request, Response, ResponseExt, Verdict};
@@ -48,20 +48,19 @@ impl Discovery {
         let before = flight.attempts.get();
         flight.attempts.set(before.saturating_add(1));
         let view = Rc::clone(&flight.view);
-        let mut retry = false;
-        if before > 0 {
-            if let Some(suspect) = flight.suspect.take() {
-                // There would be no other attempt if the client had left.
-                view.blame(&flight.table, suspect, Outcome::Broken, now, host);
-            }
-            view.count(Of::Retries);
-            retry = view.retry();
-            if !retry {
-                view.count(Of::RetriesRefused);
-                return self.out_of_budget(&flight, request);
-            }
+        if let Some(suspect) = flight.suspect.take() {
+            // There would be no other attempt if the client had left.
+            view.blame(&flight.table, suspect, Outcome::Broken, now, host);
         }
         let Some(endpoint) = endpoint(&flight, before, request) else { return Verdict::Continue(Vec::new()) };
+        let retry = before > 0;
+        if retry && !view.retry() {
+            view.count(Of::RetriesRefused);
+            return self.out_of_budget(&flight, request);
+        }
+        if retry {
+            view.count(Of::Retries);
+        }
         view.began(&flight.table, endpoint);
         let edits = self.lead(&flight, now);
         exchange.attempt = Some(Attempt { flight, endpoint, retry, started: now, answered: None });
@@ -119,19 +118,19 @@ impl Discovery {
         if attempt.retry {
             view.retried();
         }
-        let (outcome, rtt) = match attempt.answered {
-            Some((outcome, rtt)) => (outcome, Some(rtt)),
+        let took = now.since(attempt.started);
+        match attempt.answered {
+            Some((outcome, took)) => view.ended(table, attempt.endpoint, outcome, took, now),
             None if end.attribute(Attribute::TransportFailure).is_some_and(|why| !why.is_empty()) => {
                 view.judge(table, attempt.endpoint, Outcome::Broken, now, host);
-                (Outcome::Broken, None)
+                view.ended(table, attempt.endpoint, Outcome::Broken, took, now);
             }
             None => {
                 // A timeout, a reset, or a client that left: what comes next tells.
-                flight.suspect.set(Some(attempt.endpoint));
-                (Outcome::Left, None)
+                flight.suspect.set(Some(Suspect { endpoint: attempt.endpoint, took }));
+                view.left(table, attempt.endpoint);
             }
-        };
-        view.ended(table, attempt.endpoint, outcome, rtt, now);
+        }
     }
 }
 

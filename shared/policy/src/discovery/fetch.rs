@@ -49,7 +49,9 @@ pub enum Way {
     Names {
         /// The name.
         name: String,
-        /// The port of its addresses.
+        /// Which of its addresses.
+        record: Record,
+        /// Their port.
         port: u16,
     },
 }
@@ -60,6 +62,8 @@ pub struct Fetch {
     waiting: Vec<(Token, Option<Asked>)>,
     /// Of DNS, what came so far.
     so_far: Option<dns::Answer>,
+    /// Of DNS, why one of several answers was none.
+    spoiled: Option<Bad>,
     /// Of Consul, the index to wait for.
     index: u64,
 }
@@ -124,7 +128,9 @@ impl Way {
                 timeout: Span::from_millis(consul.timeout_ms.into()),
             },
             Kind::Dns(dns) => match &dns.resolver {
-                Resolver::Host => Self::Names { name: query.name.clone(), port: query.port },
+                Resolver::Host => {
+                    Self::Names { name: query.name.clone(), record: query.record, port: query.port }
+                }
                 Resolver::Https { cluster, authority, path } => Self::Dns {
                     to: (cluster.clone(), authority.clone()),
                     path: path.clone(),
@@ -173,6 +179,7 @@ impl Fetch {
     pub fn give_up(&mut self) {
         self.waiting.clear();
         self.so_far = None;
+        self.spoiled = None;
     }
 
     /// Asks; `at_once` for an answer that does not wait for a change.
@@ -251,6 +258,13 @@ impl Fetch {
         } else {
             self.take(way, answer, asked.as_ref(), most, host)
         };
+        let taken = match taken {
+            Err(bad) if self.is_one_of_several(way, asked.as_ref()) => {
+                self.spoiled.get_or_insert(bad);
+                self.finish_dns(way)
+            }
+            taken => taken,
+        };
         if taken.is_err() {
             self.give_up();
         }
@@ -265,8 +279,16 @@ impl Fetch {
         most: usize,
         host: &dyn Callout,
     ) -> Result<Option<Good>, Bad> {
-        if let Way::Names { port, .. } = way {
-            let resolved = resolver::read(&answer.body(most)).map_err(Bad::Problem)?;
+        if let Way::Names { record, port, .. } = way {
+            let mut resolved = resolver::read(&answer.body(most)).map_err(Bad::Problem)?;
+            resolved.addresses.retain(|address| match record {
+                Record::A => address.is_ipv4(),
+                Record::Aaaa => address.is_ipv6(),
+                Record::Any | Record::Srv => true,
+            });
+            if resolved.addresses.is_empty() {
+                return Err(Bad::Problem(Problem::Unknown));
+            }
             let found = resolved.found(*port).map_err(Bad::Problem)?;
             return Ok(Some(Good { found, holds: Some(resolved.ttl) }));
         }
@@ -285,6 +307,14 @@ impl Fetch {
             }
             (_, Some(asked)) if status == 200 => self.take_dns(way, asked, &body, host),
             _ => Err(Bad::Problem(Problem::Status(status))),
+        }
+    }
+
+    /// Whether DNS is asked for more than this, so that it may be done without.
+    fn is_one_of_several(&self, way: &Way, asked: Option<&Asked>) -> bool {
+        match (way, asked) {
+            (Way::Dns { name, record, .. }, Some(asked)) => *record == Record::Any || asked.name != *name,
+            _ => false,
         }
     }
 
@@ -309,11 +339,22 @@ impl Fetch {
                 self.ask_dns(way, target, message::Kind::Aaaa, host)?;
             }
         }
+        self.finish_dns(way)
+    }
+
+    /// What DNS says, once all answers came. Without one of them it says nothing, unless the others have
+    /// an address for everything.
+    fn finish_dns(&mut self, way: &Way) -> Result<Option<Good>, Bad> {
         if self.is_waiting() {
             return Ok(None);
         }
-        self.so_far = None;
-        let Way::Dns { port, .. } = way else { return Err(Bad::NoAnswer) };
+        let (known, spoiled) = (self.so_far.take(), self.spoiled.take());
+        let complete = known.as_ref().is_some_and(|a| a.missing().is_empty() && !a.addresses.is_empty());
+        let (known, port) = match (known, way, spoiled) {
+            (_, _, Some(bad)) if !complete => return Err(bad),
+            (Some(known), Way::Dns { port, .. }, _) => (known, port),
+            _ => return Err(Bad::NoAnswer),
+        };
         let found = known.found(*port).map_err(Bad::Problem)?;
         Ok(Some(Good { found, holds: Some(known.ttl) }))
     }
@@ -351,6 +392,9 @@ impl Bad {
     pub fn reason(&self) -> String {
         match self {
             Self::TooLarge(_) => "too large".to_string(),
+            Self::Problem(Problem::Malformed(_)) => "malformed".to_string(),
+            Self::Problem(Problem::Message(_)) => "malformed message".to_string(),
+            Self::Problem(Problem::Unusable { .. }) => "unusable".to_string(),
             other => other.to_string(),
         }
     }

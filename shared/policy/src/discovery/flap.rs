@@ -43,6 +43,9 @@ pub struct Flaps {
     flaps: Vec<(Key, Flap)>,
 }
 
+/// Most endpoints that are remembered, a few times as many as a set has.
+const MAX_FLAPS: usize = 2 * super::endpoint::MAX_ENDPOINTS;
+
 // === impl Flap ===
 
 impl Flap {
@@ -113,6 +116,13 @@ impl Flaps {
             if seen.is_some() || !flap.is_calm(terms) {
                 self.flaps.push((key, flap));
             }
+        }
+        if self.flaps.len() > MAX_FLAPS {
+            // Those that are gone, and were not damped, first; then all that are gone.
+            self.flaps.retain(|(_, flap)| flap.up || flap.damped);
+        }
+        if self.flaps.len() > MAX_FLAPS {
+            self.flaps.retain(|(_, flap)| flap.up);
         }
         self.left_out(up / 2)
     }

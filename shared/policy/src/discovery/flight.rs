@@ -12,6 +12,7 @@ use core::cell::{Cell, RefCell};
 use super::table::Table;
 use super::view::View;
 use crate::balance::Pool;
+use crate::time::Span;
 
 /// What all configurations and both placements share on one worker.
 #[derive(Debug, Default)]
@@ -43,8 +44,8 @@ pub struct Flight {
     pub picks: RefCell<Picks>,
     /// Attempts that began.
     pub attempts: Cell<u32>,
-    /// The endpoint of an attempt that ended without a response, nobody knows yet why.
-    pub suspect: Cell<Option<u32>>,
+    /// An attempt that ended without a response, nobody knows yet why.
+    pub suspect: Cell<Option<Suspect>>,
 }
 
 /// The endpoints of one request, without memory of its own to allocate.
@@ -52,6 +53,15 @@ pub struct Flight {
 pub struct Picks {
     list: [u32; MOST],
     count: usize,
+}
+
+/// An attempt of which nobody knows yet why it has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// The endpoint's place in the table.
+    pub endpoint: u32,
+    /// How long it took.
+    pub took: Span,
 }
 
 /// Names a flight: its slot, and a number that no flight of that slot had before.

@@ -46,9 +46,16 @@ pub struct Lead {
     pace: Pace,
     /// What was wrong with the last answer, as a hash; 0 for nothing.
     trouble: u64,
+    /// When an answer last changed something.
+    changed: Timestamp,
+    /// Whether a set is held back that will be believed once it was said often enough.
+    confirms: bool,
     /// Whether somebody else's snapshot has to be told again.
     resumed: bool,
 }
+
+/// After a second answer within a second that changed something, the next is asked for no sooner.
+const RESPITE: Span = Span::from_millis(50);
 
 // === impl Lead ===
 
@@ -72,6 +79,8 @@ impl Lead {
             flaps: Flaps::default(),
             pace: Pace::default(),
             trouble: status.trouble,
+            changed: Timestamp::ZERO,
+            confirms: false,
             resumed: served.state != State::None,
             served,
         }
@@ -93,7 +102,7 @@ impl Lead {
     /// Whether the next answer must not wait for a change: what is held back wants to be confirmed.
     #[must_use]
     pub fn asks_at_once(&self) -> bool {
-        self.is_holding() || self.failures > 0
+        self.confirms || self.failures > 0
     }
 
     /// Whether the answer is that there is no such service, which is no failure.
@@ -117,7 +126,7 @@ impl Lead {
         let changed = self.serve(good.found.endpoints, cache, now);
         let period = Span::from_millis(cache.ttl_ms);
         let next = match good.holds {
-            _ if self.is_holding() => {
+            _ if self.confirms => {
                 now.plus(cache::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw))
             }
             None => {
@@ -125,7 +134,9 @@ impl Lead {
                 let waited = matches!(way, Way::Consul { query, .. } if now.since(self.asked) >= query.wait);
                 let (pace, next) = self.pace.next(now, changed || waited);
                 self.pace = pace;
-                next
+                // A registry that changes all the time is not followed all the time.
+                let again = changed && now.since(self.changed) < Span::from_secs(1);
+                next.max(if again { now.plus(RESPITE) } else { now })
             }
             Some(Span::ZERO) => now.plus(cache::next_fetch(period, draw)),
             // Asked again before caches on the way have forgotten it, it would say the same.
@@ -135,6 +146,7 @@ impl Lead {
             Some(holds) => now.plus(holds),
         };
         self.next_ms = next.as_millis();
+        self.changed = if changed { now } else { self.changed };
         changed
     }
 
@@ -142,6 +154,11 @@ impl Lead {
     pub fn failed(&mut self, bad: &Bad, cache: &Cache, now: Timestamp, draw: u64) -> bool {
         if self.is_unknown(bad) {
             return self.took_nothing(cache, now, draw);
+        }
+        if self.failures == 0 && self.fetched_ms > 0 {
+            // Until it was asked, all was well; until it answered, if it did.
+            let well = if matches!(bad, Bad::Problem(_) | Bad::TooLarge(_)) { now } else { self.asked };
+            self.fetched_ms = self.fetched_ms.max(well.as_millis());
         }
         self.failures = self.failures.saturating_add(1);
         self.next_ms = now.plus(cache::error_wait(self.failures, draw)).as_millis();
@@ -198,10 +215,16 @@ impl Lead {
             }
             _ => {}
         }
+        let holding = self.is_holding();
+        self.confirms = holding && (count > 0 || cache.shrink.allow_empty);
         let damped = |endpoint: &Endpoint| out.binary_search(&endpoint.key()).is_ok();
+        // All at once they are gone, says the registry, and nobody believes it: they serve, but what
+        // stands in for them goes first.
+        let doubted =
+            |health: Health| if holding && count == 0 { health.max(Health::Degraded) } else { health };
         let first = self.served.state != State::Known;
         let entries = self.guard.serving().iter().map(|endpoint| {
-            let health = if damped(endpoint) { Health::Unhealthy } else { endpoint.health };
+            let health = if damped(endpoint) { Health::Unhealthy } else { doubted(endpoint.health) };
             let since_ms = self.since(endpoint, health, first, now);
             Entry { endpoint: Endpoint { health, id: "".into(), ..endpoint.clone() }, since_ms }
         });
@@ -252,5 +275,69 @@ impl Lead {
             }
             _ => "there is no good answer yet".to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::registry::Found;
+    use crate::discovery::{flap, shrink};
+
+    const DRAW: u64 = 1 << 63;
+
+    fn cache() -> Cache {
+        Cache {
+            ttl_ms: 10_000,
+            stale_while_revalidate_ms: 60_000,
+            stale_if_error_ms: 86_400_000,
+            serve_forever: false,
+            negative_ttl_ms: 5_000,
+            max_bytes: 4 << 20,
+            shrink: shrink::Terms::default(),
+            flap: None::<flap::Terms>,
+        }
+    }
+
+    fn polled() -> Way {
+        Way::Names { name: "orders".into(), port: 80 }
+    }
+
+    /// One endpoint, and so many entries that are none.
+    fn good(skipped: usize) -> Good {
+        let endpoint = Endpoint::new("", core::net::Ipv4Addr::LOCALHOST.into(), 80).unwrap();
+        Good { found: Found { endpoints: std::vec![endpoint], skipped }, holds: Some(Span::ZERO) }
+    }
+
+    /// A lease that changed hands had each holder say the same.
+    #[test]
+    fn a_failure_is_said_once_whoever_asks() {
+        let (now, down) = (Timestamp::ZERO, Bad::Problem(Problem::Status(500)));
+        let mut first = Lead::new(&Status::default(), Snapshot::default());
+        assert!(!first.failed(&down, &cache(), now, DRAW) && !first.failed(&down, &cache(), now, DRAW));
+        assert_eq!(first.lines, ["the registry answered with status 500; there is no good answer yet"]);
+
+        let mut second = Lead::new(&first.note(Status::default()), Snapshot::default());
+        assert!(!second.failed(&down, &cache(), now, DRAW));
+        assert_eq!((second.failures, second.lines.len()), (3, 0));
+        assert!(!second.failed(&Bad::Problem(Problem::Status(403)), &cache(), now, DRAW));
+        assert_eq!(second.lines, ["the registry answered with status 403; there is no good answer yet"]);
+
+        let mut third = Lead::new(&second.note(Status::default()), Snapshot::default());
+        assert!(third.took(good(0), &cache(), &polled(), now, DRAW));
+        assert_eq!(third.lines, ["answers again, with 1 endpoints"]);
+        assert_eq!((third.note(Status::default()).failures, third.note(Status::default()).trouble), (0, 0));
+    }
+
+    /// Each answer of that kind was announced as the end of trouble and as new trouble.
+    #[test]
+    fn what_cannot_be_used_of_good_answers_is_said_once() {
+        let mut lead = Lead::new(&Status::default(), Snapshot::default());
+        let mut said = |skipped: usize| {
+            lead.lines.clear();
+            let _ = lead.took(good(skipped), &cache(), &polled(), Timestamp::ZERO, DRAW);
+            lead.lines.len()
+        };
+        assert_eq!([4, 4, 4, 5, 0, 0, 5].map(&mut said), [1, 0, 0, 0, 1, 0, 1]);
     }
 }

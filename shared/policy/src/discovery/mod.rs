@@ -27,6 +27,7 @@ pub mod json;
 pub mod lead;
 pub mod lease;
 pub mod metrics;
+pub mod outcome;
 pub mod policy;
 pub mod poll;
 pub mod question;

@@ -364,12 +364,14 @@ impl Watch {
             fenced = snapshot::origin(bytes).is_some_and(later);
             (!fenced).then(|| new.clone())
         });
+        let mut ours = false;
         let told = rewrite(worker.host, &self.question.status_cell, &mut |bytes| {
             let status = Status::decode(bytes, hash);
             let next = Status { version: status.version.wrapping_add(1), ..lead.note(status) };
-            (!fenced && holds(&status)).then(|| next.encode(hash))
+            ours = !fenced && holds(&status);
+            ours.then(|| next.encode(hash))
         });
-        if fenced || written.is_err() || told.is_err() {
+        if !ours || written.is_err() || told.is_err() {
             // What is not told is told anew by whoever asks next.
             self.lead = None;
             return;

@@ -1,6 +1,6 @@
 //! What is asked of which registry, each thing once.
 //!
-//! A question is known by a hash of all that makes its answer: the kind of the registry, where it is
+//! A question is known by a hash of all that makes its answer: the registry, its kind, where it is
 //! asked, and what. Its cells carry the hash in their names. So two services that ask the same share
 //! the answer, it outlives a new configuration that still asks it, and one that asks something else
 //! never takes it for its own. A token, a timeout or a cache setting is no part of the question.
@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::policy::{Kind, Policy, Query, Registry, Resolver};
+use super::registry::consul::Consistency;
 use crate::hash::sip::{SipHash13, SipKey};
 
 /// What is asked of a registry.
@@ -64,6 +65,12 @@ fn hash(registry: &Registry, query: &Query) -> Option<u64> {
         Kind::Static(_) => return None,
         Kind::Consul(consul) => {
             text("consul");
+            text(&registry.name);
+            text(match consul.consistency {
+                Consistency::Consistent => "consistent",
+                Consistency::Default => "default",
+                Consistency::Stale => "stale",
+            });
             text(&consul.cluster);
             text(&consul.authority);
             let of_all = [&consul.namespace, &consul.partition, &consul.near];
@@ -72,9 +79,9 @@ fn hash(registry: &Registry, query: &Query) -> Option<u64> {
             text(&consul.zone_key);
         }
         Kind::Dns(dns) => match &dns.resolver {
-            Resolver::Host => text("names"),
+            Resolver::Host => ["names", &registry.name].into_iter().for_each(&mut text),
             Resolver::Https { cluster, authority, path } => {
-                ["dns", cluster, authority, path].into_iter().for_each(&mut text);
+                ["dns", &registry.name, cluster, authority, path].into_iter().for_each(&mut text);
             }
         },
     }

@@ -67,6 +67,8 @@ pub struct Origin {
 }
 
 const LAYOUT: u8 = 1;
+/// Most endpoints of a snapshot: a set, and another that it is not believed to replace.
+pub const MAX_ENTRIES: usize = 2 * MAX_ENDPOINTS;
 /// Bytes before the endpoints.
 pub const HEADER: usize = 20;
 
@@ -100,7 +102,7 @@ pub fn decode(bytes: &[u8], question: u64) -> Option<Snapshot> {
     let state = State::of(*bytes.get(1)?)?;
     let mut rest = Rest(bytes.get(HEADER.checked_sub(4)?..)?);
     let count = usize::try_from(rest.u32()?).ok()?;
-    if count > MAX_ENDPOINTS {
+    if count > MAX_ENTRIES {
         return None;
     }
     let (mut names, mut entries) = (Names::default(), Vec::with_capacity(count));

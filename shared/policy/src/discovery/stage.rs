@@ -10,11 +10,12 @@ use super::attempt::Attempt;
 use super::find::Finder;
 use super::flight::{Memory, Ticket};
 use super::metrics::{self, Places};
+use super::outcome::Outcome;
 use super::policy::Policy;
 use super::poll::Poller;
 use super::question;
 use super::table::Near;
-use super::view::{Outcome, View};
+use super::view::View;
 use crate::config::ConfigError;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Answer, Host, Store, StoreError};
@@ -48,8 +49,8 @@ pub struct Exchange {
     /// It is one attempt of such a request.
     pub(super) attempt: Option<Attempt>,
     pub(super) started: Timestamp,
-    /// What the endpoint answered, and after how long, when nobody sees attempts.
-    pub(super) answered: Option<(Outcome, Option<Span>)>,
+    /// Which endpoint answered, what, and after how long, when nobody sees attempts.
+    pub(super) answered: Option<(Option<u32>, Outcome, Span)>,
     /// Whether the request was counted for its endpoint when it was sent.
     pub(super) counted: bool,
     pub(super) grpc: bool,

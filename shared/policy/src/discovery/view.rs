@@ -20,7 +20,7 @@ use super::snapshot::{Entry, State};
 use super::source::Source;
 use super::table::{hash_of, Mind, Near, Table};
 use crate::balance::{Algorithm, Load, Whole, DEFAULT_DECAY};
-use crate::host::{rewrite, Host, StoreError};
+use crate::host::Host;
 use crate::time::{Span, Timestamp};
 
 /// One service as one worker sees it.
@@ -31,7 +31,7 @@ pub struct View {
     places: Places,
     sources: Vec<Source>,
     ejection_cell: String,
-    whole: Rc<Whole>,
+    pub(super) whole: Rc<Whole>,
     minds: RefCell<BTreeMap<Key, Mind>>,
     near: OnceCell<Near>,
     table: RefCell<Option<Rc<Table>>>,
@@ -39,19 +39,10 @@ pub struct View {
     /// The millisecond at which the next rest ends.
     returns_ms: Cell<u64>,
     epoch: Cell<Option<u64>>,
-    retrying: Cell<u32>,
+    pub(super) retrying: Cell<u32>,
+    /// When the first request had to wait, as long as nothing is known.
+    waits_since: Cell<Option<Timestamp>>,
     counts: [Cell<u64>; COUNTED.len()],
-}
-
-/// What became of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// There was a response with this status.
-    Answered(u32),
-    /// There was no connection, or it broke before a response.
-    Broken,
-    /// Whoever asked left, or nobody knows.
-    Left,
 }
 
 /// What each worker counts by itself, told with each tick.
@@ -96,6 +87,7 @@ impl View {
             returns_ms: Cell::new(u64::MAX),
             epoch: Cell::default(),
             retrying: Cell::default(),
+            waits_since: Cell::default(),
             counts: Default::default(),
             policy: Rc::clone(policy),
         })
@@ -177,6 +169,16 @@ impl View {
         gauge(Of::Healthy, table.healthy());
     }
 
+    /// Whether requests may wait for a first snapshot: for a while after the first one had to. When
+    /// nothing is known then, those that come later would wait in vain.
+    #[must_use]
+    pub fn may_wait(&self, now: Timestamp) -> bool {
+        let since = self.waits_since.get().unwrap_or(now);
+        self.waits_since.set(Some(since));
+        let hold_ms = self.service().map_or(0, |service| service.hold_ms);
+        now.since(since) < Span::from_millis(hold_ms)
+    }
+
     /// Whether somebody may still say where the service is.
     fn why(&self) -> Why {
         let states = self.sources.iter().map(Source::state);
@@ -251,136 +253,11 @@ impl View {
         }
         self.show(host);
     }
-
-    /// An attempt begins.
-    pub fn began(&self, table: &Table, endpoint: u32) {
-        self.count(Of::Attempts);
-        if let Some(load) = table.load(endpoint) {
-            load.began();
-        }
-    }
-
-    /// An attempt is over: `rtt` is how long the response's headers took, if there was a response.
-    pub fn ended(&self, table: &Table, endpoint: u32, outcome: Outcome, rtt: Option<Span>, now: Timestamp) {
-        let failed = outcome.failed();
-        if let Some(load) = table.load(endpoint) {
-            load.ended(now, rtt, !failed);
-        }
-        if failed {
-            self.count(Of::Failures);
-        }
-    }
-
-    /// Takes an outcome into the endpoint's runs, and ejects it when one is long enough.
-    pub fn judge(&self, table: &Table, endpoint: u32, outcome: Outcome, now: Timestamp, host: &impl Host) {
-        let Some(rules) = self.service().and_then(|service| service.ejection.as_ref()) else { return };
-        let status = match outcome {
-            Outcome::Answered(status) => status,
-            Outcome::Broken => 503,
-            Outcome::Left => return,
-        };
-        let Some(cell) = table.runs(endpoint) else { return };
-        let mut runs = cell.get();
-        let trips = runs.take(status, rules.consecutive_5xx, rules.consecutive_gateway_failure);
-        cell.set(runs);
-        if trips.any_5xx || trips.gateway {
-            let _ = self.eject(table, endpoint, now, host);
-        }
-    }
-
-    /// An attempt that ended without a response, and was not counted as a failure then, turns out as
-    /// this.
-    pub fn blame(&self, table: &Table, endpoint: u32, outcome: Outcome, now: Timestamp, host: &impl Host) {
-        if outcome.failed() {
-            self.count(Of::Failures);
-            if let Some(load) = table.load(endpoint) {
-                load.began();
-                load.ended(now, None, false);
-            }
-        }
-        self.judge(table, endpoint, outcome, now, host);
-    }
-
-    #[inline(never)]
-    fn eject(
-        &self,
-        table: &Table,
-        endpoint: u32,
-        now: Timestamp,
-        host: &impl Host,
-    ) -> Result<(), StoreError> {
-        let (Some(cell), Some(rules)) =
-            (self.ejection_cell(), self.service().and_then(|service| service.ejection.as_ref()))
-        else {
-            return Ok(());
-        };
-        let (hash, now_ms) = (table.hash(endpoint), now.as_millis());
-        let hosts = u32::try_from(table.len()).unwrap_or(u32::MAX);
-        let mut until_ms = None;
-        rewrite(host, cell, &mut |bytes| {
-            // Those that are gone rest on, and count for nobody's share.
-            let all = ejection::decode(bytes).into_iter();
-            let (here, gone): (Vec<Rest>, Vec<Rest>) = all.partition(|rest| table.has(rest.endpoint));
-            let mut list = ejection::eject(&here, hash, hosts, now_ms, rules);
-            if let Some(list) = &mut list {
-                list.extend(gone.into_iter().filter(|rest| rest.until_ms > now_ms));
-            }
-            let until = |list: &Vec<Rest>| list.iter().find(|rest| rest.endpoint == hash).map(|r| r.until_ms);
-            until_ms = list.as_ref().and_then(until);
-            list.map(|list| ejection::encode(&list))
-        })?;
-        if let (Some(until), Some(text), Some(service)) = (until_ms, table.text(endpoint), self.service()) {
-            self.count(Of::Ejections);
-            host.raise(metrics::CHANGES);
-            let ms = until.saturating_sub(now_ms);
-            host.note(&format!("service {}: endpoint {text} ejected for {ms} ms", service.name));
-        }
-        Ok(())
-    }
-
-    /// Whether one more request may be sent again, by the budget; it counts until
-    /// [`View::retried`].
-    #[must_use]
-    pub fn retry(&self) -> bool {
-        let allowed = self.may_retry();
-        if allowed {
-            self.retrying.set(self.retrying.get().saturating_add(1));
-        }
-        allowed
-    }
-
-    /// Whether the budget has room.
-    #[must_use]
-    pub fn may_retry(&self) -> bool {
-        let Some(retry) = self.service().map(|service| &service.retry) else { return false };
-        let share = u64::from(self.whole.active()).saturating_mul(retry.budget_percent.into());
-        let most = share.checked_div(100).unwrap_or(0).max(retry.min_concurrency.into());
-        u64::from(self.retrying.get()) < most
-    }
-
-    /// A request that was sent again is over.
-    pub fn retried(&self) {
-        self.retrying.set(self.retrying.get().saturating_sub(1));
-    }
 }
 
 fn decay(service: &Service) -> Span {
     match &service.balance.algorithm {
         Algorithm::PeakEwma | Algorithm::Logistic(_) => service.decay,
         _ => DEFAULT_DECAY,
-    }
-}
-
-// === impl Outcome ===
-
-impl Outcome {
-    /// Whether the endpoint failed.
-    #[must_use]
-    pub fn failed(self) -> bool {
-        match self {
-            Self::Answered(status) => status >= 500,
-            Self::Broken => true,
-            Self::Left => false,
-        }
     }
 }

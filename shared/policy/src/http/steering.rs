@@ -12,6 +12,25 @@ use super::verdict::Edit;
 
 const PREFIX: &[u8] = b"x-tidegate-";
 
+/// Headers by which Envoy sends a request more than once, or gives each try less time.
+pub const RETRIES: [&str; 7] = [
+    "x-envoy-retry-on",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-max-retries",
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+];
+
+/// One removal for each of [`RETRIES`] that the client sent: for requests to endpoints that a filter of
+/// ours chooses, whose load only that filter may multiply.
+pub fn retries(request: &impl Request) -> Vec<Edit> {
+    removed(request, |name| {
+        RETRIES.iter().any(|own| own.len() == name.len() && begins_like(name, own.as_bytes()))
+    })
+}
+
 /// One removal for each steering header that the client sent.
 pub fn removals(request: &impl Request) -> Vec<Edit> {
     removed(request, |name| name.len() >= PREFIX.len() && begins_like(name, PREFIX))

@@ -145,6 +145,9 @@ impl Stage for Routing {
             exchange.started_ms = host.now().as_millis();
             exchange.grpc = request.is_grpc();
         }
+        if let Some(Target::Service { .. }) = route.variants.get(choice.variant).map(|v| &v.target) {
+            edits.extend(steering::retries(request));
+        }
         self.steer(&mut edits, route, choice, draw);
         Verdict::Continue(edits)
     }
