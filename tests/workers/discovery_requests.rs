@@ -179,6 +179,20 @@ fn endpoints_that_are_all_ill_are_better_than_none() {
 }
 
 #[test]
+fn endpoints_that_are_warned_of_stand_by() {
+    #[rustfmt::skip]
+    let cases = [
+        (&["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80 warning"][..], "1 2 3"),
+        (&["10.0.0.1:80 critical", "10.0.0.2:80 warning", "10.0.0.3:80 warning"],   "2 3"),
+        (&["10.0.0.1:80 warning", "10.0.0.2:80 warning"],                           "1 2"),
+    ];
+    for (list, expected) in cases {
+        let workers = Workers::knowing(1, &polled("", ""), list);
+        assert_eq!(reached(&workers.all[0]), expected, "{list:?}");
+    }
+}
+
+#[test]
 fn what_is_not_known_yet_can_be_made_up_for_by_another_registry() {
     let service = r#""fallback": [{"registry": "spare"}]"#;
     let spare =
