@@ -221,9 +221,12 @@ impl Discovery {
             return;
         }
         let now = host.now();
-        let upstream = response.attribute(Attribute::Details).is_some_and(|why| why == b"via_upstream");
-        let outcome = if upstream {
-            Outcome::Answered(attempt::status(response))
+        let status = attempt::status(response);
+        // Whose answer a good one is only matters where latencies decide; asking costs as much again.
+        let asks = status >= 500 || flight.view.learns();
+        let upstream = |why: Vec<u8>| why == b"via_upstream";
+        let outcome = if !asks || response.attribute(Attribute::Details).is_some_and(upstream) {
+            Outcome::Answered(status)
         } else {
             broken(response.number(Attribute::Flags))
         };

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::cache::{self, Terms};
 use super::endpoint::{Endpoint, Health};
-use super::fetch::{Bad, Fetch, Good, Way};
+use super::fetch::{Bad, Fetch, Good};
 use super::flap::Flaps;
 use super::policy::Cache;
 use super::registry::consul::Pace;
@@ -14,6 +14,7 @@ use super::registry::Problem;
 use super::shrink::{Action, Guard};
 use super::snapshot::{Entry, Snapshot, State};
 use super::status::Status;
+use super::way::Way;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::time::{Span, Timestamp};
 
@@ -318,7 +319,7 @@ mod tests {
     }
 
     fn polled() -> Way {
-        Way::Names { name: "orders".into(), port: 80 }
+        Way::Names { name: "orders".into(), record: super::super::policy::Record::Any, port: 80 }
     }
 
     /// One endpoint, and so many entries that are none.

@@ -46,6 +46,7 @@ pub mod stage;
 pub mod status;
 pub mod table;
 pub mod view;
+pub mod way;
 
 pub use endpoint::{Endpoint, Health};
 pub use find::Finder;

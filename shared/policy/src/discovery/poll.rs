@@ -11,13 +11,14 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::fetch::{Bad, Way};
+use super::fetch::Bad;
 use super::lead::Lead;
 use super::metrics::{self, Of, Places, What};
 use super::policy::{Cache, Policy};
 use super::question::Question;
 use super::snapshot;
 use super::status::{self, Status};
+use super::way::Way;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{rewrite, Answer, Host, Store, StoreError};
 use crate::time::{Span, Timestamp};

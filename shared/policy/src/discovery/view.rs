@@ -99,6 +99,13 @@ impl View {
         self.policy.services.get(self.at)
     }
 
+    /// Whether endpoints are chosen by what is learned of their answers.
+    #[must_use]
+    pub fn learns(&self) -> bool {
+        let algorithm = self.service().map(|service| service.balance.algorithm);
+        matches!(algorithm, Some(Algorithm::PeakEwma | Algorithm::Logistic(_)))
+    }
+
     /// The whole policy.
     #[must_use]
     pub fn policy(&self) -> &Rc<Policy> {
