@@ -65,7 +65,7 @@ fn few_requests_may_have_three_further_attempts_at_a_time() {
     let mut tries = retries(&both, 5);
     assert_eq!(allowed(&tries), 3);
     assert_eq!(word(&tries[3].verdict), "503 retry_budget");
-    assert_eq!((both.count("retries"), both.count("retries_refused")), (5, 2));
+    assert_eq!((both.count("retries"), both.count("retries_refused")), (3, 2));
     // One is over: there is room for one more.
     both.answered(tries.remove(0), 200);
     assert_eq!(allowed(&retries(&both, 2)), 1);
