@@ -29,7 +29,7 @@ fn outage(json: &str, to: u64) -> (Option<u64>, Workers) {
 fn an_outage_is_survived_for_as_long_as_stale_answers_count() {
     #[rustfmt::skip]
     let cases = [
-        // stale if error  gone after (ms)
+        // stale if error  gone at (ms)
         (100_000,          110_000),
         (0,                70_000),     // stale while revalidating is longer
         (60_000,           70_000),
@@ -37,9 +37,8 @@ fn an_outage_is_survived_for_as_long_as_stale_answers_count() {
     for (stale, expected) in cases {
         let (gone, workers) = outage(&failing(stale, ""), 200_000);
         let gone = gone.expect("it serves for ever");
-        // All was well until the first question failed, after 8 to 12 s; whoever asks may have to be
-        // found first.
-        assert!((expected + 8_000..=expected + 13_300).contains(&gone), "stale for {stale}: gone at {gone}");
+        // Whoever asks may have to be found first.
+        assert!((expected..=expected + 1_200).contains(&gone), "stale for {stale}: gone at {gone}");
         let said: Vec<_> =
             workers.notes().into_iter().filter(|line| line.contains("counts no longer")).collect();
         assert_eq!(said.len(), 1, "{said:?}");

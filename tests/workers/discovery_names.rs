@@ -103,11 +103,12 @@ fn a_host_without_an_answer_fails_all_and_the_last_good_one_is_served() {
     let more = questions(worker);
     worker.answer(&more[0].failure());
     assert_eq!((workers.asked("failures"), sent(worker).as_str()), (0, "10.0.0.1:80"));
+    // The host has no other address, so nobody knows where it is.
     worker.answer(&answer(&more[1], 0, &[]));
     assert_eq!((workers.asked("failures"), sent(worker).as_str()), (1, "10.0.0.1:80"));
 }
 
-/// Some name servers fail at what they do not know, such as AAAA.
+/// Some name servers fail when they are asked for what they do not have (RFC 4074).
 #[test]
 fn one_failure_is_done_without_when_the_others_have_an_address() {
     for first in [0, 1] {

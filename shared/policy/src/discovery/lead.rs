@@ -46,15 +46,19 @@ pub struct Lead {
     pace: Pace,
     /// What was wrong with the last answer, as a hash; 0 for nothing.
     trouble: u64,
-    /// When an answer last changed something.
-    changed: Timestamp,
+    /// How long the last good answer held by itself; `None` when a change of it is waited for.
+    holds: Option<Span>,
+    /// Answers that changed something within a second, and when it began.
+    changes: (u32, Timestamp),
     /// Whether a set is held back that will be believed once it was said often enough.
     confirms: bool,
     /// Whether somebody else's snapshot has to be told again.
     resumed: bool,
 }
 
-/// After a second answer within a second that changed something, the next is asked for no sooner.
+/// After so many answers within a second that changed something,
+const MANY: u32 = 10;
+/// the next is asked for no sooner.
 const RESPITE: Span = Span::from_millis(50);
 
 // === impl Lead ===
@@ -79,7 +83,8 @@ impl Lead {
             flaps: Flaps::default(),
             pace: Pace::default(),
             trouble: status.trouble,
-            changed: Timestamp::ZERO,
+            holds: Some(Span::ZERO),
+            changes: (0, Timestamp::ZERO),
             confirms: false,
             resumed: served.state != State::None,
             served,
@@ -123,6 +128,7 @@ impl Lead {
                 self.complain("skipped", line);
             }
         }
+        self.holds = good.holds;
         let changed = self.serve(good.found.endpoints, cache, now);
         let period = Span::from_millis(cache.ttl_ms);
         let next = match good.holds {
@@ -135,8 +141,7 @@ impl Lead {
                 let (pace, next) = self.pace.next(now, changed || waited);
                 self.pace = pace;
                 // A registry that changes all the time is not followed all the time.
-                let again = changed && now.since(self.changed) < Span::from_secs(1);
-                next.max(if again { now.plus(RESPITE) } else { now })
+                next.max(if self.is_restless(changed, now) { now.plus(RESPITE) } else { now })
             }
             Some(Span::ZERO) => now.plus(cache::next_fetch(period, draw)),
             // Asked again before caches on the way have forgotten it, it would say the same.
@@ -146,8 +151,16 @@ impl Lead {
             Some(holds) => now.plus(holds),
         };
         self.next_ms = next.as_millis();
-        self.changed = if changed { now } else { self.changed };
         changed
+    }
+
+    /// Whether the registry changes what it says all the time.
+    fn is_restless(&mut self, changed: bool, now: Timestamp) -> bool {
+        if now.since(self.changes.1) >= Span::from_secs(1) {
+            self.changes = (0, now);
+        }
+        self.changes.0 = self.changes.0.saturating_add(u32::from(changed));
+        changed && self.changes.0 > MANY
     }
 
     /// Takes a failure; whether workers have to be told.
@@ -156,9 +169,14 @@ impl Lead {
             return self.took_nothing(cache, now, draw);
         }
         if self.failures == 0 && self.fetched_ms > 0 {
-            // Until it was asked, all was well; until it answered, if it did.
-            let well = if matches!(bad, Bad::Problem(_) | Bad::TooLarge(_)) { now } else { self.asked };
-            self.fetched_ms = self.fetched_ms.max(well.as_millis());
+            // While it was waited for all was well; until it answered, if it did.
+            let answered = matches!(bad, Bad::Problem(_) | Bad::TooLarge(_));
+            let well = match self.holds {
+                Some(holds) => Span::from_millis(self.fetched_ms).plus(holds).as_millis(),
+                None if answered => now.as_millis(),
+                None => self.asked.as_millis(),
+            };
+            self.fetched_ms = self.fetched_ms.max(well.min(now.as_millis()));
         }
         self.failures = self.failures.saturating_add(1);
         self.next_ms = now.plus(cache::error_wait(self.failures, draw)).as_millis();
