@@ -56,7 +56,8 @@ fn an_outage_is_survived_for_ever_if_that_is_wanted() {
 
 #[test]
 fn a_slow_registry_is_no_outage() {
-    let workers = Workers::knowing(1, &config(r#""stale_if_error_ms": 0"#, ""), &ONE);
+    let cache = r#""stale_if_error_ms": 0, "stale_while_revalidate_ms": 0"#;
+    let workers = Workers::knowing(1, &config(cache, ""), &ONE);
     // The wait for a change takes longer than an answer is fresh.
     workers.run(100, 58_000, &mut |_, _| None);
     assert_eq!((sent(&workers.all[0]).as_str(), workers.asked("failures")), ("10.0.0.1:80", 0));
@@ -72,6 +73,17 @@ fn after_an_outage_the_first_answer_serves() {
     assert_eq!((reached(&workers.all[0]).as_str(), reached(&workers.all[1]).as_str()), ("2", "2"));
     let lines = workers.notes();
     assert!(lines.iter().any(|line| line.contains("answers again, with 1 endpoints")), "{lines:?}");
+}
+
+/// What was given up is nothing to compare with.
+#[test]
+fn after_an_outage_a_smaller_set_is_believed() {
+    let four = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"];
+    let workers = Workers::knowing(1, &failing(0, ""), &four);
+    workers.run(100, 100_000, &mut |_, question| Some(question.answer(500)));
+    assert_eq!(sent(&workers.all[0]), "503 expired");
+    workers.run(100_100, 165_000, &mut |_, question| Some(answer(question, 12, &ONE)));
+    assert_eq!(reached(&workers.all[0]), "1");
 }
 
 #[test]

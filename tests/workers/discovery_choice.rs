@@ -171,7 +171,7 @@ fn the_first_service_that_takes_a_request_gets_it() {
 }
 
 /// The cells of the only question, and its hash.
-fn cells(store: &SimStore) -> (String, String, u64) {
+pub(crate) fn cells(store: &SimStore) -> (String, String, u64) {
     let names = store.names();
     let name =
         |kind: &str| names.iter().find(|name| name.starts_with(kind) && name.len() > 20).unwrap().clone();

@@ -63,6 +63,18 @@ fn a_set_that_shrinks_too_fast_is_confirmed_first_and_what_is_new_serves_at_once
     assert_eq!(reached(&workers.all[1]), "1 2");
 }
 
+/// However rarely the registry is asked otherwise.
+#[test]
+fn what_is_held_back_is_confirmed_soon() {
+    let workers = Workers::knowing(2, &polled(r#""ttl_ms": 600000"#, ""), &FOUR);
+    say(&workers, 100, 721_000, &FOUR[..1]);
+    // Asked after 480 to 720 s, and from then on each 10 s or so.
+    let asked = workers.asked("fetches");
+    say(&workers, 721_100, 770_000, &FOUR[..1]);
+    assert_eq!(reached(&workers.all[1]), "1");
+    assert!(asked >= 1 && workers.asked("fetches") >= 4, "{asked}, then {}", workers.asked("fetches"));
+}
+
 /// The registry loses the service altogether, which is as an empty answer.
 #[test]
 fn a_service_that_is_gone_is_served_on() {

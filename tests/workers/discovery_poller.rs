@@ -12,6 +12,7 @@ use tidegate_sim::explore::Gate;
 use tidegate_sim::{explore, SimHost, SimQuestion, SimRequest, SimStore, Worker};
 
 use crate::discovery::{answer, config, polled, question, sent, word, Numbers, Workers};
+use crate::discovery_choice::cells;
 
 type Gated<'a> = Worker<Discovery, Gate<'a>>;
 
@@ -156,6 +157,23 @@ fn what_the_dead_did_not_tell_is_told() {
             assert_eq!(sent(&survivors.all[1]), "10.0.0.2:80", "dead after {lives}");
         });
     }
+}
+
+/// The same, for a worker that read the snapshot before: the version that it knows did not move.
+#[test]
+fn what_the_dead_wrote_and_did_not_tell_is_told() {
+    let json = json();
+    let mut workers = Workers::knowing(2, &json, &["10.0.0.1:80"]);
+    let (_, cell, hash) = cells(&workers.store);
+    assert_eq!(sent(&workers.all[1]), "10.0.0.1:80");
+    drop(workers.all.remove(0));
+    let other = Workers::knowing(1, &json, &["10.0.0.2:80"]);
+    let (bytes, _) = other.store.load(&cell).unwrap().unwrap();
+    assert!(tidegate_policy::discovery::snapshot::decode(&bytes, hash).is_some());
+    workers.store.put(&cell, &bytes);
+    let asked = workers.run(20_000, 30_000, &mut |_, question| Some(answer(question, 12, &["10.0.0.2:80"])));
+    assert!(!asked.is_empty());
+    assert_eq!(sent(&workers.all[0]), "10.0.0.2:80");
 }
 
 /// One gets its answer just before its lease ends, another takes over just after; the first is slow.

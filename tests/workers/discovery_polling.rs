@@ -82,8 +82,8 @@ fn the_index_is_followed() {
     for (name, indexes, expected) in cases {
         let workers = Workers::new(1, &config("", ""));
         let worker = &workers.all[0];
-        workers.tick();
         for (step, index) in indexes.iter().enumerate() {
+            workers.at(2_000 * step as u64).tick();
             // Always something new, so that nothing is slowed.
             let asked = question(worker);
             let endpoint = format!("10.0.0.{}:80", step + 1);
@@ -91,7 +91,7 @@ fn the_index_is_followed() {
             worker.answer(&index.map_or_else(|| bare(&asked, &list), |index| answer(&asked, index, &list)));
             assert_eq!(sent(worker), endpoint, "{name}");
             if index.is_none() {
-                workers.at(12_000).tick();
+                workers.at(15_000).tick();
             }
         }
         assert_eq!(question(worker).subject(), format!("{SERVICE}{expected}"), "{name}");
@@ -134,14 +134,14 @@ fn an_index_that_only_moves_is_slowed_and_useful_changes_are_not() {
     assert_eq!(chatty[..3], [0, 0, 0]);
     assert!(chatty[3..].iter().all(|gap| (15_000..=15_100).contains(gap)), "{chatty:?}");
     let workers = Workers::new(1, &config("", ""));
-    workers.tick();
     for n in 1..200_u64 {
         workers.at(n * 100).tick();
         let endpoint = format!("10.0.0.{n}:80");
         workers.all[0].answer(&answer(&question(&workers.all[0]), n, &[&endpoint]));
         assert_eq!(sent(&workers.all[0]), endpoint);
     }
-    assert_eq!(workers.all[0].host.take_questions().len(), 1, "still waiting for the next");
+    workers.at(20_000).tick();
+    assert_eq!(workers.all[0].host.take_questions().len(), 1, "and waits for the next");
 }
 
 /// A wait that is over because its time is up is no haste: the next one follows, however short it is.

@@ -24,13 +24,15 @@ fn a_request_before_the_first_snapshot_waits_for_it_and_no_longer() {
         workers.at(1_000 + hold);
         assert_eq!(word(&worker.wait(&mut exchange)), "503 not_known_yet", "{hold}");
         assert_eq!((workers.memory(), outcome(worker, &exchange)), (0, "orders - not_known_yet".to_owned()));
+        // Whoever comes now would wait in vain.
+        assert_eq!(sent(worker), "503 not_known_yet", "{hold}");
         // The other is asked again just then, because there is an answer.
         worker.tick();
         worker.answer(&answer(&question(worker), 10, &ONE));
         assert_eq!(word(&worker.wait(&mut other)), "10.0.0.1:80", "{hold}");
         worker.end(other, &SimResponse::upstream(200));
         worker.tick();
-        assert_eq!((workers.count("held"), workers.count("refused"), workers.count("requests")), (2, 1, 2));
+        assert_eq!((workers.count("held"), workers.count("refused"), workers.count("requests")), (2, 2, 3));
     }
     let workers = Workers::new(1, &config("", r#""hold_ms": 0"#));
     assert_eq!(sent(&workers.all[0]), "503 not_known_yet");
