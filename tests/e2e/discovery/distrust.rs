@@ -1,14 +1,14 @@
 //! A registry that answers anything: nothing traps, and what was known stays.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
 use tidegate_tests::{eventually, Answer, Envoy, Registry, Upstream};
 
 use super::asked::{
-    answer, asking, assert_alive, document, failures, lines, of_orders, of_registry, polled, said, said_of,
-    under_load,
+    answer, asking, assert_alive, consul, document, failures, lines, of_orders, of_registry, polled, said,
+    said_of, under_load,
 };
 use super::setup::{endpoint, endpoints, numbered, start, SOON};
 
@@ -111,10 +111,28 @@ fn a_registry_that_always_fails_is_complained_of_once() {
     assert_alive(&envoy);
 }
 
+/// Two questions at once and one in a quarter of a minute is what such a registry gets, not as many as
+/// it answers.
 #[test]
-fn the_same_endpoint_60_000_times_is_one() {
+fn a_registry_that_does_not_wait_is_not_asked_all_the_time() {
+    let upstreams = numbered::<2>();
+    let registry = Registry::new(said(&upstreams, 7));
+    let envoy = start(&asking(&document(&consul(&json!({})), &json!({})), registry.addr()), 2);
+    answer(&envoy, &["0", "1"]);
+    let started = Instant::now();
+    under_load(&envoy, || {
+        eventually("two seconds", SOON, || {
+            assert!(registry.count() <= 5, "{:#?}", registry.lines());
+            started.elapsed() > Duration::from_secs(2)
+        });
+    });
+    assert_alive(&envoy);
+}
+
+#[test]
+fn the_same_endpoint_50_000_times_is_one() {
     let upstreams = numbered::<1>();
-    let registry = Registry::new(said_of(&vec![endpoint(upstreams[0].addr()); 60_000]));
+    let registry = Registry::new(said_of(&vec![endpoint(upstreams[0].addr()); 50_000]));
     let envoy = asked(&registry, &["0"]);
     under_load(&envoy, || eventually("questions", 3 * SOON, || of_registry(&envoy, "fetches") >= 4));
     assert_eq!(of_orders(&envoy, "endpoints"), 1);
