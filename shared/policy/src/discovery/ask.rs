@@ -77,7 +77,7 @@ impl Discovery {
         view.settle_near(&|| self.near(request, now));
         let hash = rules.hash_key.as_ref().and_then(|key| self.hash(key, request));
         let safe = rules.attempts > 1 && rules.may_repeat(request);
-        self.aim(exchange, Wanted { service, subset, hash, safe, held: false }, edits, host)
+        self.aim(exchange, Wanted { service, subset, hash, safe, held: false }, edits, now, host)
     }
 
     /// The service that the routing filter chose and the subset of its endpoints:
@@ -104,7 +104,9 @@ impl Discovery {
     fn remove(&self, request: &impl Request, names: &[&str], edits: &mut Vec<Edit>) {
         let own = &**self.policy.steer.header();
         for (name, _) in request.headers() {
-            if names.iter().any(|known| alike(name, known)) || alike(name, own) {
+            // Most headers do not begin as these do.
+            let begins = matches!(name, [b'x' | b'X', b'-' | b'_', ..]);
+            if (begins && names.iter().any(|known| alike(name, known))) || alike(name, own) {
                 let edit = Edit::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned());
                 if !edits.contains(&edit) {
                     edits.push(edit);
@@ -123,15 +125,16 @@ impl Discovery {
         exchange: &mut Exchange,
         wanted: Wanted,
         edits: Vec<Edit>,
+        now: Timestamp,
         host: &impl Host,
     ) -> Verdict {
         let known = self.views.get(wanted.service).zip(self.policy.services.get(wanted.service));
         let Some((view, rules)) = known else { return Verdict::Continue(edits) };
-        let now = host.now();
         exchange.started = now;
         let found = view.table(now, host);
         let found = found.and_then(|table| self.send(exchange, view, rules, &table, &wanted, now));
         match found {
+            Ok(more) if edits.is_empty() => Verdict::Continue(more),
             Ok(more) => Verdict::Continue(edits.into_iter().chain(more).collect()),
             Err(Why::NotKnownYet) if view.may_wait(now) => {
                 if !wanted.held {
@@ -190,6 +193,7 @@ impl Discovery {
         if rules.attempts > 1 && view.may_retry() {
             rules.retries(wanted.safe, &mut edits);
         }
+        exchange.label.reserve(rules.name.len().saturating_add(first.len()).saturating_add(16));
         exchange.label.push_str(&rules.name);
         exchange.label.push(' ');
         exchange.label.push_str(first);

@@ -145,7 +145,7 @@ impl Stage for Discovery {
 
     fn on_wait(&self, exchange: &mut Exchange, host: &impl Host) -> Verdict {
         match exchange.waiting.take() {
-            Some(wanted) => self.aim(exchange, wanted, Vec::new(), host),
+            Some(wanted) => self.aim(exchange, wanted, Vec::new(), host.now(), host),
             None => Verdict::Continue(Vec::new()),
         }
     }
