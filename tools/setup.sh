@@ -108,8 +108,14 @@ need_func_e() {
     fi
 }
 
+# A Go that can get itself the version that a module asks for: since 1.21.
 have_go() {
-    have go || step "Go $GO_VERSION into .venv" install_go
+    local known
+    known=$(go env GOVERSION 2>/dev/null || true)
+    if [[ $known =~ ^go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 21)); then return; fi
+    step "Go $GO_VERSION into .venv" install_go
+    # Before one that is too old.
+    export PATH="$BIN:$PATH"
 }
 
 install_go() {

@@ -30,8 +30,8 @@ fn the_last_answer_serves_for_as_long_as_it_may_and_no_longer() {
     let down = under_loads(&envoys.each_ref().map(Envoy::addr), || {
         drop(registry);
         let down = Instant::now();
-        // Asked last within a quarter of a second before it went down.
-        let window = Duration::from_millis(1_900);
+        // Asked last within a period and a tick before it went down, or a little more on a busy machine.
+        let window = Duration::from_millis(1_500);
         eventually("the end of the window", 2 * SOON, || down.elapsed() >= window);
         down
     });

@@ -227,7 +227,7 @@ impl Discovery {
         let now = host.now();
         let status = attempt::status(response);
         // Whose answer a good one is only matters where latencies decide; asking costs as much again.
-        let asks = status >= 500 || flight.view.learns();
+        let asks = status >= 400 || flight.view.learns();
         let upstream = |why: Vec<u8>| why == b"via_upstream";
         let outcome = if !asks || response.attribute(Attribute::Details).is_some_and(upstream) {
             Outcome::Answered(status)

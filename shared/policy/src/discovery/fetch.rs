@@ -234,7 +234,9 @@ impl Fetch {
         }
         let Some(known) = self.so_far.clone() else { return Err(Bad::NoAnswer) };
         if first && asked.kind == message::Kind::Srv {
-            for target in known.missing().iter().take(MAX_HOSTS) {
+            // A host whose name cannot be asked for has no address; the others do.
+            let askable = |host: &&Rc<str>| message::query(host, message::Kind::A).is_some();
+            for target in known.missing().iter().filter(askable).take(MAX_HOSTS) {
                 self.ask_dns(way, target, message::Kind::A, host)?;
                 self.ask_dns(way, target, message::Kind::Aaaa, host)?;
             }

@@ -222,8 +222,10 @@ impl Lead {
 
     fn serve(&mut self, set: Vec<Endpoint>, cache: &Cache, now: Timestamp) -> bool {
         let (count, held_before) = (set.len(), self.is_holding());
-        let out = cache.flap.as_ref().map(|terms| self.flaps.seen(terms, now, &set)).unwrap_or_default();
         let judged = self.guard.fetched(&cache.shrink, now, set);
+        // Who is only gone from an answer that nobody believes did not fall.
+        let served = self.guard.serving();
+        let out = cache.flap.as_ref().map(|terms| self.flaps.seen(terms, now, served)).unwrap_or_default();
         match judged.action {
             Action::Hold if !held_before => {
                 let keeps = format!("{count} endpoints where there were {}", judged.reference);
@@ -346,6 +348,23 @@ mod tests {
         assert!(third.took(good(0), &cache(), &polled(), now, DRAW));
         assert_eq!(third.lines, ["answers again, with 1 endpoints"]);
         assert_eq!((third.note(Status::default()).failures, third.note(Status::default()).trouble), (0, 0));
+    }
+
+    /// One of two name servers does not have the zone, say.
+    #[test]
+    fn nobody_falls_who_is_gone_from_an_answer_that_is_not_believed() {
+        let cache = Cache { flap: Some(flap::Terms::default()), ..cache() };
+        let mut lead = Lead::new(&Status::default(), Snapshot::default());
+        for n in 0..40_u64 {
+            let now = Timestamp::ZERO.plus(Span::from_secs(5 * n));
+            if n % 2 == 0 {
+                let _ = lead.took(good(0), &cache, &polled(), now, DRAW);
+                assert_eq!(lead.served.entries[0].endpoint.health, Health::Healthy, "at {n}");
+            } else {
+                let _ = lead.failed(&Bad::Problem(Problem::Unknown), &cache, now, DRAW);
+                assert_eq!(lead.served.entries.len(), 1);
+            }
+        }
     }
 
     /// Each answer of that kind was announced as the end of trouble and as new trouble.

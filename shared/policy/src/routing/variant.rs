@@ -114,6 +114,18 @@ fn word(reader: &Reader<'_>) -> Option<String> {
     Some(text)
 }
 
+/// A tag, or the value of metadata under `key`: it is handed on between `;`, with `=` after the key.
+#[inline(never)]
+fn part(reader: &Reader<'_>, key: &str) -> Option<String> {
+    let text = word(reader)?;
+    if text.contains(';') || key.bytes().any(|b| matches!(b, b';' | b'=') || !b.is_ascii_graphic()) {
+        let right = "expected visible ASCII without `;`, and no `=` in a key";
+        reader.report(format!("{key:?} with {text:?} cannot be handed on, {right}"));
+        return None;
+    }
+    Some(text)
+}
+
 // === impl Target ===
 
 impl Target {
@@ -142,10 +154,10 @@ impl Target {
     fn service(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.object(&["name", "tag", "metadata"])?;
         let name = object.required("name", "the name of a service").and_then(|r| word(&r));
-        let tag = object.or("tag", None, |r| word(r).map(Some));
+        let tag = object.or("tag", None, |r| part(r, "").map(Some));
         let metadata = object.or("metadata", Vec::new(), |r| {
             let entries = r.entries(16)?;
-            let pair = |(key, value): (&str, Reader<'_>)| Some((key.to_owned(), value.text(256)?.to_owned()));
+            let pair = |(key, value): (&str, Reader<'_>)| Some((key.to_owned(), part(&value, key)?));
             entries.into_iter().map(pair).fold(Some(Vec::new()), collect)
         });
         Some(Self::Service { name: name?, tag: tag?, metadata: metadata? })

@@ -149,6 +149,8 @@ impl Answer {
 
     /// With what the answer for a host's addresses brings.
     pub fn merge(&mut self, other: &Self) {
+        // A name that has one kind of address is there, whatever is said of another kind (RFC 4074).
+        self.rcode = self.rcode.min(other.rcode);
         self.addresses.extend(other.addresses.iter().cloned());
         self.tidy();
         self.ttl = self.ttl.min(if other.addresses.is_empty() { other.negative_ttl } else { other.ttl });
@@ -176,7 +178,11 @@ impl Answer {
         let mut priorities: Vec<u16> = self.services.iter().map(|service| service.priority).collect();
         sort::sort(&mut priorities);
         priorities.dedup();
+        // Each service has all addresses of its host: few bytes can say very many endpoints.
         for service in &self.services {
+            if entries.is_full() {
+                break;
+            }
             let addresses = self.addresses_of(&service.target);
             if addresses.is_empty() {
                 entries.take(None);
@@ -233,6 +239,30 @@ mod tests {
     fn answer(kind: Kind, records: Vec<Record>) -> Answer {
         let message = Message { rcode: 0, truncated: false, records };
         Answer::of(Question { name: "Svc.X.", kind }, &message).unwrap()
+    }
+
+    /// 1,000 services of one host with 1,000 addresses are a message of some 40 KB.
+    #[test]
+    fn what_few_bytes_multiply_is_bounded() {
+        let ip = |n: u32| std::net::IpAddr::V4((0x0a00_0000 + n).into());
+        let one = |port| Service { priority: 0, weight: 1, port, target: "host".into() };
+        let services = (1..=1_000).map(one).collect();
+        let addresses = (0..1_000).map(|n| ("host".into(), ip(n))).collect();
+        let found = Answer { services, addresses, ..Answer::default() }.found(0).unwrap();
+        assert_eq!(found.endpoints.len(), crate::discovery::endpoint::MAX_ENDPOINTS);
+        assert!(found.skipped > 0 && found.skipped < 200_000, "{} were looked at", found.skipped);
+    }
+
+    /// Some servers say so of a kind of address that a name does not have.
+    #[test]
+    fn a_name_with_an_address_is_there_whichever_answer_comes_first() {
+        let here = answer(Kind::A, std::vec![record("svc.x", 60, address("10.0.0.1"))]);
+        let gone = Answer { rcode: NO_SUCH_NAME, ..Answer::default() };
+        for [first, second] in [[&here, &gone], [&gone, &here]] {
+            let mut both = first.clone();
+            both.merge(second);
+            assert_eq!(both.found(80).map(|found| found.endpoints.len()), Ok(1));
+        }
     }
 
     fn lines(found: &Found) -> Vec<String> {

@@ -91,6 +91,8 @@ const SOA: u16 = 6;
 /// Longest name on the wire (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 255;
 const MAX_LABEL: usize = 63;
+/// Most pointers that one name follows: more than it can have labels between them is of no use.
+const MAX_JUMPS: u32 = 127;
 
 /// The query for `name`; `None` when that is no name. Its id is 0, so that caches see equal
 /// queries as equal (RFC 8484, section 4.1).
@@ -178,6 +180,7 @@ impl<'a> Reader<'a> {
     fn name(&mut self) -> Result<Rc<str>, Malformed> {
         let mut text = String::new();
         let mut length = 0_usize;
+        let mut jumps = 0_u32;
         let mut resume = None;
         // Where the part begins that is being read: a pointer must lead to before it.
         let mut part = self.at;
@@ -198,8 +201,9 @@ impl<'a> Reader<'a> {
                 192.. => {
                     let [low] = *self.take(1)? else { return wrong("ends too early") };
                     let target = usize::from(u16::from_be_bytes([first & 63, low]));
-                    if target >= part {
-                        return wrong("a name that does not point backwards");
+                    jumps = jumps.saturating_add(1);
+                    if target >= part || jumps > MAX_JUMPS {
+                        return wrong("a name that points forwards, or on and on");
                     }
                     resume = resume.or(Some(self.at));
                     (self.at, part) = (target, target);
@@ -363,9 +367,9 @@ mod tests {
             ("ends too early",                               at(&a[..a.len() - 1], 1)),
             ("ends too early",                               at(&a, 2)),
             ("an address of a wrong length",                 at(&record(1, 1, 1, &[1, 2, 3]), 1)),
-            ("a name that does not point backwards",         at(&[0xc0, 21], 1)),
-            ("a name that does not point backwards",         at(&[0xc0, 99], 1)),
-            ("a name that does not point backwards",         at(&[1, b'x', 0xc0, 21], 1)),
+            ("a name that points forwards, or on and on",         at(&[0xc0, 21], 1)),
+            ("a name that points forwards, or on and on",         at(&[0xc0, 99], 1)),
+            ("a name that points forwards, or on and on",         at(&[1, b'x', 0xc0, 21], 1)),
             ("a label of an unknown kind",                   at(&[0x40, 0], 1)),
             ("a record of another length than it says",      at(&record(5, 1, 1, b"\x01c\0\0"), 1)),
             ("a name of more than 255 bytes",                at(&[&[63; 64][..]; 4].concat(), 1)),

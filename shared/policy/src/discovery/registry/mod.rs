@@ -74,8 +74,12 @@ pub enum Problem {
 #[derive(Default)]
 struct Entries {
     found: Found,
+    /// How often what came so far was put in order.
+    tidied: u32,
 }
 
+/// Entries beyond as many are put in order, and cut, this often.
+const MAX_TIDIED: u32 = 16;
 /// Largest body that is looked at, in bytes.
 pub const MAX_BODY: usize = 4 << 20;
 
@@ -116,9 +120,20 @@ impl Entries {
     /// Counts an entry that is no endpoint.
     fn take(&mut self, entry: Option<Endpoint>) {
         match entry {
-            Some(endpoint) => self.found.endpoints.push(endpoint),
-            None => self.found.skipped = self.found.skipped.saturating_add(1),
+            Some(endpoint) if !self.is_full() => self.found.endpoints.push(endpoint),
+            _ => self.found.skipped = self.found.skipped.saturating_add(1),
         }
+        if self.found.endpoints.len() >= 2 * endpoint::MAX_ENDPOINTS {
+            // One answer may say the same again and again, and must not cost the more memory.
+            self.tidied = self.tidied.saturating_add(1);
+            let beyond = endpoint::normalize(&mut self.found.endpoints);
+            self.found.skipped = self.found.skipped.saturating_add(beyond);
+        }
+    }
+
+    /// Whether so much came that the rest is not looked at.
+    fn is_full(&self) -> bool {
+        self.tidied >= MAX_TIDIED
     }
 
     /// All of them; a problem when there were some and none can be used, because that is no empty
