@@ -1,101 +1,25 @@
 //! A store that fails, or has rubbish in it: the last good table serves, and all is well when it is over.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use tidegate_policy::discovery::stage::Discovery;
-use tidegate_policy::host::{
-    Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
-};
+use tidegate_policy::host::StoreError;
 use tidegate_policy::http::{Stage, Verdict};
-use tidegate_policy::time::{Span, Timestamp};
+use tidegate_policy::time::Span;
 use tidegate_sim::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 
 use crate::discovery::{answer, config, fixed, polled, question, reached, sent, word, Workers};
 use crate::discovery_flights::FOUR;
 
-/// A host one of whose store calls fails, or all from one on.
-struct Faulty {
-    host: SimHost,
-    calls: Cell<u64>,
-    /// The first call that fails, and how many.
-    fails: Cell<(u64, u64)>,
-}
-
-impl Faulty {
-    fn new(store: &Arc<SimStore>) -> Self {
-        Self { host: SimHost::new(store.clone()), calls: Cell::new(0), fails: Cell::new((u64::MAX, 0)) }
-    }
-
-    fn call(&self) -> Result<&SimHost, StoreError> {
-        let call = self.calls.get();
-        self.calls.set(call + 1);
-        let (first, count) = self.fails.get();
-        let fails = call >= first && call - first < count;
-        if fails {
-            Err(StoreError::Unavailable)
-        } else {
-            Ok(&self.host)
-        }
-    }
-}
-
-impl Store for Faulty {
-    fn load(&self, cell: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
-        self.call()?.load(cell)
-    }
-
-    fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError> {
-        self.call()?.replace(cell, bytes, version)
-    }
-
-    fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
-        self.call()?.create(cell, bytes)
-    }
-}
-
-impl Clock for Faulty {
-    fn now(&self) -> Timestamp {
-        self.host.now()
-    }
-
-    fn wall(&self) -> Timestamp {
-        self.host.wall()
-    }
-}
-
-impl Meter for Faulty {
-    fn add(&self, index: usize, n: u64) {
-        self.host.add(index, n);
-    }
-
-    fn raise(&self, index: usize) {
-        self.host.raise(index);
-    }
-
-    fn read(&self, index: usize) -> u64 {
-        self.host.read(index)
-    }
-
-    fn set(&self, index: usize, value: u64) {
-        Meter::set(&self.host, index, value);
-    }
-}
-
-impl Callout for Faulty {
-    fn ask(&self, question: &Question<'_>) -> Result<Token, CalloutError> {
-        self.host.ask(question)
-    }
-}
-
-impl Journal for Faulty {
-    fn note(&self, line: &str) {
-        self.host.note(line);
-    }
+/// Has so many calls of the store fail, from the `first` one after this on.
+fn fail(host: &SimHost, first: u64, count: u64) {
+    let which =
+        move |_, call: u64| (call >= first && call - first < count).then_some(StoreError::Unavailable);
+    host.fail(which);
 }
 
 /// Where a request goes that its endpoint fails.
-fn goes(worker: &Worker<Discovery, Faulty>) -> String {
+fn goes(worker: &Worker<Discovery, SimHost>) -> String {
     let (verdict, exchange) = worker.begin(&SimRequest::get("/"));
     if matches!(verdict, Verdict::Continue(_)) {
         worker.end(exchange, &SimResponse::upstream(503));
@@ -104,11 +28,11 @@ fn goes(worker: &Worker<Discovery, Faulty>) -> String {
 }
 
 /// Ten seconds of a worker that asks, is answered and sends requests.
-fn ten_seconds(worker: &Worker<Discovery, Faulty>, from: u64, endpoint: &str, words: &mut Vec<String>) {
+fn ten_seconds(worker: &Worker<Discovery, SimHost>, from: u64, endpoint: &str, words: &mut Vec<String>) {
     for ms in (from..from + 10_000).step_by(100) {
-        worker.host.host.set(Span::from_millis(ms));
+        worker.host.set(Span::from_millis(ms));
         worker.tick();
-        for question in worker.host.host.take_questions() {
+        for question in worker.host.take_questions() {
             worker.answer(&answer(&question, 10 + ms, &[endpoint, "10.0.0.9:80"]));
         }
         words.push(goes(worker));
@@ -121,10 +45,10 @@ fn a_call_that_fails_whichever_it_is_is_got_over() {
     for count in [1, 3, 40] {
         for first in 0..60 {
             let store = Workers::knowing(1, &json, &["10.0.0.1:80", "10.0.0.9:80"]).store;
-            let worker = Worker::<Discovery, _>::started_on(&*store, &json, Faulty::new(&store));
+            let worker = Worker::<Discovery, _>::started_on(&*store, &json, SimHost::new(store.clone()));
             let worker = worker.expect("a right configuration");
             assert!(goes(&worker).starts_with("10.0.0."));
-            worker.host.fails.set((worker.host.calls.get() + first, count));
+            fail(&worker.host, first, count);
             let mut words = Vec::new();
             ten_seconds(&worker, 10_000, "10.0.0.2:80", &mut words);
             ten_seconds(&worker, 20_000, "10.0.0.2:80", &mut words);
@@ -134,7 +58,7 @@ fn a_call_that_fails_whichever_it_is_is_got_over() {
                 // The same answer again is enough.
                 assert_eq!(rested(&store, &json), "2 9", "{story}");
             }
-            worker.host.fails.set((u64::MAX, 0));
+            fail(&worker.host, 0, 0);
             ten_seconds(&worker, 60_000, "10.0.0.3:80", &mut Vec::new());
             assert_eq!(rested(&store, &json), "3 9", "{story}");
         }
@@ -154,13 +78,13 @@ fn a_call_that_fails_does_not_make_an_empty_answer_believed() {
     let json = polled("", "");
     for first in 0..20 {
         let store = Workers::knowing(1, &json, &FOUR).store;
-        let worker = Worker::<Discovery, _>::started_on(&*store, &json, Faulty::new(&store));
+        let worker = Worker::<Discovery, _>::started_on(&*store, &json, SimHost::new(store.clone()));
         let worker = worker.expect("a right configuration");
-        worker.host.fails.set((first, 1));
+        fail(&worker.host, first, 1);
         for ms in (20_000..40_000).step_by(100) {
-            worker.host.host.set(Span::from_millis(ms));
+            worker.host.set(Span::from_millis(ms));
             worker.tick();
-            for question in worker.host.host.take_questions() {
+            for question in worker.host.take_questions() {
                 worker.answer(&answer(&question, 10 + ms, &[]));
             }
         }

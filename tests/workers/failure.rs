@@ -3,13 +3,10 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use tidegate_policy::host::{
-    Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
-};
+use tidegate_policy::host::StoreError;
 use tidegate_policy::http::{Reply, Verdict};
 use tidegate_policy::ratelimit::RateLimit;
-use tidegate_policy::time::Timestamp;
-use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
+use tidegate_sim::{SimHost, SimRequest, SimStore, StoreCall, Worker};
 
 fn worker(on_failure: &str, mode: &str) -> (Arc<SimStore>, Worker<RateLimit, SimHost>) {
     let json = format!(
@@ -86,84 +83,23 @@ fn a_cell_of_rubbish_is_an_empty_cell() {
     assert_eq!(ask(&worker).1, "refused:a");
 }
 
-/// A host on which other workers win the next few writes.
-struct Losing {
-    host: SimHost,
-    losses: Cell<u32>,
-}
-
-impl Clock for Losing {
-    fn now(&self) -> Timestamp {
-        self.host.now()
-    }
-
-    fn wall(&self) -> Timestamp {
-        self.host.wall()
-    }
-}
-
-impl Meter for Losing {
-    fn add(&self, index: usize, n: u64) {
-        self.host.add(index, n);
-    }
-
-    fn raise(&self, index: usize) {
-        self.host.raise(index);
-    }
-
-    fn read(&self, index: usize) -> u64 {
-        self.host.read(index)
-    }
-
-    fn set(&self, index: usize, value: u64) {
-        Meter::set(&self.host, index, value);
-    }
-}
-
-impl Callout for Losing {
-    fn ask(&self, question: &Question<'_>) -> Result<Token, CalloutError> {
-        self.host.ask(question)
-    }
-}
-
-impl Journal for Losing {
-    fn note(&self, line: &str) {
-        self.host.note(line);
-    }
-}
-
-impl Store for Losing {
-    fn load(&self, cell: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
-        self.host.load(cell)
-    }
-
-    fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError> {
-        match self.losses.get().checked_sub(1) {
-            Some(left) => {
-                self.losses.set(left);
-                Err(StoreError::Stale)
-            }
-            None => self.host.replace(cell, bytes, version),
-        }
-    }
-
-    fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
-        self.host.create(cell, bytes)
-    }
-}
-
 #[test]
 fn a_worker_that_keeps_losing_tries_again_and_charges() {
     let json = r#"{"limits": [{"name": "a", "key": [{"header": "k"}], "requests": 1, "per_ms": 86400000}]}"#;
-    let host = Losing { host: SimHost::new(Arc::default()), losses: Cell::new(0) };
-    let worker = Worker::<RateLimit, _>::new(json, host).unwrap();
-    worker.host.losses.set(40);
+    let worker = Worker::<RateLimit, _>::new(json, SimHost::new(Arc::default())).unwrap();
+    // Other workers win the next few writes.
+    let left = Cell::new(40);
+    worker.host.fail(move |call, _| {
+        let loses = call == StoreCall::Replace && left.get() > 0;
+        left.set(left.get() - u32::from(loses));
+        loses.then_some(StoreError::Stale)
+    });
     let request = SimRequest::get("/").header("k", b"x");
     let verdicts = [(); 2].map(|()| matches!(worker.request(&request), Verdict::Continue(_)));
     assert_eq!(verdicts, [true, false]);
     let count = |word: &str| {
         let name = format!("tidegate.ratelimit.limit.a.{word}");
-        worker.host.host.count(worker.counter(&name))
+        worker.host.count(worker.counter(&name))
     };
     assert_eq!((count("contended"), count("failed")), (40, 0));
 }

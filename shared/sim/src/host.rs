@@ -1,6 +1,7 @@
 //! A host whose clock a test moves.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::sync::Arc;
 
 use tidegate_policy::host::{
@@ -22,7 +23,28 @@ pub struct SimHost {
     /// The number of the next question.
     next: Cell<u32>,
     refusing: Cell<Option<CalloutError>>,
+    faults: Faults,
 }
+
+/// A call of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreCall {
+    /// [`Store::create`]
+    Create,
+    /// [`Store::load`]
+    Load,
+    /// [`Store::replace`]
+    Replace,
+}
+
+/// Which calls of the store fail.
+#[derive(Default)]
+struct Faults {
+    calls: Cell<u64>,
+    which: RefCell<Option<Box<Which>>>,
+}
+
+type Which = dyn Fn(StoreCall, u64) -> Option<StoreError>;
 
 /// When a simulation starts: an hour after the clock's origin.
 pub const START: Timestamp = Timestamp::from_nanos(3_600_000_000_000);
@@ -39,7 +61,15 @@ impl SimHost {
             questions: RefCell::default(),
             next: Cell::new(1),
             refusing: Cell::default(),
+            faults: Faults::default(),
         }
+    }
+
+    /// From now on a call of the store fails as `which` says of it and of its number, which is 0 for
+    /// the next one. The other workers' calls do not.
+    pub fn fail(&self, which: impl Fn(StoreCall, u64) -> Option<StoreError> + 'static) {
+        self.faults.calls.set(0);
+        self.faults.which.replace(Some(Box::new(which)));
     }
 
     /// Moves the clock to `offset` after [`START`].
@@ -139,14 +169,32 @@ impl Journal for SimHost {
 
 impl Store for SimHost {
     fn load(&self, cell: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        self.faults.check(StoreCall::Load)?;
         self.store.load(cell)
     }
 
     fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError> {
+        self.faults.check(StoreCall::Replace)?;
         self.store.replace(cell, bytes, version)
     }
 
     fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.faults.check(StoreCall::Create)?;
         self.store.create(cell, bytes)
+    }
+}
+
+// === impl Faults ===
+
+impl Faults {
+    fn check(&self, call: StoreCall) -> Result<(), StoreError> {
+        let number = self.calls.replace(self.calls.get() + 1);
+        self.which.borrow().as_ref().and_then(|which| which(call, number)).map_or(Ok(()), Err)
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").field("calls", &self.calls.get()).finish_non_exhaustive()
     }
 }

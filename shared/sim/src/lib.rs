@@ -17,11 +17,13 @@ pub mod host;
 pub mod request;
 pub mod response;
 pub mod store;
+pub mod trap;
 pub mod worker;
 
 pub use callout::{Asked, SimAnswer, SimQuestion};
 pub use explore::explore;
 pub use host::SimHost;
+pub use host::StoreCall;
 pub use request::SimRequest;
 pub use response::SimResponse;
 pub use store::SimStore;

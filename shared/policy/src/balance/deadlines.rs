@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 
-use crate::routing::split::{below, derive};
+use crate::split::{below, derive};
 
 /// A heap of deadlines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

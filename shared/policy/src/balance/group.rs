@@ -6,7 +6,7 @@ use core::cell::Cell;
 use crate::balance::deadlines::Deadlines;
 use crate::balance::weight::sides;
 use crate::balance::{Algorithm, Ask, Policy, View};
-use crate::routing::split::{below, derive, Alias, RoundRobin};
+use crate::split::{below, derive, Alias, RoundRobin};
 
 /// Members of one level that are equals: in the same health, perhaps in the same zone.
 #[derive(Clone, Debug, Default)]

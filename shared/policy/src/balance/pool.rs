@@ -9,8 +9,8 @@ use crate::balance::level::{Health, Level, Spread};
 use crate::balance::table::Table;
 use crate::balance::zone::{effective, Route, Zones};
 use crate::balance::{Ask, Policy, View};
-use crate::routing::split::{below, derive};
 use crate::sort;
+use crate::split::{below, derive};
 
 /// The members of a service, or a subset of them, ready to be picked from.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::balance::ring::Ring;
 use crate::balance::{Algorithm, Member, View};
 use crate::hash::rendezvous::weigh;
 use crate::hash::xxh64::xxh64;
-use crate::routing::split::derive;
+use crate::split::derive;
 
 /// The table of one level.
 #[derive(Clone, Debug)]

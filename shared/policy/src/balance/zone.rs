@@ -7,7 +7,7 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::routing::split::{below, derive};
+use crate::split::{below, derive};
 
 /// Zone aware routing within the first priority level.
 #[derive(Clone, Debug, PartialEq, Eq)]

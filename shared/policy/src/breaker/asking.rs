@@ -28,13 +28,7 @@ impl CircuitBreaker {
         now: Timestamp,
         host: &'a H,
     ) -> Context<'a, H> {
-        // Vigna's splitmix64, of the time and a number that no other request has.
-        let next = self.draws.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.draws.set(next);
-        let mixed = next ^ now.as_nanos();
-        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Context { breaker, at, host, now_ms: now.as_millis(), draw: mixed ^ (mixed >> 31) }
+        Context { breaker, at, host, now_ms: now.as_millis(), draw: self.draws.next(now) }
     }
 
     /// Whether the request is gRPC. Every such request announces that it takes trailers, and hardly

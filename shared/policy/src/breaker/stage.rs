@@ -2,7 +2,6 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::Cell;
 
 use super::asking::applies;
 use super::config::{Breaker, Mode, OnFailure, Policy};
@@ -15,6 +14,7 @@ use super::target::Target;
 use super::telling::why_of;
 use super::waiting::Waiting;
 use crate::config::ConfigError;
+use crate::draws::Draws;
 use crate::hash::sip::SipKey;
 use crate::hash::xxh64::xxh64;
 use crate::host::{Host, Store, StoreError};
@@ -32,7 +32,7 @@ pub struct CircuitBreaker {
     pub(super) reads_headers: bool,
     /// Whether an endpoint of ours may have broken off an exchange that ends here.
     blames: bool,
-    pub(super) draws: Cell<u64>,
+    pub(super) draws: Draws,
     pub(super) waiting: Waiting,
     /// What access logs say, by breaker.
     labels: Vec<[String; 5]>,
@@ -65,7 +65,7 @@ impl Stage for CircuitBreaker {
             reads_headers: policy.breakers.iter().filter(here).any(reads),
             blames: placement == Placement::Downstream
                 && policy.breakers.iter().any(Breaker::guards_endpoints),
-            draws: Cell::default(),
+            draws: Draws::default(),
             waiting: Waiting::default(),
             labels: policy.breakers.iter().map(label).collect(),
             policy,
@@ -82,7 +82,7 @@ impl Stage for CircuitBreaker {
         let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
         let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
         self.secret = SipKey::from_bytes(bytes);
-        self.draws.set(xxh64(&bytes, 0));
+        self.draws = Draws::seeded(xxh64(&bytes, 0));
         let mut breakers = self.policy.breakers.iter().zip(&self.shards);
         breakers.try_for_each(|(breaker, shard)| shard.cells.adopt(breaker, store))
     }

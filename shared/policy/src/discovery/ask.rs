@@ -106,7 +106,9 @@ impl Discovery {
         for (name, _) in request.headers() {
             // Most headers do not begin as these do.
             let begins = matches!(name, [b'x' | b'X', b'-' | b'_', ..]);
-            if (begins && names.iter().any(|known| alike(name, known))) || alike(name, own) {
+            if (begins && names.iter().any(|known| steering::is_like(name, known)))
+                || steering::is_like(name, own)
+            {
                 let edit = Edit::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned());
                 if !edits.contains(&edit) {
                     edits.push(edit);
@@ -167,7 +169,7 @@ impl Discovery {
         now: Timestamp,
     ) -> Result<Vec<Edit>, Why> {
         let pool = match &wanted.subset {
-            Some(subset) => table.pool(Some(subset.clone()), now),
+            Some(subset) => table.pool(subset, now),
             None => table.own_pool(now),
         };
         let mut picks = Picks::default();
@@ -176,7 +178,7 @@ impl Discovery {
             Steer::OverrideHost { .. } => rules.attempts,
         };
         for _ in 0..most {
-            let ask = Ask { draw: self.draw(now), hash: wanted.hash, taken: picks.all() };
+            let ask = Ask { draw: self.draws.next(now), hash: wanted.hash, taken: picks.all() };
             match table.pick(&pool, now, &ask) {
                 Some(endpoint) => picks.add(endpoint),
                 None => break,
@@ -298,12 +300,6 @@ fn list(table: &Table, picks: &Picks) -> Rc<str> {
         let _ = write!(all, "{comma}{text}");
     }
     all.into()
-}
-
-/// Whether servers may take one header for the other: many fold `_` to `-`.
-fn alike(name: &[u8], known: &str) -> bool {
-    let same = |(a, b): (&u8, u8)| a.eq_ignore_ascii_case(&b) || (*a == b'_' && b == b'-');
-    name.len() == known.len() && name.iter().zip(known.bytes()).all(same)
 }
 
 // === impl Service ===

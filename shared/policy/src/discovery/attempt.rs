@@ -85,7 +85,7 @@ impl Discovery {
             return Vec::new();
         }
         let mut picks = *flight.picks.borrow();
-        let ask = Ask { draw: self.draw(now), hash: flight.hash, taken: picks.all() };
+        let ask = Ask { draw: self.draws.next(now), hash: flight.hash, taken: picks.all() };
         let next = flight.table.pick(&flight.pool, now, &ask);
         let Some((next, text)) = next.and_then(|next| Some((next, flight.table.text(next)?))) else {
             return Vec::new();

@@ -19,7 +19,8 @@ use super::question::Question;
 use super::snapshot;
 use super::status::{self, Status};
 use super::way::Way;
-use crate::hash::sip::{SipHash13, SipKey};
+use crate::draws::Draws;
+use crate::hash::xxh64::xxh64;
 use crate::host::{rewrite, Answer, Host, Store, StoreError};
 use crate::time::{Span, Timestamp};
 
@@ -49,13 +50,6 @@ struct Watch {
     look_ms: u64,
     /// While this worker asks.
     lead: Option<Lead>,
-}
-
-/// Random numbers for jitter.
-#[derive(Debug)]
-struct Draws {
-    secret: SipKey,
-    count: u64,
 }
 
 /// Each worker takes the next number.
@@ -95,7 +89,7 @@ impl Poller {
         };
         Self {
             watches: questions.into_iter().enumerate().filter_map(watch).collect(),
-            draws: Draws { secret: SipKey::from_bytes([0; 16]), count: 0 },
+            draws: Draws::default(),
             worker: 0,
             config,
         }
@@ -116,8 +110,7 @@ impl Poller {
     ///
     /// # Errors
     /// The cells cannot be written.
-    pub fn start(&mut self, secret: SipKey, store: &dyn Store) -> Result<(), StoreError> {
-        self.draws.secret = secret;
+    pub fn start(&mut self, secret: &[u8], store: &dyn Store) -> Result<(), StoreError> {
         let mut worker = 0;
         rewrite(store, WORKERS_CELL, &mut |bytes| {
             let last = bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
@@ -125,6 +118,7 @@ impl Poller {
             Some(worker.to_le_bytes().to_vec())
         })?;
         self.worker = worker;
+        self.draws = Draws::seeded(xxh64(secret, worker));
         self.watches.iter().try_for_each(|watch| watch.set_config(self.config, store))
     }
 
@@ -151,7 +145,7 @@ impl Poller {
         let now = host.now();
         for watch in &mut self.watches {
             let worker = Worker { id: self.worker, config: self.config, now, places, host };
-            watch.tick(&worker, &mut self.draws);
+            watch.tick(&worker, &self.draws);
         }
     }
 
@@ -162,7 +156,7 @@ impl Poller {
         let asked = |watch: &&mut Watch| watch.lead.as_ref().is_some_and(|lead| lead.fetch.asked(token));
         let Some(watch) = self.watches.iter_mut().find(asked) else { return };
         let worker = Worker { id: self.worker, config: self.config, now, places, host };
-        watch.answered(answer, &worker, &mut self.draws);
+        watch.answered(answer, &worker, &self.draws);
     }
 }
 
@@ -185,7 +179,7 @@ impl Watch {
         })
     }
 
-    fn tick<H: Host>(&mut self, worker: &Worker<'_, H>, draws: &mut Draws) {
+    fn tick<H: Host>(&mut self, worker: &Worker<'_, H>, draws: &Draws) {
         let now_ms = worker.now.as_millis();
         if self.lead.is_none() && now_ms >= self.look_ms {
             self.look(worker);
@@ -267,7 +261,7 @@ impl Watch {
         self.look_ms = worker.now.as_millis().saturating_add(1_000);
     }
 
-    fn ask<H: Host>(&mut self, worker: &Worker<'_, H>, draws: &mut Draws) {
+    fn ask<H: Host>(&mut self, worker: &Worker<'_, H>, draws: &Draws) {
         let Some(lead) = &mut self.lead else { return };
         worker.host.add(worker.places.registry(self.question.registry, What::Fetches), 1);
         lead.asked = worker.now;
@@ -278,7 +272,7 @@ impl Watch {
         }
     }
 
-    fn answered<H: Host>(&mut self, answer: &impl Answer, worker: &Worker<'_, H>, draws: &mut Draws) {
+    fn answered<H: Host>(&mut self, answer: &impl Answer, worker: &Worker<'_, H>, draws: &Draws) {
         let Some(lead) = &mut self.lead else { return };
         let most = usize::try_from(self.cache.max_bytes).unwrap_or(usize::MAX);
         match lead.fetch.answered(&self.way, answer, most, worker.host) {
@@ -305,7 +299,7 @@ impl Watch {
         }
     }
 
-    fn failed<H: Host>(&mut self, bad: &Bad, worker: &Worker<'_, H>, draws: &mut Draws) {
+    fn failed<H: Host>(&mut self, bad: &Bad, worker: &Worker<'_, H>, draws: &Draws) {
         let Some(lead) = &mut self.lead else { return };
         let unknown = lead.is_unknown(bad);
         let changed = lead.failed(bad, &self.cache, worker.now, draws.next(worker.now));
@@ -379,17 +373,5 @@ impl Watch {
         }
         worker.host.raise(metrics::CHANGES);
         worker.host.add(worker.places.registry(self.question.registry, What::Changes), 1);
-    }
-}
-
-// === impl Draws ===
-
-impl Draws {
-    fn next(&mut self, now: Timestamp) -> u64 {
-        self.count = self.count.wrapping_add(1);
-        let mut sip = SipHash13::new(self.secret);
-        sip.write(&self.count.to_le_bytes());
-        sip.write(&now.as_nanos().to_le_bytes());
-        sip.finish()
     }
 }

@@ -3,7 +3,7 @@
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::{Cell, OnceCell, RefCell};
+use core::cell::{OnceCell, RefCell};
 
 use super::ask::Wanted;
 use super::attempt::Attempt;
@@ -17,6 +17,7 @@ use super::question;
 use super::table::Near;
 use super::view::View;
 use crate::config::ConfigError;
+use crate::draws::Draws;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Answer, Host, Store, StoreError};
 use crate::http::{
@@ -35,7 +36,7 @@ pub struct Discovery {
     /// Whether the routing filter may choose a service.
     pub(super) hears_routing: bool,
     pub(super) zone: OnceCell<Rc<str>>,
-    pub(super) draws: Cell<u64>,
+    pub(super) draws: Draws,
     poller: RefCell<Poller>,
 }
 
@@ -88,7 +89,7 @@ impl Stage for Discovery {
             memory: Rc::default(),
             hears_routing: policy.services.iter().any(|service| service.matches.is_empty()),
             zone: policy.zone.clone().map_or_else(OnceCell::new, OnceCell::from),
-            draws: Cell::default(),
+            draws: Draws::default(),
             poller: RefCell::new(Poller::new(&policy, questions, &places, config_tag(json))),
             policy,
         })
@@ -118,8 +119,7 @@ impl Stage for Discovery {
             return Ok(());
         }
         let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
-        let secret: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
-        self.poller.borrow_mut().start(SipKey::from_bytes(secret), store)
+        self.poller.borrow_mut().start(&bytes, store)
     }
 
     fn stop(&self, store: &impl Store) {
@@ -199,18 +199,7 @@ impl Discovery {
             let bytes = request.attribute(Attribute::LocalZone).unwrap_or_default();
             core::str::from_utf8(&bytes).unwrap_or_default().into()
         });
-        Near { zone: Rc::clone(zone), seed: self.draw(now) }
-    }
-
-    /// 64 bits, good enough to choose among endpoints by.
-    pub(super) fn draw(&self, now: Timestamp) -> u64 {
-        // Vigna's splitmix64, of the time and a number that no other request has.
-        let next = self.draws.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.draws.set(next);
-        let mixed = next ^ now.as_nanos();
-        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Near { zone: Rc::clone(zone), seed: self.draws.next(now) }
     }
 }
 

@@ -173,30 +173,29 @@ impl Table {
         self.members.get(usize::try_from(endpoint).ok()?)
     }
 
-    /// The pool of a subset, made if need be; of the service's own for `None`.
+    /// The pool of a subset, made if need be.
     #[must_use]
-    pub fn pool(&self, wanted: Option<Subset>, now: Timestamp) -> Rc<Pool> {
-        let wanted = wanted.unwrap_or_else(|| self.own.clone());
+    pub fn pool(&self, wanted: &Subset, now: Timestamp) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
-        if let Some((_, pool)) = pools.iter().find(|(known, _)| *known == wanted) {
+        if let Some((_, pool)) = pools.iter().find(|(known, _)| known == wanted) {
             return Rc::clone(pool);
         }
-        let which = self.choose(&wanted);
+        let which = self.choose(wanted);
         let pool = Pool::new(&self.view(now), which, &self.policy, &self.near.zone, self.near.seed);
         let pool = Rc::new(pool);
         if pools.len() >= MAX_POOLS {
             // The service's own is the first and stays.
             pools.remove(1);
         }
-        pools.push((wanted, Rc::clone(&pool)));
+        pools.push((wanted.clone(), Rc::clone(&pool)));
         pool
     }
 
-    /// The service's own pool, which most requests want, without a copy of its subset.
+    /// The service's own pool, which most requests want, without a comparison of subsets.
     #[must_use]
     pub fn own_pool(&self, now: Timestamp) -> Rc<Pool> {
         let known = self.pools.borrow().first().map(|(_, pool)| Rc::clone(pool));
-        known.unwrap_or_else(|| self.pool(None, now))
+        known.unwrap_or_else(|| self.pool(&self.own, now))
     }
 
     fn choose(&self, wanted: &Subset) -> Vec<u32> {

@@ -26,9 +26,7 @@ pub const RETRIES: [&str; 7] = [
 /// One removal for each of [`RETRIES`] that the client sent: for requests to endpoints that a filter of
 /// ours chooses, whose load only that filter may multiply.
 pub fn retries(request: &impl Request) -> Vec<Edit> {
-    removed(request, |name| {
-        RETRIES.iter().any(|own| own.len() == name.len() && begins_like(name, own.as_bytes()))
-    })
+    removed(request, |name| RETRIES.iter().any(|own| is_like(name, own)))
 }
 
 /// One removal for each steering header that the client sent.
@@ -39,13 +37,18 @@ pub fn removals(request: &impl Request) -> Vec<Edit> {
 /// One removal for each header that looks like `name` to a server that folds `_` to `-`, and is not
 /// it. For a filter behind others of ours, whose headers it must leave alone.
 pub fn look_alikes<'a>(request: &'a impl Request, name: &'a str) -> Vec<Edit> {
-    let exact = name.as_bytes();
-    removed(request, |name| name.len() == exact.len() && name != exact && begins_like(name, exact))
+    removed(request, move |sent| sent != name.as_bytes() && is_like(sent, name))
 }
 
 fn removed(request: &impl Request, which: impl Fn(&[u8]) -> bool) -> Vec<Edit> {
     let names = request.headers().iter().map(|(name, _)| *name).filter(|name| which(name));
     names.map(|name| Edit::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned())).collect()
+}
+
+/// Whether a server that folds `_` to `-` takes the header `name` for `expected`, which is lower case.
+#[must_use]
+pub fn is_like(name: &[u8], expected: &str) -> bool {
+    name.len() == expected.len() && begins_like(name, expected.as_bytes())
 }
 
 fn begins_like(name: &[u8], expected: &[u8]) -> bool {

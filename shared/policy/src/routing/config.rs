@@ -12,7 +12,7 @@ use super::route::Route;
 use super::rules::{Condition, Facts};
 use crate::config::{document, number, ConfigError, Object, Reader};
 use crate::http::matcher::header_name;
-use crate::http::Request;
+use crate::http::{steering, Request};
 
 /// Everything that the filter was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,10 +133,7 @@ impl Policy {
     #[must_use]
     pub fn owns(&self, header: &[u8]) -> bool {
         let force = self.force.iter().flat_map(|force| [force.header.as_str(), force.secret_header.as_str()]);
-        self.headers.request().chain(force).any(|name| {
-            let alike = |(a, b): (&u8, u8)| a.eq_ignore_ascii_case(&b) || (*a == b'_' && b == b'-');
-            header.len() == name.len() && header.iter().zip(name.bytes()).all(alike)
-        })
+        self.headers.request().chain(force).any(|name| steering::is_like(header, name))
     }
 
     /// Which metadata any route asks for, each once: what [`Facts`] must have.

@@ -7,8 +7,8 @@
 use alloc::vec::Vec;
 
 use super::route::Route;
-use super::split::{below, derive, Alias};
 use super::sticky::{self, BUCKETS};
+use crate::split::{below, derive, Alias};
 
 /// What each variant of a route weighs at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,7 +28,6 @@ mod read;
 pub mod reply;
 pub mod route;
 pub mod rules;
-pub mod split;
 pub mod stage;
 pub mod sticky;
 pub mod tally;

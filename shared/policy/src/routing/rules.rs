@@ -9,12 +9,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::read::basis_points;
-use super::split::{below, derive};
 use super::sticky::BUCKETS;
 use crate::config::{Object, Reader};
 use crate::hash::xxh64::xxh64;
 use crate::http::matcher::{collect, Narrowness};
 use crate::http::{Matcher, Request};
+use crate::split::{below, derive};
 
 /// A condition on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

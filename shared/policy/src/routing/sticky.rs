@@ -9,8 +9,8 @@
 
 use alloc::vec::Vec;
 
-use super::split::below;
 use crate::hash::sip::{SipHash13, SipKey};
+use crate::split::below;
 
 /// Buckets of an experiment; one is a basis point of its people.
 pub const BUCKETS: u32 = 10_000;

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use tidegate_policy::hash::sip::SipKey;
 use tidegate_policy::hash::xxh64::xxh64;
-use tidegate_policy::routing::split::RoundRobin;
 use tidegate_policy::routing::sticky::bucket;
 use tidegate_policy::routing::{Policy, Weights, Why};
+use tidegate_policy::split::RoundRobin;
 
 /// 3.89 standard deviations: two-sided, once in 10,000.
 const SIGMAS: f64 = 3.89;

@@ -11,9 +11,9 @@ use tidegate_policy::routing::judge::{Demands, Fault, Judgement, Sample};
 use tidegate_policy::routing::precedence::{Order, Rules};
 use tidegate_policy::routing::ramp::{Command, Phase, Ramp, State, Step, BYTES};
 use tidegate_policy::routing::rules::Condition;
-use tidegate_policy::routing::split::{Alias, RoundRobin};
 use tidegate_policy::routing::sticky::{Territories, BUCKETS};
 use tidegate_policy::routing::{Facts, Policy, Weights};
+use tidegate_policy::split::{Alias, RoundRobin};
 
 use crate::cases;
 

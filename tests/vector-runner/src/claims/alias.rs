@@ -1,6 +1,6 @@
 //! The alias method.
 
-use tidegate_policy::routing::split::Alias;
+use tidegate_policy::split::Alias;
 
 use super::wrr::weights;
 use crate::data::{Fault, Node};

@@ -1,8 +1,8 @@
 //! What weights mean for backends of the Gateway API.
 
 use serde_json::json;
-use tidegate_policy::routing::split::Alias;
 use tidegate_policy::routing::{Target, Weights};
+use tidegate_policy::split::Alias;
 
 use super::alias::hits;
 use super::canary_sticky::policy;

@@ -1,6 +1,6 @@
 //! Smooth weighted round robin.
 
-use tidegate_policy::routing::split::RoundRobin;
+use tidegate_policy::split::RoundRobin;
 
 use crate::data::{Fault, Node};
 

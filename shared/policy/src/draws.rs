@@ -1,0 +1,43 @@
+//! Random bits for choices that nobody gains by foreseeing: which endpoint, how much jitter.
+
+use core::cell::Cell;
+
+use crate::time::Timestamp;
+
+/// A worker's draws: Vigna's splitmix64, of the time and a number that no other draw has.
+#[derive(Debug, Default)]
+pub struct Draws(Cell<u64>);
+
+// === impl Draws ===
+
+impl Draws {
+    /// Draws that begin somewhere else than those of another seed.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self(Cell::new(seed))
+    }
+
+    /// The next 64 bits.
+    pub fn next(&self, now: Timestamp) -> u64 {
+        let next = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.set(next);
+        let mixed = next ^ now.as_nanos();
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_draws_are_alike_at_one_instant_or_of_two_seeds() {
+        let (one, other) = (Draws::default(), Draws::seeded(7));
+        let all: BTreeSet<u64> =
+            (0..500).flat_map(|_| [&one, &other].map(|draws| draws.next(Timestamp::ZERO))).collect();
+        assert_eq!(all.len(), 1_000);
+    }
+}
