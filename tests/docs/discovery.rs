@@ -1,8 +1,8 @@
 //! The defaults in the reference of the discovery filter.
 
 use tidegate_policy::balance::Algorithm;
-use tidegate_policy::discovery::policy::{Kind, Policy, Resolver};
-use tidegate_policy::discovery::reply::Why;
+use tidegate_policy::discovery::config::policy::{Kind, Policy, Resolver};
+use tidegate_policy::discovery::request::reply::Why;
 use tidegate_policy::discovery::Discovery;
 use tidegate_policy::http::{Placement, Stage};
 use tidegate_tests::paths::root;

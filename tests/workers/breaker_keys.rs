@@ -1,6 +1,6 @@
 //! Targets that show at run time: keys and endpoints, in a table with bounds.
 
-use tidegate_policy::breaker::index::Index;
+use tidegate_policy::breaker::cells::index::Index;
 use tidegate_policy::host::Store;
 use tidegate_policy::http::{Attribute, Stage};
 use tidegate_sim::{SimRequest, SimResponse};

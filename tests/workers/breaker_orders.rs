@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use tidegate_policy::breaker::block;
-use tidegate_policy::breaker::index::Index;
+use tidegate_policy::breaker::cells::block;
+use tidegate_policy::breaker::cells::index::Index;
 use tidegate_policy::breaker::stage::CircuitBreaker;
 use tidegate_policy::breaker::{Record, State, Terms};
 use tidegate_policy::host::{Host, Store};
@@ -72,7 +72,7 @@ fn index(store: &SimStore, json: &str) -> Option<Index> {
         Worker::<CircuitBreaker, _>::new(json, tidegate_sim::SimHost::new(Arc::new(store.snapshot())));
     let name = worker.ok()?.stage().cells().nth(1)?.name;
     let (bytes, _) = store.load(&name).ok()??;
-    (bytes.len() == tidegate_policy::breaker::index::BYTES).then(|| Index::decode(&bytes))
+    (bytes.len() == tidegate_policy::breaker::cells::index::BYTES).then(|| Index::decode(&bytes))
 }
 
 /// The counter by which workers tell each other that something changed.

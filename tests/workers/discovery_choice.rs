@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::json;
+use tidegate_policy::discovery::cells::snapshot::{decode, encode, Entry, Origin, Snapshot, State};
 use tidegate_policy::discovery::endpoint::{Endpoint, Health};
-use tidegate_policy::discovery::snapshot::{decode, encode, Entry, Origin, Snapshot, State};
-use tidegate_policy::discovery::status::Status;
 use tidegate_policy::host::Store;
 use tidegate_policy::http::{Attribute, Edit, Verdict};
+use tidegate_policy::watch::status::Status;
 use tidegate_sim::{SimRequest, SimStore};
 
 use crate::discovery::{config, reached_as, sent, sent_as, Numbers, Workers};

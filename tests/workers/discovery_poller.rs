@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidegate_policy::discovery::stage::Discovery;
-use tidegate_policy::discovery::status::Status;
 use tidegate_policy::host::{Host, Store};
 use tidegate_policy::time::Span;
+use tidegate_policy::watch::status::Status;
 use tidegate_sim::explore::Gate;
 use tidegate_sim::{explore, SimHost, SimQuestion, SimRequest, SimStore, Worker};
 
@@ -169,7 +169,7 @@ fn what_the_dead_wrote_and_did_not_tell_is_told() {
     drop(workers.all.remove(0));
     let other = Workers::knowing(1, &json, &["10.0.0.2:80"]);
     let (bytes, _) = other.store.load(&cell).unwrap().unwrap();
-    assert!(tidegate_policy::discovery::snapshot::decode(&bytes, hash).is_some());
+    assert!(tidegate_policy::discovery::cells::snapshot::decode(&bytes, hash).is_some());
     workers.store.put(&cell, &bytes);
     let asked = workers.run(20_000, 30_000, &mut |_, question| Some(answer(question, 12, &["10.0.0.2:80"])));
     assert!(!asked.is_empty());

@@ -1,7 +1,7 @@
 //! What a snapshot says of its endpoints, and what a new one does to requests under way.
 
+use tidegate_policy::discovery::cells::snapshot::{decode, Snapshot};
 use tidegate_policy::discovery::endpoint::Health;
-use tidegate_policy::discovery::snapshot::{decode, Snapshot};
 use tidegate_policy::host::Store;
 use tidegate_sim::{SimRequest, SimResponse, SimStore};
 
@@ -25,7 +25,7 @@ fn snapshot(store: &SimStore) -> Snapshot {
 fn ages(store: &SimStore) -> String {
     let age = |ms: u64| if ms == 0 { "-".to_owned() } else { ((ms - START) / 1_000).to_string() };
     let entries = snapshot(store).entries;
-    let one = |e: &tidegate_policy::discovery::snapshot::Entry| {
+    let one = |e: &tidegate_policy::discovery::cells::snapshot::Entry| {
         let address = e.endpoint.address.to_string();
         format!("{}:{}", address.rsplit('.').next().unwrap_or_default(), age(e.since_ms))
     };

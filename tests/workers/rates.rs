@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use tidegate_policy::gcra::{Bucket, Decision, Rate};
 use tidegate_policy::http::Verdict;
-use tidegate_policy::ratelimit::{Bucket, Decision, Rate, RateLimit};
+use tidegate_policy::ratelimit::RateLimit;
 use tidegate_policy::time::{Span, Timestamp};
 use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
 

@@ -269,7 +269,7 @@ fn grpc_is_judged_by_its_own_status() {
 /// A cluster that is not there, or has nobody in it, fails as surely as one that answers 500.
 #[test]
 fn what_envoy_could_not_deliver_counts_against_the_variant() {
-    for (flag, bit) in tidegate_policy::breaker::classify::FLAGS {
+    for (flag, bit) in tidegate_policy::http::classify::FLAGS {
         let workers = Workers::new(1, &ramping("", ""));
         workers.at(1_300).tick();
         let (_, exchange) = workers.all[0].begin(&SimRequest::get("/").header("x-user", b"alice"));

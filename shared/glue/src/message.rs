@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use tidegate_policy::host::{Answer, Token};
 use tidegate_policy::http::{Attribute, Header, Request, Response};
-use tidegate_policy::key::address;
+use tidegate_policy::net::address;
 
 use crate::abi;
 use crate::pairs;

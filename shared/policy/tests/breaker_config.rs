@@ -1,7 +1,7 @@
 //! What the breaker filter says about its configuration.
 
+use tidegate_policy::breaker::config::target::Fallback;
 use tidegate_policy::breaker::config::{Mode, OnFailure};
-use tidegate_policy::breaker::target::Fallback;
 use tidegate_policy::breaker::{Policy, Terms};
 
 fn problems(json: &str) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The discovery filter's configuration, from document to policy or to problems.
 
 use tidegate_policy::balance::Algorithm;
-use tidegate_policy::discovery::policy::{
+use tidegate_policy::discovery::config::policy::{
     Kind, NoMatch, OnFailure, Query, Record, Resolver, Steer, SubsetFallback,
 };
 use tidegate_policy::discovery::registry::consul::Consistency;

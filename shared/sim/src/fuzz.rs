@@ -7,12 +7,12 @@ mod discovery;
 
 use std::sync::Arc;
 
-use tidegate_policy::breaker::index::Index;
+use tidegate_policy::breaker::cells::index::Index;
 use tidegate_policy::breaker::{self, CircuitBreaker, Record, Terms};
 use tidegate_policy::config::json::Json;
 use tidegate_policy::http::path;
 use tidegate_policy::http::{Attribute, Placement, Stage, Verdict};
-use tidegate_policy::key::address;
+use tidegate_policy::net::address;
 use tidegate_policy::ratelimit::state::Block;
 use tidegate_policy::ratelimit::RateLimitWithHeaders;
 use tidegate_policy::routing::ramp::State;
@@ -60,14 +60,14 @@ pub fn breaker_cells(bytes: &[u8]) {
     let index = Index::decode(rest);
     assert_eq!(Index::decode(&index.encode()), index);
     let mut block = rest.to_vec();
-    block.resize(breaker::block::size(terms.slots), 0);
-    for way in 0..breaker::block::WAYS {
-        let record = breaker::block::record(&block, way, &terms);
-        breaker::block::put(&mut block, way, 1 << 48, &record, &terms);
-        assert_eq!(breaker::block::record(&block, way, &terms), record);
+    block.resize(breaker::cells::block::size(terms.slots), 0);
+    for way in 0..breaker::cells::block::WAYS {
+        let record = breaker::cells::block::record(&block, way, &terms);
+        breaker::cells::block::put(&mut block, way, 1 << 48, &record, &terms);
+        assert_eq!(breaker::cells::block::record(&block, way, &terms), record);
     }
-    assert_eq!(breaker::block::find(&block, 1 << 48, &terms), Some(0));
-    let _ = breaker::block::room(&block, &terms, 0);
+    assert_eq!(breaker::cells::block::find(&block, 1 << 48, &terms), Some(0));
+    let _ = breaker::cells::block::room(&block, &terms, 0);
 }
 
 /// A breaker's configuration is a policy or at least one problem.

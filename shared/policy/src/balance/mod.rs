@@ -23,6 +23,7 @@ mod group;
 pub mod level;
 pub mod load;
 pub mod maglev;
+pub mod outlier;
 mod pool;
 pub mod ring;
 pub mod score;

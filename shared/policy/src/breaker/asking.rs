@@ -5,16 +5,16 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::classify::Class;
 use super::config::{Breaker, Mode, OnFailure};
-use super::entry::{Answer, Context};
 use super::exchange::{count, Exchange, Label, View};
 use super::metrics::What;
 use super::reply;
 use super::stage::CircuitBreaker;
-use super::target::{Fallback, Target};
+use crate::breaker::config::target::{Fallback, Target};
+use crate::breaker::worker::entry::{Answer, Context};
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Host, StoreError};
+use crate::http::classify::Class;
 use crate::http::{steering, Attribute, Edit, Placement, Reply, ReplyPolicy, Request, RequestExt, Verdict};
 use crate::time::Timestamp;
 

@@ -7,11 +7,11 @@
 //! its time. Each transition is one generation, and whoever's write wins made it: only then
 //! was the random part of an open time drawn (reference 1.8, T1 to T5).
 
-use super::classify::Class;
-use super::delta::{Delta, Left};
-use super::record::{Counts, Probes, Record, State};
 use super::terms::Terms;
 use super::transition::Reason;
+use crate::breaker::cells::record::{Counts, Probes, Record, State};
+use crate::breaker::worker::delta::{Delta, Left};
+use crate::http::classify::Class;
 
 /// The answer for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

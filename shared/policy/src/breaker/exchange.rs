@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
-use super::entry::Ticket;
 use super::metrics::{self, What};
+use crate::breaker::worker::entry::Ticket;
 use crate::host::Host;
 use crate::http::{Attribute, Request};
 

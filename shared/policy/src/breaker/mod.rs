@@ -7,46 +7,32 @@
 //! ```
 //!
 //! One record a target says in which state its breaker is, with a window of outcomes over
-//! time. Workers count in memory and merge what they counted ([`delta`]); whoever's merge
+//! time. Workers count in memory and merge what they counted ([`worker::delta`]); whoever's merge
 //! fills the condition opens the breaker for all ([`decide`]). Probes of a half-open breaker are
 //! counted permits, and every admitted request carries the *generation* of the state that
 //! admitted it, so that a late outcome never moves a newer state. Reference 1.6 to 1.9 is
-//! normative. [`overload`] and [`outlier`] are the arithmetic of the softer and of the
-//! per-endpoint forms.
+//! normative. [`overload`] is the arithmetic of the softer form.
 
 pub mod asking;
-pub mod block;
-mod cells;
-pub mod classify;
+pub mod cells;
 pub mod config;
 pub mod decide;
-pub mod delta;
-mod entries;
-mod entry;
 mod exchange;
-pub mod index;
 pub mod metrics;
-pub mod outlier;
 pub mod overload;
-pub mod record;
 pub mod reply;
 pub mod report;
-mod rules;
-mod settle;
-mod shard;
-pub mod soft;
 pub mod stage;
-pub mod target;
 mod telling;
 pub mod terms;
 pub mod transition;
 mod waiting;
+pub mod worker;
 
-pub use classify::{Class, Outcome, Rules};
+pub use cells::record::{Record, State};
 pub use config::Policy;
 pub use decide::Admission;
-pub use delta::Delta;
-pub use record::{Record, State};
 pub use stage::CircuitBreaker;
 pub use terms::Terms;
 pub use transition::Reason;
+pub use worker::delta::Delta;

@@ -3,9 +3,9 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::record::{Counts, Probes, Record, State};
 use super::terms::Terms;
 use super::transition::Reason;
+use crate::breaker::cells::record::{Counts, Probes, Record, State};
 
 /// What led to a change of state.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 
 use super::asking::applies;
 use super::config::{Breaker, Mode, OnFailure, Policy};
-use super::entry::Answer;
 use super::exchange::{count, Exchange, Label, View};
 use super::metrics::{self, What};
 use super::reply;
-use super::shard::Shard;
-use super::target::Target;
 use super::telling::why_of;
 use super::waiting::Waiting;
+use crate::breaker::config::target::Target;
+use crate::breaker::worker::entry::Answer;
+use crate::breaker::worker::shard::Shard;
 use crate::config::ConfigError;
 use crate::draws::Draws;
 use crate::hash::sip::SipKey;

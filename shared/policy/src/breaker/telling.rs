@@ -3,13 +3,13 @@
 use core::cell::OnceCell;
 
 use super::asking::endpoint;
-use super::classify::{Class, Outcome};
-use super::entry::Ticket;
 use super::exchange::{count, Exchange};
 use super::metrics::What;
 use super::stage::CircuitBreaker;
-use super::target::Target;
+use crate::breaker::config::target::Target;
+use crate::breaker::worker::entry::Ticket;
 use crate::host::Host;
+use crate::http::classify::{Class, Outcome};
 use crate::http::{Attribute, Placement, Response, ResponseExt};
 use crate::time::Timestamp;
 

@@ -1,6 +1,6 @@
 //! When a breaker opens, for how long, and how it is probed: the parameters of one target.
 
-use super::record::State;
+use crate::breaker::cells::record::State;
 
 /// The parameters of one breaker, with the defaults of reference 1.7. All times in
 /// milliseconds of the host's monotonic clock.

@@ -1,7 +1,7 @@
 //! From one state of a breaker to another, and why.
 
-use super::record::{Record, State};
 use super::terms::Terms;
+use crate::breaker::cells::record::{Record, State};
 
 /// Why a breaker changed its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

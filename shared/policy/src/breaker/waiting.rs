@@ -8,9 +8,9 @@
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use super::entry::Ticket;
 use super::exchange::Exchange;
 use super::terms::Terms;
+use crate::breaker::worker::entry::Ticket;
 
 /// Probes that wait for their status.
 #[derive(Default)]

@@ -6,7 +6,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::policy::Policy;
+use crate::discovery::config::policy::Policy;
 use crate::http::{Metric, MetricKind};
 
 /// What is told of a registry.

@@ -1,5 +1,6 @@
 //! One HTTP exchange as a policy sees it: what was asked, and what to do about it.
 
+pub mod classify;
 pub mod grpc;
 pub mod matcher;
 pub mod message;

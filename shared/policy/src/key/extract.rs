@@ -9,10 +9,10 @@
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use super::address::{self, Network};
 use super::part::Part;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::http::{path, Request, RequestExt};
+use crate::net::address::{self, Network};
 
 /// What a limit counts by.
 #[derive(Clone, Debug, PartialEq, Eq)]

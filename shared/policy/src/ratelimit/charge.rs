@@ -6,7 +6,6 @@
 //! [`Charge::settle`] moves leases into and out of memory once the request passes.
 
 use super::config::Limit;
-use super::decide::{Bucket, Decision};
 use super::hot::Known;
 use super::lease::Taken;
 use super::metrics::What;
@@ -14,6 +13,7 @@ use super::shard::{Loaded, Shard};
 use super::stage::count;
 use super::state::Block;
 use super::table::{self, Change, How, Way};
+use crate::gcra::{Bucket, Decision};
 use crate::host::{Host, StoreError, TRIES};
 use crate::time::{Span, Timestamp};
 

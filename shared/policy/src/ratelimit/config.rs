@@ -9,11 +9,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
-use super::decide::Rate;
 use super::lease::Terms;
 use super::reply;
 use super::state::{self, WAYS};
 use crate::config::{document, number, unique_name, ConfigError, Object, Reader};
+use crate::gcra::Rate;
 use crate::http::matcher::collect;
 use crate::http::{Matcher, ReplyPolicy};
 use crate::key::{Key, Part};

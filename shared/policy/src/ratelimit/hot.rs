@@ -7,8 +7,8 @@
 
 use alloc::vec::Vec;
 
-use super::decide::Bucket;
 use super::lease::{Taken, WINDOW};
+use crate::gcra::Bucket;
 use crate::time::{Span, Timestamp};
 
 /// The cache of one limit in one worker.

@@ -13,7 +13,7 @@
 //! 1/16 of what is left, so that leases shrink to single units as a bucket empties and the
 //! last units are handed out one by one (reference 2.7).
 
-use super::decide::{Bucket, Rate};
+use crate::gcra::{Bucket, Rate};
 use crate::time::{Span, Timestamp};
 
 /// Bounds of the leases of one limit.

@@ -4,7 +4,7 @@
 //!             hot.rs ── worker memory: leases and known refusals of busy keys
 //!               │ not known
 //!               ▼
-//!  key ─► table.rs ── a shared cell of 16 keys ─► decide.rs (GCRA) ─► admit, refuse
+//!  key ─► table.rs ── a shared cell of 16 keys ─► gcra.rs ─► admit, refuse
 //!               ▲                                     │
 //!               └────── compare-and-swap ◄── state.rs ┘
 //! ```
@@ -16,7 +16,6 @@
 
 mod charge;
 pub mod config;
-pub mod decide;
 pub mod headers;
 pub mod hot;
 pub mod lease;
@@ -28,5 +27,4 @@ pub mod state;
 pub mod table;
 
 pub use config::{Limit, Policy};
-pub use decide::{Bucket, Decision, Rate};
 pub use stage::{RateLimit, RateLimitWithHeaders};

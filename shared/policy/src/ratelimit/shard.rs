@@ -11,10 +11,10 @@ use alloc::string::String;
 use core::cell::RefCell;
 
 use super::config::Limit;
-use super::decide::Rate;
 use super::hot::{Hot, Unspent};
 use super::state::{self, Block, InForce};
 use super::table::Place;
+use crate::gcra::Rate;
 use crate::host::{Host, Store, StoreError, Version, TRIES};
 use crate::http::{CellSpec, Seed};
 use crate::time::{Span, Timestamp};

@@ -12,8 +12,8 @@
 //! 272 bytes. A bucket of 0 was never charged. Decoding is total: bytes of another size or
 //! layout are an empty block, which is also what a freshly created cell of zeros is.
 
-use super::decide::{Bucket, Rate};
 use super::table::Way;
+use crate::gcra::{Bucket, Rate};
 use crate::hash::xxh64::xxh64;
 use crate::time::{Span, Timestamp};
 

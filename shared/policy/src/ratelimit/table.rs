@@ -7,7 +7,7 @@
 //! nothing. An honest newcomer to a block full of debtors still gets a trickle through
 //! the block's overflow bucket. Reference 2.10 is normative, with its guarantees.
 
-use super::decide::{Bucket, Decision, Rate};
+use crate::gcra::{Bucket, Decision, Rate};
 use crate::time::{Span, Timestamp};
 
 /// One key of a block. A way whose bucket was never charged is free.

@@ -9,8 +9,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::http::{path, Request, RequestExt};
-use crate::key::address::{self, Network};
 use crate::key::Part;
+use crate::net::address::{self, Network};
 
 /// A cookie for those whom nothing else identifies.
 #[derive(Clone, Debug, PartialEq, Eq)]

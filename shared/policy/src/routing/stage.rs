@@ -15,10 +15,10 @@ use super::reply;
 use super::route::Route;
 use super::rules::Facts;
 use super::variant::Target;
-use crate::breaker::classify::{self, Class, Outcome, Rules};
 use crate::config::ConfigError;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Host, Store, StoreError};
+use crate::http::classify::{self, Class, Outcome, Rules};
 use crate::http::{
     grpc, steering, Attribute, Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response,
     ResponseExt, Seed, Stage, Verdict,

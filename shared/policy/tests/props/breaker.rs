@@ -1,8 +1,9 @@
 //! Workers that share one breaker, and the bytes that it is kept in.
 
 use proptest::prelude::*;
-use tidegate_policy::breaker::record::{Counts, Probes, Slot};
-use tidegate_policy::breaker::{Admission, Class, Delta, Reason, Record, State, Terms};
+use tidegate_policy::breaker::cells::record::{Counts, Probes, Slot};
+use tidegate_policy::breaker::{Admission, Delta, Reason, Record, State, Terms};
+use tidegate_policy::http::classify::Class;
 
 use crate::cases;
 

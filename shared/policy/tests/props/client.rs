@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use tidegate_policy::config::document;
 use tidegate_policy::hash::sip::{Sip, SipKey};
 use tidegate_policy::http::{path, Attribute, Header, Matcher, Request, RequestExt};
-use tidegate_policy::key::address::{client, parse, Network};
 use tidegate_policy::key::{Key, Part};
+use tidegate_policy::net::address::{client, parse, Network};
 
 use crate::cases;
 

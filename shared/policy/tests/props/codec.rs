@@ -1,8 +1,8 @@
 //! The bytes of a block.
 
 use proptest::prelude::*;
+use tidegate_policy::gcra::Bucket;
 use tidegate_policy::ratelimit::state::{tag, Block, BYTES, WAYS};
-use tidegate_policy::ratelimit::Bucket;
 use tidegate_policy::time::Timestamp;
 
 use crate::{cases, rates};

@@ -1,7 +1,7 @@
 //! One bucket.
 
 use proptest::prelude::*;
-use tidegate_policy::ratelimit::{Bucket, Decision, Rate};
+use tidegate_policy::gcra::{Bucket, Decision, Rate};
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::{cases, envelope, rate, rates, within_envelope, START};

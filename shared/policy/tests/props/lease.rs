@@ -1,9 +1,9 @@
 //! Workers that take leases from one bucket.
 
 use proptest::prelude::*;
+use tidegate_policy::gcra::{Bucket, Decision, Rate};
 use tidegate_policy::ratelimit::hot::{Hot, Known};
 use tidegate_policy::ratelimit::lease::{Taken, Terms};
-use tidegate_policy::ratelimit::{Bucket, Decision, Rate};
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::{cases, envelope, rate, within_envelope, START};

@@ -21,7 +21,7 @@ mod table;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use tidegate_policy::ratelimit::Rate;
+use tidegate_policy::gcra::Rate;
 use tidegate_policy::time::{Span, Timestamp};
 
 /// This many cases from a fixed seed, unless the environment says otherwise.

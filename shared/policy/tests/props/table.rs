@@ -1,8 +1,8 @@
 //! Many keys in one block.
 
 use proptest::prelude::*;
+use tidegate_policy::gcra::{Bucket, Decision, Rate};
 use tidegate_policy::ratelimit::table::{decide, Change, How, Outcome, Place, Way};
-use tidegate_policy::ratelimit::{Bucket, Decision, Rate};
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::{cases, envelope, rates, within_envelope, START};

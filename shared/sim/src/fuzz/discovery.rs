@@ -1,14 +1,15 @@
 //! Bodies for what discovery reads.
 
 use tidegate_policy::discovery::endpoint;
-use tidegate_policy::discovery::lease::Lease;
+use tidegate_policy::discovery::registry::dns::message::Kind;
+use tidegate_policy::discovery::registry::dns::resolver as host;
 use tidegate_policy::discovery::registry::dns::{self, Question};
-use tidegate_policy::discovery::registry::message::Kind;
 use tidegate_policy::discovery::registry::{
-    consul, doh_json, etcd, eureka, kubernetes, nacos, resolver as host, Found, Problem, Reply,
+    consul, doh_json, etcd, eureka, kubernetes, nacos, Found, Problem, Reply,
 };
 use tidegate_policy::discovery::Policy;
 use tidegate_policy::time::{Span, Timestamp};
+use tidegate_policy::watch::lease::Lease;
 
 const SRV: Question<'static> = Question { name: "svc.x", kind: Kind::Srv };
 

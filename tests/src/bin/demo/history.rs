@@ -118,7 +118,7 @@ pub(crate) fn words(state: State) -> &'static str {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use tidegate_policy::breaker::record::{Counts, Probes};
+    use tidegate_policy::breaker::cells::record::{Counts, Probes};
     use tidegate_policy::breaker::report::{line, Evidence};
     use tidegate_policy::breaker::{Reason, Record, Terms};
 

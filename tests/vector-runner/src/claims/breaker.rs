@@ -1,7 +1,8 @@
 //! What the vectors of the breaker have in common: parameters, letters, records.
 
-use tidegate_policy::breaker::record::{Counts, Probes};
-use tidegate_policy::breaker::{Class, Record, State, Terms};
+use tidegate_policy::breaker::cells::record::{Counts, Probes};
+use tidegate_policy::breaker::{Record, State, Terms};
+use tidegate_policy::http::classify::Class;
 
 use crate::data::{Fault, Node};
 

@@ -1,6 +1,7 @@
 //! How long a breaker stays open, the time before and the time after.
 
-use tidegate_policy::breaker::{outlier, Terms};
+use tidegate_policy::balance::outlier;
+use tidegate_policy::breaker::Terms;
 
 use crate::data::{Fault, Node};
 use crate::models::{LinkerdWait, Resilience4jWait};

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use serde_json::json;
-use tidegate_policy::breaker::{Admission, Class, Delta, Record, Terms};
+use tidegate_policy::breaker::{Admission, Delta, Record, Terms};
+use tidegate_policy::http::classify::Class;
 
 use super::breaker::{calls, same, state, terms, Call, DRAW};
 use crate::data::{Fault, Node};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tidegate_policy::key::address::{client, parse, Network};
+use tidegate_policy::net::address::{client, parse, Network};
 
 use crate::data::{Fault, Node};
 

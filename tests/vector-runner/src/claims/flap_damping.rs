@@ -1,6 +1,6 @@
 //! The penalty of an endpoint that comes and goes.
 
-use tidegate_policy::discovery::flap::{Flap, Terms};
+use tidegate_policy::discovery::distrust::flap::{Flap, Terms};
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::data::{Fault, Node};

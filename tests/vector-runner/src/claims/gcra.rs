@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use serde_json::Value;
-use tidegate_policy::ratelimit::{Bucket, Decision, Rate};
+use tidegate_policy::gcra::{Bucket, Decision, Rate};
 use tidegate_policy::time::{Span, Timestamp};
 
 use super::{count, rate};

@@ -1,7 +1,7 @@
 //! One fetcher among workers.
 
-use tidegate_policy::discovery::lease::Lease;
 use tidegate_policy::time::{Span, Timestamp};
+use tidegate_policy::watch::lease::Lease;
 
 use super::suffix;
 use crate::data::{Fault, Node};

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use tidegate_policy::gcra::{Bucket, Decision, Rate};
 use tidegate_policy::ratelimit::lease::Terms;
-use tidegate_policy::ratelimit::{Bucket, Decision, Rate};
 use tidegate_policy::time::{Span, Timestamp};
 
 use super::count;

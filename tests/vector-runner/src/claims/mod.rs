@@ -41,8 +41,8 @@ mod wrr;
 
 use std::num::NonZeroU32;
 
+use tidegate_policy::gcra::Rate;
 use tidegate_policy::hash::sip::SipKey;
-use tidegate_policy::ratelimit::Rate;
 use tidegate_policy::time::Span;
 
 use crate::data::{Fault, Node};

@@ -1,6 +1,6 @@
 //! When single endpoints are ejected, and for how long.
 
-use tidegate_policy::breaker::outlier::{
+use tidegate_policy::balance::outlier::{
     ejection_time, failure_percentage, may_eject, success_rates, Runs, Trips,
 };
 

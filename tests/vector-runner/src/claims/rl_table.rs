@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
+use tidegate_policy::gcra::{Bucket, Decision, Rate};
 use tidegate_policy::hash::sip::SipHash13;
 use tidegate_policy::http::{Attribute, Header, Request};
 use tidegate_policy::key::{Key, Part};
 use tidegate_policy::ratelimit::table::{decide, Change, How, Outcome, Place, Way};
-use tidegate_policy::ratelimit::{Bucket, Decision, Rate};
 use tidegate_policy::time::{Span, Timestamp};
 
 use super::{hex, rate, suffix, test_key};

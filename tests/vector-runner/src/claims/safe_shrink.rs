@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use tidegate_policy::discovery::distrust::shrink::{Action, Guard, Terms};
 use tidegate_policy::discovery::endpoint::Endpoint;
-use tidegate_policy::discovery::shrink::{Action, Guard, Terms};
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::data::{Fault, Node};

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use super::{body, encode, parameter, Entries, Found, Problem, Reply};
 use crate::discovery::endpoint::{Endpoint, Health, Names};
 use crate::discovery::json::{Node, Shape};
-use crate::ratelimit::{Bucket, Decision, Rate};
+use crate::gcra::{Bucket, Decision, Rate};
 use crate::time::{Span, Timestamp};
 
 /// What is asked of Consul.

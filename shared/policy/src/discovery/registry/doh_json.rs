@@ -5,9 +5,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::dns::{Answer, Question};
-use super::message::{Data, Kind, Message, Record, Service};
 use super::{body, parameter, Problem, Reply};
 use crate::discovery::json::{Node, Shape};
+use crate::discovery::registry::dns::message::{Data, Kind, Message, Record, Service};
 
 /// Headers of the request besides those of any.
 pub const HEADERS: [(&str, &str); 1] = [("accept", "application/dns-json")];

@@ -10,9 +10,7 @@ pub mod doh_json;
 pub mod etcd;
 pub mod eureka;
 pub mod kubernetes;
-pub mod message;
 pub mod nacos;
-pub mod resolver;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -54,7 +52,7 @@ pub enum Problem {
     /// A body that is no JSON, or of another shape.
     Malformed(json::Malformed),
     /// A DNS message that is none.
-    Message(message::Malformed),
+    Message(dns::message::Malformed),
     /// The DNS server answered with this code, which is neither success nor "no such name".
     Rcode(u8),
     /// An HTTP status other than success.

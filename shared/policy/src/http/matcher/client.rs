@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use super::collect;
 use crate::config::Reader;
 use crate::http::Request;
-use crate::key::address;
-use crate::key::range::Range;
+use crate::net::address;
+use crate::net::range::Range;
 
 /// From where a request must come.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,159 @@
+//! The bytes of a block: one shared cell with the records of a few targets that showed at run time.
+//!
+//! ```text
+//! offset  size  what                                          little endian throughout
+//!      0     1  layout, 1
+//!      1     3  zero
+//!      4     4  tag of the parameters that the records belong to
+//!      8  4×(8+32+N×16)  ways: fingerprint (8 bytes), record
+//! ```
+//!
+//! A fingerprint of 0 is a free way. A record that is closed and has seen nothing for a whole
+//! window equals an absent one: its way goes to the next that needs one. After those go the ways
+//! of open breakers whose time is over and whom nobody asked since. Others stay, and a target that
+//! finds no way is not tracked: it counts nowhere and is never refused.
+
+use crate::breaker::cells::record::{Record, State};
+use crate::breaker::terms::Terms;
+
+/// Ways of a block.
+pub const WAYS: usize = 4;
+
+const HEAD: usize = 8;
+const FINGERPRINT: usize = 8;
+const LAYOUT: u8 = 1;
+
+/// Bytes of a block whose records have `slots` slots.
+#[must_use]
+pub fn size(slots: u32) -> usize {
+    way_size(slots).saturating_mul(WAYS).saturating_add(HEAD)
+}
+
+/// A block without records, for parameters with this tag.
+#[must_use]
+pub fn empty(slots: u32, tag: u32) -> alloc::vec::Vec<u8> {
+    let mut bytes = alloc::vec![0; size(slots)];
+    for (place, byte) in bytes.iter_mut().zip([LAYOUT, 0, 0, 0].into_iter().chain(tag.to_le_bytes())) {
+        *place = byte;
+    }
+    bytes
+}
+
+/// The tag of the parameters that a block was written for; 0 of one that cannot be read.
+#[must_use]
+pub fn tag(bytes: &[u8], slots: u32) -> u32 {
+    let tag = bytes.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+    if bytes.len() == size(slots) && bytes.first() == Some(&LAYOUT) {
+        tag
+    } else {
+        0
+    }
+}
+
+/// The way of a target, if it has one.
+#[must_use]
+pub fn find(bytes: &[u8], fingerprint: u64, terms: &Terms) -> Option<usize> {
+    ways(bytes, terms).position(|(of, _)| of == fingerprint)
+}
+
+/// A way for a target that has none.
+#[must_use]
+pub fn room(bytes: &[u8], terms: &Terms, now_ms: u64) -> Option<usize> {
+    let mut waited_out = None;
+    for (index, (fingerprint, record)) in ways(bytes, terms).enumerate() {
+        let record = Record::decode(record, terms);
+        if fingerprint == 0 || record.is_idle(terms, now_ms) {
+            return Some(index);
+        }
+        let over = record.at_ms != 0 && now_ms >= record.at_ms;
+        if over && matches!(record.state, State::Open | State::HalfOpen) {
+            waited_out = waited_out.or(Some(index));
+        }
+    }
+    waited_out
+}
+
+/// The record in a way.
+#[must_use]
+pub fn record(bytes: &[u8], way: usize, terms: &Terms) -> Record {
+    let bytes = ways(bytes, terms).nth(way).map_or(&[][..], |(_, record)| record);
+    Record::decode(bytes, terms)
+}
+
+/// Writes a target's record into a way. The parameters are those that the bytes were read with.
+pub fn put(bytes: &mut [u8], way: usize, fingerprint: u64, record: &Record, terms: &Terms) {
+    let size = way_size(terms.slots);
+    let Some(way) = bytes.get_mut(HEAD..).and_then(|ways| ways.chunks_exact_mut(size).nth(way)) else {
+        return;
+    };
+    let new = fingerprint.to_le_bytes().into_iter().chain(record.encode());
+    way.iter_mut().zip(new).for_each(|(place, byte)| *place = byte);
+}
+
+fn ways<'a>(bytes: &'a [u8], terms: &Terms) -> impl Iterator<Item = (u64, &'a [u8])> {
+    let ways = bytes.get(HEAD..).unwrap_or(&[]).chunks_exact(way_size(terms.slots));
+    ways.take(WAYS).filter_map(|way| {
+        let (fingerprint, record) = way.split_first_chunk()?;
+        Some((u64::from_le_bytes(*fingerprint), record))
+    })
+}
+
+fn way_size(slots: u32) -> usize {
+    Record::size(slots).saturating_add(FINGERPRINT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::breaker::cells::record::{Counts, Slot};
+
+    fn terms() -> Terms {
+        Terms { slots: 2, ..Terms::default() }
+    }
+
+    fn some(state: State, at_ms: u64, total: u32) -> Record {
+        let mut record = Record { state, at_ms, ..Record::new(&terms()) };
+        record.slots[0] = Slot { epoch: 4, counts: Counts { total, failed: 0, slow: 0 } };
+        record
+    }
+
+    #[test]
+    fn a_record_is_where_it_was_put() {
+        let mut bytes = empty(2, 7);
+        assert_eq!((tag(&bytes, 2), tag(&bytes, 3), tag(&[0; 8], 2)), (7, 0, 0));
+        put(&mut bytes, 2, 9, &some(State::Open, 1, 1), &terms());
+        assert_eq!(find(&bytes, 9, &terms()), Some(2));
+        assert_eq!(record(&bytes, 2, &terms()), some(State::Open, 1, 1));
+        assert_eq!(find(&bytes, 8, &terms()), None);
+        assert_eq!(bytes.len(), size(2));
+    }
+
+    #[test]
+    fn free_ways_go_first_then_idle_then_waited_out_and_others_never() {
+        #[rustfmt::skip]
+        let cases = [
+            // name            third way                          expected
+            ("idle",           some(State::Closed, 0, 0),         Some(2)),
+            ("in use",         some(State::Closed, 0, 1),         None),
+            ("waited out",     some(State::Open, 4_000, 0),       Some(2)),
+            ("open",           some(State::Open, 6_000, 0),       None),
+            ("endless probes", some(State::HalfOpen, 0, 0),       None),
+        ];
+        for (name, third, expected) in cases {
+            let mut bytes = empty(2, 7);
+            assert_eq!(room(&bytes, &terms(), 5_000), Some(0), "{name}: free");
+            for way in 0..WAYS {
+                let used = if way == 2 { third.clone() } else { some(State::Closed, 0, 1) };
+                put(&mut bytes, way, 1, &used, &terms());
+            }
+            assert_eq!(room(&bytes, &terms(), 5_000), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_no_ways() {
+        assert_eq!(find(&[1; 20], 1, &terms()), None);
+        assert_eq!(room(&[], &terms(), 0), None);
+        assert_eq!(record(&[], 3, &terms()), Record::new(&terms()));
+    }
+}

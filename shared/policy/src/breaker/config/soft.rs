@@ -1,0 +1,70 @@
+//! A softer breaker: it refuses a share of the requests instead of opening.
+
+use crate::breaker::cells::record::Counts;
+use crate::breaker::overload;
+use crate::breaker::terms::Terms;
+use crate::config::Reader;
+
+/// Envoy's admission control in place of an open state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Soft {
+    /// Calls in the window before anything is refused.
+    pub minimum_calls: u32,
+    /// Aggression, in hundredths.
+    pub aggression_pct: u32,
+    /// Largest share that is refused, in hundredths.
+    pub max_refused_pct: u32,
+}
+
+// === impl Soft ===
+
+impl Soft {
+    pub(crate) fn read(reader: &Reader<'_>, terms: &Terms) -> Option<Self> {
+        let object = reader.object(&["aggression_pct", "max_refused_pct"])?;
+        let aggression = object.count("aggression_pct", 100, 1, 10_000, "%");
+        let most = object.count("max_refused_pct", 80, 1, 100, "%");
+        if terms.failure_rate_pct >= 100 {
+            let right = "a `failure_rate_pct` of 1 to 99 %";
+            reader.report(alloc::format!("never refuses at a failure rate of 100 %, expected {right}"));
+            return None;
+        }
+        Some(Self { minimum_calls: terms.minimum_calls, aggression_pct: aggression?, max_refused_pct: most? })
+    }
+
+    /// The share of requests to refuse after what is in the window. The success rate below which
+    /// refusing begins is what the failure rate leaves.
+    #[must_use]
+    pub fn share(&self, window: Counts, failure_rate_pct: u32) -> f64 {
+        if window.total < self.minimum_calls {
+            return 0.0;
+        }
+        let part = |pct: u32| f64::from(pct) / 100.0;
+        let success = window.total.saturating_sub(window.failed);
+        let threshold = 1.0 - part(failure_rate_pct);
+        let (aggression, most) = (part(self.aggression_pct), part(self.max_refused_pct));
+        overload::admission_control(window.total.into(), success.into(), threshold, aggression, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_begins_where_the_failure_rate_does() {
+        let soft = Soft { minimum_calls: 20, aggression_pct: 100, max_refused_pct: 80 };
+        #[rustfmt::skip]
+        let cases = [
+            // name            total  failed  expected
+            ("too few",        19,    19,     0.0),
+            ("none failed",    99,    0,      0.0),
+            ("at the rate",    100,   50,     0.0),
+            ("all but a part", 99,    79,     (99.0 - 40.0) / 100.0),
+            ("up to the most", 999,   999,    0.8),
+        ];
+        for (name, total, failed, expected) in cases {
+            let share = soft.share(Counts { total, failed, slow: 0 }, 50);
+            assert!((share - expected).abs() < 1e-12, "{name}: {share}");
+        }
+    }
+}

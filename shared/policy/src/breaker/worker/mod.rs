@@ -1,0 +1,7 @@
+//! What one worker keeps of its breakers, and how it shares it with the others.
+
+pub mod delta;
+pub(crate) mod entries;
+pub(crate) mod entry;
+pub(crate) mod settle;
+pub(crate) mod shard;

@@ -1,0 +1,112 @@
+//! One source of a service's endpoints, as one worker reads it.
+
+use alloc::vec::Vec;
+use core::cell::{Cell, Ref, RefCell};
+use core::ops::Deref;
+
+use crate::discovery::cells::question::Question;
+use crate::discovery::cells::snapshot::{self, Entry, Snapshot, State};
+use crate::discovery::config::policy::Kind;
+use crate::discovery::endpoint::Endpoint;
+use crate::host::{Store, StoreError};
+use crate::watch::status::Status;
+
+/// Where endpoints come from.
+#[derive(Debug)]
+pub enum Source {
+    /// From a registry, by way of cells.
+    Asked {
+        /// What is asked.
+        question: Question,
+        /// The version of the snapshot that was read last.
+        version: Cell<Option<u32>>,
+        /// That snapshot.
+        snapshot: RefCell<Snapshot>,
+    },
+    /// From the configuration.
+    Fixed(Vec<Entry>),
+}
+
+/// The entries of a source, as long as they are looked at.
+#[derive(Debug)]
+pub enum Entries<'a> {
+    /// Of a snapshot.
+    Asked(Ref<'a, Snapshot>),
+    /// Of the configuration.
+    Fixed(&'a [Entry]),
+}
+
+/// The endpoints that the configuration names for a service.
+fn fixed(kind: Option<&Kind>, name: &str) -> Vec<Entry> {
+    let Some(Kind::Static(services)) = kind else { return Vec::new() };
+    let named = services.iter().find(|(service, _)| service == name);
+    let entry = |endpoint: &Endpoint| Entry { endpoint: endpoint.clone(), since_ms: 0 };
+    named.map(|(_, endpoints)| endpoints.iter().map(entry).collect()).unwrap_or_default()
+}
+
+// === impl Source ===
+
+impl Source {
+    /// The source with this question; the endpoints that the configuration names when there is none.
+    #[must_use]
+    pub fn new(question: Option<&Question>, kind: Option<&Kind>, name: &str) -> Self {
+        match question {
+            Some(question) => Self::Asked {
+                question: question.clone(),
+                version: Cell::default(),
+                snapshot: RefCell::default(),
+            },
+            None => Self::Fixed(fixed(kind, name)),
+        }
+    }
+
+    /// Reads what is new; whether anything is.
+    ///
+    /// # Errors
+    /// The cells cannot be read.
+    pub fn read(&self, host: &dyn Store) -> Result<bool, StoreError> {
+        let Self::Asked { question, version, snapshot } = self else { return Ok(false) };
+        let (bytes, _) = host.load(&question.status_cell)?.ok_or(StoreError::Unavailable)?;
+        let new = Status::decode(&bytes, question.hash).version;
+        if version.get() == Some(new) {
+            return Ok(false);
+        }
+        let (bytes, _) = host.load(&question.snapshot_cell)?.ok_or(StoreError::Unavailable)?;
+        version.set(Some(new));
+        let Some(read) = snapshot::decode(&bytes, question.hash) else { return Ok(false) };
+        let changed = *snapshot.borrow() != read;
+        snapshot.replace(read);
+        Ok(changed)
+    }
+
+    /// What is known.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self {
+            Self::Asked { snapshot, .. } => snapshot.borrow().state,
+            Self::Fixed(_) => State::Known,
+        }
+    }
+
+    /// The endpoints.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_> {
+        match self {
+            Self::Asked { snapshot, .. } => Entries::Asked(snapshot.borrow()),
+            Self::Fixed(entries) => Entries::Fixed(entries),
+        }
+    }
+}
+
+// === impl Entries ===
+
+impl Deref for Entries<'_> {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        match self {
+            Self::Asked(snapshot) => &snapshot.entries,
+            Self::Fixed(entries) => entries,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The endpoints of one service as one worker balances over them: made once for each snapshot.
+
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use crate::balance::outlier::Runs;
+use crate::balance::subset::{self, Labels};
+use crate::balance::{self, Ask, Load, Member, Pool};
+use crate::discovery::cells::ejection::Rest;
+use crate::discovery::cells::snapshot::Entry;
+use crate::discovery::config::allow::Allow;
+use crate::discovery::config::policy::{Subset, SubsetFallback};
+use crate::discovery::endpoint::{Endpoint, Health, Key};
+use crate::hash::sip::{SipHash13, SipKey};
+use crate::sort;
+use crate::time::{Span, Timestamp};
+
+/// The endpoints of one service.
+#[derive(Debug)]
+pub struct Table {
+    endpoints: Vec<Endpoint>,
+    members: Vec<Member>,
+    loads: Vec<Rc<Load>>,
+    runs: Vec<Rc<Cell<Runs>>>,
+    hashes: Vec<u64>,
+    policy: Rc<balance::Policy>,
+    near: Near,
+    own: Subset,
+    pools: RefCell<Vec<(Subset, Rc<Pool>)>>,
+}
+
+/// What a worker remembers of an endpoint from one table to the next.
+#[derive(Clone, Debug)]
+pub struct Mind {
+    /// Its load.
+    pub load: Rc<Load>,
+    /// Its failures in a row.
+    pub runs: Rc<Cell<Runs>>,
+}
+
+/// Where a worker is, for its balancing.
+#[derive(Clone, Debug)]
+pub struct Near {
+    /// Its zone; empty when unknown.
+    pub zone: Rc<str>,
+    /// Its place among workers, at random.
+    pub seed: u64,
+}
+
+/// Most subsets that are kept ready.
+const MAX_POOLS: usize = 16;
+
+// === impl Table ===
+
+impl Table {
+    /// A table of all sources' entries, those of an earlier source before those of a later one, which
+    /// stand in for them. An endpoint that `allow` does not have is none; one of two sources is of the
+    /// first. `mind` has what the worker remembers of an endpoint.
+    #[must_use]
+    pub fn new(
+        sources: &[&[Entry]],
+        allow: &Allow,
+        policy: &Rc<balance::Policy>,
+        own: &Subset,
+        near: Near,
+        mind: &mut dyn FnMut(Key) -> Mind,
+    ) -> Self {
+        let mut kept: Vec<(u8, &Entry)> = Vec::new();
+        for (rank, entries) in (0_u8..).zip(sources) {
+            let allowed = entries.iter().filter(|e| allow.has(e.endpoint.address, e.endpoint.port));
+            kept.extend(allowed.map(|entry| (rank, entry)));
+        }
+        // Sorted by the order in which an endpoint's first source has it.
+        sort::sort_by(&mut kept, &|(a, x), (b, y)| (x.endpoint.key(), *a).cmp(&(y.endpoint.key(), *b)));
+        kept.dedup_by_key(|(_, entry)| entry.endpoint.key());
+        let can = |(_, entry): &(u8, &Entry)| entry.endpoint.health != Health::Draining;
+        let all_drain = !kept.iter().any(can);
+        kept.retain(|entry| all_drain || can(entry));
+        let mut table = Self {
+            endpoints: Vec::with_capacity(kept.len()),
+            members: Vec::with_capacity(kept.len()),
+            loads: Vec::with_capacity(kept.len()),
+            runs: Vec::with_capacity(kept.len()),
+            hashes: Vec::with_capacity(kept.len()),
+            policy: Rc::clone(policy),
+            near,
+            own: own.clone(),
+            pools: RefCell::default(),
+        };
+        for (rank, entry) in kept {
+            table.add(rank, entry, mind(entry.endpoint.key()));
+        }
+        table
+    }
+
+    fn add(&mut self, rank: u8, entry: &Entry, mind: Mind) {
+        let endpoint = &entry.endpoint;
+        let text = text_of(endpoint.key());
+        self.hashes.push(hash_of(&text));
+        self.members.push(Member {
+            key: text,
+            weight: endpoint.weight,
+            zone: Rc::clone(&endpoint.zone),
+            priority: rank.saturating_mul(16).saturating_add(endpoint.priority.min(15)),
+            degraded: matches!(endpoint.health, Health::Degraded | Health::Draining),
+            since: Timestamp::ZERO.plus(Span::from_millis(entry.since_ms)),
+        });
+        self.loads.push(mind.load);
+        self.runs.push(mind.runs);
+        self.endpoints.push(endpoint.clone());
+    }
+
+    /// How many endpoints there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Of these, how many are in good health and not ejected.
+    #[must_use]
+    pub fn healthy(&self) -> usize {
+        self.loads.iter().filter(|load| !load.ejected()).count()
+    }
+
+    /// The address and port of an endpoint, as text.
+    #[must_use]
+    pub fn text(&self, endpoint: u32) -> Option<&Rc<str>> {
+        self.member(endpoint).map(|member| &member.key)
+    }
+
+    /// What the worker remembers of an endpoint.
+    #[must_use]
+    pub fn load(&self, endpoint: u32) -> Option<&Rc<Load>> {
+        self.loads.get(usize::try_from(endpoint).ok()?)
+    }
+
+    /// The failures in a row of an endpoint.
+    #[must_use]
+    pub fn runs(&self, endpoint: u32) -> Option<&Cell<Runs>> {
+        self.runs.get(usize::try_from(endpoint).ok()?).map(|runs| &**runs)
+    }
+
+    /// The hash by which an endpoint is known to other workers.
+    #[must_use]
+    pub fn hash(&self, endpoint: u32) -> u64 {
+        usize::try_from(endpoint).ok().and_then(|at| self.hashes.get(at)).copied().unwrap_or(0)
+    }
+
+    /// Whether there is an endpoint with this hash.
+    #[must_use]
+    pub fn has(&self, hash: u64) -> bool {
+        self.hashes.contains(&hash)
+    }
+
+    /// The place of the endpoint with this address and port.
+    #[must_use]
+    pub fn place(&self, text: &[u8]) -> Option<u32> {
+        let key: core::net::SocketAddr = core::str::from_utf8(text).ok()?.parse().ok()?;
+        let key = (key.ip().to_canonical(), key.port());
+        let at = self.endpoints.binary_search_by_key(&key, Endpoint::key).ok()?;
+        u32::try_from(at).ok()
+    }
+
+    fn member(&self, endpoint: u32) -> Option<&Member> {
+        self.members.get(usize::try_from(endpoint).ok()?)
+    }
+
+    /// The pool of a subset, made if need be.
+    #[must_use]
+    pub fn pool(&self, wanted: &Subset, now: Timestamp) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        if let Some((_, pool)) = pools.iter().find(|(known, _)| known == wanted) {
+            return Rc::clone(pool);
+        }
+        let which = self.choose(wanted);
+        let pool = Pool::new(&self.view(now), which, &self.policy, &self.near.zone, self.near.seed);
+        let pool = Rc::new(pool);
+        if pools.len() >= MAX_POOLS {
+            // The service's own is the first and stays.
+            pools.remove(1);
+        }
+        pools.push((wanted.clone(), Rc::clone(&pool)));
+        pool
+    }
+
+    /// The service's own pool, which most requests want, without a comparison of subsets.
+    #[must_use]
+    pub fn own_pool(&self, now: Timestamp) -> Rc<Pool> {
+        let known = self.pools.borrow().first().map(|(_, pool)| Rc::clone(pool));
+        known.unwrap_or_else(|| self.pool(&self.own, now))
+    }
+
+    fn choose(&self, wanted: &Subset) -> Vec<u32> {
+        let fallback = match wanted.fallback {
+            SubsetFallback::AnyEndpoint => subset::Fallback::AnyEndpoint,
+            SubsetFallback::DefaultSubset => subset::Fallback::DefaultSubset(plain(&self.own)),
+            SubsetFallback::NoFallback => subset::Fallback::NoFallback,
+        };
+        let labels: Vec<&dyn Labels> = self.endpoints.iter().map(|e| e as &dyn Labels).collect();
+        plain(wanted).choose(&labels, &fallback)
+    }
+
+    /// Chooses an endpoint of a pool.
+    #[must_use]
+    pub fn pick(&self, pool: &Pool, now: Timestamp, ask: &Ask<'_>) -> Option<u32> {
+        pool.pick(&self.view(now), ask)
+    }
+
+    /// Takes out and back what is unhealthy or rests at `now`. Says when the next rest ends.
+    pub fn settle(&self, rests: &[Rest], now: Timestamp) -> Option<u64> {
+        let now_ms = now.as_millis();
+        let resting = || rests.iter().filter(|rest| rest.until_ms > now_ms);
+        let mut hashes: Vec<u64> = resting().map(|rest| rest.endpoint).collect();
+        sort::sort(&mut hashes);
+        let mut changed = false;
+        let all = self.endpoints.iter().zip(&self.loads).zip(&self.hashes);
+        for ((endpoint, load), hash) in all {
+            let out = endpoint.health == Health::Unhealthy || hashes.binary_search(hash).is_ok();
+            changed |= out != load.ejected();
+            if out {
+                load.eject();
+            } else {
+                load.readmit(now);
+            }
+        }
+        if changed {
+            self.refresh(now);
+        }
+        resting().map(|rest| rest.until_ms).min()
+    }
+
+    fn refresh(&self, now: Timestamp) {
+        let view = self.view(now);
+        self.pools.borrow().iter().for_each(|(_, pool)| pool.refresh(&view));
+    }
+
+    fn view(&self, now: Timestamp) -> balance::View<'_> {
+        balance::View { members: &self.members, loads: &self.loads, now }
+    }
+}
+
+/// `10.0.0.1:80`, `[2001:db8::1]:80`.
+fn text_of((address, port): Key) -> Rc<str> {
+    format!("{}", core::net::SocketAddr::new(address, port)).into()
+}
+
+/// The hash by which an endpoint, or a service, is known to other workers.
+#[must_use]
+pub fn hash_of(text: &str) -> u64 {
+    let mut sip = SipHash13::new(SipKey::from_bytes(*b"tidegate/d1 rest"));
+    sip.write(text.as_bytes());
+    sip.finish()
+}
+
+fn plain(subset: &Subset) -> subset::Subset {
+    subset::Subset {
+        tags: subset.tags.iter().map(|tag| tag.as_str().into()).collect(),
+        metadata: subset.metadata.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect(),
+    }
+}
+
+impl Labels for Endpoint {
+    fn has_tag(&self, tag: &str) -> bool {
+        self.tags.binary_search_by(|known| (**known).cmp(tag)).is_ok()
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        let at = self.metadata.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        self.metadata.get(at).map(|(_, value)| &**value)
+    }
+}

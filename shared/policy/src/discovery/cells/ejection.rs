@@ -1,0 +1,180 @@
+//! Endpoints that have a rest, as all workers share them: one cell for each service.
+//!
+//! Each worker counts failures in a row on its own, by the rules of Envoy's outlier detection; once it
+//! ejects an endpoint, all workers leave it alone. A rest ends by time. Each further one is longer, and
+//! one step is forgotten for every ten seconds of good conduct.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0 | layout, 1 |
+//! | 1 | 0 |
+//! | 2–3 | number of entries |
+//! | 4– | entries of 24 bytes: the endpoint's hash, the millisecond at which its rest ends (8 each), how many rests it had (4), 0 (4) |
+//!
+//! All numbers little end first. What cannot be read has no entries.
+
+use alloc::vec::Vec;
+
+use crate::balance::outlier;
+use crate::discovery::config::policy::Ejection;
+
+/// One endpoint's rest, perhaps over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// The endpoint, as a hash of its address.
+    pub endpoint: u64,
+    /// The millisecond at which it ends.
+    pub until_ms: u64,
+    /// How many there were, as far as they are not forgotten.
+    pub times: u32,
+}
+
+/// Most entries of a cell.
+pub const MAX: usize = 512;
+/// Every so long without a rest, one is forgotten: Envoy's default interval.
+const FORGET_MS: u64 = 10_000;
+const LAYOUT: u8 = 1;
+const ENTRY: usize = 24;
+
+/// The entries of a cell.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Vec<Rest> {
+    let Some(([layout, _, low, high], rest)) = bytes.split_first_chunk::<4>() else { return Vec::new() };
+    let count = usize::from(u16::from_le_bytes([*low, *high]));
+    if *layout != LAYOUT || count > MAX || rest.len() != count.saturating_mul(ENTRY) {
+        return Vec::new();
+    }
+    rest.chunks_exact(ENTRY).filter_map(entry).collect()
+}
+
+/// The bytes of a cell.
+#[must_use]
+pub fn encode(list: &[Rest]) -> Vec<u8> {
+    let list = list.get(..MAX).unwrap_or(list);
+    let mut out = alloc::vec![LAYOUT, 0];
+    out.extend_from_slice(&u16::try_from(list.len()).unwrap_or(0).to_le_bytes());
+    for rest in list {
+        out.extend_from_slice(&rest.endpoint.to_le_bytes());
+        out.extend_from_slice(&rest.until_ms.to_le_bytes());
+        out.extend_from_slice(&rest.times.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+    }
+    out
+}
+
+fn entry(bytes: &[u8]) -> Option<Rest> {
+    let (endpoint, bytes) = bytes.split_first_chunk()?;
+    let (until, bytes) = bytes.split_first_chunk()?;
+    let times = bytes.first_chunk()?;
+    Some(Rest {
+        endpoint: u64::from_le_bytes(*endpoint),
+        until_ms: u64::from_le_bytes(*until),
+        times: u32::from_le_bytes(*times),
+    })
+}
+
+/// Ejects one of `hosts` endpoints at `now_ms`; `None` when it rests already, or too many would.
+#[must_use]
+pub fn eject(list: &[Rest], endpoint: u64, hosts: u32, now_ms: u64, rules: &Ejection) -> Option<Vec<Rest>> {
+    let resting = |rest: &&Rest| rest.until_ms > now_ms;
+    if list.iter().filter(resting).any(|rest| rest.endpoint == endpoint) {
+        return None;
+    }
+    let others = u32::try_from(list.iter().filter(resting).count()).unwrap_or(u32::MAX);
+    if !outlier::may_eject(hosts, others, rules.max_ejection_percent, rules.always_eject_one) {
+        return None;
+    }
+    let before = list.iter().find(|rest| rest.endpoint == endpoint).map_or(0, |rest| rest.remembered(now_ms));
+    let (times, ms) = outlier::ejection_time(
+        before.saturating_add(1),
+        rules.base_ejection_time_ms,
+        rules.max_ejection_time_ms,
+    );
+    // What is forgotten makes room.
+    let mut kept: Vec<Rest> = list.iter().filter(|rest| rest.endpoint != endpoint).copied().collect();
+    kept.retain(|rest| rest.until_ms > now_ms || rest.remembered(now_ms) > 0);
+    if kept.len() >= MAX {
+        let idle = kept.iter().position(|rest| rest.until_ms <= now_ms)?;
+        kept.swap_remove(idle);
+    }
+    kept.push(Rest { endpoint, until_ms: now_ms.saturating_add(ms), times });
+    Some(kept)
+}
+
+// === impl Rest ===
+
+impl Rest {
+    /// How many rests are not forgotten at `now_ms`.
+    fn remembered(&self, now_ms: u64) -> u32 {
+        let forgotten = now_ms.saturating_sub(self.until_ms).checked_div(FORGET_MS).unwrap_or(0);
+        self.times.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: Ejection = Ejection {
+        consecutive_5xx: 5,
+        consecutive_gateway_failure: 5,
+        base_ejection_time_ms: 30_000,
+        max_ejection_time_ms: 300_000,
+        max_ejection_percent: 50,
+        always_eject_one: true,
+    };
+
+    #[test]
+    fn a_list_survives_the_round_trip_and_what_is_broken_is_empty() {
+        let list = [Rest { endpoint: 7, until_ms: 9, times: 2 }, Rest { endpoint: 8, until_ms: 1, times: 1 }];
+        let bytes = encode(&list);
+        assert_eq!(&bytes[..6], b"\x01\0\x02\0\x07\0");
+        assert_eq!(decode(&bytes), list);
+        for end in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..end]), [], "cut at {end}");
+        }
+        assert_eq!(decode(&[0; 4]), [], "as it was created");
+    }
+
+    #[test]
+    fn each_rest_is_longer_until_conduct_is_good() {
+        let mut list = Vec::new();
+        let mut now = 0;
+        for expected in [30_000, 60_000, 90_000] {
+            list = eject(&list, 1, 4, now, &RULES).unwrap();
+            assert_eq!(list[0].until_ms - now, expected);
+            assert_eq!(eject(&list, 1, 4, now + expected - 1, &RULES), None, "it rests already");
+            now += expected;
+        }
+        now += 2 * FORGET_MS;
+        list = eject(&list, 1, 4, now, &RULES).unwrap();
+        assert_eq!(list[0].until_ms - now, 60_000);
+    }
+
+    #[test]
+    fn half_of_them_stay() {
+        let mut list = Vec::new();
+        let ejected = (0..10).filter(|endpoint| {
+            let next = eject(&list, *endpoint, 10, 5, &RULES);
+            next.is_some_and(|next| {
+                list = next;
+                true
+            })
+        });
+        assert_eq!(ejected.count(), 5);
+        assert_eq!(eject(&[], 1, 1, 5, &RULES).map(|list| list.len()), Some(1), "one always may");
+        let rules = Ejection { always_eject_one: false, ..RULES };
+        assert_eq!(eject(&[], 1, 1, 5, &rules), None);
+    }
+
+    #[test]
+    fn a_cell_is_bounded() {
+        let rules = Ejection { max_ejection_percent: 100, ..RULES };
+        let mut list: Vec<Rest> =
+            (0..MAX as u64).map(|e| Rest { endpoint: e, until_ms: 9, times: 9 }).collect();
+        assert_eq!(eject(&list, 9_999, 5_000, 5, &rules), None, "all of them rest");
+        list = eject(&list, 9_999, 5_000, 10, &rules).unwrap();
+        assert_eq!(list.len(), MAX);
+        assert_eq!(decode(&encode(&list)), list);
+    }
+}

@@ -1,0 +1,5 @@
+//! What workers share.
+
+pub mod ejection;
+pub mod question;
+pub mod snapshot;

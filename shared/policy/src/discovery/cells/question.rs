@@ -1,0 +1,94 @@
+//! What is asked of which registry, each thing once.
+//!
+//! A question is known by a hash of all that makes its answer: the registry, its kind, where it is
+//! asked, and what. Its cells carry the hash in their names. So two services that ask the same share
+//! the answer, it outlives a new configuration that still asks it, and one that asks something else
+//! never takes it for its own. A token, a timeout or a cache setting is no part of the question.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::discovery::config::policy::{Kind, Policy, Query, Registry, Resolver};
+use crate::discovery::registry::consul::Consistency;
+use crate::hash::sip::{SipHash13, SipKey};
+
+/// What is asked of a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The registry, as its place in the policy.
+    pub registry: usize,
+    /// What is asked.
+    pub query: Query,
+    /// All of it, as a hash.
+    pub hash: u64,
+    /// The cell with who asks, and when.
+    pub status_cell: String,
+    /// The cell with the answer.
+    pub snapshot_cell: String,
+}
+
+/// All questions of a policy, and which of them each source of each service has; `None` for endpoints
+/// that the configuration itself names.
+#[must_use]
+pub fn all(policy: &Policy) -> (Vec<Question>, Vec<Vec<Option<usize>>>) {
+    let mut questions: Vec<Question> = Vec::new();
+    let mut of = |source: &crate::discovery::config::policy::Source| {
+        let registry = policy.registries.get(source.registry)?;
+        let hash = hash(registry, &source.query)?;
+        if let Some(at) = questions.iter().position(|known| known.hash == hash) {
+            return Some(at);
+        }
+        questions.push(Question {
+            registry: source.registry,
+            query: source.query.clone(),
+            hash,
+            status_cell: format!("tidegate/d1w{hash:016x}"),
+            snapshot_cell: format!("tidegate/d1s{hash:016x}"),
+        });
+        questions.len().checked_sub(1)
+    };
+    let services = policy.services.iter();
+    let places = services.map(|service| service.sources.iter().map(&mut of).collect()).collect();
+    (questions, places)
+}
+
+/// What a question is known by; `None` when nobody need be asked.
+fn hash(registry: &Registry, query: &Query) -> Option<u64> {
+    let mut sip = SipHash13::new(SipKey::from_bytes(*b"tidegate/d1 asks"));
+    let mut text = |text: &str| {
+        sip.write(text.as_bytes());
+        // No text of a configuration has it.
+        sip.write(&[0xff]);
+    };
+    match &registry.kind {
+        Kind::Static(_) => return None,
+        Kind::Consul(consul) => {
+            text("consul");
+            text(&registry.name);
+            text(match consul.consistency {
+                Consistency::Consistent => "consistent",
+                Consistency::Default => "default",
+                Consistency::Stale => "stale",
+            });
+            text(&consul.cluster);
+            text(&consul.authority);
+            let of_all = [&consul.namespace, &consul.partition, &consul.near];
+            of_all.into_iter().for_each(|one| text(one.as_deref().unwrap_or("")));
+            text(query.datacenter.as_deref().or(consul.datacenter.as_deref()).unwrap_or(""));
+            text(&consul.zone_key);
+        }
+        Kind::Dns(dns) => match &dns.resolver {
+            Resolver::Host => ["names", &registry.name].into_iter().for_each(&mut text),
+            Resolver::Https { cluster, authority, path } => {
+                ["dns", &registry.name, cluster, authority, path].into_iter().for_each(&mut text);
+            }
+        },
+    }
+    text(&query.name);
+    text(query.filter.as_deref().unwrap_or(""));
+    query.tags.iter().for_each(|tag| text(tag));
+    sip.write(&[query.record as u8]);
+    sip.write(&query.port.to_le_bytes());
+    Some(sip.finish())
+}

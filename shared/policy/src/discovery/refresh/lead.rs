@@ -1,0 +1,381 @@
+//! What the worker that asks a question knows of it: pure, but for its clock.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::discovery::cells::snapshot::{Entry, Snapshot, State};
+use crate::discovery::config::policy::Cache;
+use crate::discovery::distrust::flap::Flaps;
+use crate::discovery::distrust::shrink::{Action, Guard};
+use crate::discovery::endpoint::{Endpoint, Health};
+use crate::discovery::refresh::fetch::{Bad, Fetch, Good};
+use crate::discovery::refresh::way::Way;
+use crate::discovery::registry::consul::Pace;
+use crate::discovery::registry::Problem;
+use crate::hash::sip::{SipHash13, SipKey};
+use crate::time::{Span, Timestamp};
+use crate::watch::cache::{self, Terms};
+use crate::watch::status::Status;
+
+/// What the worker that asks knows.
+#[derive(Debug)]
+pub struct Lead {
+    /// Of its lease.
+    pub term: u32,
+    /// When the lease ends, unless it is renewed.
+    pub expires_ms: u64,
+    /// What is asked.
+    pub fetch: Fetch,
+    /// When it was asked.
+    pub asked: Timestamp,
+    /// When to ask next.
+    pub next_ms: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What all workers are told.
+    pub served: Snapshot,
+    /// What is to be said, each line once.
+    pub lines: Vec<String>,
+    /// What the gauge says of a set that is held back.
+    pub shown_holding: Option<u64>,
+    fetched_ms: u64,
+    /// Answers in a row that there is no such service.
+    unknown: u32,
+    guard: Guard,
+    flaps: Flaps,
+    pace: Pace,
+    /// What was wrong with the last answer, as a hash; 0 for nothing.
+    trouble: u64,
+    /// How long the last good answer held by itself; `None` when a change of it is waited for.
+    holds: Option<Span>,
+    /// Answers that changed something within a second, and when it began.
+    changes: (u32, Timestamp),
+    /// Whether a set is held back that will be believed once it was said often enough.
+    confirms: bool,
+    /// Whether somebody else's snapshot has to be told again.
+    resumed: bool,
+}
+
+/// After so many answers within a second that changed something,
+const MANY: u32 = 10;
+/// the next is asked for no sooner.
+const RESPITE: Span = Span::from_millis(50);
+
+// === impl Lead ===
+
+impl Lead {
+    /// Begins with what others were told before.
+    #[must_use]
+    pub fn new(status: &Status, served: Snapshot) -> Self {
+        let believed = served.entries.iter().map(|entry| entry.endpoint.clone()).collect();
+        Self {
+            term: status.lease.term,
+            expires_ms: status.lease.expires_ms,
+            fetch: Fetch::default(),
+            asked: Timestamp::ZERO,
+            next_ms: status.next_ms,
+            failures: status.failures,
+            lines: Vec::new(),
+            shown_holding: None,
+            fetched_ms: status.fetched_ms,
+            unknown: 0,
+            guard: Guard::new(believed),
+            flaps: Flaps::default(),
+            pace: Pace::default(),
+            trouble: status.trouble,
+            holds: Some(Span::ZERO),
+            changes: (0, Timestamp::ZERO),
+            confirms: false,
+            resumed: served.state != State::None,
+            served,
+        }
+    }
+
+    /// The status with what is known by now.
+    #[must_use]
+    pub fn note(&self, status: Status) -> Status {
+        let (failures, fetched_ms, next_ms) = (self.failures, self.fetched_ms, self.next_ms);
+        Status { failures, fetched_ms, next_ms, trouble: self.trouble, ..status }
+    }
+
+    /// Whether a set is held back.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.guard.is_holding()
+    }
+
+    /// Whether the next answer must not wait for a change: what is held back wants to be confirmed.
+    #[must_use]
+    pub fn asks_at_once(&self) -> bool {
+        self.confirms || self.failures > 0
+    }
+
+    /// Whether the answer is that there is no such service, which is no failure.
+    #[must_use]
+    pub fn is_unknown(&self, bad: &Bad) -> bool {
+        *bad == Bad::Problem(Problem::Unknown)
+    }
+
+    /// Takes a good answer; whether workers have to be told.
+    pub fn took(&mut self, good: Good, cache: &Cache, way: &Way, now: Timestamp, draw: u64) -> bool {
+        (self.failures, self.unknown, self.fetched_ms) = (0, 0, now.as_millis());
+        match good.found.skipped {
+            0 => self.recover(good.found.endpoints.len()),
+            skipped => {
+                let line = format!(
+                    "{skipped} entries cannot be used: no address, one that is not allowed, or too many"
+                );
+                self.complain("skipped", line);
+            }
+        }
+        self.holds = good.holds;
+        let changed = self.serve(good.found.endpoints, cache, now);
+        let period = Span::from_millis(cache.ttl_ms);
+        let next = match good.holds {
+            _ if self.confirms => {
+                now.plus(cache::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw))
+            }
+            None => {
+                // A wait whose time was up is no haste, however short it is configured.
+                let waited = matches!(way, Way::Consul { query, .. } if now.since(self.asked) >= query.wait);
+                let (pace, next) = self.pace.next(now, changed || waited);
+                self.pace = pace;
+                // A registry that changes all the time is not followed all the time.
+                next.max(if self.is_restless(changed, now) { now.plus(RESPITE) } else { now })
+            }
+            Some(Span::ZERO) => now.plus(cache::next_fetch(period, draw)),
+            // Asked again before caches on the way have forgotten it, it would say the same.
+            Some(holds) if !way.waits() => {
+                now.plus(holds.plus(cache::first_fetch(holds.ceil_part(10), draw)))
+            }
+            Some(holds) => now.plus(holds),
+        };
+        self.next_ms = next.as_millis();
+        changed
+    }
+
+    /// Whether the registry changes what it says all the time.
+    fn is_restless(&mut self, changed: bool, now: Timestamp) -> bool {
+        if now.since(self.changes.1) >= Span::from_secs(1) {
+            self.changes = (0, now);
+        }
+        self.changes.0 = self.changes.0.saturating_add(u32::from(changed));
+        changed && self.changes.0 > MANY
+    }
+
+    /// Takes a failure; whether workers have to be told.
+    pub fn failed(&mut self, bad: &Bad, cache: &Cache, now: Timestamp, draw: u64) -> bool {
+        if self.is_unknown(bad) {
+            return self.took_nothing(cache, now, draw);
+        }
+        if self.failures == 0 && self.fetched_ms > 0 {
+            // While it was waited for all was well; until it answered, if it did.
+            let answered = matches!(bad, Bad::Problem(_) | Bad::TooLarge(_));
+            let well = match self.holds {
+                Some(holds) => Span::from_millis(self.fetched_ms).plus(holds).as_millis(),
+                None if answered => now.as_millis(),
+                None => self.asked.as_millis(),
+            };
+            self.fetched_ms = self.fetched_ms.max(well.min(now.as_millis()));
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.next_ms = now.plus(cache::error_wait(self.failures, draw)).as_millis();
+        let line = format!("{bad}; {}", self.meanwhile());
+        self.complain(&bad.reason(), line);
+        false
+    }
+
+    /// Takes the answer that there is no such service.
+    fn took_nothing(&mut self, cache: &Cache, now: Timestamp, draw: u64) -> bool {
+        self.unknown = self.unknown.saturating_add(1);
+        (self.failures, self.fetched_ms) = (0, now.as_millis());
+        let wait = cache::negative_ttl(Span::from_millis(cache.negative_ttl_ms), self.unknown);
+        self.next_ms = now.plus(cache::next_fetch(wait, draw)).as_millis();
+        if !self.guard.serving().is_empty() {
+            // As if it had answered with an empty set, which is not believed at once.
+            return self.serve(Vec::new(), cache, now);
+        }
+        let unknown = Snapshot { state: State::Unknown, entries: Vec::new() };
+        self.complain("unknown", "does not know the service".to_string());
+        self.replace(unknown)
+    }
+
+    /// Gives up what is too old; whether workers have to be told.
+    pub fn expire(&mut self, cache: &Cache, now: Timestamp) -> bool {
+        if self.failures == 0 || cache.serve_forever || self.served.state != State::Known {
+            return false;
+        }
+        let terms = Terms {
+            ttl: Span::from_millis(cache.ttl_ms),
+            stale_while_revalidate: Span::from_millis(cache.stale_while_revalidate_ms),
+            stale_if_error: Span::from_millis(cache.stale_if_error_ms),
+        };
+        let age = Span::from_millis(now.as_millis().saturating_sub(self.fetched_ms));
+        if terms.state(age, true).serves() {
+            return false;
+        }
+        self.lines.push(format!("the last good answer is {} s old and counts no longer", age.floor_secs()));
+        self.guard = Guard::default();
+        self.replace(Snapshot { state: State::Expired, entries: Vec::new() })
+    }
+
+    fn serve(&mut self, set: Vec<Endpoint>, cache: &Cache, now: Timestamp) -> bool {
+        let (count, held_before) = (set.len(), self.is_holding());
+        let judged = self.guard.fetched(&cache.shrink, now, set);
+        // Who is only gone from an answer that nobody believes did not fall.
+        let served = self.guard.serving();
+        let out = cache.flap.as_ref().map(|terms| self.flaps.seen(terms, now, served)).unwrap_or_default();
+        match judged.action {
+            Action::Hold if !held_before => {
+                let keeps = format!("{count} endpoints where there were {}", judged.reference);
+                self.lines.push(format!("{keeps}: held back, the others are served on"));
+            }
+            Action::Apply | Action::ApplyConfirmed if held_before => {
+                self.lines.push(format!("{count} endpoints are believed now"));
+            }
+            _ => {}
+        }
+        let holding = self.is_holding();
+        self.confirms = holding && (count > 0 || cache.shrink.allow_empty);
+        let damped = |endpoint: &Endpoint| out.binary_search(&endpoint.key()).is_ok();
+        // All at once they are gone, says the registry, and nobody believes it: they serve, but what
+        // stands in for them goes first.
+        let doubted =
+            |health: Health| if holding && count == 0 { health.max(Health::Degraded) } else { health };
+        let first = self.served.state != State::Known;
+        let entries = self.guard.serving().iter().map(|endpoint| {
+            let health = if damped(endpoint) { Health::Unhealthy } else { doubted(endpoint.health) };
+            let since_ms = self.since(endpoint, health, first, now);
+            Entry { endpoint: Endpoint { health, id: "".into(), ..endpoint.clone() }, since_ms }
+        });
+        let entries = entries.collect();
+        self.replace(Snapshot { state: State::Known, entries })
+    }
+
+    /// Since when an endpoint is in good health: as long as anybody remembers, or from now on.
+    fn since(&self, endpoint: &Endpoint, health: Health, first: bool, now: Timestamp) -> u64 {
+        let good = |health: Health| matches!(health, Health::Healthy | Health::Degraded);
+        let at = self.served.entries.binary_search_by_key(&endpoint.key(), |entry| entry.endpoint.key());
+        match at.ok().and_then(|at| self.served.entries.get(at)) {
+            Some(known) if good(known.endpoint.health) || !good(health) => known.since_ms,
+            None if first => 0,
+            _ => now.as_millis(),
+        }
+    }
+
+    fn replace(&mut self, new: Snapshot) -> bool {
+        // Whatever is told now, nothing has to be told again.
+        let resumed = core::mem::take(&mut self.resumed);
+        let changed = self.served != new || resumed;
+        self.served = new;
+        changed
+    }
+
+    /// Says what is wrong, once for each reason.
+    fn complain(&mut self, reason: &str, line: String) {
+        let mut sip = SipHash13::new(SipKey::from_bytes([0; 16]));
+        sip.write(reason.as_bytes());
+        let trouble = sip.finish().max(1);
+        if core::mem::replace(&mut self.trouble, trouble) != trouble {
+            self.lines.push(line);
+        }
+    }
+
+    /// Says that nothing is wrong any more.
+    fn recover(&mut self, endpoints: usize) {
+        if core::mem::take(&mut self.trouble) != 0 {
+            self.lines.push(format!("answers again, with {endpoints} endpoints"));
+        }
+    }
+
+    fn meanwhile(&self) -> String {
+        match (self.served.state, self.served.entries.len()) {
+            (State::Known, count @ 1..) => {
+                format!("its last good answer is served on, with {count} endpoints")
+            }
+            _ => "there is no good answer yet".to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::distrust::{flap, shrink};
+    use crate::discovery::registry::Found;
+
+    const DRAW: u64 = 1 << 63;
+
+    fn cache() -> Cache {
+        Cache {
+            ttl_ms: 10_000,
+            stale_while_revalidate_ms: 60_000,
+            stale_if_error_ms: 86_400_000,
+            serve_forever: false,
+            negative_ttl_ms: 5_000,
+            max_bytes: 4 << 20,
+            shrink: shrink::Terms::default(),
+            flap: None::<flap::Terms>,
+        }
+    }
+
+    fn polled() -> Way {
+        Way::Names { name: "orders".into(), record: crate::discovery::config::policy::Record::Any, port: 80 }
+    }
+
+    /// One endpoint, and so many entries that are none.
+    fn good(skipped: usize) -> Good {
+        let endpoint = Endpoint::new("", core::net::Ipv4Addr::LOCALHOST.into(), 80).unwrap();
+        Good { found: Found { endpoints: std::vec![endpoint], skipped }, holds: Some(Span::ZERO) }
+    }
+
+    /// A lease that changed hands had each holder say the same.
+    #[test]
+    fn a_failure_is_said_once_whoever_asks() {
+        let (now, down) = (Timestamp::ZERO, Bad::Problem(Problem::Status(500)));
+        let mut first = Lead::new(&Status::default(), Snapshot::default());
+        assert!(!first.failed(&down, &cache(), now, DRAW) && !first.failed(&down, &cache(), now, DRAW));
+        assert_eq!(first.lines, ["the registry answered with status 500; there is no good answer yet"]);
+
+        let mut second = Lead::new(&first.note(Status::default()), Snapshot::default());
+        assert!(!second.failed(&down, &cache(), now, DRAW));
+        assert_eq!((second.failures, second.lines.len()), (3, 0));
+        assert!(!second.failed(&Bad::Problem(Problem::Status(403)), &cache(), now, DRAW));
+        assert_eq!(second.lines, ["the registry answered with status 403; there is no good answer yet"]);
+
+        let mut third = Lead::new(&second.note(Status::default()), Snapshot::default());
+        assert!(third.took(good(0), &cache(), &polled(), now, DRAW));
+        assert_eq!(third.lines, ["answers again, with 1 endpoints"]);
+        assert_eq!((third.note(Status::default()).failures, third.note(Status::default()).trouble), (0, 0));
+    }
+
+    /// One of two name servers does not have the zone, say.
+    #[test]
+    fn nobody_falls_who_is_gone_from_an_answer_that_is_not_believed() {
+        let cache = Cache { flap: Some(flap::Terms::default()), ..cache() };
+        let mut lead = Lead::new(&Status::default(), Snapshot::default());
+        for n in 0..40_u64 {
+            let now = Timestamp::ZERO.plus(Span::from_secs(5 * n));
+            if n % 2 == 0 {
+                let _ = lead.took(good(0), &cache, &polled(), now, DRAW);
+                assert_eq!(lead.served.entries[0].endpoint.health, Health::Healthy, "at {n}");
+            } else {
+                let _ = lead.failed(&Bad::Problem(Problem::Unknown), &cache, now, DRAW);
+                assert_eq!(lead.served.entries.len(), 1);
+            }
+        }
+    }
+
+    /// Each answer of that kind was announced as the end of trouble and as new trouble.
+    #[test]
+    fn what_cannot_be_used_of_good_answers_is_said_once() {
+        let mut lead = Lead::new(&Status::default(), Snapshot::default());
+        let mut said = |skipped: usize| {
+            lead.lines.clear();
+            let _ = lead.took(good(skipped), &cache(), &polled(), Timestamp::ZERO, DRAW);
+            lead.lines.len()
+        };
+        assert_eq!([4, 4, 4, 5, 0, 0, 5].map(&mut said), [1, 0, 0, 0, 1, 0, 1]);
+    }
+}
