@@ -9,6 +9,8 @@ override ENVOY := $(if $(findstring /,$(ENVOY)),$(abspath $(ENVOY)),$(ENVOY))
 
 STEP    := @tools/step.sh
 WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
+# Packages with tests that need Envoy.
+E2E     := -p tidegate-tests -p tidegate-demo -p tidegate-follow
 NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-servers need-packages need-node
 TARGETS := help setup wasm run bench dead-upstream follow test test-fast e2e servers vectors check fmt audit clean distclean
 
@@ -55,7 +57,7 @@ test-fast: vectors ## Run the tests that need no Envoy
 	$(STEP) "tests on the host" cargo test
 
 e2e: need-envoy need-func-e need-servers wasm ## Run the tests inside the real Envoy
-	$(STEP) "tests in Envoy" cargo test -p tidegate-tests --test e2e -- --test-threads=2
+	$(STEP) "tests in Envoy" cargo test $(E2E) --test e2e -- --test-threads=2
 
 servers: need-servers ## Build the real registries that end-to-end tests ask: minutes, once
 
@@ -66,20 +68,20 @@ vectors: need-rust need-bindgen need-node ## Run the test vectors, natively and 
 		cargo test -p tidegate-vectors --target wasm32-unknown-unknown -- --nocapture
 
 bench: need-envoy need-packages wasm ## Measure the cost of a request: BENCH_ARGS=... is passed on
-	$(STEP) "benchmark" cargo run --release -q -p tidegate-tests --bin bench -- $(BENCH_ARGS)
+	$(STEP) "benchmark" cargo run --release -q -p tidegate-bench -- $(BENCH_ARGS)
 
 dead-upstream: need-envoy wasm ## Count what still reaches an upstream that always fails: DEAD_ARGS=... is passed on
-	$(STEP) "dead upstream" cargo run --release -q -p tidegate-tests --bin dead-upstream -- $(DEAD_ARGS)
+	$(STEP) "dead upstream" cargo run --release -q -p tidegate-dead-upstream -- $(DEAD_ARGS)
 
 follow: need-envoy need-servers wasm ## Measure how soon traffic follows Consul, and a large catalog: FOLLOW_ARGS=... is passed on
-	$(STEP) "follow" cargo run --release -q -p tidegate-tests --bin follow -- $(FOLLOW_ARGS)
+	$(STEP) "follow" cargo run --release -q -p tidegate-follow -- $(FOLLOW_ARGS)
 
 ##@ Check
 
 check: need-rust need-deny ## Check format, lints, documentation, licences and sources
 	$(STEP) "format" cargo fmt --all --check
 	$(STEP) "lints, host" cargo clippy -q --all-targets -- -D warnings
-	$(STEP) "lints, end-to-end tests" cargo clippy -q -p tidegate-tests --test e2e -- -D warnings
+	$(STEP) "lints, end-to-end tests" cargo clippy -q $(E2E) --test e2e -- -D warnings
 	$(STEP) "lints, modules" cargo clippy -q --target wasm32-wasip1 $(WASM_P) -- -D warnings
 	$(STEP) "lints, policy without std" cargo clippy -q --target wasm32-unknown-unknown -p tidegate-policy -- -D warnings
 	$(STEP) "documentation" env RUSTDOCFLAGS=-Dwarnings cargo doc -q --no-deps

@@ -7,9 +7,9 @@ args=()
 [[ -z ${1:-} ]] || args+=(--seconds "$1")
 [[ -z ${2:-} ]] || args+=(--registry "$2")
 
-tools/step.sh "the demo" cargo build --release -q -p tidegate-tests --bin demo
+tools/step.sh "the demo" cargo build --release -q -p tidegate-demo
 
-run=(cargo run --release -q -p tidegate-tests --bin demo -- ${args[@]+"${args[@]}"})
+run=(cargo run --release -q -p tidegate-demo -- ${args[@]+"${args[@]}"})
 
 # Without a terminal the demo takes the place of this script, so that it gets make's signals.
 [[ -t 0 ]] || exec "${run[@]}"

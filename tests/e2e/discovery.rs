@@ -13,7 +13,6 @@ mod distrust;
 mod dns;
 mod ejection;
 mod failover;
-mod follow;
 mod grpc;
 mod hashing;
 mod hostile;

@@ -5,7 +5,6 @@
 mod breaker;
 mod cases;
 mod config_errors;
-mod demo;
 mod discovery;
 mod drain;
 mod examples;

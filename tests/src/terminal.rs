@@ -1,4 +1,4 @@
-//! How the tools of this package look: on a terminal, in a file, to a person who reads numbers.
+//! How the tools in `tools/` look: on a terminal, in a file, to a person who reads numbers.
 
 use std::cell::Cell;
 use std::env;
