@@ -7,6 +7,7 @@ pub mod message;
 pub mod path;
 pub mod problem;
 pub mod reply;
+pub mod retry;
 pub mod stage;
 pub mod steering;
 pub mod verdict;

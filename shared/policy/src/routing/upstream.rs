@@ -6,26 +6,11 @@ use alloc::vec::Vec;
 
 use crate::config::{Object, Reader};
 use crate::http::matcher::{collect, header_name};
+use crate::http::retry::{RETRY_GRPC_ON, RETRY_ON};
 
 /// A request header to set: its name and value.
 pub type Set = (Rc<str>, Rc<str>);
 
-/// What Envoy retries on, by the words of `x-envoy-retry-on`.
-pub const RETRY_ON: [&str; 11] = [
-    "5xx",
-    "gateway-error",
-    "reset",
-    "reset-before-request",
-    "connect-failure",
-    "envoy-ratelimited",
-    "retriable-4xx",
-    "refused-stream",
-    "retriable-status-codes",
-    "retriable-headers",
-    "http3-post-connect-failure",
-];
-const RETRY_GRPC_ON: [&str; 5] =
-    ["cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"];
 /// The longest timeout: a day.
 const MAX_MS: u64 = 86_400_000;
 

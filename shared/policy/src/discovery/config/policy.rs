@@ -10,7 +10,7 @@ use crate::discovery::config::allow::Allow;
 use crate::discovery::distrust::{flap, shrink};
 use crate::discovery::endpoint::Endpoint;
 use crate::discovery::registry::consul::Consistency;
-use crate::discovery::request::ask::Words;
+use crate::http::retry::RetryHeaders;
 use crate::http::{Matcher, ReplyPolicy};
 use crate::key::Key;
 use crate::time::Span;
@@ -154,8 +154,8 @@ pub struct Service {
     pub attempts: u32,
     /// When a further one is tried.
     pub retry: Retry,
-    /// How Envoy is told of it.
-    pub words: Words,
+    /// The headers by which Envoy is told to retry.
+    pub retry_headers: RetryHeaders,
     /// When an endpoint gets a rest.
     pub ejection: Option<Ejection>,
     /// How long a request may be held that comes before the first snapshot.

@@ -11,11 +11,10 @@ use crate::discovery::config::policy::{Ejection, Retry, Service, Subset, SubsetF
 use crate::discovery::config::read_balance::Choice;
 use crate::discovery::config::read_source::{self, Registries};
 use crate::discovery::config::{pairs, switched, texts};
-use crate::discovery::request::ask::Words;
 use crate::http::matcher::collect;
+use crate::http::retry::{RetryHeaders, RETRY_ON};
 use crate::http::Matcher;
 use crate::key::Key;
-use crate::routing::upstream::RETRY_ON;
 
 const FIELDS: [&str; 17] = [
     "name",
@@ -81,7 +80,7 @@ impl Service {
             decay,
             hash_key: policy_hashes.then(|| Key::new(0, hash_key)),
             subset: subset?,
-            words: Words::new(attempts, retry.per_try_timeout_ms),
+            retry_headers: RetryHeaders::new(attempts, &retry.on, retry.per_try_timeout_ms),
             attempts,
             retry,
             ejection: ejection?,

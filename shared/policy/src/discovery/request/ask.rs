@@ -38,8 +38,6 @@ pub(crate) struct Wanted {
 
 /// Headers that name an endpoint, whichever of them is in use.
 const ENDPOINTS: [&str; 2] = ["x-envoy-original-dst-host", "x-tidegate-endpoints"];
-/// What any request may be sent again for: nobody has seen it yet.
-const UNSENT: &str = "connect-failure,refused-stream";
 /// Hashes of requests are the same on every proxy.
 const HASH_KEY: [u8; 16] = [0; 16];
 /// Envoy's flags of an upstream that did not answer: LR, UT, UR, UF, UC.
@@ -193,7 +191,7 @@ impl Discovery {
         let value = if most == 1 { Rc::clone(first) } else { list(table, &picks) };
         edits.push(Edit::SetRequestHeader(Rc::clone(self.policy.steer.header()), value));
         if rules.attempts > 1 && view.may_retry() {
-            rules.retries(wanted.safe, &mut edits);
+            rules.retry_headers.set(wanted.safe, &mut edits);
         }
         exchange.label.reserve(rules.name.len().saturating_add(first.len()).saturating_add(16));
         exchange.label.push_str(&rules.name);
@@ -310,47 +308,6 @@ impl Service {
         let method = request.header(":method").unwrap_or_default();
         self.retry.methods.iter().any(|known| known.as_bytes() == method)
             || self.retry.safe.iter().any(|matcher| matcher.holds(request))
-    }
-
-    /// The headers by which Envoy tries again.
-    fn retries(&self, safe: bool, edits: &mut Vec<Edit>) {
-        let mut set = |name: &Rc<str>, value: &Rc<str>| {
-            edits.push(Edit::SetRequestHeader(Rc::clone(name), Rc::clone(value)));
-        };
-        let words = &self.words;
-        set(&words.on, if safe { &self.retry.on } else { &words.unsent });
-        set(&words.max, &words.retries);
-        if let Some(ms) = &words.per_try_ms {
-            set(&words.per_try, ms);
-        }
-    }
-}
-
-/// The headers of retries with their values, made once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words {
-    on: Rc<str>,
-    unsent: Rc<str>,
-    max: Rc<str>,
-    retries: Rc<str>,
-    per_try: Rc<str>,
-    per_try_ms: Option<Rc<str>>,
-}
-
-// === impl Words ===
-
-impl Words {
-    /// The words for so many attempts, each of which may take so long; 0 for no limit.
-    #[must_use]
-    pub fn new(attempts: u32, per_try_timeout_ms: u64) -> Self {
-        Self {
-            on: "x-envoy-retry-on".into(),
-            unsent: UNSENT.into(),
-            max: "x-envoy-max-retries".into(),
-            retries: attempts.saturating_sub(1).to_string().into(),
-            per_try: "x-envoy-upstream-rq-per-try-timeout-ms".into(),
-            per_try_ms: (per_try_timeout_ms > 0).then(|| per_try_timeout_ms.to_string().into()),
-        }
     }
 }
 
