@@ -2,7 +2,8 @@
 //!
 //! Only the upstream's own answers, and Envoy's own failures to get one, say something
 //! about an upstream. What the client did, and what filters answered by themselves, does
-//! not (facts 6 on how outcomes appear in Envoy; reference 1.8).
+//! not. Envoy tells them apart by its response-code details (`via_upstream` and others) and its
+//! response flags.
 
 /// What one outcome says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +14,12 @@ pub enum Class {
     Ignored,
     /// It went well.
     Success,
-    /// The target is alive but asks for less: counts for the rate and fails a probe, but
-    /// does not count as one of several failures in a row (Linkerd's rule).
+    /// The target is alive but asks for less: counts for the rate and fails a probe, but is no
+    /// consecutive failure (Linkerd's rule).
     Throttled,
 }
 
-/// How an exchange ended, as the host tells it.
+/// How an exchange ended, as the host reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome<'a> {
     /// HTTP status of the response; 0 when there was none.
@@ -53,7 +54,7 @@ pub struct Rules {
 pub struct Statuses([u64; 10]);
 
 /// Envoy's response flags that can count as failures, by the names it gives them in access
-/// logs (facts 6).
+/// logs.
 pub const FLAGS: [(&str, u64); 12] = [
     ("DT", 1 << 22),
     ("LR", 1 << 3),

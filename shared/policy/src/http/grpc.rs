@@ -4,6 +4,8 @@
 //! and the HTTP mapping of `google.rpc.Code`. The rate-limit filter needs only the constants:
 //! Envoy maps what it replies. The maps are pinned by vectors and for policies that judge answers.
 
+/// `UNKNOWN`
+pub const UNKNOWN: u32 = 2;
 /// `RESOURCE_EXHAUSTED`
 pub const RESOURCE_EXHAUSTED: u32 = 8;
 /// `UNAVAILABLE`
@@ -18,7 +20,7 @@ pub fn from_http(status: u32) -> u32 {
         403 => 7,
         404 => 12,
         429 | 502 | 503 | 504 => UNAVAILABLE,
-        _ => 2,
+        _ => UNKNOWN,
     }
 }
 
@@ -44,5 +46,5 @@ pub fn to_http(status: u32) -> u32 {
 /// The number in a `grpc-status`; one that is none is `UNKNOWN`.
 #[must_use]
 pub fn number(text: &[u8]) -> u32 {
-    core::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(2)
+    core::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(UNKNOWN)
 }

@@ -1,6 +1,7 @@
 //! One HTTP exchange as a policy sees it: what was asked, and what to do about it.
 
 pub mod classify;
+pub mod completion;
 pub mod grpc;
 pub mod matcher;
 pub mod message;
@@ -12,6 +13,7 @@ pub mod stage;
 pub mod steering;
 pub mod verdict;
 
+pub use completion::Completion;
 pub use matcher::Matcher;
 pub use message::{Attribute, Header, Request, RequestExt, Response, ResponseExt};
 pub use reply::ReplyPolicy;

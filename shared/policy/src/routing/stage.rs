@@ -18,10 +18,10 @@ use super::variant::Target;
 use crate::config::ConfigError;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Host, Store, StoreError};
-use crate::http::classify::{self, Class, Outcome, Rules};
+use crate::http::classify::{self, Class, Rules};
 use crate::http::{
-    grpc, steering, Attribute, Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response,
-    ResponseExt, Seed, Stage, Verdict,
+    grpc, steering, Callback, CellSpec, Completion, Edit, Metric, Placement, Request, RequestExt, Response,
+    Seed, Stage, Verdict,
 };
 use crate::time::Timestamp;
 
@@ -169,18 +169,20 @@ impl Stage for Routing {
 
     fn on_trailers(&self, exchange: &mut Exchange, trailers: &impl Response, host: &impl Host) {
         let (Some((at, variant)), Some(took_ms)) = (exchange.chosen, exchange.took_ms.take()) else { return };
-        let status = trailers.header("grpc-status").map_or(2, |text| grpc::number(&text));
+        let completion = Completion::of_trailers(trailers);
+        let status = completion.and_then(|completion| completion.grpc_status).unwrap_or(grpc::UNKNOWN);
         self.tell(at, variant, self.rules.judge(200, Some(status)), took_ms, host);
     }
 
     fn on_end(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
         let Some((at, variant)) = exchange.chosen else { return };
         if let Some(took_ms) = exchange.took_ms.take() {
-            self.tell(at, variant, self.class_of(end, 200, None), took_ms, host);
+            let class = self.rules.classify(&Completion::of_end(end, 200).outcome());
+            self.tell(at, variant, class, took_ms, host);
         } else if !exchange.judged && self.pilots.get(at).is_some_and(Pilot::judges) {
             // No response came by: the client left, or another filter replaced what Envoy knew.
             let took_ms = host.now().as_millis().saturating_sub(exchange.started_ms);
-            if self.class_of(end, 0, None) == Class::Failure {
+            if self.rules.classify(&Completion::of_end(end, 0).outcome()) == Class::Failure {
                 self.tell(at, variant, Class::Failure, took_ms, host);
             }
         }
@@ -308,25 +310,15 @@ impl Routing {
             return;
         };
         let took_ms = host.now().as_millis().saturating_sub(exchange.started_ms);
-        let status = response.status();
-        let class = if exchange.grpc && status == 200 {
-            let Some(text) = response.header("grpc-status") else {
-                exchange.took_ms = Some(took_ms);
-                return;
-            };
-            self.class_of(response, status, Some(grpc::number(&text)))
-        } else if matches!(status, 200..=399) {
-            Class::Success
-        } else {
-            self.class_of(response, status, None)
+        let Some(completion) = Completion::of_headers(response, exchange.grpc) else {
+            exchange.took_ms = Some(took_ms);
+            return;
+        };
+        let class = match (completion.status, completion.grpc_status) {
+            (200..=399, None) => Class::Success,
+            _ => self.rules.classify(&completion.outcome()),
         };
         self.tell(at, variant, class, took_ms, host);
-    }
-
-    fn class_of(&self, response: &impl Response, status: u32, grpc_status: Option<u32>) -> Class {
-        let details = response.attribute(Attribute::Details).unwrap_or_default();
-        let flags = response.number(Attribute::Flags);
-        self.rules.classify(&Outcome { status, grpc_status, details: &details, flags })
     }
 
     fn tell(&self, at: usize, variant: usize, class: Class, took_ms: u64, host: &impl Host) {

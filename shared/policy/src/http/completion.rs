@@ -1,0 +1,177 @@
+//! How an exchange completed, as the host shows it: read once, for every policy the same.
+//!
+//! The HTTP status is in the response's headers. The status of a gRPC call stands in the
+//! headers if it failed at once, else in the trailers; a call whose stream broke has none.
+//! Why Envoy sent what it sent (response-code details, response flags) costs two more calls
+//! of the host and is read when someone asks, once.
+//!
+//! A stage takes one [`Completion`] from whichever of its callbacks comes first with an answer:
+//! [`Completion::of_headers`], [`Completion::of_trailers`], [`Completion::of_end`].
+
+use alloc::vec::Vec;
+use core::cell::OnceCell;
+
+use super::classify::Outcome;
+use super::{grpc, Attribute, Response, ResponseExt};
+
+/// What one exchange ended with.
+///
+/// ```
+/// use tidegate_policy::http::classify::{Class, Rules};
+/// use tidegate_policy::http::completion::Completion;
+/// use tidegate_policy::http::{Attribute, Response};
+///
+/// struct Headers;
+/// impl Response for Headers {
+///     fn header(&self, name: &str) -> Option<Vec<u8>> {
+///         match name {
+///             ":status" => Some(b"200".to_vec()),
+///             "grpc-status" => Some(b"14".to_vec()),
+///             _ => None,
+///         }
+///     }
+///     fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+///         (which == Attribute::Details).then(|| b"via_upstream".to_vec())
+///     }
+/// }
+///
+/// let completion = Completion::of_headers(&Headers, true).unwrap();
+/// assert_eq!((completion.status, completion.grpc_status), (200, Some(14)));
+/// assert_eq!(completion.http_status(), 503);
+/// assert_eq!(Rules::default().classify(&completion.outcome()), Class::Failure);
+/// ```
+#[derive(Debug)]
+pub struct Completion<'a, R> {
+    /// HTTP status; 0 when there was no response.
+    pub status: u32,
+    /// gRPC status, when it is known.
+    pub grpc_status: Option<u32>,
+    response: &'a R,
+    cause: OnceCell<Cause>,
+}
+
+/// Why a response is what it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cause {
+    /// Envoy's response-code details.
+    pub details: Vec<u8>,
+    /// Envoy's response flags.
+    pub flags: u64,
+}
+
+// === impl Completion ===
+
+impl<'a, R: Response> Completion<'a, R> {
+    /// Reads the headers of a response; `None` when the exchange is gRPC and its status comes with
+    /// the trailers.
+    pub fn of_headers(response: &'a R, grpc: bool) -> Option<Self> {
+        let status = response.status();
+        let calls = grpc && status == 200;
+        let grpc_status = if calls { Some(grpc_status(response)?) } else { None };
+        Some(Self::new(response, status, grpc_status))
+    }
+
+    /// Reads the trailers of a gRPC response with status 200; `None` when they have no status.
+    pub fn of_trailers(trailers: &'a R) -> Option<Self> {
+        Some(Self::new(trailers, 200, Some(grpc_status(trailers)?)))
+    }
+
+    /// The end of an exchange that had no status of its own: `status` is that of the headers that
+    /// came by, 0 when none did.
+    pub fn of_end(end: &'a R, status: u32) -> Self {
+        Self::new(end, status, None)
+    }
+
+    fn new(response: &'a R, status: u32, grpc_status: Option<u32>) -> Self {
+        Self { status, grpc_status, response, cause: OnceCell::new() }
+    }
+
+    /// What was read.
+    pub fn response(&self) -> &'a R {
+        self.response
+    }
+
+    /// Why the response is what it is. Asked of the host once, and only if this is called.
+    pub fn cause(&self) -> &Cause {
+        self.cause.get_or_init(|| Cause {
+            details: self.response.attribute(Attribute::Details).unwrap_or_default(),
+            flags: self.response.number(Attribute::Flags),
+        })
+    }
+
+    /// Everything that a classification may go by.
+    pub fn outcome(&self) -> Outcome<'_> {
+        let Cause { details, flags } = self.cause();
+        Outcome { status: self.status, grpc_status: self.grpc_status, details, flags: *flags }
+    }
+
+    /// The HTTP status that says the same: that of a gRPC status, if there is one.
+    pub fn http_status(&self) -> u32 {
+        self.grpc_status.map_or(self.status, grpc::to_http)
+    }
+}
+
+/// The gRPC status in headers or trailers.
+fn grpc_status(response: &impl Response) -> Option<u32> {
+    response.header("grpc-status").map(|text| grpc::number(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+
+    /// A response with these headers or trailers, which counts how often the host was asked for
+    /// attributes.
+    #[derive(Default)]
+    struct Seen {
+        headers: Vec<(&'static str, &'static str)>,
+        asked: Cell<u32>,
+    }
+
+    impl Response for Seen {
+        fn header(&self, name: &str) -> Option<Vec<u8>> {
+            self.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_bytes().to_vec())
+        }
+
+        fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+            self.asked.set(self.asked.get() + 1);
+            (which == Attribute::Flags).then(|| 4_u64.to_le_bytes().to_vec())
+        }
+    }
+
+    fn seen(headers: &[(&'static str, &'static str)]) -> Seen {
+        Seen { headers: headers.to_vec(), asked: Cell::new(0) }
+    }
+
+    #[test]
+    fn a_grpc_status_is_read_where_it_stands() {
+        let (ok, failed) = ((":status", "200"), ("grpc-status", "14"));
+        #[rustfmt::skip]
+        let cases = [
+            // name                        headers                            grpc   status, gRPC status
+            ("plain",                       seen(&[ok]),                      false, Some((200, None))),
+            ("plain with a gRPC status",    seen(&[ok, failed]),              false, Some((200, None))),
+            ("failed at once",              seen(&[ok, failed]),              true,  Some((200, Some(14)))),
+            ("status in the trailers",      seen(&[ok]),                      true,  None),
+            ("no gRPC response",            seen(&[(":status", "503")]),      true,  Some((503, None))),
+            ("nonsense",                    seen(&[ok, ("grpc-status", "x")]), true, Some((200, Some(2)))),
+        ];
+        for (name, response, grpc, expected) in cases {
+            let got = Completion::of_headers(&response, grpc);
+            assert_eq!(got.map(|c| (c.status, c.grpc_status)), expected, "{name}");
+        }
+        let trailers = seen(&[failed]);
+        assert_eq!(Completion::of_trailers(&trailers).map(|c| c.grpc_status), Some(Some(14)));
+        assert!(Completion::of_trailers(&seen(&[])).is_none());
+    }
+
+    #[test]
+    fn the_host_is_asked_why_once_and_only_if_someone_wants_to_know() {
+        let response = seen(&[(":status", "200")]);
+        let completion = Completion::of_headers(&response, false).unwrap();
+        assert_eq!((completion.http_status(), response.asked.get()), (200, 0));
+        assert_eq!(completion.cause(), &Cause { details: Vec::new(), flags: 4 });
+        assert_eq!((completion.outcome().flags, response.asked.get()), (4, 2));
+    }
+}
