@@ -1,8 +1,8 @@
 //! One worker fetches, all workers read.
 //!
 //! [`lease`] says which worker asks, [`status`] is the small cell in which all of them see who that is and how it
-//! went, [`cache`] when to ask again and how long an answer serves.
+//! went, [`freshness`] when to ask again and how long an answer serves.
 
-pub mod cache;
+pub mod freshness;
 pub mod lease;
 pub mod status;

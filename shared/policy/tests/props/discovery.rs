@@ -7,11 +7,11 @@ use tidegate_policy::discovery::distrust::flap::{Flaps, Terms as FlapTerms};
 use tidegate_policy::discovery::distrust::shrink::{Action, Guard, Terms};
 use tidegate_policy::discovery::endpoint::{self, Endpoint};
 use tidegate_policy::discovery::json::{self, Shape};
-use tidegate_policy::discovery::registry::base64;
 use tidegate_policy::discovery::registry::dns::message::{self, Kind};
 use tidegate_policy::discovery::registry::dns::resolver;
-use tidegate_policy::discovery::registry::dns::{self, Question};
-use tidegate_policy::discovery::registry::{consul, doh_json, etcd, eureka, kubernetes, nacos, Found, Reply};
+use tidegate_policy::discovery::registry::dns::{self, json as doh_json, Question};
+use tidegate_policy::discovery::registry::etcd::base64;
+use tidegate_policy::discovery::registry::{consul, etcd, eureka, kubernetes, nacos, Found, Reply};
 use tidegate_policy::time::{Span, Timestamp};
 use tidegate_policy::watch::lease::{Lease, BYTES};
 

@@ -3,10 +3,8 @@
 use tidegate_policy::discovery::endpoint;
 use tidegate_policy::discovery::registry::dns::message::Kind;
 use tidegate_policy::discovery::registry::dns::resolver as host;
-use tidegate_policy::discovery::registry::dns::{self, Question};
-use tidegate_policy::discovery::registry::{
-    consul, doh_json, etcd, eureka, kubernetes, nacos, Found, Problem, Reply,
-};
+use tidegate_policy::discovery::registry::dns::{self, json as doh_json, Question};
+use tidegate_policy::discovery::registry::{consul, etcd, eureka, kubernetes, nacos, Found, Problem, Reply};
 use tidegate_policy::discovery::Policy;
 use tidegate_policy::time::{Span, Timestamp};
 use tidegate_policy::watch::lease::Lease;

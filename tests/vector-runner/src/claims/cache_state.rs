@@ -1,7 +1,7 @@
 //! What a cached answer is good for, and how long one holds that there is no such service.
 
 use tidegate_policy::time::Span;
-use tidegate_policy::watch::cache::{negative_ttl, State, Terms, NEGATIVE_FIRST};
+use tidegate_policy::watch::freshness::{negative_ttl, State, Terms, NEGATIVE_FIRST};
 
 use crate::data::{Fault, Node};
 

@@ -6,12 +6,10 @@
 use serde_json::Value;
 use tidegate_policy::discovery::endpoint::Endpoint;
 use tidegate_policy::discovery::registry::dns::message::Kind;
-use tidegate_policy::discovery::registry::dns::{Answer, Question};
+use tidegate_policy::discovery::registry::dns::{json as doh_json, Answer, Question};
 use tidegate_policy::discovery::registry::eureka::{Action, Apps};
 use tidegate_policy::discovery::registry::nacos::Version;
-use tidegate_policy::discovery::registry::{
-    consul, doh_json, etcd, eureka, kubernetes, nacos, Found, Problem, Reply,
-};
+use tidegate_policy::discovery::registry::{consul, etcd, eureka, kubernetes, nacos, Found, Problem, Reply};
 
 use crate::data::{Fault, Node};
 

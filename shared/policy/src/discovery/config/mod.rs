@@ -10,7 +10,6 @@ mod read_cache;
 mod read_registry;
 mod read_service;
 mod read_source;
-mod read_static;
 
 use alloc::format;
 use alloc::rc::Rc;

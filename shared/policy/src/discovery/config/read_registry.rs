@@ -8,8 +8,8 @@ use crate::config::{plain_name, Object, Reader};
 use crate::discovery::config::allow::Allow;
 use crate::discovery::config::named;
 use crate::discovery::config::policy::{Cache, Consul, Dns, Kind, Registry, Resolver};
-use crate::discovery::config::read_static;
 use crate::discovery::registry::consul::Consistency;
+use crate::discovery::registry::static_list;
 use crate::sort;
 
 /// A registry that services may name, whether or not it could be read.
@@ -82,7 +82,7 @@ impl<'a> Known<'a> {
             (if host { Shape::Host } else { Shape::Https }, Dns::read(&r).map(Kind::Dns))
         });
         let fixed = object.optional("static");
-        let fixed = fixed.map(|r| (Shape::Static, read_static::read(&r, allow).map(Kind::Static)));
+        let fixed = fixed.map(|r| (Shape::Static, static_list::read(&r, allow).map(Kind::Static)));
         let given: Vec<_> = [consul, dns, fixed].into_iter().flatten().collect();
         let cache = Cache::read(&object);
         let words = "`consul`, `dns`, `static`";

@@ -15,7 +15,7 @@ use crate::discovery::registry::consul::Pace;
 use crate::discovery::registry::Problem;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::time::{Span, Timestamp};
-use crate::watch::cache::{self, Terms};
+use crate::watch::freshness::{self, Terms};
 use crate::watch::status::Status;
 
 /// What the worker that asks knows.
@@ -134,7 +134,7 @@ impl Lead {
         let period = Span::from_millis(cache.ttl_ms);
         let next = match good.holds {
             _ if self.confirms => {
-                now.plus(cache::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw))
+                now.plus(freshness::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw))
             }
             None => {
                 // A wait whose time was up is no haste, however short it is configured.
@@ -144,10 +144,10 @@ impl Lead {
                 // A registry that changes all the time is not followed all the time.
                 next.max(if self.is_restless(changed, now) { now.plus(RESPITE) } else { now })
             }
-            Some(Span::ZERO) => now.plus(cache::next_fetch(period, draw)),
+            Some(Span::ZERO) => now.plus(freshness::next_fetch(period, draw)),
             // Asked again before caches on the way have forgotten it, it would say the same.
             Some(holds) if !way.waits() => {
-                now.plus(holds.plus(cache::first_fetch(holds.ceil_part(10), draw)))
+                now.plus(holds.plus(freshness::first_fetch(holds.ceil_part(10), draw)))
             }
             Some(holds) => now.plus(holds),
         };
@@ -180,7 +180,7 @@ impl Lead {
             self.fetched_ms = self.fetched_ms.max(well.min(now.as_millis()));
         }
         self.failures = self.failures.saturating_add(1);
-        self.next_ms = now.plus(cache::error_wait(self.failures, draw)).as_millis();
+        self.next_ms = now.plus(freshness::error_wait(self.failures, draw)).as_millis();
         let line = format!("{bad}; {}", self.meanwhile());
         self.complain(&bad.reason(), line);
         false
@@ -190,8 +190,8 @@ impl Lead {
     fn took_nothing(&mut self, cache: &Cache, now: Timestamp, draw: u64) -> bool {
         self.unknown = self.unknown.saturating_add(1);
         (self.failures, self.fetched_ms) = (0, now.as_millis());
-        let wait = cache::negative_ttl(Span::from_millis(cache.negative_ttl_ms), self.unknown);
-        self.next_ms = now.plus(cache::next_fetch(wait, draw)).as_millis();
+        let wait = freshness::negative_ttl(Span::from_millis(cache.negative_ttl_ms), self.unknown);
+        self.next_ms = now.plus(freshness::next_fetch(wait, draw)).as_millis();
         if !self.guard.serving().is_empty() {
             // As if it had answered with an empty set, which is not believed at once.
             return self.serve(Vec::new(), cache, now);

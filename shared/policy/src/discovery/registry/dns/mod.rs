@@ -1,9 +1,10 @@
 //! What DNS says of a service: SRV records with their hosts' addresses, or addresses alone.
 //!
 //! An [`Answer`] is made of a message on the wire ([`crate::discovery::registry::dns::message`]) or of its JSON
-//! ([`crate::discovery::registry::doh_json`]); what it means is the same. Hosts of SRV records whose addresses the answer
+//! ([`json`]); what it means is the same. Hosts of SRV records whose addresses the answer
 //! does not bring along are asked for one by one ([`Answer::missing`], [`Answer::merge`]).
 
+pub mod json;
 pub mod message;
 pub mod resolver;
 

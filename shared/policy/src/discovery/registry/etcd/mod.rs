@@ -3,12 +3,14 @@
 //! A value is `{"addr": "10.0.0.1", "port": 80}` with, if wanted, `weight`, `priority`, `zone`,
 //! `health`, `tags` and `metadata`.
 
+pub mod base64;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{base64, body, Entries, Found, Problem, Reply};
 use crate::discovery::endpoint::{Endpoint, Health, Names};
 use crate::discovery::json::{self, Node, Shape};
+use crate::discovery::registry::{body, Entries, Found, Problem, Reply};
 
 /// The path of the request.
 pub const PATH: &str = "/v3/kv/range";

@@ -4,10 +4,10 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::dns::{Answer, Question};
-use super::{body, parameter, Problem, Reply};
 use crate::discovery::json::{Node, Shape};
 use crate::discovery::registry::dns::message::{Data, Kind, Message, Record, Service};
+use crate::discovery::registry::dns::{Answer, Question};
+use crate::discovery::registry::{body, parameter, Problem, Reply};
 
 /// Headers of the request besides those of any.
 pub const HEADERS: [(&str, &str); 1] = [("accept", "application/dns-json")];

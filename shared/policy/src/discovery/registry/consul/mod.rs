@@ -11,9 +11,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{body, encode, parameter, Entries, Found, Problem, Reply};
 use crate::discovery::endpoint::{Endpoint, Health, Names};
 use crate::discovery::json::{Node, Shape};
+use crate::discovery::registry::{body, encode, parameter, Entries, Found, Problem, Reply};
 use crate::gcra::{Bucket, Decision, Rate};
 use crate::time::{Span, Timestamp};
 
