@@ -73,10 +73,10 @@ fn decisions_do_not_know_the_host() {
         let is_pure = is_pure || (name.contains("/routing/") && !asks) || name.contains("/balance/");
         let discovers = [
             "catalog/source",
-            "catalog/view",
+            "catalog/service_view",
             "refresh/fetch",
             "refresh/poll",
-            "request/ask",
+            "request/downstream",
             "request/attempt",
             "request/outcome",
             "stage",

@@ -2,7 +2,7 @@
 
 use tidegate_policy::balance::Algorithm;
 use tidegate_policy::discovery::config::policy::{Kind, Policy, Resolver};
-use tidegate_policy::discovery::request::reply::Why;
+use tidegate_policy::discovery::request::reply::RefusalReason;
 use tidegate_policy::discovery::Discovery;
 use tidegate_policy::http::{Placement, Stage};
 use tidegate_tests::paths::root;
@@ -171,15 +171,15 @@ fn metrics_that_are_named_are_counted_and_the_other_way_round() {
 #[test]
 fn reasons_that_are_named_are_given_and_the_other_way_round() {
     let all = [
-        Why::Expired,
-        Why::NoEndpoints,
-        Why::NoneInSubset,
-        Why::NotKnownYet,
-        Why::RetryBudget,
-        Why::UnknownService,
+        RefusalReason::Expired,
+        RefusalReason::NoEndpoints,
+        RefusalReason::NoneInSubset,
+        RefusalReason::NotKnownYet,
+        RefusalReason::RetryBudget,
+        RefusalReason::UnknownService,
     ];
     let text = read(&root().join(DISCOVERY));
     let table = text.lines().skip_while(|line| *line != "| reason | when |").skip(2);
     let named = table.map_while(|line| line.strip_prefix("| `")?.split('`').next());
-    assert_eq!(named.collect::<Vec<_>>(), all.map(Why::word));
+    assert_eq!(named.collect::<Vec<_>>(), all.map(RefusalReason::word));
 }

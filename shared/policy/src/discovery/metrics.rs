@@ -11,7 +11,7 @@ use crate::http::{Metric, MetricKind};
 
 /// What is told of a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum RegistryMetric {
     /// Answers that changed something.
     Changes,
     /// Questions without a good answer.
@@ -22,7 +22,7 @@ pub enum What {
 
 /// What is told of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
+pub enum ServiceMetric {
     /// Attempts that were counted.
     Attempts,
     /// Times that an endpoint was ejected.
@@ -58,26 +58,34 @@ pub const CHANGES: usize = 0;
 /// Where the counter of requests for no service stands.
 pub const UNMATCHED: usize = 1;
 /// Where the counter of attempts stands whose request this worker does not know.
-pub const STRANGERS: usize = 2;
+pub const ATTEMPTS_UNMATCHED: usize = 2;
 
 const FIRST: usize = 3;
-const REGISTRY: [(What, &str, &str); 3] = [
-    (What::Changes, "changes", "Answers that changed the endpoints of a service."),
-    (What::Failures, "failures", "Questions without an answer, or without one that can be used."),
-    (What::Fetches, "fetches", "Questions asked."),
+const REGISTRY: [(RegistryMetric, &str, &str); 3] = [
+    (RegistryMetric::Changes, "changes", "Answers that changed the endpoints of a service."),
+    (RegistryMetric::Failures, "failures", "Questions without an answer, or without one that can be used."),
+    (RegistryMetric::Fetches, "fetches", "Questions asked."),
 ];
-const SERVICE: [(Of, &str, &str); 11] = [
-    (Of::Attempts, "attempts", "Attempts that were counted, for an endpoint each."),
-    (Of::Ejections, "ejections", "Times that an endpoint was ejected."),
-    (Of::Endpoints, "endpoints", "Endpoints that are known and allowed."),
-    (Of::Failures, "failures", "Attempts that failed: a 5xx, no connection, no response."),
-    (Of::Healthy, "healthy", "Of the endpoints, those in good health and not ejected."),
-    (Of::Held, "held", "Requests held until there was a snapshot."),
-    (Of::HoldActive, "hold_active", "1 while an answer is held back that would take away too much."),
-    (Of::Refused, "refused", "Requests that went nowhere."),
-    (Of::Requests, "requests", "Requests for the service."),
-    (Of::Retries, "retries", "Attempts after the first one of a request."),
-    (Of::RetriesRefused, "retries_refused", "Attempts after the first one that the retry budget refused."),
+const SERVICE: [(ServiceMetric, &str, &str); 11] = [
+    (ServiceMetric::Attempts, "attempts", "Attempts that were counted, for an endpoint each."),
+    (ServiceMetric::Ejections, "ejections", "Times that an endpoint was ejected."),
+    (ServiceMetric::Endpoints, "endpoints", "Endpoints that are known and allowed."),
+    (ServiceMetric::Failures, "failures", "Attempts that failed: a 5xx, no connection, no response."),
+    (ServiceMetric::Healthy, "healthy", "Of the endpoints, those in good health and not ejected."),
+    (ServiceMetric::Held, "held", "Requests held until there was a snapshot."),
+    (
+        ServiceMetric::HoldActive,
+        "hold_active",
+        "1 while an answer is held back that would take away too much.",
+    ),
+    (ServiceMetric::Refused, "refused", "Requests that went nowhere."),
+    (ServiceMetric::Requests, "requests", "Requests for the service."),
+    (ServiceMetric::Retries, "retries", "Attempts after the first one of a request."),
+    (
+        ServiceMetric::RetriesRefused,
+        "retries_refused",
+        "Attempts after the first one that the retry budget refused.",
+    ),
 ];
 
 /// The metrics of a policy, in order.
@@ -99,7 +107,9 @@ pub fn metrics(policy: &Policy) -> Vec<Metric> {
     }
     for service in &policy.services {
         let name = format!("tidegate.discovery.service.{}", service.name);
-        let gauge = |of: Of| matches!(of, Of::Endpoints | Of::Healthy | Of::HoldActive);
+        let gauge = |of: ServiceMetric| {
+            matches!(of, ServiceMetric::Endpoints | ServiceMetric::Healthy | ServiceMetric::HoldActive)
+        };
         list.extend(
             SERVICE.iter().map(|(of, word, help)| metric(format!("{name}.{word}"), help, gauge(*of))),
         );
@@ -118,14 +128,14 @@ impl Places {
 
     /// Where `what` of a registry stands.
     #[must_use]
-    pub fn registry(self, registry: usize, what: What) -> usize {
+    pub fn registry(self, registry: usize, what: RegistryMetric) -> usize {
         registry.saturating_mul(REGISTRY.len()).saturating_add(FIRST).saturating_add(what as usize)
     }
 
     /// Where `of` of a service stands.
     #[must_use]
-    pub fn service(self, service: usize, of: Of) -> usize {
-        let first = self.registry(self.registries, What::Changes);
+    pub fn service(self, service: usize, of: ServiceMetric) -> usize {
+        let first = self.registry(self.registries, RegistryMetric::Changes);
         service.saturating_mul(SERVICE.len()).saturating_add(first).saturating_add(of as usize)
     }
 }

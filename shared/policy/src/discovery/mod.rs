@@ -26,5 +26,5 @@ pub mod stage;
 
 pub use config::policy::Policy;
 pub use endpoint::{Endpoint, Health};
-pub use request::find::Finder;
+pub use request::service_index::ServiceIndex;
 pub use stage::Discovery;

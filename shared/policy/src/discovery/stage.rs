@@ -7,16 +7,16 @@ use core::cell::{OnceCell, RefCell};
 
 use super::metrics::{self, Places};
 use crate::config::ConfigError;
-use crate::discovery::catalog::table::Near;
-use crate::discovery::catalog::view::View;
+use crate::discovery::catalog::service_view::ServiceView;
+use crate::discovery::catalog::table::Locality;
 use crate::discovery::cells::question;
 use crate::discovery::config::policy::Policy;
 use crate::discovery::refresh::poll::Poller;
-use crate::discovery::request::ask::Wanted;
 use crate::discovery::request::attempt::Attempt;
-use crate::discovery::request::find::Finder;
+use crate::discovery::request::downstream::PendingRequest;
 use crate::discovery::request::flight::{Memory, Ticket};
 use crate::discovery::request::outcome::Outcome;
+use crate::discovery::request::service_index::ServiceIndex;
 use crate::draws::Draws;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Answer, Host, Store, StoreError};
@@ -29,8 +29,8 @@ use crate::time::{Span, Timestamp};
 pub struct Discovery {
     pub(super) policy: Rc<Policy>,
     pub(super) placement: Placement,
-    pub(super) finder: Finder,
-    pub(super) views: Vec<Rc<View>>,
+    pub(super) index: ServiceIndex,
+    pub(super) views: Vec<Rc<ServiceView>>,
     pub(super) places: Places,
     pub(super) memory: Rc<Memory>,
     /// Whether the routing filter may choose a service.
@@ -46,7 +46,7 @@ pub struct Exchange {
     /// The request is under way to an endpoint that we chose.
     pub(super) ticket: Option<Ticket>,
     /// It waits for a first snapshot.
-    pub(super) waiting: Option<Wanted>,
+    pub(super) waiting: Option<PendingRequest>,
     /// It is one attempt of such a request.
     pub(super) attempt: Option<Attempt>,
     pub(super) started: Timestamp,
@@ -79,11 +79,12 @@ impl Stage for Discovery {
     fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
         let policy = Rc::new(Policy::parse(json)?);
         let (questions, places) = question::all(&policy);
-        let view = |(at, places): (usize, &Vec<Option<usize>>)| View::new(&policy, at, &questions, places);
+        let view =
+            |(at, places): (usize, &Vec<Option<usize>>)| ServiceView::new(&policy, at, &questions, places);
         let views = places.iter().enumerate().filter_map(view).map(Rc::new).collect();
         Ok(Self {
             placement,
-            finder: Finder::new(&policy.services),
+            index: ServiceIndex::new(&policy.services),
             views,
             places: Places::new(&policy),
             memory: Rc::default(),
@@ -139,13 +140,13 @@ impl Stage for Discovery {
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
         match self.placement {
             Placement::Attempt => self.attempt(exchange, request, host),
-            Placement::Downstream => self.seek(exchange, request, host),
+            Placement::Downstream => self.route(exchange, request, host),
         }
     }
 
     fn on_wait(&self, exchange: &mut Exchange, host: &impl Host) -> Verdict {
         match exchange.waiting.take() {
-            Some(wanted) => self.aim(exchange, wanted, Vec::new(), host.now(), host),
+            Some(wanted) => self.choose(exchange, wanted, Vec::new(), host.now(), host),
             None => Verdict::Continue(Vec::new()),
         }
     }
@@ -194,12 +195,12 @@ impl Stage for Discovery {
 
 impl Discovery {
     /// Where the worker is. Asked of the host once, unless the configuration says it.
-    pub(super) fn near(&self, request: &impl Request, now: Timestamp) -> Near {
+    pub(super) fn locality(&self, request: &impl Request, now: Timestamp) -> Locality {
         let zone = self.zone.get_or_init(|| {
             let bytes = request.attribute(Attribute::LocalZone).unwrap_or_default();
             core::str::from_utf8(&bytes).unwrap_or_default().into()
         });
-        Near { zone: Rc::clone(zone), seed: self.draws.next(now) }
+        Locality { zone: Rc::clone(zone), seed: self.draws.next(now) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use tidegate_policy::discovery::{Finder, Policy};
+use tidegate_policy::discovery::{Policy, ServiceIndex};
 use tidegate_policy::http::{Attribute, Header, Request};
 
 use crate::cases;
@@ -117,14 +117,14 @@ proptest! {
             named.collect::<Vec<_>>().join(", ")
         );
         let policy = Policy::parse(json.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
-        let finder = Finder::new(&policy.services);
+        let index = ServiceIndex::new(&policy.services);
         for (host, path, put) in requests {
             let method: &[u8] = if put { b"PUT" } else { b"GET" };
             let headers: [Header<'_>; 3] =
                 [(b":authority", host.as_bytes()), (b":path", path.as_bytes()), (b":method", method)];
             let asked = Asked(&headers);
             let holds = policy.services.iter().position(|s| s.matches.iter().any(|m| m.holds(&asked)));
-            prop_assert_eq!(finder.find(&asked, &policy.services), holds, "{} {}", host, path);
+            prop_assert_eq!(index.find(&asked, &policy.services), holds, "{} {}", host, path);
         }
     }
 }

@@ -8,7 +8,7 @@ use core::cell::{Cell, RefCell};
 use crate::balance::outlier::Runs;
 use crate::balance::subset::{self, Labels};
 use crate::balance::{self, Ask, Load, Member, Pool};
-use crate::discovery::cells::ejection::Rest;
+use crate::discovery::cells::ejection::Ejection;
 use crate::discovery::cells::snapshot::Entry;
 use crate::discovery::config::allow::Allow;
 use crate::discovery::config::policy::{Subset, SubsetFallback};
@@ -26,14 +26,14 @@ pub struct Table {
     runs: Vec<Rc<Cell<Runs>>>,
     hashes: Vec<u64>,
     policy: Rc<balance::Policy>,
-    near: Near,
+    locality: Locality,
     own: Subset,
     pools: RefCell<Vec<(Subset, Rc<Pool>)>>,
 }
 
 /// What a worker remembers of an endpoint from one table to the next.
 #[derive(Clone, Debug)]
-pub struct Mind {
+pub struct EndpointStats {
     /// Its load.
     pub load: Rc<Load>,
     /// Its failures in a row.
@@ -42,7 +42,7 @@ pub struct Mind {
 
 /// Where a worker is, for its balancing.
 #[derive(Clone, Debug)]
-pub struct Near {
+pub struct Locality {
     /// Its zone; empty when unknown.
     pub zone: Rc<str>,
     /// Its place among workers, at random.
@@ -57,15 +57,15 @@ const MAX_POOLS: usize = 16;
 impl Table {
     /// A table of all sources' entries, those of an earlier source before those of a later one, which
     /// stand in for them. An endpoint that `allow` does not have is none; one of two sources is of the
-    /// first. `mind` has what the worker remembers of an endpoint.
+    /// first. `stats` has what the worker remembers of an endpoint.
     #[must_use]
     pub fn new(
         sources: &[&[Entry]],
         allow: &Allow,
         policy: &Rc<balance::Policy>,
         own: &Subset,
-        near: Near,
-        mind: &mut dyn FnMut(Key) -> Mind,
+        locality: Locality,
+        stats: &mut dyn FnMut(Key) -> EndpointStats,
     ) -> Self {
         let mut kept: Vec<(u8, &Entry)> = Vec::new();
         for (rank, entries) in (0_u8..).zip(sources) {
@@ -85,17 +85,17 @@ impl Table {
             runs: Vec::with_capacity(kept.len()),
             hashes: Vec::with_capacity(kept.len()),
             policy: Rc::clone(policy),
-            near,
+            locality,
             own: own.clone(),
             pools: RefCell::default(),
         };
         for (rank, entry) in kept {
-            table.add(rank, entry, mind(entry.endpoint.key()));
+            table.add(rank, entry, stats(entry.endpoint.key()));
         }
         table
     }
 
-    fn add(&mut self, rank: u8, entry: &Entry, mind: Mind) {
+    fn add(&mut self, rank: u8, entry: &Entry, stats: EndpointStats) {
         let endpoint = &entry.endpoint;
         let text = text_of(endpoint.key());
         self.hashes.push(hash_of(&text));
@@ -107,8 +107,8 @@ impl Table {
             degraded: matches!(endpoint.health, Health::Degraded | Health::Draining),
             since: Timestamp::ZERO.plus(Span::from_millis(entry.since_ms)),
         });
-        self.loads.push(mind.load);
-        self.runs.push(mind.runs);
+        self.loads.push(stats.load);
+        self.runs.push(stats.runs);
         self.endpoints.push(endpoint.clone());
     }
 
@@ -181,7 +181,7 @@ impl Table {
             return Rc::clone(pool);
         }
         let which = self.choose(wanted);
-        let pool = Pool::new(&self.view(now), which, &self.policy, &self.near.zone, self.near.seed);
+        let pool = Pool::new(&self.view(now), which, &self.policy, &self.locality.zone, self.locality.seed);
         let pool = Rc::new(pool);
         if pools.len() >= MAX_POOLS {
             // The service's own is the first and stays.
@@ -214,11 +214,12 @@ impl Table {
         pool.pick(&self.view(now), ask)
     }
 
-    /// Takes out and back what is unhealthy or rests at `now`. Says when the next rest ends.
-    pub fn settle(&self, rests: &[Rest], now: Timestamp) -> Option<u64> {
+    /// Takes endpoints out of the pools that are unhealthy or ejected at `now`, and takes the others
+    /// back. The millisecond at which the next ejection ends, if there is one.
+    pub fn settle(&self, ejections: &[Ejection], now: Timestamp) -> Option<u64> {
         let now_ms = now.as_millis();
-        let resting = || rests.iter().filter(|rest| rest.until_ms > now_ms);
-        let mut hashes: Vec<u64> = resting().map(|rest| rest.endpoint).collect();
+        let current = || ejections.iter().filter(|ejection| ejection.until_ms > now_ms);
+        let mut hashes: Vec<u64> = current().map(|ejection| ejection.endpoint).collect();
         sort::sort(&mut hashes);
         let mut changed = false;
         let all = self.endpoints.iter().zip(&self.loads).zip(&self.hashes);
@@ -234,7 +235,7 @@ impl Table {
         if changed {
             self.refresh(now);
         }
-        resting().map(|rest| rest.until_ms).min()
+        current().map(|ejection| ejection.until_ms).min()
     }
 
     fn refresh(&self, now: Timestamp) {

@@ -16,11 +16,11 @@
 use alloc::vec::Vec;
 
 use crate::balance::outlier;
-use crate::discovery::config::policy::Ejection;
+use crate::discovery::config::policy::EjectionParams;
 
 /// One endpoint's rest, perhaps over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
+pub struct Ejection {
     /// The endpoint, as a hash of its address.
     pub endpoint: u64,
     /// The millisecond at which it ends.
@@ -38,7 +38,7 @@ const ENTRY: usize = 24;
 
 /// The entries of a cell.
 #[must_use]
-pub fn decode(bytes: &[u8]) -> Vec<Rest> {
+pub fn decode(bytes: &[u8]) -> Vec<Ejection> {
     let Some(([layout, _, low, high], rest)) = bytes.split_first_chunk::<4>() else { return Vec::new() };
     let count = usize::from(u16::from_le_bytes([*low, *high]));
     if *layout != LAYOUT || count > MAX || rest.len() != count.saturating_mul(ENTRY) {
@@ -49,24 +49,24 @@ pub fn decode(bytes: &[u8]) -> Vec<Rest> {
 
 /// The bytes of a cell.
 #[must_use]
-pub fn encode(list: &[Rest]) -> Vec<u8> {
+pub fn encode(list: &[Ejection]) -> Vec<u8> {
     let list = list.get(..MAX).unwrap_or(list);
     let mut out = alloc::vec![LAYOUT, 0];
     out.extend_from_slice(&u16::try_from(list.len()).unwrap_or(0).to_le_bytes());
-    for rest in list {
-        out.extend_from_slice(&rest.endpoint.to_le_bytes());
-        out.extend_from_slice(&rest.until_ms.to_le_bytes());
-        out.extend_from_slice(&rest.times.to_le_bytes());
+    for ejection in list {
+        out.extend_from_slice(&ejection.endpoint.to_le_bytes());
+        out.extend_from_slice(&ejection.until_ms.to_le_bytes());
+        out.extend_from_slice(&ejection.times.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
     }
     out
 }
 
-fn entry(bytes: &[u8]) -> Option<Rest> {
+fn entry(bytes: &[u8]) -> Option<Ejection> {
     let (endpoint, bytes) = bytes.split_first_chunk()?;
     let (until, bytes) = bytes.split_first_chunk()?;
     let times = bytes.first_chunk()?;
-    Some(Rest {
+    Some(Ejection {
         endpoint: u64::from_le_bytes(*endpoint),
         until_ms: u64::from_le_bytes(*until),
         times: u32::from_le_bytes(*times),
@@ -75,35 +75,45 @@ fn entry(bytes: &[u8]) -> Option<Rest> {
 
 /// Ejects one of `hosts` endpoints at `now_ms`; `None` when it rests already, or too many would.
 #[must_use]
-pub fn eject(list: &[Rest], endpoint: u64, hosts: u32, now_ms: u64, rules: &Ejection) -> Option<Vec<Rest>> {
-    let resting = |rest: &&Rest| rest.until_ms > now_ms;
-    if list.iter().filter(resting).any(|rest| rest.endpoint == endpoint) {
+pub fn eject(
+    list: &[Ejection],
+    endpoint: u64,
+    hosts: u32,
+    now_ms: u64,
+    params: &EjectionParams,
+) -> Option<Vec<Ejection>> {
+    let current = |ejection: &&Ejection| ejection.until_ms > now_ms;
+    if list.iter().filter(current).any(|ejection| ejection.endpoint == endpoint) {
         return None;
     }
-    let others = u32::try_from(list.iter().filter(resting).count()).unwrap_or(u32::MAX);
-    if !outlier::may_eject(hosts, others, rules.max_ejection_percent, rules.always_eject_one) {
+    let others = u32::try_from(list.iter().filter(current).count()).unwrap_or(u32::MAX);
+    if !outlier::may_eject(hosts, others, params.max_ejection_percent, params.always_eject_one) {
         return None;
     }
-    let before = list.iter().find(|rest| rest.endpoint == endpoint).map_or(0, |rest| rest.remembered(now_ms));
+    let before = list
+        .iter()
+        .find(|ejection| ejection.endpoint == endpoint)
+        .map_or(0, |ejection| ejection.remembered(now_ms));
     let (times, ms) = outlier::ejection_time(
         before.saturating_add(1),
-        rules.base_ejection_time_ms,
-        rules.max_ejection_time_ms,
+        params.base_ejection_time_ms,
+        params.max_ejection_time_ms,
     );
     // What is forgotten makes room.
-    let mut kept: Vec<Rest> = list.iter().filter(|rest| rest.endpoint != endpoint).copied().collect();
-    kept.retain(|rest| rest.until_ms > now_ms || rest.remembered(now_ms) > 0);
+    let mut kept: Vec<Ejection> =
+        list.iter().filter(|ejection| ejection.endpoint != endpoint).copied().collect();
+    kept.retain(|ejection| ejection.until_ms > now_ms || ejection.remembered(now_ms) > 0);
     if kept.len() >= MAX {
-        let idle = kept.iter().position(|rest| rest.until_ms <= now_ms)?;
+        let idle = kept.iter().position(|ejection| ejection.until_ms <= now_ms)?;
         kept.swap_remove(idle);
     }
-    kept.push(Rest { endpoint, until_ms: now_ms.saturating_add(ms), times });
+    kept.push(Ejection { endpoint, until_ms: now_ms.saturating_add(ms), times });
     Some(kept)
 }
 
-// === impl Rest ===
+// === impl Ejection ===
 
-impl Rest {
+impl Ejection {
     /// How many rests are not forgotten at `now_ms`.
     fn remembered(&self, now_ms: u64) -> u32 {
         let forgotten = now_ms.saturating_sub(self.until_ms).checked_div(FORGET_MS).unwrap_or(0);
@@ -115,7 +125,7 @@ impl Rest {
 mod tests {
     use super::*;
 
-    const RULES: Ejection = Ejection {
+    const PARAMS: EjectionParams = EjectionParams {
         consecutive_5xx: 5,
         consecutive_gateway_failure: 5,
         base_ejection_time_ms: 30_000,
@@ -126,7 +136,10 @@ mod tests {
 
     #[test]
     fn a_list_survives_the_round_trip_and_what_is_broken_is_empty() {
-        let list = [Rest { endpoint: 7, until_ms: 9, times: 2 }, Rest { endpoint: 8, until_ms: 1, times: 1 }];
+        let list = [
+            Ejection { endpoint: 7, until_ms: 9, times: 2 },
+            Ejection { endpoint: 8, until_ms: 1, times: 1 },
+        ];
         let bytes = encode(&list);
         assert_eq!(&bytes[..6], b"\x01\0\x02\0\x07\0");
         assert_eq!(decode(&bytes), list);
@@ -141,13 +154,13 @@ mod tests {
         let mut list = Vec::new();
         let mut now = 0;
         for expected in [30_000, 60_000, 90_000] {
-            list = eject(&list, 1, 4, now, &RULES).unwrap();
+            list = eject(&list, 1, 4, now, &PARAMS).unwrap();
             assert_eq!(list[0].until_ms - now, expected);
-            assert_eq!(eject(&list, 1, 4, now + expected - 1, &RULES), None, "it rests already");
+            assert_eq!(eject(&list, 1, 4, now + expected - 1, &PARAMS), None, "it rests already");
             now += expected;
         }
         now += 2 * FORGET_MS;
-        list = eject(&list, 1, 4, now, &RULES).unwrap();
+        list = eject(&list, 1, 4, now, &PARAMS).unwrap();
         assert_eq!(list[0].until_ms - now, 60_000);
     }
 
@@ -155,25 +168,25 @@ mod tests {
     fn half_of_them_stay() {
         let mut list = Vec::new();
         let ejected = (0..10).filter(|endpoint| {
-            let next = eject(&list, *endpoint, 10, 5, &RULES);
+            let next = eject(&list, *endpoint, 10, 5, &PARAMS);
             next.is_some_and(|next| {
                 list = next;
                 true
             })
         });
         assert_eq!(ejected.count(), 5);
-        assert_eq!(eject(&[], 1, 1, 5, &RULES).map(|list| list.len()), Some(1), "one always may");
-        let rules = Ejection { always_eject_one: false, ..RULES };
-        assert_eq!(eject(&[], 1, 1, 5, &rules), None);
+        assert_eq!(eject(&[], 1, 1, 5, &PARAMS).map(|list| list.len()), Some(1), "one always may");
+        let params = EjectionParams { always_eject_one: false, ..PARAMS };
+        assert_eq!(eject(&[], 1, 1, 5, &params), None);
     }
 
     #[test]
     fn a_cell_is_bounded() {
-        let rules = Ejection { max_ejection_percent: 100, ..RULES };
-        let mut list: Vec<Rest> =
-            (0..MAX as u64).map(|e| Rest { endpoint: e, until_ms: 9, times: 9 }).collect();
-        assert_eq!(eject(&list, 9_999, 5_000, 5, &rules), None, "all of them rest");
-        list = eject(&list, 9_999, 5_000, 10, &rules).unwrap();
+        let params = EjectionParams { max_ejection_percent: 100, ..PARAMS };
+        let mut list: Vec<Ejection> =
+            (0..MAX as u64).map(|e| Ejection { endpoint: e, until_ms: 9, times: 9 }).collect();
+        assert_eq!(eject(&list, 9_999, 5_000, 5, &params), None, "all of them rest");
+        list = eject(&list, 9_999, 5_000, 10, &params).unwrap();
         assert_eq!(list.len(), MAX);
         assert_eq!(decode(&encode(&list)), list);
     }

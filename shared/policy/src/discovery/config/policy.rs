@@ -157,7 +157,7 @@ pub struct Service {
     /// The headers by which Envoy is told to retry.
     pub retry_headers: RetryHeaders,
     /// When an endpoint gets a rest.
-    pub ejection: Option<Ejection>,
+    pub ejection: Option<EjectionParams>,
     /// How long a request may be held that comes before the first snapshot.
     pub hold_ms: u64,
 }
@@ -244,7 +244,7 @@ pub struct Retry {
 
 /// When an endpoint gets a rest, by the rules of Envoy's outlier detection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ejection {
+pub struct EjectionParams {
     /// Failures in a row of any kind; 0 for never.
     pub consecutive_5xx: u32,
     /// Failures in a row that no application gives: 502, 503, 504, no connection; 0 for never.

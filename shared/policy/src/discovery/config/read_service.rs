@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::config::{distinct_name, Object, Reader};
-use crate::discovery::config::policy::{Ejection, Retry, Service, Subset, SubsetFallback};
+use crate::discovery::config::policy::{EjectionParams, Retry, Service, Subset, SubsetFallback};
 use crate::discovery::config::read_balance::Choice;
 use crate::discovery::config::read_source::{self, Registries};
 use crate::discovery::config::{pairs, switched, texts};
@@ -67,7 +67,7 @@ impl Service {
         let subset = object.or("subset", Subset::default(), Subset::read);
         let attempts = object.count("attempts", 1, 1, 10, "attempts");
         let retry = Retry::read(&object);
-        let ejection = Ejection::read(&object);
+        let ejection = EjectionParams::read(&object);
         let hold_ms = object.natural("hold_ms", 2_000, 0, 30_000, "ms");
         let Choice { policy, hash_key, decay } = choice?;
         let (attempts, retry) = (attempts?, retry?);
@@ -150,9 +150,9 @@ impl Retry {
     }
 }
 
-// === impl Ejection ===
+// === impl EjectionParams ===
 
-impl Ejection {
+impl EjectionParams {
     #[inline(never)]
     fn read(service: &Object<'_>) -> Option<Option<Self>> {
         let Some(object) = switched(service, "outlier_detection", &EJECTION)? else { return Some(None) };

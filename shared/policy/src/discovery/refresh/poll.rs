@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use crate::discovery::cells::question::Question;
 use crate::discovery::cells::snapshot;
 use crate::discovery::config::policy::{Cache, Policy};
-use crate::discovery::metrics::{self, Of, Places, What};
+use crate::discovery::metrics::{self, Places, RegistryMetric, ServiceMetric};
 use crate::discovery::refresh::fetch::Bad;
 use crate::discovery::refresh::lead::Lead;
 use crate::discovery::refresh::way::Way;
@@ -263,7 +263,7 @@ impl Watch {
 
     fn ask<H: Host>(&mut self, worker: &Worker<'_, H>, draws: &Draws) {
         let Some(lead) = &mut self.lead else { return };
-        worker.host.add(worker.places.registry(self.question.registry, What::Fetches), 1);
+        worker.host.add(worker.places.registry(self.question.registry, RegistryMetric::Fetches), 1);
         lead.asked = worker.now;
         let at_once = lead.asks_at_once();
         if let Err(bad) = lead.fetch.ask(&self.way, at_once, worker.host) {
@@ -304,7 +304,7 @@ impl Watch {
         let unknown = lead.is_unknown(bad);
         let changed = lead.failed(bad, &self.cache, worker.now, draws.next(worker.now));
         if !unknown {
-            worker.host.add(worker.places.registry(self.question.registry, What::Failures), 1);
+            worker.host.add(worker.places.registry(self.question.registry, RegistryMetric::Failures), 1);
         }
         self.speak(worker);
         if changed {
@@ -326,7 +326,7 @@ impl Watch {
         if lead.shown_holding != Some(holding) {
             lead.shown_holding = Some(holding);
             for service in &self.services {
-                worker.host.set(worker.places.service(*service, Of::HoldActive), holding);
+                worker.host.set(worker.places.service(*service, ServiceMetric::HoldActive), holding);
             }
         }
     }
@@ -372,6 +372,6 @@ impl Watch {
             return;
         }
         worker.host.raise(metrics::CHANGES);
-        worker.host.add(worker.places.registry(self.question.registry, What::Changes), 1);
+        worker.host.add(worker.places.registry(self.question.registry, RegistryMetric::Changes), 1);
     }
 }

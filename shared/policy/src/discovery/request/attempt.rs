@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 
 use crate::balance::Ask;
 use crate::discovery::config::policy::Steer;
-use crate::discovery::metrics::{self, Of};
+use crate::discovery::metrics::{self, ServiceMetric};
 use crate::discovery::request::flight::{Flight, Suspect, Ticket};
 use crate::discovery::request::outcome::Outcome;
-use crate::discovery::request::reply::{self, Why};
+use crate::discovery::request::reply::{self, RefusalReason};
 use crate::discovery::stage::{Discovery, Exchange};
 use crate::host::Host;
 use crate::http::{grpc, Attribute, Edit, Request, Response, ResponseExt, Verdict};
@@ -41,7 +41,7 @@ impl Discovery {
         let state = request.attribute(Attribute::Discovered);
         let ticket = state.as_deref().and_then(Ticket::read);
         let Some(flight) = ticket.and_then(|ticket| self.memory.find(ticket)) else {
-            host.add(metrics::STRANGERS, 1);
+            host.add(metrics::ATTEMPTS_UNMATCHED, 1);
             return Verdict::Continue(Vec::new());
         };
         let now = host.now();
@@ -55,11 +55,11 @@ impl Discovery {
         let Some(endpoint) = endpoint(&flight, before, request) else { return Verdict::Continue(Vec::new()) };
         let retry = before > 0;
         if retry && !view.retry() {
-            view.count(Of::RetriesRefused);
+            view.count(ServiceMetric::RetriesRefused);
             return self.out_of_budget(&flight, request);
         }
         if retry {
-            view.count(Of::Retries);
+            view.count(ServiceMetric::Retries);
         }
         view.began(&flight.table, endpoint);
         let edits = self.lead(&flight, now);
@@ -73,7 +73,7 @@ impl Discovery {
         let name = flight.view.service().map_or("", |service| &*service.name);
         let media = request.lone_header("content-type").unwrap_or_default();
         let grpc = media.starts_with(b"application/grpc");
-        Verdict::Reply(reply::refused(&policy.reply, Why::RetryBudget, name, grpc))
+        Verdict::Reply(reply::refused(&policy.reply, RefusalReason::RetryBudget, name, grpc))
     }
 
     /// Has the next attempt go to an endpoint that had none.

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use crate::balance::Pool;
+use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::Table;
-use crate::discovery::catalog::view::View;
 use crate::time::Span;
 
 /// What all configurations and both placements share on one worker.
@@ -33,7 +33,7 @@ struct Slot {
 #[derive(Debug)]
 pub struct Flight {
     /// Its service.
-    pub view: Rc<View>,
+    pub view: Rc<ServiceView>,
     /// The endpoints among which it chooses.
     pub table: Rc<Table>,
     /// The subset of them that it is for.

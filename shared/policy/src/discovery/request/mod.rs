@@ -1,8 +1,8 @@
 //! Choosing the endpoints of requests, and following their attempts.
 
-pub mod ask;
 pub mod attempt;
-pub mod find;
+pub mod downstream;
 pub mod flight;
 pub mod outcome;
 pub mod reply;
+pub mod service_index;

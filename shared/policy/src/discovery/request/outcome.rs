@@ -3,10 +3,10 @@
 use alloc::format;
 use alloc::vec::Vec;
 
+use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::Table;
-use crate::discovery::catalog::view::View;
-use crate::discovery::cells::ejection::{self, Rest};
-use crate::discovery::metrics::{self, Of};
+use crate::discovery::cells::ejection::{self, Ejection};
+use crate::discovery::metrics::{self, ServiceMetric};
 use crate::discovery::request::flight::Suspect;
 use crate::host::{rewrite, Host, StoreError};
 use crate::time::{Span, Timestamp};
@@ -24,12 +24,12 @@ pub enum Outcome {
 
 /// An attempt that broke counts as having taken this long at least.
 const SLOW: Span = Span::from_secs(1);
-// === impl View ===
+// === impl ServiceView ===
 
-impl View {
+impl ServiceView {
     /// An attempt begins.
     pub fn began(&self, table: &Table, endpoint: u32) {
-        self.count(Of::Attempts);
+        self.count(ServiceMetric::Attempts);
         if let Some(load) = table.load(endpoint) {
             load.began();
         }
@@ -62,7 +62,7 @@ impl View {
             load.learned(now, Some(rtt), !failed);
         }
         if failed {
-            self.count(Of::Failures);
+            self.count(ServiceMetric::Failures);
         }
     }
 
@@ -108,17 +108,20 @@ impl View {
         rewrite(host, cell, &mut |bytes| {
             // Those that are gone rest on, and count for nobody's share.
             let all = ejection::decode(bytes).into_iter();
-            let (here, gone): (Vec<Rest>, Vec<Rest>) = all.partition(|rest| table.has(rest.endpoint));
+            let (here, gone): (Vec<Ejection>, Vec<Ejection>) =
+                all.partition(|ejection| table.has(ejection.endpoint));
             let mut list = ejection::eject(&here, hash, hosts, now_ms, rules);
             if let Some(list) = &mut list {
-                list.extend(gone.into_iter().filter(|rest| rest.until_ms > now_ms));
+                list.extend(gone.into_iter().filter(|ejection| ejection.until_ms > now_ms));
             }
-            let until = |list: &Vec<Rest>| list.iter().find(|rest| rest.endpoint == hash).map(|r| r.until_ms);
+            let until = |list: &Vec<Ejection>| {
+                list.iter().find(|ejection| ejection.endpoint == hash).map(|r| r.until_ms)
+            };
             until_ms = list.as_ref().and_then(until);
             list.map(|list| ejection::encode(&list))
         })?;
         if let (Some(until), Some(text), Some(service)) = (until_ms, table.text(endpoint), self.service()) {
-            self.count(Of::Ejections);
+            self.count(ServiceMetric::Ejections);
             host.raise(metrics::CHANGES);
             let ms = until.saturating_sub(now_ms);
             host.note(&format!("service {}: endpoint {text} ejected for {ms} ms", service.name));
@@ -127,7 +130,7 @@ impl View {
     }
 
     /// Whether one more request may be sent again, by the budget; it counts until
-    /// [`View::retried`].
+    /// [`ServiceView::retried`].
     #[must_use]
     pub fn retry(&self) -> bool {
         let allowed = self.may_retry();

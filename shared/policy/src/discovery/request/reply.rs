@@ -8,7 +8,7 @@ use crate::http::{Reply, ReplyPolicy};
 
 /// Why a request goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum RefusalReason {
     /// The registry failed for so long that what it said no longer counts.
     Expired,
     /// There are endpoints, but none in the subset that the request is for.
@@ -32,7 +32,7 @@ pub fn default() -> ReplyPolicy {
 /// The answer to a request for `service` that goes nowhere.
 #[must_use]
 #[inline(never)]
-pub fn refused(policy: &ReplyPolicy, why: Why, service: &str, grpc: bool) -> Reply {
+pub fn refused(policy: &ReplyPolicy, why: RefusalReason, service: &str, grpc: bool) -> Reply {
     let mut headers = alloc::vec![("content-type".to_string(), policy.content_type.clone())];
     if policy.status >= 400 {
         headers.push(("retry-after".to_string(), "1".to_string()));
@@ -69,9 +69,9 @@ fn problem(title: &str, status: u32, of: Option<(&str, &str)>) -> alloc::string:
     format!("{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status}{more}}}")
 }
 
-// === impl Why ===
+// === impl RefusalReason ===
 
-impl Why {
+impl RefusalReason {
     /// One word, as in details and metrics.
     #[must_use]
     pub fn word(self) -> &'static str {

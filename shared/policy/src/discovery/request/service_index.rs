@@ -14,7 +14,7 @@ use crate::sort;
 
 /// An index of the services' matchers.
 #[derive(Clone, Debug, Default)]
-pub struct Finder {
+pub struct ServiceIndex {
     /// By their keys, then in the order of the document.
     entries: Vec<Entry>,
     /// Bytes of the longest path that a key has.
@@ -41,20 +41,20 @@ const MOST_SLASHES: usize = 32;
 /// Longest host that is looked up: no matcher has a longer one.
 const MOST_HOST: usize = 256;
 
-// === impl Finder ===
+// === impl ServiceIndex ===
 
-impl Finder {
+impl ServiceIndex {
     /// An index of these services.
     #[must_use]
     pub fn new(services: &[Service]) -> Self {
-        let mut finder = Self::default();
+        let mut index = Self::default();
         for (service, of) in (0_u16..).zip(services) {
             for (matcher, one) in (0_u16..).zip(&of.matches) {
-                finder.add(one, service, matcher);
+                index.add(one, service, matcher);
             }
         }
-        sort::sort(&mut finder.entries);
-        finder
+        sort::sort(&mut index.entries);
+        index
     }
 
     fn add(&mut self, one: &Matcher, service: u16, matcher: u16) {
@@ -226,7 +226,7 @@ mod tests {
             r#"{"path": {"prefix": "/"}, "host": "e.example"}"#.into(),
         ];
         let services = services(&matches);
-        let finder = Finder::new(&services);
+        let index = ServiceIndex::new(&services);
         let deeper = format!("{deep}/y?q");
         #[rustfmt::skip]
         let cases = [
@@ -240,7 +240,7 @@ mod tests {
             ("e.example",    "*",       None),      ("",          "",        None),
         ];
         for (host, path, expected) in cases {
-            assert_eq!(finder.find(&asked(host, path), &services), expected, "{host} {path}");
+            assert_eq!(index.find(&asked(host, path), &services), expected, "{host} {path}");
         }
     }
 
@@ -249,10 +249,10 @@ mod tests {
         let reads = |count: usize| {
             let one = |n| format!(r#"{{"host": "h{n}.example", "path": {{"prefix": "/v{n}"}}}}"#);
             let services = services(&(0..count).map(one).collect::<Vec<_>>());
-            let finder = Finder::new(&services);
+            let index = ServiceIndex::new(&services);
             let last = (format!("h{}.example", count - 1), format!("/v{}/x", count - 1));
             let request = asked(&last.0, &last.1);
-            assert_eq!(finder.find(&request, &services), Some(count - 1));
+            assert_eq!(index.find(&request, &services), Some(count - 1));
             request.1.get()
         };
         assert_eq!(reads(2), reads(200));
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn an_index_of_no_services_finds_none() {
-        assert_eq!(Finder::new(&[]).find(&asked("a", "/"), &[]), None);
-        assert_eq!(Finder::default().find(&asked("a", "/"), &[]), None);
+        assert_eq!(ServiceIndex::new(&[]).find(&asked("a", "/"), &[]), None);
+        assert_eq!(ServiceIndex::default().find(&asked("a", "/"), &[]), None);
     }
 }

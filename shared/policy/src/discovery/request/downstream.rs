@@ -8,14 +8,14 @@ use core::cell::{Cell, RefCell};
 use core::fmt::Write;
 
 use crate::balance::Ask;
+use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::Table;
-use crate::discovery::catalog::view::View;
 use crate::discovery::config::policy::{NoMatch, OnFailure, Service, Steer, Subset, SubsetFallback};
-use crate::discovery::metrics::{self, Of};
+use crate::discovery::metrics::{self, ServiceMetric};
 use crate::discovery::request::attempt;
 use crate::discovery::request::flight::{Flight, Picks};
 use crate::discovery::request::outcome::Outcome;
-use crate::discovery::request::reply::{self, Why};
+use crate::discovery::request::reply::{self, RefusalReason};
 use crate::discovery::stage::{Discovery, Exchange};
 use crate::hash::sip::SipKey;
 use crate::host::Host;
@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 
 /// What is known of a request, for when it is asked again.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct PendingRequest {
     service: usize,
     /// The subset that the routing filter chose.
     subset: Option<Subset>,
@@ -47,7 +47,7 @@ const BROKEN: u64 = (1 << 2) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6);
 
 impl Discovery {
     /// A request: which service it is for.
-    pub(crate) fn seek(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+    pub(crate) fn route(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
         exchange.grpc = request.is_grpc();
         let mut edits = Vec::new();
         let chosen = self.hears_routing.then(|| request.attribute(Attribute::Chosen)).flatten();
@@ -56,7 +56,7 @@ impl Discovery {
         let routed = chosen.is_some();
         let (service, subset) = match chosen {
             Some((service, subset)) => (Some(service), subset),
-            None => (self.finder.find(request, &self.policy.services), None),
+            None => (self.index.find(request, &self.policy.services), None),
         };
         let known = service.and_then(|at| Some((at, self.views.get(at)?, self.policy.services.get(at)?)));
         let Some((service, view, rules)) = known else {
@@ -70,12 +70,12 @@ impl Discovery {
         if !routed {
             self.remove(request, &steering::RETRIES, &mut edits);
         }
-        view.count(Of::Requests);
+        view.count(ServiceMetric::Requests);
         let now = host.now();
-        view.settle_near(&|| self.near(request, now));
+        view.settle_locality(&|| self.locality(request, now));
         let hash = rules.hash_key.as_ref().and_then(|key| self.hash(key, request));
         let safe = rules.attempts > 1 && rules.may_repeat(request);
-        self.aim(exchange, Wanted { service, subset, hash, safe, held: false }, edits, now, host)
+        self.choose(exchange, PendingRequest { service, subset, hash, safe, held: false }, edits, now, host)
     }
 
     /// The service that the routing filter chose and the subset of its endpoints:
@@ -120,10 +120,10 @@ impl Discovery {
     }
 
     /// A request for a service: which endpoint gets it, unless it has to wait.
-    pub(crate) fn aim(
+    pub(crate) fn choose(
         &self,
         exchange: &mut Exchange,
-        wanted: Wanted,
+        wanted: PendingRequest,
         edits: Vec<Edit>,
         now: Timestamp,
         host: &impl Host,
@@ -136,15 +136,15 @@ impl Discovery {
         match found {
             Ok(more) if edits.is_empty() => Verdict::Continue(more),
             Ok(more) => Verdict::Continue(edits.into_iter().chain(more).collect()),
-            Err(Why::NotKnownYet) if view.may_wait(now) => {
+            Err(RefusalReason::NotKnownYet) if view.may_wait(now) => {
                 if !wanted.held {
-                    view.count(Of::Held);
+                    view.count(ServiceMetric::Held);
                 }
-                exchange.waiting = Some(Wanted { held: true, ..wanted });
+                exchange.waiting = Some(PendingRequest { held: true, ..wanted });
                 Verdict::Await(edits)
             }
             Err(why) => {
-                view.count(Of::Refused);
+                view.count(ServiceMetric::Refused);
                 match self.policy.on_failure {
                     OnFailure::Allow => Verdict::Continue(edits),
                     OnFailure::Refuse => {
@@ -160,12 +160,12 @@ impl Discovery {
     fn send(
         &self,
         exchange: &mut Exchange,
-        view: &Rc<View>,
+        view: &Rc<ServiceView>,
         rules: &Service,
         table: &Rc<Table>,
-        wanted: &Wanted,
+        wanted: &PendingRequest,
         now: Timestamp,
-    ) -> Result<Vec<Edit>, Why> {
+    ) -> Result<Vec<Edit>, RefusalReason> {
         let pool = match &wanted.subset {
             Some(subset) => table.pool(subset, now),
             None => table.own_pool(now),
@@ -185,7 +185,7 @@ impl Discovery {
         let first = picks.of(0).and_then(|first| table.text(first));
         let Some(first) = first else {
             let narrow = wanted.subset.is_some() || !rules.subset.is_any();
-            return Err(if narrow { Why::NoneInSubset } else { Why::NoEndpoints });
+            return Err(if narrow { RefusalReason::NoneInSubset } else { RefusalReason::NoEndpoints });
         };
         let mut edits = Vec::with_capacity(4);
         let value = if most == 1 { Rc::clone(first) } else { list(table, &picks) };
@@ -266,7 +266,7 @@ impl Discovery {
         });
         let Some(endpoint) = endpoint else { return };
         if !exchange.counted {
-            view.count(Of::Attempts);
+            view.count(ServiceMetric::Attempts);
         }
         view.learn(table, endpoint, outcome, took, now);
     }

@@ -12,30 +12,30 @@ use core::cell::{Cell, OnceCell, RefCell};
 
 use crate::balance::{Algorithm, Load, Whole, DEFAULT_DECAY};
 use crate::discovery::catalog::source::Source;
-use crate::discovery::catalog::table::{hash_of, Mind, Near, Table};
-use crate::discovery::cells::ejection::{self, Rest};
+use crate::discovery::catalog::table::{hash_of, EndpointStats, Locality, Table};
+use crate::discovery::cells::ejection::{self, Ejection};
 use crate::discovery::cells::question::Question;
 use crate::discovery::cells::snapshot::{Entry, State};
 use crate::discovery::config::policy::{Policy, Service};
 use crate::discovery::endpoint::Key;
-use crate::discovery::metrics::{self, Of, Places};
-use crate::discovery::request::reply::Why;
+use crate::discovery::metrics::{self, Places, ServiceMetric};
+use crate::discovery::request::reply::RefusalReason;
 use crate::host::Host;
 use crate::time::{Span, Timestamp};
 
 /// One service as one worker sees it.
 #[derive(Debug)]
-pub struct View {
+pub struct ServiceView {
     policy: Rc<Policy>,
     at: usize,
     places: Places,
     sources: Vec<Source>,
     ejection_cell: String,
     pub(crate) whole: Rc<Whole>,
-    minds: RefCell<BTreeMap<Key, Mind>>,
-    near: OnceCell<Near>,
+    stats: RefCell<BTreeMap<Key, EndpointStats>>,
+    locality: OnceCell<Locality>,
     table: RefCell<Option<Rc<Table>>>,
-    rests: RefCell<Vec<Rest>>,
+    ejections: RefCell<Vec<Ejection>>,
     /// The millisecond at which the next rest ends.
     returns_ms: Cell<u64>,
     epoch: Cell<Option<u64>>,
@@ -46,20 +46,20 @@ pub struct View {
 }
 
 /// What each worker counts by itself, told with each tick.
-const COUNTED: [Of; 8] = [
-    Of::Attempts,
-    Of::Ejections,
-    Of::Failures,
-    Of::Held,
-    Of::Refused,
-    Of::Requests,
-    Of::Retries,
-    Of::RetriesRefused,
+const COUNTED: [ServiceMetric; 8] = [
+    ServiceMetric::Attempts,
+    ServiceMetric::Ejections,
+    ServiceMetric::Failures,
+    ServiceMetric::Held,
+    ServiceMetric::Refused,
+    ServiceMetric::Requests,
+    ServiceMetric::Retries,
+    ServiceMetric::RetriesRefused,
 ];
 
-// === impl View ===
+// === impl ServiceView ===
 
-impl View {
+impl ServiceView {
     /// The view of the service at `at`, with a question or none for each of its sources.
     #[must_use]
     pub fn new(
@@ -80,10 +80,10 @@ impl View {
             sources: sources.collect(),
             ejection_cell: format!("tidegate/d1e{:016x}", hash_of(&service.name)),
             whole: Whole::new(decay(service)),
-            minds: RefCell::default(),
-            near: OnceCell::new(),
+            stats: RefCell::default(),
+            locality: OnceCell::new(),
             table: RefCell::default(),
-            rests: RefCell::default(),
+            ejections: RefCell::default(),
             returns_ms: Cell::new(u64::MAX),
             epoch: Cell::default(),
             retrying: Cell::default(),
@@ -119,12 +119,12 @@ impl View {
     }
 
     /// Where the worker is, which is found out with the first request.
-    pub fn settle_near(&self, near: &dyn Fn() -> Near) {
-        self.near.get_or_init(near);
+    pub fn settle_locality(&self, locality: &dyn Fn() -> Locality) {
+        self.locality.get_or_init(locality);
     }
 
     /// Counts one.
-    pub fn count(&self, of: Of) {
+    pub fn count(&self, of: ServiceMetric) {
         if let Some(count) = COUNTED.iter().position(|one| *one == of).and_then(|at| self.counts.get(at)) {
             count.set(count.get().saturating_add(1));
         }
@@ -145,7 +145,7 @@ impl View {
     ///
     /// # Errors
     /// Why a request cannot be sent anywhere.
-    pub fn table(&self, now: Timestamp, host: &impl Host) -> Result<Rc<Table>, Why> {
+    pub fn table(&self, now: Timestamp, host: &impl Host) -> Result<Rc<Table>, RefusalReason> {
         let epoch = host.read(metrics::CHANGES);
         if self.epoch.get() != Some(epoch) {
             self.adopt(now, epoch, host);
@@ -171,9 +171,9 @@ impl View {
     fn show(&self, host: &impl Host) {
         let table = self.table.borrow();
         let Some(table) = &*table else { return };
-        let gauge = |of: Of, n: usize| host.set(self.places.service(self.at, of), n as u64);
-        gauge(Of::Endpoints, table.len());
-        gauge(Of::Healthy, table.healthy());
+        let gauge = |of: ServiceMetric, n: usize| host.set(self.places.service(self.at, of), n as u64);
+        gauge(ServiceMetric::Endpoints, table.len());
+        gauge(ServiceMetric::Healthy, table.healthy());
     }
 
     /// Whether requests may wait for a first snapshot: for a while after the first one had to. When
@@ -187,18 +187,18 @@ impl View {
     }
 
     /// Whether somebody may still say where the service is.
-    fn why(&self) -> Why {
+    fn why(&self) -> RefusalReason {
         let states = self.sources.iter().map(Source::state);
         // The worst of the states is the most telling: nothing yet, then a failure.
         let rank = |state: State| match state {
-            State::None => Why::NotKnownYet,
-            State::Expired => Why::Expired,
-            State::Known => Why::NoEndpoints,
-            State::Unknown => Why::UnknownService,
+            State::None => RefusalReason::NotKnownYet,
+            State::Expired => RefusalReason::Expired,
+            State::Known => RefusalReason::NoEndpoints,
+            State::Unknown => RefusalReason::UnknownService,
         };
-        let all: Vec<Why> = states.map(rank).collect();
-        let order = [Why::NotKnownYet, Why::Expired, Why::NoEndpoints];
-        order.into_iter().find(|why| all.contains(why)).unwrap_or(Why::UnknownService)
+        let all: Vec<RefusalReason> = states.map(rank).collect();
+        let order = [RefusalReason::NotKnownYet, RefusalReason::Expired, RefusalReason::NoEndpoints];
+        order.into_iter().find(|why| all.contains(why)).unwrap_or(RefusalReason::UnknownService)
     }
 
     #[inline(never)]
@@ -217,9 +217,9 @@ impl View {
         if let Some(cell) = self.ejection_cell() {
             match host.load(cell) {
                 Ok(Some((bytes, _))) => {
-                    let rests = ejection::decode(&bytes);
-                    changed |= *self.rests.borrow() != rests;
-                    *self.rests.borrow_mut() = rests;
+                    let ejections = ejection::decode(&bytes);
+                    changed |= *self.ejections.borrow() != ejections;
+                    *self.ejections.borrow_mut() = ejections;
                 }
                 _ => all_read = false,
             }
@@ -236,27 +236,31 @@ impl View {
         let Some(service) = self.service() else { return };
         let guards: Vec<_> = self.sources.iter().map(Source::entries).collect();
         let entries: Vec<&[Entry]> = guards.iter().map(|guard| &**guard).collect();
-        let near = self.near.get().cloned().unwrap_or_else(|| Near { zone: "".into(), seed: now.as_nanos() });
-        let mut minds = self.minds.borrow_mut();
+        let locality = self
+            .locality
+            .get()
+            .cloned()
+            .unwrap_or_else(|| Locality { zone: "".into(), seed: now.as_nanos() });
+        let mut known = self.stats.borrow_mut();
         let mut next = BTreeMap::new();
-        let mut mind = |key: Key| {
-            let new = || Mind { load: Load::new(&self.whole), runs: Rc::default() };
-            let mind = minds.get(&key).cloned().unwrap_or_else(new);
-            next.insert(key, mind.clone());
-            mind
+        let mut stats = |key: Key| {
+            let new = || EndpointStats { load: Load::new(&self.whole), runs: Rc::default() };
+            let stats = known.get(&key).cloned().unwrap_or_else(new);
+            next.insert(key, stats.clone());
+            stats
         };
         let table =
-            Table::new(&entries, &self.policy.allow, &service.balance, &service.subset, near, &mut mind);
-        *minds = next;
+            Table::new(&entries, &self.policy.allow, &service.balance, &service.subset, locality, &mut stats);
+        *known = next;
         // Made before a request needs it.
         let _ = table.own_pool(now);
         *self.table.borrow_mut() = Some(Rc::new(table));
     }
 
-    /// Takes out and back who rests or does not any more.
+    /// Takes ejected endpoints out of the pools, and takes those back whose ejection is over.
     fn settle(&self, now: Timestamp, host: &impl Host) {
         if let Some(table) = &*self.table.borrow() {
-            self.returns_ms.set(table.settle(&self.rests.borrow(), now).unwrap_or(u64::MAX));
+            self.returns_ms.set(table.settle(&self.ejections.borrow(), now).unwrap_or(u64::MAX));
         }
         self.show(host);
     }
