@@ -178,8 +178,8 @@ fn the_defaults_of_a_breaker_are_those_of_the_parser() {
     let breaker = &policy.breakers[0];
     let (terms, soft) = (breaker.terms, breaker.soft.unwrap());
     let numbers = [
-        ("failure_rate_pct", u64::from(terms.failure_rate_pct)),
-        ("slow_rate_pct", terms.slow_rate_pct.into()),
+        ("failure_rate_percent", u64::from(terms.failure_rate_percent)),
+        ("slow_rate_percent", terms.slow_rate_percent.into()),
         ("slow_call_ms", terms.slow_call_ms),
         ("minimum_calls", terms.minimum_calls.into()),
         ("window_ms", terms.slot_ms * u64::from(terms.slots)),
@@ -188,13 +188,13 @@ fn the_defaults_of_a_breaker_are_those_of_the_parser() {
         ("half_open_permits", terms.half_open_permits.into()),
         ("max_half_open_ms", terms.max_half_open_ms),
         ("base_open_ms", terms.base_open_ms),
-        ("backoff_mult_pct", terms.backoff_mult_pct.into()),
+        ("backoff_multiplier_percent", terms.backoff_multiplier_percent.into()),
         ("max_open_ms", terms.max_open_ms),
-        ("jitter_pct", terms.jitter_pct.into()),
+        ("jitter_percent", terms.jitter_percent.into()),
         ("streak_decay_ms", terms.streak_decay_ms),
         ("max_ejection_percent", breaker.max_ejection_percent.into()),
-        ("aggression_pct", soft.aggression_pct.into()),
-        ("max_refused_pct", soft.max_refused_pct.into()),
+        ("aggression_percent", soft.aggression_percent.into()),
+        ("max_refused_percent", soft.max_refused_percent.into()),
         ("status", policy.reply.status.into()),
         ("grpc_status", policy.reply.grpc_status.into()),
     ];
@@ -235,11 +235,11 @@ fn the_defaults_of_a_route_are_those_of_the_parser() {
         ("headers",                        "mirror",          headers.mirror.to_string()),
         ("routes[].variants[]",            "weight",          route.variants[1].weight.to_string()),
         ("routes[].variants[].ramp",       "interval_ms",     ramp.interval_ms.to_string()),
-        ("routes[].variants[].ramp.abort", "min_success_pct", (demands.min_success_bp / 100).to_string()),
-        ("routes[].variants[].ramp.abort", "min_success_bp",  demands.min_success_bp.to_string()),
-        ("routes[].variants[].ramp.abort", "tolerance_bp",    demands.tolerance_bp.to_string()),
+        ("routes[].variants[].ramp.abort", "min_success_percent", (demands.min_success_basis_points / 100).to_string()),
+        ("routes[].variants[].ramp.abort", "min_success_basis_points",  demands.min_success_basis_points.to_string()),
+        ("routes[].variants[].ramp.abort", "tolerance_basis_points",    demands.tolerance_basis_points.to_string()),
         ("routes[].variants[].ramp.abort", "max_p99_ms",      demands.max_p99_ms.to_string()),
-        ("routes[].variants[].ramp.abort", "p99_pct",         demands.p99_pct.to_string()),
+        ("routes[].variants[].ramp.abort", "p99_percent",         demands.p99_percent.to_string()),
         ("routes[].variants[].ramp.abort", "min_samples",     demands.min_samples.to_string()),
         ("routes[].variants[].ramp.abort", "max_failed",      ramp.max_failed.to_string()),
     ];
@@ -250,8 +250,11 @@ fn the_defaults_of_a_route_are_those_of_the_parser() {
     let all = reference(ROUTES, "routes[].sticky.cookie");
     let of = |field| default_of(&all, field);
     assert_eq!((of("secure").as_str(), of("same_site").as_str()), ("true", "lax"));
-    let expected =
-        format!("tg=7; Path={}; Max-Age={}; Secure; HttpOnly; SameSite=Lax", of("path"), of("max_age_s"));
+    let expected = format!(
+        "tg=7; Path={}; Max-Age={}; Secure; HttpOnly; SameSite=Lax",
+        of("path"),
+        of("max_age_ms").trim_end_matches("000")
+    );
     assert_eq!(cookie.set_cookie("7"), expected);
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn config(fields: &str) -> String {
 /// One breaker `a` of a target.
 pub(crate) fn of(target: &str, fields: &str) -> String {
     let comma = if fields.is_empty() { "" } else { ", " };
-    format!(r#"{{"breakers": [{{"name": "a", "target": {target}, "jitter_pct": 0{comma}{fields}}}]}}"#)
+    format!(r#"{{"breakers": [{{"name": "a", "target": {target}, "jitter_percent": 0{comma}{fields}}}]}}"#)
 }
 
 /// A request to the cluster `up`.

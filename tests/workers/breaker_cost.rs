@@ -123,7 +123,7 @@ fn a_closed_breaker_does_not_notice_a_broken_store() {
 #[test]
 fn an_undecided_request_gives_back_the_permits_of_others() {
     let json = r#"{"on_failure": "refuse", "breakers": [
-        {"name": "a", "target": {"cluster": "up"}, "consecutive_failures": 1, "base_open_ms": 1000, "jitter_pct": 0,
+        {"name": "a", "target": {"cluster": "up"}, "consecutive_failures": 1, "base_open_ms": 1000, "jitter_percent": 0,
          "half_open_permits": 1},
         {"name": "k", "target": {"key": [{"header": "k"}]}}]}"#;
     let workers = Workers::new(1, json);

@@ -108,7 +108,7 @@ fn a_fallback_that_only_observes_is_gone_to() {
 
 /// Breakers of a key, a route and a cluster, in this order, each with one permit.
 fn three() -> Workers {
-    let one = format!(r#"{ONE}, "jitter_pct": 0"#);
+    let one = format!(r#"{ONE}, "jitter_percent": 0"#);
     let json = format!(
         r#"{{"breakers": [{{"name": "k", "target": {{"key": [{{"header": "k"}}]}}, {one}}},
             {{"name": "r", "target": {{"route": "main"}}, {one}}},

@@ -73,7 +73,7 @@ fn a_dead_upstream_gets_no_more_than_the_run_and_what_was_under_way() {
 fn exactly_so_many_probes_are_under_way_together() {
     for workers_count in [2, 3, 4] {
         for seed in 1..=40 {
-            let fields = r#""consecutive_failures": 1, "half_open_permits": 3, "base_open_ms": 1000, "failure_rate_pct": 100"#;
+            let fields = r#""consecutive_failures": 1, "half_open_permits": 3, "base_open_ms": 1000, "failure_rate_percent": 100"#;
             let workers = Workers::new(workers_count, &config(fields));
             assert_eq!(workers.calls("F"), "+");
             workers.at(1_000);

@@ -67,7 +67,8 @@ fn what_leaves_the_window_does_not_count() {
 
 #[test]
 fn slow_calls_open_at_their_rate() {
-    let fields = r#""minimum_calls": 4, "slow_call_ms": 200, "slow_rate_pct": 50, "consecutive_failures": 0"#;
+    let fields =
+        r#""minimum_calls": 4, "slow_call_ms": 200, "slow_rate_percent": 50, "consecutive_failures": 0"#;
     for (took, opens) in [(200, 0), (201, 1)] {
         let workers = Workers::new(1, &config(fields));
         for call in 0..4 {
@@ -285,7 +286,7 @@ fn a_soft_breaker_refuses_a_share_and_never_opens() {
     assert_eq!(workers.calls(&"F".repeat(20)), "+".repeat(20));
     // Of so many failures the formula refuses the most that it may: 80 %.
     workers.at(100).tick();
-    assert_eq!(workers.count("refusing_pct"), 80);
+    assert_eq!(workers.count("refusing_percent"), 80);
     let said = (0..2_000).map(|_| ask(&workers.all[0], &up()).0);
     let refused = said.filter(|word| *word == '-').count();
     assert!((1_500..1_700).contains(&refused), "{refused} of 2000");
@@ -293,7 +294,7 @@ fn a_soft_breaker_refuses_a_share_and_never_opens() {
     assert_eq!(workers.count("refused"), refused as u64);
     // The window passes, and so does everything.
     workers.at(11_000).tick();
-    assert_eq!((workers.count("refusing_pct"), workers.calls("SSS").as_str()), (0, "+++"));
+    assert_eq!((workers.count("refusing_percent"), workers.calls("SSS").as_str()), (0, "+++"));
 }
 
 #[test]

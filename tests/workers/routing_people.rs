@@ -105,8 +105,7 @@ fn nobody_known_is_drawn_for() {
 
 #[test]
 fn who_is_nobody_gets_a_cookie_and_is_the_same_with_it() {
-    let fields =
-        r#""by": [{"header": "x-user"}], "cookie": {"name": "tg", "max_age_s": 60, "domain": "a.example"}"#;
+    let fields = r#""by": [{"header": "x-user"}], "cookie": {"name": "tg", "max_age_ms": 60000, "domain": "a.example"}"#;
     let workers = sticky(fields);
     let mut values = std::collections::BTreeSet::new();
     let mut variants = std::collections::BTreeSet::new();

@@ -66,8 +66,8 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (of(r#"{"cluster": ""}"#, ""), "breakers[0].target.cluster: a text of 0 bytes is out of range, expected 1 to 256 bytes"),
         (of(r#"{"cluster": "a", "route": "b"}"#, ""), "breakers[0].target: found `cluster`, `route` together, expected only one of them"),
         (of(r#"{"key": []}"#, ""), "breakers[0].target.key: 0 key parts are out of range, expected 1 to 8"),
-        (one(r#""failure_rate_pct": 0"#), "breakers[0].failure_rate_pct: 0 % is out of range, expected 1 to 100 %"),
-        (one(r#""slow_rate_pct": 101"#), "breakers[0].slow_rate_pct: 101 % is out of range, expected 1 to 100 %"),
+        (one(r#""failure_rate_percent": 0"#), "breakers[0].failure_rate_percent: 0 % is out of range, expected 1 to 100 %"),
+        (one(r#""slow_rate_percent": 101"#), "breakers[0].slow_rate_percent: 101 % is out of range, expected 1 to 100 %"),
         (one(r#""slow_call_ms": 86400001"#), "breakers[0].slow_call_ms: 86400001 ms is out of range, expected 0 to 86400000 ms"),
         (one(r#""minimum_calls": 0"#), "breakers[0].minimum_calls: 0 calls is out of range, expected 1 to 4294967294 calls"),
         (one(r#""consecutive_failures": -1"#), "breakers[0].consecutive_failures: -1 failures is out of range, expected 0 to 4294967295 failures"),
@@ -81,8 +81,8 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (one(r#""base_open_ms": 0"#), "breakers[0].base_open_ms: 0 ms is out of range, expected 1 to 86400000 ms"),
         (one(r#""base_open_ms": 300001"#), "breakers[0].base_open_ms: at first 300001 ms, at most 300000 ms, expected a most of at least 300001 ms"),
         (one(r#""max_open_ms": 4999"#), "breakers[0].max_open_ms: at first 5000 ms, at most 4999 ms, expected a most of at least 5000 ms"),
-        (one(r#""backoff_mult_pct": 99"#), "breakers[0].backoff_mult_pct: 99 % is out of range, expected 100 to 1000 %"),
-        (one(r#""jitter_pct": 101"#), "breakers[0].jitter_pct: 101 % is out of range, expected 0 to 100 %"),
+        (one(r#""backoff_multiplier_percent": 99"#), "breakers[0].backoff_multiplier_percent: 99 % is out of range, expected 100 to 1000 %"),
+        (one(r#""jitter_percent": 101"#), "breakers[0].jitter_percent: 101 % is out of range, expected 0 to 100 %"),
         (one(r#""state": "open""#), "breakers[0].state: found \"open\", expected one of `auto`, `forced_open`, `disabled`, `metrics_only`"),
         (one(r#""mode": "off""#), "breakers[0].mode: found \"off\", expected one of `enforce`, `observe`"),
         (one(r#""failure_statuses": [99]"#), "breakers[0].failure_statuses[0]: 99 is out of range, expected 100 to 599"),
@@ -90,7 +90,7 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (one(r#""failure_grpc_statuses": [0]"#), "breakers[0].failure_grpc_statuses[0]: 0 is out of range, expected 1 to 16"),
         (one(r#""throttled_grpc_statuses": [17]"#), "breakers[0].throttled_grpc_statuses[0]: 17 is out of range, expected 1 to 16"),
         (one(r#""failure_flags": ["XX"]"#), "breakers[0].failure_flags[0]: found \"XX\", expected one of `DT`, `LR`, `NC`, `SI`, `UC`, `UF`, `UH`, `UMSDR`, `UO`, `UPE`, `UR`, `UT`"),
-        (one(r#""admission": {"aggression_pct": 0}"#), "breakers[0].admission.aggression_pct: 0 % is out of range, expected 1 to 10000 %"),
+        (one(r#""admission": {"aggression_percent": 0}"#), "breakers[0].admission.aggression_percent: 0 % is out of range, expected 1 to 10000 %"),
         (one(r#""table": {"keys": 64}"#), "breakers[0].table: does not go with this target, expected it with a key or an endpoint only"),
         (of(key, r#""table": {"keys": 8}"#), "breakers[0].table.keys: 8 keys is out of range, expected 16 to 16384 keys"),
         (one(r#""max_ejection_percent": 10"#), "breakers[0].max_ejection_percent: does not go with this target, expected it with an endpoint only"),
@@ -110,7 +110,7 @@ fn each_problem_says_where_what_and_what_would_be_right() {
 #[test]
 fn every_problem_is_listed_at_once() {
     let json = r#"{"on_failure": "pass", "cluster_header": "host", "reply": {"status": 200}, "breakers": [
-        {"name": "a", "target": {"cluster": "up"}, "failure_rate_pct": 0, "jitter_pct": 101, "state": "x"},
+        {"name": "a", "target": {"cluster": "up"}, "failure_rate_percent": 0, "jitter_percent": 101, "state": "x"},
         {"name": "a", "target": {"cluster": "up"}},
         {"name": "b c", "target": {"endpoint": "up"}, "fallback": [{"cluster": ""}], "window_slots": 7},
         {"name": "d", "target": {"key": ["ip"]}, "admission": {"x": 1}, "base_open_ms": 9, "max_open_ms": 8}]}"#;
@@ -119,8 +119,8 @@ fn every_problem_is_listed_at_once() {
         "cluster_header: `host` is not among the headers, expected `host` in place of a header",
         "reply.status: 200 is out of range, expected 400 to 599",
         "on_failure: found \"pass\", expected one of `allow`, `refuse`",
-        "breakers[0].failure_rate_pct: 0 % is out of range, expected 1 to 100 %",
-        "breakers[0].jitter_pct: 101 % is out of range, expected 0 to 100 %",
+        "breakers[0].failure_rate_percent: 0 % is out of range, expected 1 to 100 %",
+        "breakers[0].jitter_percent: 101 % is out of range, expected 0 to 100 %",
         "breakers[0].state: found \"x\", expected one of `auto`, `forced_open`, `disabled`, `metrics_only`",
         "breakers[1].name: \"a\" is already used",
         "breakers[2].name: \"b c\" is not a name, expected letters, digits, `-` and `_`",
@@ -129,7 +129,7 @@ fn every_problem_is_listed_at_once() {
         "breakers[2].fallback: does not go with this target, expected none: an attempt has its endpoint already",
         &format!("breakers[3].target.key[0]: found \"ip\", expected one of {parts}"),
         "breakers[3].max_open_ms: at first 9 ms, at most 8 ms, expected a most of at least 9 ms",
-        "breakers[3].admission.x: unknown field `x`, expected one of `aggression_pct`, `max_refused_pct`",
+        "breakers[3].admission.x: unknown field `x`, expected one of `aggression_percent`, `max_refused_percent`",
     ];
     let got = problems(json);
     assert_eq!(got, expected);
@@ -167,7 +167,7 @@ fn bounds_hold_for_all_breakers_together() {
 
 #[test]
 fn a_soft_breaker_that_never_refuses_is_an_error() {
-    let json = r#"{"breakers": [{"name": "a", "target": {"cluster": "up"}, "failure_rate_pct": 100, "admission": {}}]}"#;
-    let expected = "never refuses at a failure rate of 100 %, expected a `failure_rate_pct` of 1 to 99 %";
+    let json = r#"{"breakers": [{"name": "a", "target": {"cluster": "up"}, "failure_rate_percent": 100, "admission": {}}]}"#;
+    let expected = "never refuses at a failure rate of 100 %, expected a `failure_rate_percent` of 1 to 99 %";
     assert_eq!(problems(json), [format!("breakers[0].admission: {expected}")]);
 }

@@ -28,7 +28,7 @@ const CHECKOUT: &str = r#"{"routes": [{"name": "checkout", "match": [{"path": {"
   "variants": [{"name": "stable", "cluster": "checkout-v1", "weight": 90},
                {"name": "canary", "cluster": "checkout-v2", "weight": 10,
                 "ramp": {"steps": [{"weight": 25, "hold_ms": 60000}, {"weight": 50, "hold_ms": 60000}],
-                         "abort": {"min_success_pct": 99, "min_samples": 100}}}]}]}"#;
+                         "abort": {"min_success_percent": 99, "min_samples": 100}}}]}]}"#;
 
 /// A document that uses everything.
 const EVERYTHING: &str = include_str!("routing.json");
@@ -203,9 +203,9 @@ fn every_problem_is_told_with_what_would_be_right() {
          "routes[0].match.client_address[0]: \"10.0.0.1/8\" is no range of addresses, expected an address, or the first of a network with the length of its prefix"),
         (route(&format!(r#""match": {{"not": {{"not": {{}}}}}}, {variants}"#)),
          "routes[0].match.not.not: unknown field `not`, expected one of `path`, `method`, `host`, `headers`, `query`, `cookies`, `client_address`"),
-        (route(&format!(r#""timeouts": {{"request_ms": 10, "per_try_ms": 11}}, {variants}"#)),
-         "routes[0].timeouts.per_try_ms: 11 ms for a try do not fit into 10 ms for all, expected at most 10"),
-        (route(&format!(r#""retry": {{"max": 1}}, {variants}"#)),
+        (route(&format!(r#""timeouts": {{"request_ms": 10, "per_try_timeout_ms": 11}}, {variants}"#)),
+         "routes[0].timeouts.per_try_timeout_ms: 11 ms for a try do not fit into 10 ms for all, expected at most 10"),
+        (route(&format!(r#""retry": {{"attempts": 2}}, {variants}"#)),
          "routes[0].retry: retries on nothing, expected `on` or `grpc_on`"),
         (format!(r#"{{"force": {{"header": "x"}}, "routes": [{{"name": "r", {variants}}}]}}"#),
          "force: trusts nobody, expected `secret` or `from`"),

@@ -74,7 +74,7 @@ fn a_key_that_fails_for_good_is_only_probed() {
     let upstream = moody();
     let fields = json!({
         "target": {"key": [{"header": "x-tenant"}]}, "base_open_ms": 100, "half_open_permits": 1,
-        "backoff_mult_pct": 100,
+        "backoff_multiplier_percent": 100,
     });
     let envoy = start(&guarded(&[breaker("tenants", &fields)], upstream.addr()), 2);
     storm(&envoy, 30, &tenant("bad"));

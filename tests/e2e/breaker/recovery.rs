@@ -76,7 +76,7 @@ fn failed_probes_open_it_early_and_for_longer() {
         let upstream = Upstream::fixed(503, "no");
         let breakers = [breaker(
             "up",
-            &json!({"base_open_ms": 100, "max_open_ms": 300, "half_open_permits": 4, "failure_rate_pct": 50}),
+            &json!({"base_open_ms": 100, "max_open_ms": 300, "half_open_permits": 4, "failure_rate_percent": 50}),
         )];
         let envoy = start(&guarded(&breakers, upstream.addr()), workers);
         let mut client = Client::connect(envoy.addr());

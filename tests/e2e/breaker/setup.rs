@@ -28,7 +28,8 @@ pub(super) fn with_1_2_and_4_workers(claim: impl Fn(u32)) {
 /// A breaker of the cluster `name`, with these fields added or replaced. Once open it stays so
 /// while a test runs.
 pub(super) fn breaker(name: &str, fields: &Value) -> Value {
-    let lasting = json!({"name": name, "target": {"cluster": name}, "base_open_ms": 60_000, "jitter_pct": 0});
+    let lasting =
+        json!({"name": name, "target": {"cluster": name}, "base_open_ms": 60_000, "jitter_percent": 0});
     with(lasting, fields)
 }
 

@@ -71,14 +71,14 @@ fn a_breaker_that_only_observes_opens_and_refuses_nobody() {
 fn admission_refuses_a_share_and_lets_the_rest_find_out() {
     with_1_2_and_4_workers(|workers| {
         let upstream = Upstream::fixed(503, "no");
-        let soft = json!({"admission": {"max_refused_pct": 80}, "minimum_calls": 10});
+        let soft = json!({"admission": {"max_refused_percent": 80}, "minimum_calls": 10});
         let envoy = side_by_side(&[("up", soft)], &upstream, workers);
         storm(&envoy, 1_000, &Request::get("/up"));
         let passed = upstream.count();
         // Some twenty before it starts, then a fifth of the others, more or less.
         assert!((120..=320).contains(&passed), "{passed} of 1000 passed");
         assert!(!refuses_everywhere(&envoy, &Request::get("/up")) || passed > 0);
-        eventually("the share", SOON, || metrics(&envoy, "up")["refusing_pct"] == 80);
+        eventually("the share", SOON, || metrics(&envoy, "up")["refusing_percent"] == 80);
         assert_metrics(&envoy, "up", &[("state", 0), ("transitions", 0)]);
         assert_transitions(&envoy, &[]);
     });
@@ -93,5 +93,5 @@ fn admission_ends_when_the_window_has_moved_on() {
     assert!(upstream.count() < 150, "{} passed", upstream.count());
     upstream.switch(tidegate_tests::Answer::new(200, "well"));
     eventually("all to pass", SOON, || storm(&envoy, 50, &Request::get("/up")).count(200) == 50);
-    assert_metrics(&envoy, "up", &[("refusing_pct", 0)]);
+    assert_metrics(&envoy, "up", &[("refusing_percent", 0)]);
 }

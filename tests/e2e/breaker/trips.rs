@@ -51,7 +51,7 @@ fn every_other() -> Way {
         0 => Answer::new(200, "ok"),
         _ => Answer::new(502, "no"),
     });
-    let fields = json!({"consecutive_failures": 0, "minimum_calls": 10, "failure_rate_pct": 40});
+    let fields = json!({"consecutive_failures": 0, "minimum_calls": 10, "failure_rate_percent": 40});
     Way { name: "every-other", upstream, fields, reason: "failure_rate", calls: 10 }
 }
 

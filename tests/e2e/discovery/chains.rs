@@ -14,7 +14,7 @@ fn ratelimit(burst: u64) -> WasmFilter {
 }
 
 fn breaker(name: &str) -> WasmFilter {
-    let one = json!({"name": name, "target": {"cluster": "to"}, "base_open_ms": 60_000, "jitter_pct": 0});
+    let one = json!({"name": name, "target": {"cluster": "to"}, "base_open_ms": 60_000, "jitter_percent": 0});
     WasmFilter::new(module("breaker")).config(&json!({"breakers": [one]}))
 }
 
@@ -26,7 +26,7 @@ fn wanting(name: &str, service: &Value, fields: &Value) -> Value {
 }
 
 fn routing() -> WasmFilter {
-    let retry = json!({"retry": {"on": ["gateway-error"], "max": 2}});
+    let retry = json!({"retry": {"on": ["gateway-error"], "attempts": 3}});
     let routes = json!([
         wanting("v1", &json!({"name": "orders", "tag": "v1"}), &json!({})),
         wanting("gold", &json!({"name": "orders", "metadata": {"tier": "gold"}}), &json!({})),

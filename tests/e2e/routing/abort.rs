@@ -114,7 +114,7 @@ fn people_who_were_stuck_to_the_canary_are_let_go() {
 fn a_slow_canary_is_given_up() {
     let pair = Pair::new();
     pair.canary.switch(Answer::new(200, "canary").after(Duration::from_millis(60)));
-    let abort = json!({"max_failed": 1, "max_p99_ms": 0, "p99_pct": 150, "min_samples": 10});
+    let abort = json!({"max_failed": 1, "max_p99_ms": 0, "p99_percent": 150, "min_samples": 10});
     // Slower than any upstream here is by chance.
     pair.stable.switch(Answer::new(200, "stable").after(Duration::from_millis(10)));
     let envoy = pair.start(route(&json!({"variants": ramping(&half(), &abort)})), 2);

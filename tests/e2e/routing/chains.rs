@@ -11,8 +11,7 @@ use crate::setup::by_key;
 
 /// A breaker of the cluster `canary` that opens after five failures and stays open.
 fn breaker() -> WasmFilter {
-    let canary =
-        json!({"name": "canary", "target": {"cluster": "canary"}, "base_open_ms": 60_000, "jitter_pct": 0});
+    let canary = json!({"name": "canary", "target": {"cluster": "canary"}, "base_open_ms": 60_000, "jitter_percent": 0});
     WasmFilter::new(module("breaker")).config(&json!({"breakers": [canary]}))
 }
 

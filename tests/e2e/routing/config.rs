@@ -30,7 +30,7 @@ fn every_problem_is_told_with_its_path() {
             {"name": "a", "variants": [{"name": "v", "cluster": "c", "status": 500}, {"name": "v"}]},
             {"name": "b c", "variants": [{"name": "v", "cluster": "c"}], "sticky": {"experiment": "e"}},
             {"name": "d", "variants": [{"name": "v", "cluster": "c"}, {"name": "w", "cluster": "c", "ramp": ramp}]},
-            {"variants": [{"name": "v", "cluster": "c", "weight": 0}], "retry": {"max": 3}},
+            {"variants": [{"name": "v", "cluster": "c", "weight": 0}], "retry": {"attempts": 4}},
         ],
         "order": "last_match",
         "force": {"secret": "short"},
@@ -79,7 +79,7 @@ fn the_example_of_the_issue_is_accepted() {
     let text = r#"{"routes": [{"name": "checkout", "match": [{"path": {"prefix": "/checkout"}}],
                      "sticky": {"experiment": "checkout-v2", "by": [{"header": "x-user"}, {"cookie": "tg"}]},
                      "variants": [{"name": "stable", "cluster": "stable", "weight": 90}, {"name": "canary", "cluster": "canary", "weight": 10,
-                                   "ramp": {"steps": [{"weight": 25, "hold_ms": 60000}, {"weight": 50, "hold_ms": 60000}], "abort": {"min_success_pct": 99, "min_samples": 100}}}]}]}"#;
+                                   "ramp": {"steps": [{"weight": 25, "hold_ms": 60000}, {"weight": 50, "hold_ms": 60000}], "abort": {"min_success_percent": 99, "min_samples": 100}}}]}]}"#;
     let pair = Pair::new();
     let bootstrap = pair.join(steered(&[filter(&Value::Null).raw_config(text)]));
     assert_eq!(Envoy::validate(&bootstrap.json()), Ok(()));

@@ -54,7 +54,7 @@ pub(super) fn variant(name: &str, weight: u32) -> Value {
 
 /// Both variants, the canary with a ramp that is judged on failures only: a busy machine is slow.
 pub(super) fn ramping(ramp: &Value, abort: &Value) -> Value {
-    let usual = json!({"min_samples": 20, "max_p99_ms": 3_600_000, "tolerance_bp": 10_000});
+    let usual = json!({"min_samples": 20, "max_p99_ms": 3_600_000, "tolerance_basis_points": 10_000});
     let ramp = with(with(json!({"interval_ms": 500}), ramp), &json!({"abort": with(usual, abort)}));
     json!([variant("stable", 90), with(variant("canary", 10), &json!({"ramp": ramp}))])
 }

@@ -164,7 +164,7 @@ fn a_cookie_is_good_for_another_envoy() {
 #[test]
 fn a_cookie_says_what_is_configured() {
     let pair = Pair::new();
-    let fields = json!({"max_age_s": 0, "path": "/shop", "domain": "shop.test", "secure": false, "same_site": "strict"});
+    let fields = json!({"max_age_ms": 0, "path": "/shop", "domain": "shop.test", "secure": false, "same_site": "strict"});
     let envoy = pair.start(generating(&fields), 1);
     let (_, _, attributes) = set_cookie(&mut Client::connect(envoy.addr()), &[]).unwrap();
     assert_eq!(attributes, "Path=/shop; Domain=shop.test; HttpOnly; SameSite=Strict");

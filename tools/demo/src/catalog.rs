@@ -61,7 +61,7 @@ impl Catalog {
                 {"weight": 50, "hold_ms": 600_000},
             ],
             // A busy machine is slow at times. That is not what is to be seen here.
-            "abort": {"min_success_pct": 99, "min_samples": 5, "max_failed": 2, "max_p99_ms": 2000},
+            "abort": {"min_success_percent": 99, "min_samples": 5, "max_failed": 2, "max_p99_ms": 2000},
         });
         let route = json!({
             "name": NAME,

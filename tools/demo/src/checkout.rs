@@ -43,9 +43,9 @@ impl Checkout {
             "name": NAME,
             "target": {"cluster": NAME},
             "consecutive_failures": 5,
-            "slow_call_ms": 300, "slow_rate_pct": 50, "minimum_calls": 10, "window_ms": 2000,
+            "slow_call_ms": 300, "slow_rate_percent": 50, "minimum_calls": 10, "window_ms": 2000,
             "half_open_permits": 3,
-            "base_open_ms": 1500, "backoff_mult_pct": 150, "max_open_ms": 2500,
+            "base_open_ms": 1500, "backoff_multiplier_percent": 150, "max_open_ms": 2500,
             "fallback": [{"cluster": BACKUP}, {"reply": {"status": 503, "body": "closed for a moment"}}],
         });
         let filter = WasmFilter::new(module("breaker")).config(&json!({"breakers": [breaker]}));

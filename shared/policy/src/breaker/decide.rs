@@ -92,8 +92,8 @@ impl Record {
         self.probes = self.probes.with(class, slow);
         let Probes { ok, failed, slow, .. } = self.probes;
         let permits = u32::from(terms.half_open_permits);
-        if reaches(failed.into(), terms.failure_rate_pct, permits)
-            || reaches(slow.into(), terms.slow_rate_pct, permits)
+        if reaches(failed.into(), terms.failure_rate_percent, permits)
+            || reaches(slow.into(), terms.slow_rate_percent, permits)
         {
             self.open(terms, self.streak.saturating_add(1), now_ms, draw);
             return Some(Some(Reason::ProbesFailed));
@@ -136,10 +136,10 @@ impl Record {
         if total == 0 || total < terms.minimum_calls {
             return None;
         }
-        if reaches(failed, terms.failure_rate_pct, total) {
+        if reaches(failed, terms.failure_rate_percent, total) {
             return Some(Reason::FailureRate);
         }
-        reaches(slow, terms.slow_rate_pct, total).then_some(Reason::SlowRate)
+        reaches(slow, terms.slow_rate_percent, total).then_some(Reason::SlowRate)
     }
 
     fn refuse(&self, now_ms: u64) -> Admission {
@@ -159,7 +159,13 @@ mod tests {
 
     fn terms() -> Terms {
         let (consecutive_failures, half_open_permits) = (3, 3);
-        Terms { minimum_calls: 6, consecutive_failures, half_open_permits, jitter_pct: 0, ..Terms::default() }
+        Terms {
+            minimum_calls: 6,
+            consecutive_failures,
+            half_open_permits,
+            jitter_percent: 0,
+            ..Terms::default()
+        }
     }
 
     /// Classes and slowness: a small letter was slow.

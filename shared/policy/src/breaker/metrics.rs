@@ -34,7 +34,7 @@ pub enum What {
     /// Requests refused.
     Refused,
     /// The share of requests that a soft breaker refuses.
-    RefusingPct,
+    RefusingPercent,
     /// Calls that were slow.
     Slow,
     /// Outcomes that came too late for the state that had admitted them.
@@ -64,7 +64,11 @@ const ALL: [(What, &str, &str); 19] = [
     (What::Open, "open", "Targets that are not closed now."),
     (What::Probes, "probes", "Requests let through as probes."),
     (What::Refused, "refused", "Requests refused."),
-    (What::RefusingPct, "refusing_pct", "The share of requests that admission refuses now, in percent."),
+    (
+        What::RefusingPercent,
+        "refusing_percent",
+        "The share of requests that admission refuses now, in percent.",
+    ),
     (What::Slow, "slow", "Calls that were slow, well or failed."),
     (What::Stale, "stale", "Outcomes that came after the state that had let them through."),
     (What::State, "state", "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only."),
@@ -86,7 +90,7 @@ const EACH: usize = ALL.len() + Reason::ALL.len();
 pub fn metrics<'a>(breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
     let of = |breaker: &'a str| {
         let kind = |what| match what {
-            What::Open | What::RefusingPct | What::State => MetricKind::Gauge,
+            What::Open | What::RefusingPercent | What::State => MetricKind::Gauge,
             _ => MetricKind::Counter,
         };
         let all = ALL.iter().map(move |(what, word, help)| (format!("{breaker}.{word}"), *help, kind(*what)));

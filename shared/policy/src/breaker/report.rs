@@ -39,11 +39,11 @@ pub fn line(
         }
         Reason::FailureRate => format!(
             "{failed} of {total} calls failed in {window_ms} ms, the limit is {} %",
-            terms.failure_rate_pct
+            terms.failure_rate_percent
         ),
         Reason::SlowRate => format!(
             "{slow} of {total} calls took over {} ms, the limit is {} %",
-            terms.slow_call_ms, terms.slow_rate_pct
+            terms.slow_call_ms, terms.slow_rate_percent
         ),
         Reason::ProbesFailed | Reason::ProbesPassed => {
             let permits = terms.half_open_permits;

@@ -7,9 +7,9 @@ use crate::breaker::cells::record::State;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// Opens at this share of failed calls, 1 to 100 %.
-    pub failure_rate_pct: u32,
+    pub failure_rate_percent: u32,
     /// Opens at this share of slow calls, 1 to 100 %.
-    pub slow_rate_pct: u32,
+    pub slow_rate_percent: u32,
     /// A call is slow when it takes longer than this; 0 for never.
     pub slow_call_ms: u64,
     /// Calls in the window before a rate means anything.
@@ -27,11 +27,11 @@ pub struct Terms {
     /// How long it stays open the first time.
     pub base_open_ms: u64,
     /// Each time in a row it stays open so many hundredths of the time before.
-    pub backoff_mult_pct: u32,
+    pub backoff_multiplier_percent: u32,
     /// How long it stays open at most, jitter aside.
     pub max_open_ms: u64,
     /// Up to so many hundredths of an open time are added at random.
-    pub jitter_pct: u32,
+    pub jitter_percent: u32,
     /// A closed breaker forgets one opening for each such span; 0 forgets all on closing.
     pub streak_decay_ms: u64,
     /// The state that it is held in; closed for one that moves by itself.
@@ -43,8 +43,8 @@ pub struct Terms {
 impl Default for Terms {
     fn default() -> Self {
         Self {
-            failure_rate_pct: 50,
-            slow_rate_pct: 100,
+            failure_rate_percent: 50,
+            slow_rate_percent: 100,
             slow_call_ms: 2_000,
             minimum_calls: 20,
             slots: 10,
@@ -53,9 +53,9 @@ impl Default for Terms {
             half_open_permits: 5,
             max_half_open_ms: 30_000,
             base_open_ms: 5_000,
-            backoff_mult_pct: 200,
+            backoff_multiplier_percent: 200,
             max_open_ms: 300_000,
-            jitter_pct: 10,
+            jitter_percent: 10,
             streak_decay_ms: 0,
             demanded: State::Closed,
             salt: 0,
@@ -76,7 +76,7 @@ impl Terms {
     /// How long the breaker stays open the `streak`th time in a row, without jitter.
     #[must_use]
     pub fn wait(&self, streak: u16) -> u64 {
-        let mult = u64::from(self.backoff_mult_pct);
+        let mult = u64::from(self.backoff_multiplier_percent);
         let mut wait = self.base_open_ms.min(self.max_open_ms);
         for _ in 1..streak {
             let next = wait.saturating_mul(mult) / 100;
@@ -92,7 +92,7 @@ impl Terms {
     /// What is added to `wait` for a uniform draw of 64 bits: ⌊wait · jitter % · u⌋, u < 1.
     #[must_use]
     pub fn jitter(&self, wait: u64, draw: u64) -> u64 {
-        let most = u128::from(wait).saturating_mul(u128::from(self.jitter_pct));
+        let most = u128::from(wait).saturating_mul(u128::from(self.jitter_percent));
         let drawn = most.saturating_mul(u128::from(draw >> 32)) >> 32;
         u64::try_from(drawn / 100).unwrap_or(u64::MAX)
     }
@@ -107,8 +107,8 @@ impl Terms {
     #[must_use]
     pub fn tag(&self) -> u32 {
         let words = [
-            u64::from(self.failure_rate_pct),
-            u64::from(self.slow_rate_pct),
+            u64::from(self.failure_rate_percent),
+            u64::from(self.slow_rate_percent),
             self.slow_call_ms,
             u64::from(self.minimum_calls),
             u64::from(self.slots),
@@ -117,9 +117,9 @@ impl Terms {
             u64::from(self.half_open_permits),
             self.max_half_open_ms,
             self.base_open_ms,
-            u64::from(self.backoff_mult_pct),
+            u64::from(self.backoff_multiplier_percent),
             self.max_open_ms,
-            u64::from(self.jitter_pct),
+            u64::from(self.jitter_percent),
             self.streak_decay_ms,
             self.demanded as u64,
             self.salt,

@@ -42,10 +42,10 @@ impl Reason {
         match self {
             Self::Consecutive => "Opened after consecutive_failures failures in a row.",
             Self::Expired => "Opened again because probes did not come back in max_half_open_ms.",
-            Self::FailureRate => "Opened at failure_rate_pct.",
+            Self::FailureRate => "Opened at failure_rate_percent.",
             Self::ProbesFailed => "Opened again because probes failed or were slow.",
             Self::ProbesPassed => "Closed because probes passed.",
-            Self::SlowRate => "Opened at slow_rate_pct.",
+            Self::SlowRate => "Opened at slow_rate_percent.",
             Self::WaitedOut => "Half-open because the open time was over.",
         }
     }

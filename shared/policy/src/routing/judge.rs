@@ -8,13 +8,13 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demands {
     /// Requests that must succeed, in basis points.
-    pub min_success_bp: u32,
+    pub min_success_basis_points: u32,
     /// How many basis points below the baseline it may stay.
-    pub tolerance_bp: u32,
+    pub tolerance_basis_points: u32,
     /// A 99th percentile up to this is fine whatever the baseline has; 0 for never.
     pub max_p99_ms: u64,
     /// … and else up to this share of the baseline's, in percent.
-    pub p99_pct: u32,
+    pub p99_percent: u32,
     /// Requests of an interval before it means anything.
     pub min_samples: u64,
 }
@@ -55,7 +55,13 @@ const WHOLE: u64 = 10_000;
 
 impl Default for Demands {
     fn default() -> Self {
-        Self { min_success_bp: 9_900, tolerance_bp: 50, max_p99_ms: 500, p99_pct: 120, min_samples: 100 }
+        Self {
+            min_success_basis_points: 9_900,
+            tolerance_basis_points: 50,
+            max_p99_ms: 500,
+            p99_percent: 120,
+            min_samples: 100,
+        }
     }
 }
 
@@ -70,7 +76,7 @@ impl Demands {
         if variant.total < self.min_samples {
             return Judgement::Inconclusive;
         }
-        if !variant.succeeds_at_least(u64::from(self.min_success_bp), WHOLE) {
+        if !variant.succeeds_at_least(u64::from(self.min_success_basis_points), WHOLE) {
             return Judgement::Fail(Fault::Success);
         }
         let Some(baseline) = baseline else { return self.judge_latency(variant, None) };
@@ -78,7 +84,7 @@ impl Demands {
             return Judgement::Inconclusive;
         }
         // Both in parts of the baseline's requests, so that nothing is rounded.
-        let spared = u64::from(self.tolerance_bp).saturating_mul(baseline.total);
+        let spared = u64::from(self.tolerance_basis_points).saturating_mul(baseline.total);
         let wanted = baseline.succeeded().saturating_mul(WHOLE).saturating_sub(spared);
         if !variant.succeeds_at_least(wanted, baseline.total.saturating_mul(WHOLE)) {
             return Judgement::Fail(Fault::Success);
@@ -88,7 +94,7 @@ impl Demands {
 
     fn judge_latency(&self, variant: Sample, baseline: Option<u64>) -> Judgement {
         let Some(took) = variant.p99_ms else { return Judgement::Pass };
-        let beside = baseline.map(|ms| ms.saturating_mul(u64::from(self.p99_pct)) / 100);
+        let beside = baseline.map(|ms| ms.saturating_mul(u64::from(self.p99_percent)) / 100);
         let most = if self.max_p99_ms == 0 && beside.is_none() {
             u64::MAX
         } else {

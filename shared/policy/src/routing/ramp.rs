@@ -244,9 +244,20 @@ impl Ramp {
     /// same steps by other rules must not move it any more.
     #[must_use]
     pub fn rules(&self) -> u32 {
-        let Demands { min_success_bp, tolerance_bp, max_p99_ms, p99_pct, min_samples } = self.demands;
-        let words =
-            [u64::from(min_success_bp), u64::from(tolerance_bp), max_p99_ms, u64::from(p99_pct), min_samples];
+        let Demands {
+            min_success_basis_points,
+            tolerance_basis_points,
+            max_p99_ms,
+            p99_percent,
+            min_samples,
+        } = self.demands;
+        let words = [
+            u64::from(min_success_basis_points),
+            u64::from(tolerance_basis_points),
+            max_p99_ms,
+            u64::from(p99_percent),
+            min_samples,
+        ];
         let more = [u64::from(self.max_failed), u64::from(self.paused)];
         let breaker = xxh64(self.breaker.as_deref().unwrap_or_default().as_bytes(), 0);
         fold(words.into_iter().chain(more), breaker)

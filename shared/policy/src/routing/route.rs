@@ -244,10 +244,10 @@ fn key(reader: &Reader<'_>) -> Option<SipKey> {
 
 #[inline(never)]
 fn generated(reader: &Reader<'_>) -> Option<Generated> {
-    let object = reader.object(&["name", "max_age_s", "path", "domain", "secure", "same_site"])?;
+    let object = reader.object(&["name", "max_age_ms", "path", "domain", "secure", "same_site"])?;
     let name =
         object.required("name", "the name of a cookie").and_then(|r| cookie_text(&r, "()<>@,;:\\\"/[]?={} "));
-    let max_age = object.natural("max_age_s", 86_400, 0, 31_536_000, "s");
+    let max_age = object.natural("max_age_ms", 86_400_000, 0, 31_536_000_000, "ms");
     let path = object.or("path", "/".to_owned(), |r| cookie_text(r, "; "));
     let domain = object.or("domain", None, |r| cookie_text(r, ";, ").map(Some));
     let secure = object.or("secure", true, Reader::boolean);
@@ -263,7 +263,8 @@ fn generated(reader: &Reader<'_>) -> Option<Generated> {
         attributes.push_str(&format!("; Domain={domain}"));
     }
     if max_age > 0 {
-        attributes.push_str(&format!("; Max-Age={max_age}"));
+        // The header has whole seconds, and 0 of them would be none at all.
+        attributes.push_str(&format!("; Max-Age={}", max_age.div_ceil(1_000)));
     }
     attributes.push_str(if secure { "; Secure" } else { "" });
     attributes.push_str(&format!("; HttpOnly; SameSite={same_site}"));

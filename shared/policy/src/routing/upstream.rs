@@ -29,15 +29,15 @@ fn one(name: &str, value: &str) -> Set {
 
 #[inline(never)]
 fn timeouts(reader: &Reader<'_>) -> Option<Vec<Set>> {
-    let object = reader.object(&["request_ms", "per_try_ms", "hedge_on_per_try"])?;
+    let object = reader.object(&["request_ms", "per_try_timeout_ms", "hedge_on_per_try_timeout"])?;
     let ms = |field: &str| object.or(field, None, |r| r.integer(0..=MAX_MS, "ms").map(Some));
-    let (request, per_try) = (ms("request_ms"), ms("per_try_ms"));
-    let hedge = object.or("hedge_on_per_try", false, Reader::boolean);
+    let (request, per_try) = (ms("request_ms"), ms("per_try_timeout_ms"));
+    let hedge = object.or("hedge_on_per_try_timeout", false, Reader::boolean);
     let (request, per_try, hedge) = (request?, per_try?, hedge?);
     if let (Some(all @ 1..), Some(one)) = (request, per_try) {
         if one > all {
             let what = alloc::format!("{one} ms for a try do not fit into {all} ms for all");
-            object.optional("per_try_ms")?.report(alloc::format!("{what}, expected at most {all}"));
+            object.optional("per_try_timeout_ms")?.report(alloc::format!("{what}, expected at most {all}"));
             return None;
         }
     }
@@ -50,7 +50,7 @@ fn timeouts(reader: &Reader<'_>) -> Option<Vec<Set>> {
 
 #[inline(never)]
 fn retry(reader: &Reader<'_>) -> Option<Vec<Set>> {
-    let object = reader.object(&["on", "grpc_on", "max", "statuses", "headers"])?;
+    let object = reader.object(&["on", "grpc_on", "attempts", "statuses", "headers"])?;
     let words = |field: &str, known: &[&'static str]| {
         let pairs: Vec<(&str, &'static str)> = known.iter().map(|word| (*word, *word)).collect();
         object.or(field, Vec::new(), |r| {
@@ -62,7 +62,10 @@ fn retry(reader: &Reader<'_>) -> Option<Vec<Set>> {
         })
     };
     let (on, grpc_on) = (words("on", &RETRY_ON), words("grpc_on", &RETRY_GRPC_ON));
-    let max = object.or("max", None, |r| r.integer(1..=10, "retries").map(|n| Some(n.to_string())));
+    // The first attempt counts here, and does not in Envoy's header.
+    let retries = object.or("attempts", None, |r| {
+        r.integer(2..=11, "attempts").map(|attempts| Some(attempts.saturating_sub(1).to_string()))
+    });
     let statuses = object.or("statuses", Vec::new(), |r| {
         let items = r.items(1..=16, "statuses")?;
         let status = |item: &Reader<'_>| item.integer(400..=599, "").map(|status| status.to_string());
@@ -72,7 +75,7 @@ fn retry(reader: &Reader<'_>) -> Option<Vec<Set>> {
         let items = r.items(1..=16, "headers")?;
         items.iter().map(header_name).fold(Some(Vec::new()), collect)
     });
-    let (on, grpc_on, max, statuses, headers) = (on?, grpc_on?, max?, statuses?, headers?);
+    let (on, grpc_on, retries, statuses, headers) = (on?, grpc_on?, retries?, statuses?, headers?);
     if on.is_empty() && grpc_on.is_empty() {
         reader.report("retries on nothing, expected `on` or `grpc_on`".to_string());
         return None;
@@ -87,6 +90,6 @@ fn retry(reader: &Reader<'_>) -> Option<Vec<Set>> {
     set.extend(
         lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| one(name, &list.join(","))),
     );
-    set.extend(max.map(|max| one("x-envoy-max-retries", &max)));
+    set.extend(retries.map(|retries| one("x-envoy-max-retries", &retries)));
     Some(set)
 }

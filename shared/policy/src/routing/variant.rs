@@ -59,11 +59,11 @@ const FIELDS: [&str; 8] =
     ["name", "cluster", "service", "status", "weight", "max_weight", "ramp", "baseline"];
 const ABORT: [&str; 8] = [
     "breaker",
-    "min_success_pct",
-    "min_success_bp",
-    "tolerance_bp",
+    "min_success_percent",
+    "min_success_basis_points",
+    "tolerance_basis_points",
     "max_p99_ms",
-    "p99_pct",
+    "p99_percent",
     "min_samples",
     "max_failed",
 ];
@@ -200,18 +200,19 @@ fn read_step(reader: &Reader<'_>) -> Option<Step> {
 fn read_abort(reader: &Reader<'_>) -> Option<(Demands, u32, Option<String>)> {
     let object = reader.object(&ABORT)?;
     let usual = Demands::default();
-    let success = basis_points(reader, &object, "min_success_pct", "min_success_bp");
-    let tolerance_bp = object.count("tolerance_bp", usual.tolerance_bp, 0, 10_000, "basis points");
+    let success = basis_points(reader, &object, "min_success_percent", "min_success_basis_points");
+    let tolerance_basis_points =
+        object.count("tolerance_basis_points", usual.tolerance_basis_points, 0, 10_000, "basis points");
     let max_p99_ms = object.natural("max_p99_ms", usual.max_p99_ms, 0, 3_600_000, "ms");
-    let p99_pct = object.count("p99_pct", usual.p99_pct, 100, 10_000, "%");
+    let p99_percent = object.count("p99_percent", usual.p99_percent, 100, 10_000, "%");
     let min_samples = object.natural("min_samples", usual.min_samples, 1, 1_000_000_000, "requests");
     let breaker = object.or("breaker", None, |r| distinct_name(r, &[]).map(Some));
     let max_failed = object.count("max_failed", 3, 1, 1000, "intervals");
     let demands = Demands {
-        min_success_bp: success?.unwrap_or(usual.min_success_bp),
-        tolerance_bp: tolerance_bp?,
+        min_success_basis_points: success?.unwrap_or(usual.min_success_basis_points),
+        tolerance_basis_points: tolerance_basis_points?,
         max_p99_ms: max_p99_ms?,
-        p99_pct: p99_pct?,
+        p99_percent: p99_percent?,
         min_samples: min_samples?,
     };
     Some((demands, max_failed?, breaker?))

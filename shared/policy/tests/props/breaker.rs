@@ -51,8 +51,8 @@ fn terms() -> impl Strategy<Value = Terms> {
     let waiting =
         (1_u64..3_000, 100_u32..400, 0_u64..20_000, 0_u32..=100, prop_oneof![Just(0_u64), 1_u64..5_000]);
     (trips, window, probing, waiting).prop_map(|(trips, window, probing, waiting)| Terms {
-        failure_rate_pct: trips.0,
-        slow_rate_pct: trips.1,
+        failure_rate_percent: trips.0,
+        slow_rate_percent: trips.1,
         slow_call_ms: 100,
         minimum_calls: trips.2,
         consecutive_failures: trips.3,
@@ -61,9 +61,9 @@ fn terms() -> impl Strategy<Value = Terms> {
         half_open_permits: probing.0,
         max_half_open_ms: probing.1,
         base_open_ms: waiting.0,
-        backoff_mult_pct: waiting.1,
+        backoff_multiplier_percent: waiting.1,
         max_open_ms: waiting.0 + waiting.2,
-        jitter_pct: waiting.3,
+        jitter_percent: waiting.3,
         streak_decay_ms: waiting.4,
         demanded: State::Closed,
         salt: 0,
@@ -193,7 +193,7 @@ impl World {
         prop_assert!(reason.is_some() || self.record.state == before.state, "a state without a reason");
         if reason.is_some() && self.record.state == State::Open {
             let wait = self.terms.wait(self.record.streak);
-            let most = wait + wait * u64::from(self.terms.jitter_pct) / 100;
+            let most = wait + wait * u64::from(self.terms.jitter_percent) / 100;
             let got = self.record.at_ms - self.now_ms;
             prop_assert!((wait..=most).contains(&got), "{} ms, expected {} to {} ms", got, wait, most);
         }

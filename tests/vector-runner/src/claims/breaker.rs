@@ -24,8 +24,8 @@ const STATES: [State; 6] =
 pub(super) fn terms(config: &Node<'_>) -> Result<Terms, Fault> {
     let slots = config.field("buckets")?;
     let terms = Terms {
-        failure_rate_pct: config.field("failure_rate_pct")?.count()?,
-        slow_rate_pct: config.field("slow_rate_pct")?.count()?,
+        failure_rate_percent: config.field("failure_rate_pct")?.count()?,
+        slow_rate_percent: config.field("slow_rate_pct")?.count()?,
         slow_call_ms: config.field("slow_call_ms")?.natural()?,
         minimum_calls: config.field("minimum_calls")?.count()?,
         slots: slots.count()?,
@@ -34,9 +34,9 @@ pub(super) fn terms(config: &Node<'_>) -> Result<Terms, Fault> {
         half_open_permits: config.field("half_open_permits")?.count()?,
         max_half_open_ms: config.field("max_half_open_ms")?.natural()?,
         base_open_ms: config.field("base_open_ms")?.natural()?,
-        backoff_mult_pct: config.field("backoff_mult_pct")?.count()?,
+        backoff_multiplier_percent: config.field("backoff_mult_pct")?.count()?,
         max_open_ms: config.field("max_open_ms")?.natural()?,
-        jitter_pct: config.optional("jitter_pct")?.map_or(Ok(0), |pct| pct.count())?,
+        jitter_percent: config.optional("jitter_pct")?.map_or(Ok(0), |percent| percent.count())?,
         streak_decay_ms: config.field("streak_decay_ms")?.natural()?,
         demanded: State::Closed,
         salt: 0,

@@ -18,7 +18,7 @@ fn recommended(section: &Node<'_>) -> Result<usize, Fault> {
     begins_with(&section.field("jitter")?, "add floor(wait*jitter_pct*u/100)")?;
     let terms = Terms {
         base_open_ms: section.field("base_ms")?.natural()?,
-        backoff_mult_pct: section.field("mult_pct")?.count()?,
+        backoff_multiplier_percent: section.field("mult_pct")?.count()?,
         max_open_ms: section.field("max_ms")?.natural()?,
         ..Terms::default()
     };

@@ -95,8 +95,8 @@ const FIELDS: [&str; 5] = ["breakers", "cluster_header", "reply", "mode", "on_fa
 const OWN_FIELDS: [&str; 9] =
     ["name", "target", "match", "fallback", "mode", "state", "admission", "table", "max_ejection_percent"];
 const TERMS_FIELDS: [&str; 14] = [
-    "failure_rate_pct",
-    "slow_rate_pct",
+    "failure_rate_percent",
+    "slow_rate_percent",
     "slow_call_ms",
     "minimum_calls",
     "window_ms",
@@ -105,9 +105,9 @@ const TERMS_FIELDS: [&str; 14] = [
     "half_open_permits",
     "max_half_open_ms",
     "base_open_ms",
-    "backoff_mult_pct",
+    "backoff_multiplier_percent",
     "max_open_ms",
-    "jitter_pct",
+    "jitter_percent",
     "streak_decay_ms",
 ];
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
@@ -316,8 +316,9 @@ fn sound(object: &Object<'_>, target: &Target) -> bool {
 fn read_terms(object: &Object<'_>) -> Option<Terms> {
     let default = Terms::default();
     let (all, day) = (u32::MAX, 86_400_000);
-    let failure_rate_pct = object.count("failure_rate_pct", default.failure_rate_pct, 1, 100, "%");
-    let slow_rate_pct = object.count("slow_rate_pct", default.slow_rate_pct, 1, 100, "%");
+    let failure_rate_percent =
+        object.count("failure_rate_percent", default.failure_rate_percent, 1, 100, "%");
+    let slow_rate_percent = object.count("slow_rate_percent", default.slow_rate_percent, 1, 100, "%");
     let slow_call_ms = object.natural("slow_call_ms", default.slow_call_ms, 0, day, "ms");
     let minimum_calls =
         object.count("minimum_calls", default.minimum_calls, 1, all.saturating_sub(1), "calls");
@@ -325,8 +326,9 @@ fn read_terms(object: &Object<'_>) -> Option<Terms> {
     let permits =
         object.count("half_open_permits", default.half_open_permits.into(), 1, u16::MAX.into(), "permits");
     let max_half_open_ms = object.natural("max_half_open_ms", default.max_half_open_ms, 0, day, "ms");
-    let backoff_mult_pct = object.count("backoff_mult_pct", default.backoff_mult_pct, 100, 1_000, "%");
-    let jitter_pct = object.count("jitter_pct", default.jitter_pct, 0, 100, "%");
+    let backoff_multiplier_percent =
+        object.count("backoff_multiplier_percent", default.backoff_multiplier_percent, 100, 1_000, "%");
+    let jitter_percent = object.count("jitter_percent", default.jitter_percent, 0, 100, "%");
     let streak_decay_ms = object.natural("streak_decay_ms", default.streak_decay_ms, 0, day, "ms");
     let states = [
         ("auto", State::Closed),
@@ -340,8 +342,8 @@ fn read_terms(object: &Object<'_>) -> Option<Terms> {
     let (slots, slot_ms) = window?;
     let (base_open_ms, max_open_ms) = open?;
     Some(Terms {
-        failure_rate_pct: failure_rate_pct?,
-        slow_rate_pct: slow_rate_pct?,
+        failure_rate_percent: failure_rate_percent?,
+        slow_rate_percent: slow_rate_percent?,
         slow_call_ms: slow_call_ms?,
         minimum_calls: minimum_calls?,
         slots,
@@ -350,9 +352,9 @@ fn read_terms(object: &Object<'_>) -> Option<Terms> {
         half_open_permits: u16::try_from(permits?).unwrap_or(u16::MAX),
         max_half_open_ms: max_half_open_ms?,
         base_open_ms,
-        backoff_mult_pct: backoff_mult_pct?,
+        backoff_multiplier_percent: backoff_multiplier_percent?,
         max_open_ms,
-        jitter_pct: jitter_pct?,
+        jitter_percent: jitter_percent?,
         streak_decay_ms: streak_decay_ms?,
         demanded: demanded?,
         salt: 0,

@@ -11,37 +11,41 @@ pub struct Soft {
     /// Calls in the window before anything is refused.
     pub minimum_calls: u32,
     /// Aggression, in hundredths.
-    pub aggression_pct: u32,
+    pub aggression_percent: u32,
     /// Largest share that is refused, in hundredths.
-    pub max_refused_pct: u32,
+    pub max_refused_percent: u32,
 }
 
 // === impl Soft ===
 
 impl Soft {
     pub(crate) fn read(reader: &Reader<'_>, terms: &Terms) -> Option<Self> {
-        let object = reader.object(&["aggression_pct", "max_refused_pct"])?;
-        let aggression = object.count("aggression_pct", 100, 1, 10_000, "%");
-        let most = object.count("max_refused_pct", 80, 1, 100, "%");
-        if terms.failure_rate_pct >= 100 {
-            let right = "a `failure_rate_pct` of 1 to 99 %";
+        let object = reader.object(&["aggression_percent", "max_refused_percent"])?;
+        let aggression = object.count("aggression_percent", 100, 1, 10_000, "%");
+        let most = object.count("max_refused_percent", 80, 1, 100, "%");
+        if terms.failure_rate_percent >= 100 {
+            let right = "a `failure_rate_percent` of 1 to 99 %";
             reader.report(alloc::format!("never refuses at a failure rate of 100 %, expected {right}"));
             return None;
         }
-        Some(Self { minimum_calls: terms.minimum_calls, aggression_pct: aggression?, max_refused_pct: most? })
+        Some(Self {
+            minimum_calls: terms.minimum_calls,
+            aggression_percent: aggression?,
+            max_refused_percent: most?,
+        })
     }
 
     /// The share of requests to refuse after what is in the window. The success rate below which
     /// refusing begins is what the failure rate leaves.
     #[must_use]
-    pub fn share(&self, window: Counts, failure_rate_pct: u32) -> f64 {
+    pub fn share(&self, window: Counts, failure_rate_percent: u32) -> f64 {
         if window.total < self.minimum_calls {
             return 0.0;
         }
         let part = |pct: u32| f64::from(pct) / 100.0;
         let success = window.total.saturating_sub(window.failed);
-        let threshold = 1.0 - part(failure_rate_pct);
-        let (aggression, most) = (part(self.aggression_pct), part(self.max_refused_pct));
+        let threshold = 1.0 - part(failure_rate_percent);
+        let (aggression, most) = (part(self.aggression_percent), part(self.max_refused_percent));
         overload::admission_control(window.total.into(), success.into(), threshold, aggression, most)
     }
 }
@@ -52,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_share_begins_where_the_failure_rate_does() {
-        let soft = Soft { minimum_calls: 20, aggression_pct: 100, max_refused_pct: 80 };
+        let soft = Soft { minimum_calls: 20, aggression_percent: 100, max_refused_percent: 80 };
         #[rustfmt::skip]
         let cases = [
             // name            total  failed  expected

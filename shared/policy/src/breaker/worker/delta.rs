@@ -225,7 +225,7 @@ mod tests {
     /// breaker in passing.
     #[test]
     fn counts_of_another_generation_open_nothing() {
-        let terms = Terms { minimum_calls: 1, failure_rate_pct: 60, ..terms() };
+        let terms = Terms { minimum_calls: 1, failure_rate_percent: 60, ..terms() };
         let mut record = Record { generation: 1, ..Record::new(&terms) };
         record.slots[1] = slot(5, 1, 0);
         record.slots[2] = slot(6, 1, 1);

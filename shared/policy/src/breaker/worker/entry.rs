@@ -91,7 +91,7 @@ impl Entry {
 impl Head {
     pub(crate) fn of(record: &Record, cx: &Context<'_, impl Host>) -> Self {
         let window = record.window(&cx.breaker.terms, cx.now_ms);
-        let rate = cx.breaker.terms.failure_rate_pct;
+        let rate = cx.breaker.terms.failure_rate_percent;
         let share = cx.breaker.soft.map_or(0.0, |soft| soft.share(window, rate));
         Self {
             state: record.state,
@@ -106,7 +106,7 @@ impl Head {
         }
     }
 
-    pub(crate) fn refusing_pct(self) -> u64 {
+    pub(crate) fn refusing_percent(self) -> u64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
         let pct = (self.share * 100.0) as u64;
         pct

@@ -138,7 +138,7 @@ impl Shard {
         cx.host.set(metrics::index(cx.at, What::State), state);
         let open = matches!(shown, State::Open | State::HalfOpen | State::ForcedOpen);
         cx.host.set(metrics::index(cx.at, What::Open), u64::from(open));
-        cx.host.set(metrics::index(cx.at, What::RefusingPct), head.map_or(0, Head::refusing_pct));
+        cx.host.set(metrics::index(cx.at, What::RefusingPercent), head.map_or(0, Head::refusing_percent));
         Ok(())
     }
 
