@@ -45,8 +45,11 @@ fn dependencies(manifest: &str) -> Vec<String> {
 }
 
 #[test]
-fn policy_depends_on_serde_and_libm_alone() {
-    assert_eq!(dependencies("shared/policy/Cargo.toml"), ["libm", "serde", "serde_json"]);
+fn policy_depends_on_five_crates_alone() {
+    assert_eq!(
+        dependencies("shared/policy/Cargo.toml"),
+        ["libm", "serde", "serde_json", "siphasher", "xxhash-rust"]
+    );
     let lib = read(&root().join("shared/policy/src/lib.rs"));
     assert!(lib.contains("#![no_std]") && lib.contains("#![forbid(unsafe_code)]"));
 }
