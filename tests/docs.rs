@@ -176,7 +176,7 @@ fn the_defaults_of_a_breaker_are_those_of_the_parser() {
     let json = r#"{"breakers": [{"name": "a", "target": {"cluster": "a"}, "admission": {}}]}"#;
     let policy = breaker::Policy::parse(json.as_bytes()).unwrap();
     let breaker = &policy.breakers[0];
-    let (terms, soft) = (breaker.terms, breaker.soft.unwrap());
+    let (terms, soft) = (breaker.params, breaker.soft.unwrap());
     let numbers = [
         ("failure_rate_percent", u64::from(terms.failure_rate_percent)),
         ("slow_rate_percent", terms.slow_rate_percent.into()),

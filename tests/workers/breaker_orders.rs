@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tidegate_policy::breaker::cells::block;
 use tidegate_policy::breaker::cells::index::Index;
 use tidegate_policy::breaker::stage::CircuitBreaker;
-use tidegate_policy::breaker::{Record, State, Terms};
+use tidegate_policy::breaker::{BreakerParams, Record, State};
 use tidegate_policy::host::{Host, Store};
 use tidegate_policy::http::{Stage, Verdict};
 use tidegate_policy::time::Span;
@@ -53,14 +53,14 @@ fn after(json: &str, statuses: &[u32]) -> Arc<SimStore> {
 
 /// The record of the only target, wherever it lies.
 fn record(store: &SimStore) -> Record {
-    let terms = Terms::default();
+    let params = BreakerParams::default();
     let records = store.names().into_iter().filter_map(|name| {
         let (bytes, _) = store.load(&name).ok()??;
-        if bytes.len() == Record::size(terms.slots) {
-            return Some(Record::decode(&bytes, &terms));
+        if bytes.len() == Record::size(params.slots) {
+            return Some(Record::decode(&bytes, &params));
         }
-        (bytes.len() == block::size(terms.slots)).then(|| {
-            (0..block::WAYS).map(|way| block::record(&bytes, way, &terms)).max_by_key(|r| r.generation)
+        (bytes.len() == block::size(params.slots)).then(|| {
+            (0..block::WAYS).map(|way| block::record(&bytes, way, &params)).max_by_key(|r| r.generation)
         })?
     });
     records.max_by_key(|record| record.generation).expect("a record")

@@ -2,7 +2,7 @@
 
 use tidegate_policy::breaker::config::target::Fallback;
 use tidegate_policy::breaker::config::{Mode, OnFailure};
-use tidegate_policy::breaker::{Policy, Terms};
+use tidegate_policy::breaker::{BreakerParams, Policy};
 
 fn problems(json: &str) -> Vec<String> {
     let error = Policy::parse(json.as_bytes()).err();
@@ -25,8 +25,8 @@ fn absent_fields_have_the_documented_defaults() {
     assert_eq!((&*policy.cluster_header, policy.on_failure), ("x-tidegate-cluster", OnFailure::Allow));
     assert_eq!((policy.reply.status, policy.reply.grpc_status), (503, 14));
     let breaker = &policy.breakers[0];
-    let terms = Terms { salt: breaker.terms.salt, ..Terms::default() };
-    assert_eq!((breaker.terms, breaker.mode), (terms, Mode::Enforce));
+    let params = BreakerParams { salt: breaker.params.salt, ..BreakerParams::default() };
+    assert_eq!((breaker.params, breaker.mode), (params, Mode::Enforce));
     assert_eq!((breaker.targets(), breaker.max_ejection_percent, breaker.soft), (0, 50, None));
     let keyed = Policy::parse(of(r#"{"key": ["host"]}"#, "").as_bytes()).unwrap();
     assert_eq!(keyed.breakers[0].targets(), 1_024);
@@ -48,7 +48,7 @@ fn a_fallback_has_the_breaker_of_its_cluster_or_one_of_its_own() {
     };
     let found: Vec<usize> = policy.breakers[0].fallback.iter().map(of).collect();
     assert_eq!(found, [1, 3, 4, usize::MAX]);
-    assert_eq!(policy.breakers[3].terms.minimum_calls, 7, "with the parameters of who falls back");
+    assert_eq!(policy.breakers[3].params.minimum_calls, 7, "with the parameters of who falls back");
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod discovery;
 use std::sync::Arc;
 
 use tidegate_policy::breaker::cells::index::Index;
-use tidegate_policy::breaker::{self, CircuitBreaker, Record, Terms};
+use tidegate_policy::breaker::{self, BreakerParams, CircuitBreaker, Record};
 use tidegate_policy::config::json::Json;
 use tidegate_policy::http::path;
 use tidegate_policy::http::{Attribute, Placement, Stage, Verdict};
@@ -54,20 +54,20 @@ pub fn block(bytes: &[u8]) {
 /// Decoding a breaker's cells is total, and what was decoded survives the round trip.
 pub fn breaker_cells(bytes: &[u8]) {
     let (slots, rest) = bytes.split_first().map_or((1, bytes), |(first, rest)| (u32::from(first % 3), rest));
-    let terms = Terms { slots: slots + 1, ..Terms::default() };
-    let record = Record::decode(rest, &terms);
-    assert_eq!(Record::decode(&record.encode(), &terms), record);
+    let params = BreakerParams { slots: slots + 1, ..BreakerParams::default() };
+    let record = Record::decode(rest, &params);
+    assert_eq!(Record::decode(&record.encode(), &params), record);
     let index = Index::decode(rest);
     assert_eq!(Index::decode(&index.encode()), index);
     let mut block = rest.to_vec();
-    block.resize(breaker::cells::block::size(terms.slots), 0);
+    block.resize(breaker::cells::block::size(params.slots), 0);
     for way in 0..breaker::cells::block::WAYS {
-        let record = breaker::cells::block::record(&block, way, &terms);
-        breaker::cells::block::put(&mut block, way, 1 << 48, &record, &terms);
-        assert_eq!(breaker::cells::block::record(&block, way, &terms), record);
+        let record = breaker::cells::block::record(&block, way, &params);
+        breaker::cells::block::put(&mut block, way, 1 << 48, &record, &params);
+        assert_eq!(breaker::cells::block::record(&block, way, &params), record);
     }
-    assert_eq!(breaker::cells::block::find(&block, 1 << 48, &terms), Some(0));
-    let _ = breaker::cells::block::room(&block, &terms, 0);
+    assert_eq!(breaker::cells::block::find(&block, 1 << 48, &params), Some(0));
+    let _ = breaker::cells::block::room(&block, &params, 0);
 }
 
 /// A breaker's configuration is a policy or at least one problem.

@@ -120,7 +120,7 @@ pub(crate) fn words(state: State) -> &'static str {
 pub(crate) mod tests {
     use tidegate_policy::breaker::cells::record::{Counts, Probes};
     use tidegate_policy::breaker::report::{line, Evidence};
-    use tidegate_policy::breaker::{Reason, Record, Terms};
+    use tidegate_policy::breaker::{BreakerParams, Reason, Record};
 
     use super::*;
 
@@ -128,9 +128,10 @@ pub(crate) mod tests {
     pub(crate) fn history() -> History {
         let mut history = History::default();
         let at = Duration::from_millis;
-        let open = Record { state: State::Open, at_ms: 9_000, streak: 1, ..Record::new(&Terms::default()) };
+        let open =
+            Record { state: State::Open, at_ms: 9_000, streak: 1, ..Record::new(&BreakerParams::default()) };
         history.read(at(4_250), &logged(State::Closed, &open, Reason::Consecutive), "checkout");
-        let half_open = Record { state: State::HalfOpen, ..Record::new(&Terms::default()) };
+        let half_open = Record { state: State::HalfOpen, ..Record::new(&BreakerParams::default()) };
         history.read(at(6_250), &logged(State::Open, &half_open, Reason::WaitedOut), "checkout");
         history
     }
@@ -139,7 +140,7 @@ pub(crate) mod tests {
     fn logged(from: State, to: &Record, reason: Reason) -> String {
         let window = Counts { total: 12, failed: 7, slow: 3 };
         let evidence = Evidence { window, run: 5, probes: Probes::default() };
-        let said = line("checkout", &Terms::default(), from, to, reason, &evidence, 7_000);
+        let said = line("checkout", &BreakerParams::default(), from, to, reason, &evidence, 7_000);
         format!("[2026-01-02 03:04:05.678][9][info][wasm] wasm log breaker: {said}\nanother line\n")
     }
 

@@ -7,10 +7,11 @@
 //! its time. Each transition is one generation, and whoever's write wins made it: only then
 //! was the random part of an open time drawn (reference 1.8, T1 to T5).
 
-use super::terms::Terms;
+use super::params::BreakerParams;
 use super::transition::Reason;
-use crate::breaker::cells::record::{Counts, Probes, Record, State};
-use crate::breaker::worker::delta::{Delta, Left};
+use crate::breaker::cells::record::{Counts, Probes, Record};
+use crate::breaker::state::State;
+use crate::breaker::worker::delta::{Delta, LeftOut};
 use crate::http::classify::Class;
 
 /// The answer for one request.
@@ -33,9 +34,9 @@ pub enum Admission {
 
 /// What became of counts that were merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Merged {
     /// What was left out.
-    pub left: Left,
+    pub left: LeftOut,
     /// Why the state changed, if it did.
     pub reason: Option<Reason>,
     /// What was in the window that made up the decision.
@@ -49,9 +50,9 @@ pub struct Told {
 impl Record {
     /// Decides a request at `now_ms`; changes the record when that is a transition or takes
     /// a permit. `draw` is for the random part of an open time.
-    pub fn admit(&mut self, terms: &Terms, now_ms: u64, draw: u64) -> (Admission, Option<Reason>) {
+    pub fn admit(&mut self, params: &BreakerParams, now_ms: u64, draw: u64) -> (Admission, Option<Reason>) {
         let admit = |generation, probe| Admission::Admit { generation, probe };
-        if self.expire(terms, now_ms, draw) {
+        if self.expire(params, now_ms, draw) {
             return (self.refuse(now_ms), Some(Reason::Expired));
         }
         match self.state {
@@ -60,14 +61,14 @@ impl Record {
             State::Open if now_ms < self.at_ms => (self.refuse(now_ms), None),
             State::Open => {
                 self.enter(State::HalfOpen);
-                self.at_ms = match terms.max_half_open_ms {
+                self.at_ms = match params.max_half_open_ms {
                     0 => 0,
                     most => now_ms.saturating_add(most),
                 };
                 self.probes.issued = 1;
                 (admit(self.generation, true), Some(Reason::WaitedOut))
             }
-            State::HalfOpen if self.probes.issued < terms.half_open_permits => {
+            State::HalfOpen if self.probes.issued < params.half_open_permits => {
                 self.probes.issued = self.probes.issued.saturating_add(1);
                 (admit(self.generation, true), None)
             }
@@ -79,7 +80,7 @@ impl Record {
     /// late for this state.
     pub fn probed(
         &mut self,
-        terms: &Terms,
+        params: &BreakerParams,
         generation: u32,
         class: Class,
         slow: bool,
@@ -91,17 +92,17 @@ impl Record {
         }
         self.probes = self.probes.with(class, slow);
         let Probes { ok, failed, slow, .. } = self.probes;
-        let permits = u32::from(terms.half_open_permits);
-        if reaches(failed.into(), terms.failure_rate_percent, permits)
-            || reaches(slow.into(), terms.slow_rate_percent, permits)
+        let permits = u32::from(params.half_open_permits);
+        if reaches(failed.into(), params.failure_rate_percent, permits)
+            || reaches(slow.into(), params.slow_rate_percent, permits)
         {
-            self.open(terms, self.streak.saturating_add(1), now_ms, draw);
+            self.open(params, self.streak.saturating_add(1), now_ms, draw);
             return Some(Some(Reason::ProbesFailed));
         }
         if u32::from(ok).saturating_add(failed.into()) >= permits {
             self.enter(State::Closed);
             self.at_ms = now_ms;
-            if terms.streak_decay_ms == 0 {
+            if params.streak_decay_ms == 0 {
                 self.streak = 0;
             }
             return Some(Some(Reason::ProbesPassed));
@@ -110,36 +111,36 @@ impl Record {
     }
 
     /// Adds what a worker counted, and opens if that fills a condition.
-    pub fn merge(&mut self, terms: &Terms, delta: &Delta, now_ms: u64, draw: u64) -> Told {
-        let nothing = Told { left: Left::default(), reason: None, window: Counts::default(), run: 0 };
+    pub fn merge(&mut self, params: &BreakerParams, delta: &Delta, now_ms: u64, draw: u64) -> Merged {
+        let nothing = Merged { left: LeftOut::default(), reason: None, window: Counts::default(), run: 0 };
         if matches!(self.state, State::Disabled) {
-            return Told { left: Left { dropped: delta.total(), discarded: 0 }, ..nothing };
+            return Merged { left: LeftOut { dropped: delta.total(), discarded: 0 }, ..nothing };
         }
         let may_trip = self.state == State::Closed && delta.generation == self.generation;
         let left = delta.merge_into(self);
-        let (window, run) = (self.window(terms, now_ms), self.consecutive);
-        let reason = if may_trip { self.exceeds(terms, now_ms) } else { None };
+        let (window, run) = (self.window(params, now_ms), self.consecutive);
+        let reason = if may_trip { self.exceeds(params, now_ms) } else { None };
         if reason.is_some() {
-            let streak = self.decayed(terms, now_ms).saturating_add(1);
-            self.open(terms, streak, now_ms, draw);
+            let streak = self.decayed(params, now_ms).saturating_add(1);
+            self.open(params, streak, now_ms, draw);
         }
-        Told { left, reason, window, run }
+        Merged { left, reason, window, run }
     }
 
     /// Which condition for opening is filled.
     #[must_use]
-    pub fn exceeds(&self, terms: &Terms, now_ms: u64) -> Option<Reason> {
-        if terms.consecutive_failures > 0 && self.consecutive >= terms.consecutive_failures {
+    pub fn exceeds(&self, params: &BreakerParams, now_ms: u64) -> Option<Reason> {
+        if params.consecutive_failures > 0 && self.consecutive >= params.consecutive_failures {
             return Some(Reason::Consecutive);
         }
-        let Counts { total, failed, slow } = self.window(terms, now_ms);
-        if total == 0 || total < terms.minimum_calls {
+        let Counts { total, failed, slow } = self.window(params, now_ms);
+        if total == 0 || total < params.minimum_calls {
             return None;
         }
-        if reaches(failed, terms.failure_rate_percent, total) {
+        if reaches(failed, params.failure_rate_percent, total) {
             return Some(Reason::FailureRate);
         }
-        reaches(slow, terms.slow_rate_percent, total).then_some(Reason::SlowRate)
+        reaches(slow, params.slow_rate_percent, total).then_some(Reason::SlowRate)
     }
 
     fn refuse(&self, now_ms: u64) -> Admission {
@@ -157,14 +158,14 @@ fn reaches(part: u32, pct: u32, total: u32) -> bool {
 mod tests {
     use super::*;
 
-    fn terms() -> Terms {
+    fn params() -> BreakerParams {
         let (consecutive_failures, half_open_permits) = (3, 3);
-        Terms {
+        BreakerParams {
             minimum_calls: 6,
             consecutive_failures,
             half_open_permits,
             jitter_percent: 0,
-            ..Terms::default()
+            ..BreakerParams::default()
         }
     }
 
@@ -174,26 +175,26 @@ mod tests {
     }
 
     /// Counts and merges each call; the last reason.
-    fn count(record: &mut Record, terms: &Terms, letters: &str, now_ms: u64) -> Option<Reason> {
+    fn count(record: &mut Record, params: &BreakerParams, letters: &str, now_ms: u64) -> Option<Reason> {
         let mut reason = None;
         for (class, slow) in calls(letters) {
             let mut delta = Delta::new(record.generation);
-            delta.count(terms, now_ms, class, slow);
-            reason = record.merge(terms, &delta, now_ms, 0).reason;
+            delta.count(params, now_ms, class, slow);
+            reason = record.merge(params, &delta, now_ms, 0).reason;
         }
         reason
     }
 
     /// A half-open breaker whose probes so far came back like this, and the last reason.
-    fn probe(terms: &Terms, letters: &str) -> (Record, Option<Reason>) {
-        let mut record = Record::new(terms);
-        count(&mut record, terms, "FFF", 0);
+    fn probe(params: &BreakerParams, letters: &str) -> (Record, Option<Reason>) {
+        let mut record = Record::new(params);
+        count(&mut record, params, "FFF", 0);
         let mut reason = None;
         for (class, slow) in calls(letters) {
-            let Admission::Admit { generation, probe: true } = record.admit(terms, 5_000, 0).0 else {
+            let Admission::Admit { generation, probe: true } = record.admit(params, 5_000, 0).0 else {
                 panic!("{letters}: no probe in {record:?}")
             };
-            reason = record.probed(terms, generation, class, slow, 5_001, 0).unwrap();
+            reason = record.probed(params, generation, class, slow, 5_001, 0).unwrap();
         }
         (record, reason)
     }
@@ -217,14 +218,14 @@ mod tests {
             ("most were slow",               "sssssS", None),
         ];
         for (name, calls, expected) in cases {
-            let mut record = Record::new(&terms());
-            assert_eq!(count(&mut record, &terms(), calls, 1_000), expected, "{name}");
+            let mut record = Record::new(&params());
+            assert_eq!(count(&mut record, &params(), calls, 1_000), expected, "{name}");
             let open = Record {
                 state: State::Open,
                 streak: 1,
                 generation: 1,
                 at_ms: 6_000,
-                ..Record::new(&terms())
+                ..Record::new(&params())
             };
             assert_eq!(record == open, expected.is_some(), "{name}: {record:?}");
         }
@@ -232,10 +233,10 @@ mod tests {
 
     #[test]
     fn nothing_is_never_too_many() {
-        let terms = Terms { consecutive_failures: 0, ..terms() };
-        assert_eq!(count(&mut Record::new(&terms), &terms, "FFFFF", 0), None, "runs are off");
-        let terms = Terms { minimum_calls: 0, ..terms };
-        assert_eq!(Record::new(&terms).merge(&terms, &Delta::new(0), 0, 0).reason, None, "no calls");
+        let params = BreakerParams { consecutive_failures: 0, ..params() };
+        assert_eq!(count(&mut Record::new(&params), &params, "FFFFF", 0), None, "runs are off");
+        let params = BreakerParams { minimum_calls: 0, ..params };
+        assert_eq!(Record::new(&params).merge(&params, &Delta::new(0), 0, 0).reason, None, "no calls");
     }
 
     #[test]
@@ -253,7 +254,7 @@ mod tests {
             ("ignored gives a permit back", "IiSSS", State::Closed,  0,      Some(Reason::ProbesPassed)),
         ];
         for (name, probes, state, streak, expected) in cases {
-            let (record, reason) = probe(&terms(), probes);
+            let (record, reason) = probe(&params(), probes);
             assert_eq!((record.state, record.streak, reason), (state, streak, expected), "{name}");
         }
     }
@@ -261,20 +262,20 @@ mod tests {
     #[test]
     fn half_open_ends_in_time_and_counts_when_something_was_learnt() {
         for (probes, streak) in [("I", 1), ("S", 2), ("F", 2)] {
-            let (mut record, _) = probe(&terms(), probes);
+            let (mut record, _) = probe(&params(), probes);
             let (end, generation) = (record.at_ms, record.generation);
-            let refused = Admission::Refuse { retry_after_ms: Some(terms().wait(streak)) };
-            assert_eq!(record.admit(&terms(), end, 0), (refused, Some(Reason::Expired)), "{probes}");
+            let refused = Admission::Refuse { retry_after_ms: Some(params().wait(streak)) };
+            assert_eq!(record.admit(&params(), end, 0), (refused, Some(Reason::Expired)), "{probes}");
             assert_eq!((record.streak, record.generation), (streak, generation + 1), "{probes}");
         }
     }
 
     #[test]
     fn half_open_without_an_end_waits_for_its_probes() {
-        let terms = Terms { max_half_open_ms: 0, half_open_permits: 1, ..terms() };
-        let (mut record, _) = probe(&terms, "I");
-        let _ = record.admit(&terms, 5_002, 0);
-        assert_eq!(record.admit(&terms, u64::MAX, 0), (Admission::Refuse { retry_after_ms: None }, None));
+        let params = BreakerParams { max_half_open_ms: 0, half_open_permits: 1, ..params() };
+        let (mut record, _) = probe(&params, "I");
+        let _ = record.admit(&params, 5_002, 0);
+        assert_eq!(record.admit(&params, u64::MAX, 0), (Admission::Refuse { retry_after_ms: None }, None));
     }
 
     #[test]
@@ -287,22 +288,22 @@ mod tests {
             (State::MetricsOnly, Admission::Admit { generation: 1, probe: false },      3),
         ];
         for (state, expected, counts) in cases {
-            let mut record = Record::new(&terms());
+            let mut record = Record::new(&params());
             record.force(state, 0);
-            assert_eq!(count(&mut record, &terms(), "FFF", 0), None, "{state:?}");
-            assert_eq!(record.admit(&terms(), u64::MAX, 0), (expected, None), "{state:?}");
-            assert_eq!(record.window(&terms(), 0).total, counts, "{state:?}");
+            assert_eq!(count(&mut record, &params(), "FFF", 0), None, "{state:?}");
+            assert_eq!(record.admit(&params(), u64::MAX, 0), (expected, None), "{state:?}");
+            assert_eq!(record.window(&params(), 0).total, counts, "{state:?}");
         }
     }
 
     #[test]
     fn a_closed_breaker_forgets_one_opening_a_span() {
-        let terms = Terms { streak_decay_ms: 10_000, ..terms() };
-        let (record, reason) = probe(&terms, "SSS");
+        let params = BreakerParams { streak_decay_ms: 10_000, ..params() };
+        let (record, reason) = probe(&params, "SSS");
         assert_eq!((record.streak, reason), (1, Some(Reason::ProbesPassed)), "closing forgets nothing");
         for (closed_ms, streak) in [(9_999, 4), (10_000, 3), (20_000, 2), (30_000, 1), (u64::MAX, 1)] {
-            let mut record = Record { streak: 3, ..Record::new(&terms) };
-            count(&mut record, &terms, "FFF", closed_ms);
+            let mut record = Record { streak: 3, ..Record::new(&params) };
+            count(&mut record, &params, "FFF", closed_ms);
             assert_eq!(record.streak, streak, "closed for {closed_ms} ms");
         }
     }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
-use super::metrics::{self, What};
+use super::metrics::{self, BreakerMetric};
 use crate::breaker::worker::entry::Ticket;
 use crate::host::Host;
 use crate::http::{Attribute, Request};
@@ -92,6 +92,6 @@ impl<'a, R: Request> View<'a, R> {
     }
 }
 
-pub(super) fn count(host: &impl Host, at: usize, what: What) {
+pub(super) fn count(host: &impl Host, at: usize, what: BreakerMetric) {
     host.add(metrics::index(at, what), 1);
 }

@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 use super::transition::Reason;
 use crate::http::{Metric, MetricKind};
 
-/// What is told of one breaker.
+/// One metric of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum BreakerMetric {
     /// Requests that the breaker let pass.
     Admitted,
     /// Ejections that did not happen, because too few endpoints would be left.
@@ -53,34 +53,38 @@ pub enum What {
     Untracked,
 }
 
-const ALL: [(What, &str, &str); 19] = [
-    (What::Admitted, "admitted", "Requests let through."),
-    (What::Capped, "capped", "Ejections that max_ejection_percent prevented."),
-    (What::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
-    (What::Failed, "failed", "Calls that failed."),
-    (What::FellBack, "fell_back", "Refused requests that went to a fallback cluster."),
-    (What::Ignored, "ignored", "Calls that say nothing about the target."),
-    (What::Observed, "observed", "Requests let through by mode observe that enforce would refuse."),
-    (What::Open, "open", "Targets that are not closed now."),
-    (What::Probes, "probes", "Requests let through as probes."),
-    (What::Refused, "refused", "Requests refused."),
+const ALL: [(BreakerMetric, &str, &str); 19] = [
+    (BreakerMetric::Admitted, "admitted", "Requests let through."),
+    (BreakerMetric::Capped, "capped", "Ejections that max_ejection_percent prevented."),
+    (BreakerMetric::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
+    (BreakerMetric::Failed, "failed", "Calls that failed."),
+    (BreakerMetric::FellBack, "fell_back", "Refused requests that went to a fallback cluster."),
+    (BreakerMetric::Ignored, "ignored", "Calls that say nothing about the target."),
+    (BreakerMetric::Observed, "observed", "Requests let through by mode observe that enforce would refuse."),
+    (BreakerMetric::Open, "open", "Targets that are not closed now."),
+    (BreakerMetric::Probes, "probes", "Requests let through as probes."),
+    (BreakerMetric::Refused, "refused", "Requests refused."),
     (
-        What::RefusingPercent,
+        BreakerMetric::RefusingPercent,
         "refusing_percent",
         "The share of requests that admission refuses now, in percent.",
     ),
-    (What::Slow, "slow", "Calls that were slow, well or failed."),
-    (What::Stale, "stale", "Outcomes that came after the state that had let them through."),
-    (What::State, "state", "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only."),
-    (What::Succeeded, "succeeded", "Calls that went well."),
-    (What::Throttled, "throttled", "Calls that were asked to come less often."),
-    (What::Transitions, "transitions", "Changes of state, whatever the reason."),
+    (BreakerMetric::Slow, "slow", "Calls that were slow, well or failed."),
+    (BreakerMetric::Stale, "stale", "Outcomes that came after the state that had let them through."),
     (
-        What::Undecided,
+        BreakerMetric::State,
+        "state",
+        "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only.",
+    ),
+    (BreakerMetric::Succeeded, "succeeded", "Calls that went well."),
+    (BreakerMetric::Throttled, "throttled", "Calls that were asked to come less often."),
+    (BreakerMetric::Transitions, "transitions", "Changes of state, whatever the reason."),
+    (
+        BreakerMetric::Undecided,
         "undecided",
         "Times that shared cells failed, for a request, which on_failure decides, or for an outcome.",
     ),
-    (What::Untracked, "untracked", "Outcomes of targets that the table had no place for."),
+    (BreakerMetric::Untracked, "untracked", "Outcomes of targets that the table had no place for."),
 ];
 
 const EACH: usize = ALL.len() + Reason::ALL.len();
@@ -90,7 +94,7 @@ const EACH: usize = ALL.len() + Reason::ALL.len();
 pub fn metrics<'a>(breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
     let of = |breaker: &'a str| {
         let kind = |what| match what {
-            What::Open | What::RefusingPercent | What::State => MetricKind::Gauge,
+            BreakerMetric::Open | BreakerMetric::RefusingPercent | BreakerMetric::State => MetricKind::Gauge,
             _ => MetricKind::Counter,
         };
         let all = ALL.iter().map(move |(what, word, help)| (format!("{breaker}.{word}"), *help, kind(*what)));
@@ -105,7 +109,7 @@ pub fn metrics<'a>(breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
 
 /// Where `what` of the breaker at `breaker` stands in that list.
 #[must_use]
-pub fn index(breaker: usize, what: What) -> usize {
+pub fn index(breaker: usize, what: BreakerMetric) -> usize {
     breaker.saturating_mul(EACH).saturating_add(what as usize)
 }
 

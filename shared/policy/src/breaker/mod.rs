@@ -13,26 +13,28 @@
 //! admitted it, so that a late outcome never moves a newer state. Reference 1.6 to 1.9 is
 //! normative. [`overload`] is the arithmetic of the softer form.
 
-pub mod asking;
 pub mod cells;
 pub mod config;
 pub mod decide;
 mod exchange;
 pub mod metrics;
+mod outcome;
 pub mod overload;
+pub mod params;
 pub mod reply;
 pub mod report;
+pub mod request;
 pub mod stage;
-mod telling;
-pub mod terms;
+pub mod state;
 pub mod transition;
 mod waiting;
 pub mod worker;
 
-pub use cells::record::{Record, State};
+pub use cells::record::Record;
 pub use config::Policy;
 pub use decide::Admission;
+pub use params::BreakerParams;
 pub use stage::CircuitBreaker;
-pub use terms::Terms;
+pub use state::State;
 pub use transition::Reason;
 pub use worker::delta::Delta;

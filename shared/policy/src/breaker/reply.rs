@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::ToString;
 
-use super::terms::Terms;
+use super::params::BreakerParams;
 use crate::http::grpc::UNAVAILABLE;
 use crate::http::problem::{self, Kind};
 use crate::http::{Reply, ReplyPolicy};
@@ -44,8 +44,8 @@ pub fn undecided(grpc: bool) -> Reply {
 /// Seconds after which to ask again: what is left of the open time, at most the first one of all,
 /// rounded up. Without a known end it is the first one (reference 1.8).
 #[must_use]
-pub fn retry_after(terms: &Terms, left_ms: Option<u64>) -> u64 {
-    left_ms.unwrap_or(u64::MAX).min(terms.base_open_ms).div_ceil(1_000).max(1)
+pub fn retry_after(params: &BreakerParams, left_ms: Option<u64>) -> u64 {
+    left_ms.unwrap_or(u64::MAX).min(params.base_open_ms).div_ceil(1_000).max(1)
 }
 
 #[cfg(test)]
@@ -54,10 +54,10 @@ mod tests {
 
     #[test]
     fn asking_again_is_worth_it_after_whole_seconds() {
-        let terms = Terms::default();
+        let params = BreakerParams::default();
         let cases = [(Some(0), 1), (Some(1_000), 1), (Some(1_001), 2), (Some(60_000), 5), (None, 5)];
         for (left_ms, expected) in cases {
-            assert_eq!(retry_after(&terms, left_ms), expected, "{left_ms:?}");
+            assert_eq!(retry_after(&params, left_ms), expected, "{left_ms:?}");
         }
     }
 

@@ -3,9 +3,10 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::terms::Terms;
+use super::params::BreakerParams;
 use super::transition::Reason;
-use crate::breaker::cells::record::{Counts, Probes, Record, State};
+use crate::breaker::cells::record::{Counts, Probes, Record};
+use crate::breaker::state::State;
 
 /// What led to a change of state.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +23,7 @@ pub struct Evidence {
 #[must_use]
 pub fn line(
     name: &str,
-    terms: &Terms,
+    params: &BreakerParams,
     from: State,
     to: &Record,
     reason: Reason,
@@ -31,7 +32,7 @@ pub fn line(
 ) -> String {
     let Counts { total, failed, slow } = evidence.window;
     let Probes { issued, ok, failed: bad, slow: slow_probes } = evidence.probes;
-    let window_ms = terms.slot_ms.saturating_mul(terms.slots.into());
+    let window_ms = params.slot_ms.saturating_mul(params.slots.into());
     let came = u32::from(ok).saturating_add(bad.into());
     let why = match reason {
         Reason::Consecutive => {
@@ -39,20 +40,20 @@ pub fn line(
         }
         Reason::FailureRate => format!(
             "{failed} of {total} calls failed in {window_ms} ms, the limit is {} %",
-            terms.failure_rate_percent
+            params.failure_rate_percent
         ),
         Reason::SlowRate => format!(
             "{slow} of {total} calls took over {} ms, the limit is {} %",
-            terms.slow_call_ms, terms.slow_rate_percent
+            params.slow_call_ms, params.slow_rate_percent
         ),
         Reason::ProbesFailed | Reason::ProbesPassed => {
-            let permits = terms.half_open_permits;
+            let permits = params.half_open_permits;
             format!("{bad} of {came} probes failed and {slow_probes} were slow, of {permits} permitted")
         }
         Reason::Expired => {
-            format!("{came} of {issued} probes came back in {} ms", terms.max_half_open_ms)
+            format!("{came} of {issued} probes came back in {} ms", params.max_half_open_ms)
         }
-        Reason::WaitedOut => format!("its time is over, {} probes may pass", terms.half_open_permits),
+        Reason::WaitedOut => format!("its time is over, {} probes may pass", params.half_open_permits),
     };
     let then = match to.state {
         State::Open => {
@@ -70,13 +71,13 @@ mod tests {
 
     #[test]
     fn a_line_says_what_why_and_for_how_long() {
-        let terms = Terms::default();
+        let params = BreakerParams::default();
         let window = Counts { total: 12, failed: 7, slow: 3 };
         let probes = Probes { issued: 5, ok: 1, failed: 3, slow: 0 };
         let evidence = Evidence { window, run: 5, probes };
-        let open = Record { state: State::Open, at_ms: 6_000, streak: 2, ..Record::new(&terms) };
-        let half_open = Record { state: State::HalfOpen, ..Record::new(&terms) };
-        let (closed, opens) = (Record::new(&terms), "; open for 5000 ms, the 2. time in a row");
+        let open = Record { state: State::Open, at_ms: 6_000, streak: 2, ..Record::new(&params) };
+        let half_open = Record { state: State::HalfOpen, ..Record::new(&params) };
+        let (closed, opens) = (Record::new(&params), "; open for 5000 ms, the 2. time in a row");
         #[rustfmt::skip]
         let cases = [
             (State::Closed, &open, Reason::Consecutive, "5 failures in a row; 7 of 12 calls failed in 10000 ms"),
@@ -91,7 +92,7 @@ mod tests {
             let then = if to.state == State::Open { opens } else { "" };
             let (word, before, after) = (reason.word(), from.word(), to.state.word());
             let expected = format!("a: {before} -> {after} ({word}): {why}{then}");
-            assert_eq!(line("a", &terms, from, to, reason, &evidence, 1_000), expected);
+            assert_eq!(line("a", &params, from, to, reason, &evidence, 1_000), expected);
         }
     }
 }

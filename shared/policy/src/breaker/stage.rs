@@ -3,16 +3,16 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::asking::applies;
 use super::config::{Breaker, Mode, OnFailure, Policy};
 use super::exchange::{count, Exchange, Label, View};
-use super::metrics::{self, What};
+use super::metrics::{self, BreakerMetric};
+use super::outcome::why_of;
 use super::reply;
-use super::telling::why_of;
+use super::request::applies;
 use super::waiting::Waiting;
 use crate::breaker::config::target::Target;
 use crate::breaker::worker::entry::Answer;
-use crate::breaker::worker::shard::Shard;
+use crate::breaker::worker::local::LocalBreaker;
 use crate::config::ConfigError;
 use crate::draws::Draws;
 use crate::hash::sip::SipKey;
@@ -27,7 +27,7 @@ pub struct CircuitBreaker {
     pub(super) policy: Policy,
     pub(super) placement: Placement,
     /// What this worker keeps of each breaker, in the policy's order.
-    pub(super) shards: Vec<Shard>,
+    pub(super) locals: Vec<LocalBreaker>,
     pub(super) secret: SipKey,
     pub(super) reads_headers: bool,
     /// Whether an endpoint of ours may have broken off an exchange that ends here.
@@ -60,7 +60,7 @@ impl Stage for CircuitBreaker {
         let label = |breaker: &Breaker| words.map(|word| alloc::format!("{word}:{}", breaker.name));
         Ok(Self {
             placement,
-            shards: policy.breakers.iter().map(Shard::new).collect(),
+            locals: policy.breakers.iter().map(LocalBreaker::new).collect(),
             secret: SipKey::from_bytes([0; 16]),
             reads_headers: policy.breakers.iter().filter(here).any(reads),
             blames: placement == Placement::Downstream
@@ -74,8 +74,8 @@ impl Stage for CircuitBreaker {
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
         let secret = CellSpec { name: SECRET_CELL.to_string(), seed: Seed::Random(16) };
-        let cells = self.policy.breakers.iter().zip(&self.shards);
-        core::iter::once(secret).chain(cells.flat_map(|(breaker, shard)| shard.cells.specs(breaker)))
+        let cells = self.policy.breakers.iter().zip(&self.locals);
+        core::iter::once(secret).chain(cells.flat_map(|(breaker, local)| local.cells.specs(breaker)))
     }
 
     fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
@@ -83,8 +83,8 @@ impl Stage for CircuitBreaker {
         let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
         self.secret = SipKey::from_bytes(bytes);
         self.draws = Draws::seeded(xxh64(&bytes, 0));
-        let mut breakers = self.policy.breakers.iter().zip(&self.shards);
-        breakers.try_for_each(|(breaker, shard)| shard.cells.adopt(breaker, store))
+        let mut breakers = self.policy.breakers.iter().zip(&self.locals);
+        breakers.try_for_each(|(breaker, local)| local.cells.adopt(breaker, store))
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -121,13 +121,13 @@ impl Stage for CircuitBreaker {
                 }
                 Ok(Answer::Pass) => continue,
                 Ok(Answer::Refuse { .. }) if breaker.mode == Mode::Observe => {
-                    count(host, at, What::Observed);
+                    count(host, at, BreakerMetric::Observed);
                     exchange.label = Some((at, Label::Observed));
                     continue;
                 }
                 Ok(Answer::Refuse { retry_after_ms }) => retry_after_ms,
                 Err(_) => {
-                    count(host, at, What::Undecided);
+                    count(host, at, BreakerMetric::Undecided);
                     if self.policy.on_failure == OnFailure::Allow {
                         continue;
                     }
@@ -200,10 +200,10 @@ impl Stage for CircuitBreaker {
     fn on_tick(&self, host: &impl Host) {
         let now = host.now();
         self.pass_long_streams(now, host);
-        for (at, (breaker, shard)) in self.policy.breakers.iter().zip(&self.shards).enumerate() {
+        for (at, (breaker, local)) in self.policy.breakers.iter().zip(&self.locals).enumerate() {
             let cx = self.context(breaker, at, now, host);
-            if shard.tick(&cx).is_err() {
-                count(host, at, What::Undecided);
+            if local.tick(&cx).is_err() {
+                count(host, at, BreakerMetric::Undecided);
             }
         }
     }

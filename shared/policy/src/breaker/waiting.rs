@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use super::exchange::Exchange;
-use super::terms::Terms;
+use super::params::BreakerParams;
 use crate::breaker::worker::entry::Ticket;
 
 /// Probes that wait for their status.
@@ -59,10 +59,14 @@ impl Waiting {
 
     /// Takes those that have waited long enough, each with how long its headers took. Of a half-open
     /// time at most half is spent waiting.
-    pub(super) fn long(&self, now_ms: u64, terms: impl Fn(usize) -> Option<Terms>) -> Vec<(Ticket, u64)> {
+    pub(super) fn long(
+        &self,
+        now_ms: u64,
+        params: impl Fn(usize) -> Option<BreakerParams>,
+    ) -> Vec<(Ticket, u64)> {
         let mut long = Vec::new();
         self.held.borrow_mut().retain(|held| {
-            let most = match terms(held.ticket.breaker).map_or(0, |terms| terms.max_half_open_ms) {
+            let most = match params(held.ticket.breaker).map_or(0, |params| params.max_half_open_ms) {
                 0 => LONG_MS,
                 half_open_ms => LONG_MS.min(half_open_ms / 2),
             };

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tidegate_policy::breaker::cells::record::{Counts, Probes, Slot};
-use tidegate_policy::breaker::{Admission, Delta, Reason, Record, State, Terms};
+use tidegate_policy::breaker::{Admission, BreakerParams, Delta, Reason, Record, State};
 use tidegate_policy::http::classify::Class;
 
 use crate::cases;
@@ -36,7 +36,7 @@ struct Worker {
 
 /// Workers and the record that they share.
 struct World {
-    terms: Terms,
+    params: BreakerParams,
     now_ms: u64,
     record: Record,
     workers: Vec<Worker>,
@@ -44,13 +44,13 @@ struct World {
 
 type Checked = Result<(), TestCaseError>;
 
-fn terms() -> impl Strategy<Value = Terms> {
+fn params() -> impl Strategy<Value = BreakerParams> {
     let trips = (1_u32..=100, 1_u32..=100, 0_u32..12, 0_u32..6);
     let window = (1_u32..=12, 1_u64..1_000);
     let probing = (1_u16..=6, prop_oneof![1 => Just(0_u64), 3 => 1_u64..5_000]);
     let waiting =
         (1_u64..3_000, 100_u32..400, 0_u64..20_000, 0_u32..=100, prop_oneof![Just(0_u64), 1_u64..5_000]);
-    (trips, window, probing, waiting).prop_map(|(trips, window, probing, waiting)| Terms {
+    (trips, window, probing, waiting).prop_map(|(trips, window, probing, waiting)| BreakerParams {
         failure_rate_percent: trips.0,
         slow_rate_percent: trips.1,
         slow_call_ms: 100,
@@ -118,7 +118,7 @@ impl World {
 
     fn ask(&mut self, worker: usize, draw: u64) -> Result<Option<Reason>, TestCaseError> {
         let before = self.record.clone();
-        let (admission, reason) = self.record.admit(&self.terms, self.now_ms, draw);
+        let (admission, reason) = self.record.admit(&self.params, self.now_ms, draw);
         if let Admission::Admit { generation, probe } = admission {
             prop_assert_eq!(generation, self.record.generation);
             self.workers[worker].passes.push(Pass { generation, probe });
@@ -137,7 +137,7 @@ impl World {
         slow: bool,
         draw: u64,
     ) -> Result<Option<Reason>, TestCaseError> {
-        let (terms, now_ms) = (self.terms, self.now_ms);
+        let (params, now_ms) = (self.params, self.now_ms);
         let Worker { passes, deltas } = &mut self.workers[worker];
         if passes.is_empty() {
             return Ok(None);
@@ -148,11 +148,11 @@ impl World {
                 deltas.push(Delta::new(generation));
             }
             let delta = deltas.iter_mut().find(|delta| delta.generation == generation);
-            delta.unwrap().count(&terms, now_ms, class, slow);
+            delta.unwrap().count(&params, now_ms, class, slow);
             return Ok(None);
         }
         let before = self.record.clone();
-        let told = self.record.probed(&terms, generation, class, slow, now_ms, draw);
+        let told = self.record.probed(&params, generation, class, slow, now_ms, draw);
         prop_assert_eq!(told.is_none(), generation != before.generation, "late is of another generation");
         if told.is_none() {
             prop_assert_eq!(&self.record, &before, "a late outcome");
@@ -161,7 +161,7 @@ impl World {
             let probes = Probes { issued: before.probes.issued - 1, ..before.probes };
             prop_assert_eq!(&self.record, &Record { probes, ..before }, "it gives its permit back");
             if !self.is_expired() {
-                let again = self.record.clone().admit(&terms, now_ms, draw);
+                let again = self.record.clone().admit(&params, now_ms, draw);
                 prop_assert_eq!(again, (Admission::Admit { generation, probe: true }, None));
             }
         }
@@ -172,7 +172,7 @@ impl World {
         let mut reason = None;
         for delta in std::mem::take(&mut self.workers[worker].deltas) {
             let before = self.record.clone();
-            let told = self.record.merge(&self.terms, &delta, self.now_ms, draw);
+            let told = self.record.merge(&self.params, &delta, self.now_ms, draw);
             if delta.generation != before.generation {
                 prop_assert_eq!(&self.record, &before, "late counts");
                 prop_assert_eq!(
@@ -192,8 +192,8 @@ impl World {
         prop_assert_eq!(self.record.generation, before.generation + transitions, "{:?}", reason);
         prop_assert!(reason.is_some() || self.record.state == before.state, "a state without a reason");
         if reason.is_some() && self.record.state == State::Open {
-            let wait = self.terms.wait(self.record.streak);
-            let most = wait + wait * u64::from(self.terms.jitter_percent) / 100;
+            let wait = self.params.wait(self.record.streak);
+            let most = wait + wait * u64::from(self.params.jitter_percent) / 100;
             let got = self.record.at_ms - self.now_ms;
             prop_assert!((wait..=most).contains(&got), "{} ms, expected {} to {} ms", got, wait, most);
         }
@@ -205,7 +205,7 @@ impl World {
         if self.record.state != State::Open {
             return Ok(());
         }
-        let ask = |now_ms| self.record.clone().admit(&self.terms, now_ms, draw).0;
+        let ask = |now_ms| self.record.clone().admit(&self.params, now_ms, draw).0;
         for now_ms in [self.now_ms, self.record.at_ms - 1] {
             let left = self.record.at_ms.saturating_sub(now_ms);
             if left > 0 {
@@ -221,10 +221,10 @@ impl World {
     /// were issued than there are permits.
     fn probes_are_accounted_for(&self) -> Checked {
         let ours = |pass: &&Pass| pass.probe && pass.generation == self.record.generation;
-        let under_way = self.workers.iter().flat_map(|worker| &worker.passes).filter(ours).count();
+        let in_flight = self.workers.iter().flat_map(|worker| &worker.passes).filter(ours).count();
         let Probes { issued, ok, failed, .. } = self.record.probes;
-        prop_assert_eq!(under_way, usize::from(issued - ok - failed));
-        prop_assert!(issued <= self.terms.half_open_permits, "{} probes", issued);
+        prop_assert_eq!(in_flight, usize::from(issued - ok - failed));
+        prop_assert!(issued <= self.params.half_open_permits, "{} probes", issued);
         Ok(())
     }
 
@@ -239,12 +239,12 @@ proptest! {
     /// However requests, outcomes and flushes of several workers interleave.
     #[test]
     fn every_step_is_sound(
-        terms in terms(),
+        params in params(),
         workers in 1_usize..=4,
         steps in prop::collection::vec((pauses(), 0_usize..4, moves(), any::<u64>()), 1..250),
     ) {
         let workers = vec![Worker::default(); workers];
-        let mut world = World { terms, now_ms: 1_000_000, record: Record::new(&terms), workers };
+        let mut world = World { params, now_ms: 1_000_000, record: Record::new(&params), workers };
         for (pause, worker, action, draw) in steps {
             world.now_ms += pause;
             let worker = worker % world.workers.len();
@@ -262,29 +262,29 @@ proptest! {
         outcomes in prop::collection::vec((0_u64..40, 0_usize..5, classes(), any::<bool>()), 1..100),
         order in Just([0_usize, 1, 2, 3, 4]).prop_shuffle(),
     ) {
-        let terms = Terms { slots, slot_ms: 1, ..Terms::default() };
+        let params = BreakerParams { slots, slot_ms: 1, ..BreakerParams::default() };
         let mut deltas = vec![Delta::new(1); 5];
         let mut sorted = outcomes;
         sorted.sort_by_key(|(at, ..)| *at);
         let now_ms = origin + sorted.iter().map(|(at, ..)| *at).max().unwrap();
         let mut expected = Counts::default();
         for (at, worker, class, slow) in sorted {
-            deltas[worker].count(&terms, origin + at, class, slow);
+            deltas[worker].count(&params, origin + at, class, slow);
             if now_ms - (origin + at) < u64::from(slots) && class != Class::Ignored {
                 let failed = u32::from(class != Class::Success);
                 expected = expected.plus(Counts { total: 1, failed, slow: u32::from(slow) });
             }
         }
         let merged = |order: &[usize]| {
-            let mut record = Record::new(&terms);
+            let mut record = Record::new(&params);
             record.force(State::MetricsOnly, now_ms);
             for worker in order {
-                let _ = record.merge(&terms, &deltas[*worker], now_ms, 0);
+                let _ = record.merge(&params, &deltas[*worker], now_ms, 0);
             }
             record
         };
         let (one, other) = (merged(&[0, 1, 2, 3, 4]), merged(&order));
-        prop_assert_eq!(one.window(&terms, now_ms), expected);
+        prop_assert_eq!(one.window(&params, now_ms), expected);
         prop_assert_eq!(one.slots, other.slots);
     }
 
@@ -295,15 +295,15 @@ proptest! {
         mut bytes in prop::collection::vec(any::<u8>(), 0..128),
         as_if in any::<bool>(),
     ) {
-        let terms = Terms { slots, ..Terms::default() };
+        let params = BreakerParams { slots, ..BreakerParams::default() };
         if as_if {
             bytes.resize(Record::size(slots), 0);
             bytes[0] = 1;
         }
-        let record = Record::decode(&bytes, &terms);
+        let record = Record::decode(&bytes, &params);
         let again = record.encode();
         prop_assert_eq!(again.len(), Record::size(slots));
-        prop_assert_eq!(Record::decode(&again, &terms), record.clone());
+        prop_assert_eq!(Record::decode(&again, &params), record.clone());
         if as_if && bytes[1] <= 5 {
             prop_assert_eq!(&again, &bytes, "each byte means something");
         }
@@ -330,7 +330,7 @@ proptest! {
         let slot = |[epoch, total, failed, slow]: [u32; 4]| {
             Slot { epoch, counts: Counts { total, failed, slow } }
         };
-        let terms = Terms { slots: slots.len() as u32, ..Terms::default() };
+        let params = BreakerParams { slots: slots.len() as u32, ..BreakerParams::default() };
         let record = Record {
             state: states[state],
             streak,
@@ -342,7 +342,7 @@ proptest! {
             tag,
             slots: slots.into_iter().map(slot).collect(),
         };
-        prop_assert_eq!(Record::decode(&record.encode(), &terms), record);
+        prop_assert_eq!(Record::decode(&record.encode(), &params), record);
     }
 
     /// No record, however absurd, and no outcome make it panic.
@@ -354,15 +354,15 @@ proptest! {
         (class, slow) in (classes(), any::<bool>()),
     ) {
         let [now_ms, draw, slot_ms, base] = numbers;
-        let terms = Terms { slots: 1, slot_ms, base_open_ms: base, max_open_ms: u64::MAX, ..Terms::default() };
+        let params = BreakerParams { slots: 1, slot_ms, base_open_ms: base, max_open_ms: u64::MAX, ..BreakerParams::default() };
         let bytes = [&[1, state], &bytes[2..]].concat();
-        let record = Record::decode(&bytes, &terms);
-        let _ = record.clone().admit(&terms, now_ms, draw);
-        let told = record.clone().probed(&terms, record.generation, class, slow, now_ms, draw);
+        let record = Record::decode(&bytes, &params);
+        let _ = record.clone().admit(&params, now_ms, draw);
+        let told = record.clone().probed(&params, record.generation, class, slow, now_ms, draw);
         prop_assert_eq!(told.is_some(), record.state == State::HalfOpen);
         let mut delta = Delta::new(record.generation);
-        delta.count(&terms, now_ms, class, slow);
-        let _ = record.clone().merge(&terms, &delta, now_ms, draw);
-        record.clone().adopt(&terms, now_ms);
+        delta.count(&params, now_ms, class, slow);
+        let _ = record.clone().merge(&params, &delta, now_ms, draw);
+        record.clone().adopt(&params, now_ms);
     }
 }

@@ -1,7 +1,7 @@
 //! What the vectors of the breaker have in common: parameters, letters, records.
 
 use tidegate_policy::breaker::cells::record::{Counts, Probes};
-use tidegate_policy::breaker::{Record, State, Terms};
+use tidegate_policy::breaker::{BreakerParams, Record, State};
 use tidegate_policy::http::classify::Class;
 
 use crate::data::{Fault, Node};
@@ -21,9 +21,9 @@ const STATES: [State; 6] =
     [State::Closed, State::Open, State::HalfOpen, State::ForcedOpen, State::Disabled, State::MetricsOnly];
 
 /// The parameters in `config`. Jitter, of which most files say nothing, is 0 then.
-pub(super) fn terms(config: &Node<'_>) -> Result<Terms, Fault> {
+pub(super) fn terms(config: &Node<'_>) -> Result<BreakerParams, Fault> {
     let slots = config.field("buckets")?;
-    let terms = Terms {
+    let terms = BreakerParams {
         failure_rate_percent: config.field("failure_rate_pct")?.count()?,
         slow_rate_percent: config.field("slow_rate_pct")?.count()?,
         slow_call_ms: config.field("slow_call_ms")?.natural()?,
@@ -49,7 +49,7 @@ pub(super) fn terms(config: &Node<'_>) -> Result<Terms, Fault> {
 }
 
 /// The calls that `seq` spells, each of which took `ms`, or too long where the letter says so.
-pub(super) fn calls(seq: &Node<'_>, terms: &Terms, ms: u64) -> Result<Vec<Call>, Fault> {
+pub(super) fn calls(seq: &Node<'_>, terms: &BreakerParams, ms: u64) -> Result<Vec<Call>, Fault> {
     let call = |letter| {
         let (class, took_ms) = match letter {
             'F' => (Class::Failure, ms),
@@ -75,7 +75,12 @@ pub(super) fn state(node: &Node<'_>) -> Result<State, Fault> {
 }
 
 /// Compares all that `expected` says of `record` at `now_ms`.
-pub(super) fn same(expected: &Node<'_>, record: &Record, terms: &Terms, now_ms: u64) -> Result<(), Fault> {
+pub(super) fn same(
+    expected: &Node<'_>,
+    record: &Record,
+    terms: &BreakerParams,
+    now_ms: u64,
+) -> Result<(), Fault> {
     let Counts { total, failed, slow } = record.window(terms, now_ms);
     let Probes { issued, ok, failed: failed_probes, slow: slow_probes } = record.probes;
     expected.field("state")?.is(name(record.state))?;

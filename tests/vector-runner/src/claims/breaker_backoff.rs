@@ -1,7 +1,7 @@
 //! How long a breaker stays open, the time before and the time after.
 
 use tidegate_policy::balance::outlier;
-use tidegate_policy::breaker::Terms;
+use tidegate_policy::breaker::BreakerParams;
 
 use crate::data::{Fault, Node};
 use crate::models::{LinkerdWait, Resilience4jWait};
@@ -16,11 +16,11 @@ pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
 
 fn recommended(section: &Node<'_>) -> Result<usize, Fault> {
     begins_with(&section.field("jitter")?, "add floor(wait*jitter_pct*u/100)")?;
-    let terms = Terms {
+    let terms = BreakerParams {
         base_open_ms: section.field("base_ms")?.natural()?,
         backoff_multiplier_percent: section.field("mult_pct")?.count()?,
         max_open_ms: section.field("max_ms")?.natural()?,
-        ..Terms::default()
+        ..BreakerParams::default()
     };
     rows(section, "streaks", "wait_ms", |streak| terms.wait(streak))
 }

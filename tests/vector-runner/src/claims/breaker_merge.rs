@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::{json, Map, Value};
-use tidegate_policy::breaker::{Delta, Reason, Record, Terms};
+use tidegate_policy::breaker::{BreakerParams, Delta, Reason, Record};
 
 use super::breaker::{calls, same, terms, DRAW};
 use super::hex;
@@ -53,7 +53,13 @@ fn case(case: &Node<'_>) -> Result<(), Fault> {
 impl<'a> Worker<'a> {
     /// Counts the calls of `seq`, all of the generation in which counting began, and
     /// compares the counts.
-    fn count(&mut self, step: &Node<'a>, record: &Record, terms: &Terms, now_ms: u64) -> Result<(), Fault> {
+    fn count(
+        &mut self,
+        step: &Node<'a>,
+        record: &Record,
+        terms: &BreakerParams,
+        now_ms: u64,
+    ) -> Result<(), Fault> {
         let delta = self.delta.get_or_insert_with(|| Delta::new(record.generation));
         for call in calls(&step.field("seq")?, terms, 0)? {
             delta.count(terms, now_ms, call.class, call.slow);
@@ -74,7 +80,7 @@ impl<'a> Worker<'a> {
         &mut self,
         step: &Node<'_>,
         record: &mut Record,
-        terms: &Terms,
+        terms: &BreakerParams,
         now_ms: u64,
     ) -> Result<Option<Reason>, Fault> {
         self.caught_up()?;

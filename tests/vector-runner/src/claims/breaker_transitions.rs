@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::json;
-use tidegate_policy::breaker::{Admission, Delta, Record, Terms};
+use tidegate_policy::breaker::{Admission, BreakerParams, Delta, Record};
 use tidegate_policy::http::classify::Class;
 
 use super::breaker::{calls, same, state, terms, Call, DRAW};
@@ -11,7 +11,7 @@ use crate::data::{Fault, Node};
 
 /// The only worker, and the record that others would share with it.
 struct Worker {
-    terms: Terms,
+    terms: BreakerParams,
     record: Record,
 }
 

@@ -13,8 +13,9 @@
 //! of open breakers whose time is over and whom nobody asked since. Others stay, and a target that
 //! finds no way is not tracked: it counts nowhere and is never refused.
 
-use crate::breaker::cells::record::{Record, State};
-use crate::breaker::terms::Terms;
+use crate::breaker::cells::record::Record;
+use crate::breaker::params::BreakerParams;
+use crate::breaker::state::State;
 
 /// Ways of a block.
 pub const WAYS: usize = 4;
@@ -52,17 +53,17 @@ pub fn tag(bytes: &[u8], slots: u32) -> u32 {
 
 /// The way of a target, if it has one.
 #[must_use]
-pub fn find(bytes: &[u8], fingerprint: u64, terms: &Terms) -> Option<usize> {
-    ways(bytes, terms).position(|(of, _)| of == fingerprint)
+pub fn find(bytes: &[u8], fingerprint: u64, params: &BreakerParams) -> Option<usize> {
+    ways(bytes, params).position(|(of, _)| of == fingerprint)
 }
 
 /// A way for a target that has none.
 #[must_use]
-pub fn room(bytes: &[u8], terms: &Terms, now_ms: u64) -> Option<usize> {
+pub fn room(bytes: &[u8], params: &BreakerParams, now_ms: u64) -> Option<usize> {
     let mut waited_out = None;
-    for (index, (fingerprint, record)) in ways(bytes, terms).enumerate() {
-        let record = Record::decode(record, terms);
-        if fingerprint == 0 || record.is_idle(terms, now_ms) {
+    for (index, (fingerprint, record)) in ways(bytes, params).enumerate() {
+        let record = Record::decode(record, params);
+        if fingerprint == 0 || record.is_idle(params, now_ms) {
             return Some(index);
         }
         let over = record.at_ms != 0 && now_ms >= record.at_ms;
@@ -75,14 +76,14 @@ pub fn room(bytes: &[u8], terms: &Terms, now_ms: u64) -> Option<usize> {
 
 /// The record in a way.
 #[must_use]
-pub fn record(bytes: &[u8], way: usize, terms: &Terms) -> Record {
-    let bytes = ways(bytes, terms).nth(way).map_or(&[][..], |(_, record)| record);
-    Record::decode(bytes, terms)
+pub fn record(bytes: &[u8], way: usize, params: &BreakerParams) -> Record {
+    let bytes = ways(bytes, params).nth(way).map_or(&[][..], |(_, record)| record);
+    Record::decode(bytes, params)
 }
 
 /// Writes a target's record into a way. The parameters are those that the bytes were read with.
-pub fn put(bytes: &mut [u8], way: usize, fingerprint: u64, record: &Record, terms: &Terms) {
-    let size = way_size(terms.slots);
+pub fn put(bytes: &mut [u8], way: usize, fingerprint: u64, record: &Record, params: &BreakerParams) {
+    let size = way_size(params.slots);
     let Some(way) = bytes.get_mut(HEAD..).and_then(|ways| ways.chunks_exact_mut(size).nth(way)) else {
         return;
     };
@@ -90,8 +91,8 @@ pub fn put(bytes: &mut [u8], way: usize, fingerprint: u64, record: &Record, term
     way.iter_mut().zip(new).for_each(|(place, byte)| *place = byte);
 }
 
-fn ways<'a>(bytes: &'a [u8], terms: &Terms) -> impl Iterator<Item = (u64, &'a [u8])> {
-    let ways = bytes.get(HEAD..).unwrap_or(&[]).chunks_exact(way_size(terms.slots));
+fn ways<'a>(bytes: &'a [u8], params: &BreakerParams) -> impl Iterator<Item = (u64, &'a [u8])> {
+    let ways = bytes.get(HEAD..).unwrap_or(&[]).chunks_exact(way_size(params.slots));
     ways.take(WAYS).filter_map(|way| {
         let (fingerprint, record) = way.split_first_chunk()?;
         Some((u64::from_le_bytes(*fingerprint), record))
@@ -107,12 +108,12 @@ mod tests {
     use super::*;
     use crate::breaker::cells::record::{Counts, Slot};
 
-    fn terms() -> Terms {
-        Terms { slots: 2, ..Terms::default() }
+    fn params() -> BreakerParams {
+        BreakerParams { slots: 2, ..BreakerParams::default() }
     }
 
     fn some(state: State, at_ms: u64, total: u32) -> Record {
-        let mut record = Record { state, at_ms, ..Record::new(&terms()) };
+        let mut record = Record { state, at_ms, ..Record::new(&params()) };
         record.slots[0] = Slot { epoch: 4, counts: Counts { total, failed: 0, slow: 0 } };
         record
     }
@@ -121,10 +122,10 @@ mod tests {
     fn a_record_is_where_it_was_put() {
         let mut bytes = empty(2, 7);
         assert_eq!((tag(&bytes, 2), tag(&bytes, 3), tag(&[0; 8], 2)), (7, 0, 0));
-        put(&mut bytes, 2, 9, &some(State::Open, 1, 1), &terms());
-        assert_eq!(find(&bytes, 9, &terms()), Some(2));
-        assert_eq!(record(&bytes, 2, &terms()), some(State::Open, 1, 1));
-        assert_eq!(find(&bytes, 8, &terms()), None);
+        put(&mut bytes, 2, 9, &some(State::Open, 1, 1), &params());
+        assert_eq!(find(&bytes, 9, &params()), Some(2));
+        assert_eq!(record(&bytes, 2, &params()), some(State::Open, 1, 1));
+        assert_eq!(find(&bytes, 8, &params()), None);
         assert_eq!(bytes.len(), size(2));
     }
 
@@ -141,19 +142,19 @@ mod tests {
         ];
         for (name, third, expected) in cases {
             let mut bytes = empty(2, 7);
-            assert_eq!(room(&bytes, &terms(), 5_000), Some(0), "{name}: free");
+            assert_eq!(room(&bytes, &params(), 5_000), Some(0), "{name}: free");
             for way in 0..WAYS {
                 let used = if way == 2 { third.clone() } else { some(State::Closed, 0, 1) };
-                put(&mut bytes, way, 1, &used, &terms());
+                put(&mut bytes, way, 1, &used, &params());
             }
-            assert_eq!(room(&bytes, &terms(), 5_000), expected, "{name}");
+            assert_eq!(room(&bytes, &params(), 5_000), expected, "{name}");
         }
     }
 
     #[test]
     fn what_cannot_be_read_has_no_ways() {
-        assert_eq!(find(&[1; 20], 1, &terms()), None);
-        assert_eq!(room(&[], &terms(), 0), None);
-        assert_eq!(record(&[], 3, &terms()), Record::new(&terms()));
+        assert_eq!(find(&[1; 20], 1, &params()), None);
+        assert_eq!(room(&[], &params(), 0), None);
+        assert_eq!(record(&[], 3, &params()), Record::new(&params()));
     }
 }

@@ -60,7 +60,7 @@ const FINGERPRINT: u64 = 1 << 48;
 
 impl Cells {
     pub(crate) fn new(breaker: &Breaker) -> Self {
-        let (slots, slot_ms) = (breaker.terms.slots, breaker.terms.slot_ms);
+        let (slots, slot_ms) = (breaker.params.slots, breaker.params.slot_ms);
         let block_bits = breaker.target.is_many().then_some(breaker.block_bits);
         let words = [u64::from(slots), slot_ms, block_bits.map_or(u64::MAX, u64::from)];
         let layout = words.iter().fold(0, |seed, word| xxh64(&word.to_le_bytes(), seed)) >> 32;
@@ -69,7 +69,7 @@ impl Cells {
 
     /// All of them, one at a time.
     pub(crate) fn specs<'a>(&'a self, breaker: &'a Breaker) -> impl Iterator<Item = CellSpec> + 'a {
-        let slots = breaker.terms.slots;
+        let slots = breaker.params.slots;
         let first = match self.block_bits {
             Some(_) => index::BYTES,
             None => Record::size(slots),
@@ -83,20 +83,20 @@ impl Cells {
 
     /// Makes records that were written for other parameters records of these.
     pub(crate) fn adopt(&self, breaker: &Breaker, store: &dyn Store) -> Result<(), StoreError> {
-        let terms = &breaker.terms;
+        let params = &breaker.params;
         if self.block_bits.is_none() {
             return rewrite(store, &self.name, &mut |bytes| {
-                let mut record = Record::decode(bytes, terms);
-                record.adopt(terms, 0).then(|| record.encode())
+                let mut record = Record::decode(bytes, params);
+                record.adopt(params, 0).then(|| record.encode())
             });
         }
-        let tag = terms.tag();
+        let tag = params.tag();
         let mut anew = false;
         for block in self.blocks() {
             rewrite(store, &self.block(block), &mut |bytes| {
-                let other = block::tag(bytes, terms.slots) != tag;
+                let other = block::tag(bytes, params.slots) != tag;
                 anew |= other;
-                other.then(|| block::empty(terms.slots, tag))
+                other.then(|| block::empty(params.slots, tag))
             })?;
         }
         if anew {
@@ -181,12 +181,12 @@ impl Cells {
             None => self.name.clone(),
         };
         let (bytes, version) = store.load(&name)?.ok_or(StoreError::Unavailable)?;
-        let terms = &breaker.terms;
+        let params = &breaker.params;
         let (place, record) = match self.block_bits {
-            None => (Place::Whole, Record::decode(&bytes, terms)),
-            Some(_) => match block::find(&bytes, fingerprint(target), terms) {
-                Some(way) => (Place::Way(way), block::record(&bytes, way, terms)),
-                None => (Place::Nowhere, Record::new(terms)),
+            None => (Place::Whole, Record::decode(&bytes, params)),
+            Some(_) => match block::find(&bytes, fingerprint(target), params) {
+                Some(way) => (Place::Way(way), block::record(&bytes, way, params)),
+                None => (Place::Nowhere, Record::new(params)),
             },
         };
         Ok(Loaded { name, bytes, version, place, record })
@@ -212,9 +212,9 @@ impl Loaded {
     /// Finds a way for a target that has none. Its record begins in a generation of its own: the
     /// target may have had a record before, and outcomes of that may still be under way.
     fn make_room(&mut self, breaker: &Breaker, now_ms: u64) {
-        if let Some(way) = block::room(&self.bytes, &breaker.terms, now_ms) {
+        if let Some(way) = block::room(&self.bytes, &breaker.params, now_ms) {
             self.place = Place::Way(way);
-            self.record.state = breaker.terms.demanded;
+            self.record.state = breaker.params.demanded;
             self.record.generation = u32::try_from(now_ms & u64::from(u32::MAX)).unwrap_or(0);
         }
     }
@@ -223,7 +223,7 @@ impl Loaded {
         match self.place {
             Place::Nowhere => return Ok(()),
             Place::Way(way) => {
-                block::put(&mut self.bytes, way, fingerprint(target), &self.record, &breaker.terms);
+                block::put(&mut self.bytes, way, fingerprint(target), &self.record, &breaker.params);
             }
             Place::Whole => self.bytes = self.record.encode(),
         }

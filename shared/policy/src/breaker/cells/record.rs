@@ -18,27 +18,9 @@
 
 use alloc::vec::Vec;
 
-use crate::breaker::terms::Terms;
+use crate::breaker::params::BreakerParams;
+use crate::breaker::state::State;
 use crate::http::classify::Class;
-
-/// The state of a breaker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum State {
-    /// Requests pass and are counted.
-    #[default]
-    Closed = 0,
-    /// Requests are refused until an instant.
-    Open = 1,
-    /// A few requests pass as probes.
-    HalfOpen = 2,
-    /// Requests are refused until the configuration says otherwise.
-    ForcedOpen = 3,
-    /// Requests pass and nothing is counted.
-    Disabled = 4,
-    /// Requests pass and are counted, and nothing comes of it.
-    MetricsOnly = 5,
-}
 
 /// What is remembered of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +39,7 @@ pub struct Record {
     pub consecutive: u32,
     /// When the first of these came. Half-open there are none, and probes stand in its place.
     pub run_ms: u64,
-    /// [`Terms::tag`] of the parameters that it was written for.
+    /// [`BreakerParams::tag`] of the parameters that it was written for.
     pub tag: u32,
     /// The window.
     pub slots: Vec<Slot>,
@@ -100,42 +82,6 @@ const LAYOUT: u8 = 1;
 const HEAD: usize = 32;
 const SLOT: usize = 16;
 
-// === impl State ===
-
-impl State {
-    fn of(byte: u8) -> Self {
-        match byte {
-            1 => Self::Open,
-            2 => Self::HalfOpen,
-            3 => Self::ForcedOpen,
-            4 => Self::Disabled,
-            5 => Self::MetricsOnly,
-            _ => Self::Closed,
-        }
-    }
-
-    /// Whether a breaker can be in it whose configuration demands `demanded`, closed for none: it is
-    /// held in the state that is demanded, and in no other.
-    #[must_use]
-    pub fn suits(self, demanded: Self) -> bool {
-        let held = |state| matches!(state, Self::ForcedOpen | Self::Disabled | Self::MetricsOnly);
-        self == demanded || !held(self) && !held(demanded)
-    }
-
-    /// One word, as in logs, metrics and replies.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-            Self::ForcedOpen => "forced_open",
-            Self::Disabled => "disabled",
-            Self::MetricsOnly => "metrics_only",
-        }
-    }
-}
-
 // === impl Counts ===
 
 impl Counts {
@@ -173,8 +119,8 @@ impl Probes {
 impl Record {
     /// A closed breaker that has seen nothing.
     #[must_use]
-    pub fn new(terms: &Terms) -> Self {
-        let slots = usize::try_from(terms.slots).unwrap_or(1);
+    pub fn new(params: &BreakerParams) -> Self {
+        let slots = usize::try_from(params.slots).unwrap_or(1);
         Self {
             state: State::Closed,
             streak: 0,
@@ -196,13 +142,13 @@ impl Record {
 
     /// The record in `bytes`.
     #[must_use]
-    pub fn decode(bytes: &[u8], terms: &Terms) -> Self {
-        let mut record = Self::new(terms);
+    pub fn decode(bytes: &[u8], params: &BreakerParams) -> Self {
+        let mut record = Self::new(params);
         let Some((head, slots)) = bytes.split_at_checked(HEAD) else { return record };
-        if bytes.len() != Self::size(terms.slots) || head.first() != Some(&LAYOUT) {
+        if bytes.len() != Self::size(params.slots) || head.first() != Some(&LAYOUT) {
             return record;
         }
-        record.state = State::of(head.get(1).copied().unwrap_or(0));
+        record.state = State::from_byte(head.get(1).copied().unwrap_or(0));
         record.streak = u16_at(head, 2);
         record.generation = u32_at(head, 4);
         record.at_ms = u64::from(u32_at(head, 8)) | (u64::from(u32_at(head, 12)) << 32);
@@ -247,18 +193,18 @@ impl Record {
 
     /// What happened in the window that ends with the slot of `now_ms`.
     #[must_use]
-    pub fn window(&self, terms: &Terms, now_ms: u64) -> Counts {
-        let current = terms.epoch(now_ms);
-        let inside = |slot: &&Slot| current.wrapping_sub(slot.epoch) < terms.slots;
+    pub fn window(&self, params: &BreakerParams, now_ms: u64) -> Counts {
+        let current = params.epoch(now_ms);
+        let inside = |slot: &&Slot| current.wrapping_sub(slot.epoch) < params.slots;
         self.slots.iter().filter(inside).fold(Counts::default(), |sum, slot| sum.plus(slot.counts))
     }
 
     /// Whether it equals one that was never made: closed, nothing in its window, nothing to
     /// remember of earlier times.
     #[must_use]
-    pub fn is_idle(&self, terms: &Terms, now_ms: u64) -> bool {
-        let forgotten = self.streak == 0 || terms.streak_decay_ms > 0;
-        self.state == terms.demanded && forgotten && self.window(terms, now_ms).total == 0
+    pub fn is_idle(&self, params: &BreakerParams, now_ms: u64) -> bool {
+        let forgotten = self.streak == 0 || params.streak_decay_ms > 0;
+        self.state == params.demanded && forgotten && self.window(params, now_ms).total == 0
     }
 
     /// Forgets what was counted.
@@ -283,13 +229,13 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 mod tests {
     use super::*;
 
-    fn terms() -> Terms {
-        Terms { slots: 2, ..Terms::default() }
+    fn params() -> BreakerParams {
+        BreakerParams { slots: 2, ..BreakerParams::default() }
     }
 
     #[test]
     fn layout_1_is_pinned() {
-        let mut record = Record::new(&terms());
+        let mut record = Record::new(&params());
         record.state = State::HalfOpen;
         record.streak = 0x0102;
         record.generation = 0x0304_0506;
@@ -307,27 +253,27 @@ mod tests {
             7, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 10, 0, 0, 0,
         ];
         assert_eq!(bytes, expected);
-        assert_eq!(Record::decode(&bytes, &terms()), record);
+        assert_eq!(Record::decode(&bytes, &params()), record);
         assert_eq!(bytes.len(), Record::size(2));
     }
 
     #[test]
     fn what_cannot_be_read_is_closed_and_empty() {
-        let other_size = Record::new(&Terms::default()).encode();
-        let mut other_layout = Record::new(&terms()).encode();
+        let other_size = Record::new(&BreakerParams::default()).encode();
+        let mut other_layout = Record::new(&params()).encode();
         other_layout[0] = 2;
         for bytes in [&[][..], &[1; 63], &[0; 64], &other_size, &other_layout] {
-            assert_eq!(Record::decode(bytes, &terms()), Record::new(&terms()), "{} bytes", bytes.len());
+            assert_eq!(Record::decode(bytes, &params()), Record::new(&params()), "{} bytes", bytes.len());
         }
     }
 
     #[test]
     fn the_window_holds_its_last_slots() {
-        let mut record = Record::new(&terms());
+        let mut record = Record::new(&params());
         let counts = Counts { total: 1, failed: 0, slow: 0 };
         record.slots = alloc::vec![Slot { epoch: 4, counts }, Slot { epoch: 5, counts }];
         for (now_ms, expected) in [(4_999, 1), (5_000, 2), (5_999, 2), (6_000, 1), (7_000, 0)] {
-            assert_eq!(record.window(&terms(), now_ms).total, expected, "{now_ms} ms");
+            assert_eq!(record.window(&params(), now_ms).total, expected, "{now_ms} ms");
         }
     }
 }

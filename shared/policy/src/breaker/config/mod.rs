@@ -12,11 +12,11 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::breaker::cells::record::State;
 use crate::breaker::config::soft::Soft;
 use crate::breaker::config::target::{Fallback, Target};
+use crate::breaker::params::BreakerParams;
 use crate::breaker::reply;
-use crate::breaker::terms::Terms;
+use crate::breaker::state::State;
 use crate::config::{document, number, unique_name, ConfigError, Object, Reader};
 use crate::hash::xxh64::xxh64;
 use crate::http::classify::Rules;
@@ -49,7 +49,7 @@ pub struct Breaker {
     /// For which requests; for all, when empty.
     pub matches: Vec<Matcher>,
     /// When it opens, for how long, and how it is probed.
-    pub terms: Terms,
+    pub params: BreakerParams,
     /// What counts as failed.
     pub rules: Rules,
     /// Refuses a share of the requests instead of opening.
@@ -94,7 +94,7 @@ const WAYS: u64 = crate::breaker::cells::block::WAYS as u64;
 const FIELDS: [&str; 5] = ["breakers", "cluster_header", "reply", "mode", "on_failure"];
 const OWN_FIELDS: [&str; 9] =
     ["name", "target", "match", "fallback", "mode", "state", "admission", "table", "max_ejection_percent"];
-const TERMS_FIELDS: [&str; 14] = [
+const PARAMS_FIELDS: [&str; 14] = [
     "failure_rate_percent",
     "slow_rate_percent",
     "slow_call_ms",
@@ -133,7 +133,8 @@ impl Policy {
         let on_failure = object.or("on_failure", OnFailure::Allow, |r| r.choice(&failures));
         let breakers = object.required("breakers", "a list of breakers").and_then(|r| {
             let items = r.items(1..=MAX_BREAKERS, "breakers")?;
-            let fields: Vec<&str> = OWN_FIELDS.into_iter().chain(TERMS_FIELDS).chain(rules::FIELDS).collect();
+            let fields: Vec<&str> =
+                OWN_FIELDS.into_iter().chain(PARAMS_FIELDS).chain(rules::FIELDS).collect();
             let breakers = items.iter().enumerate().map(|(index, item)| {
                 let earlier = items.get(..index).unwrap_or(&[]);
                 Breaker::read(item, &fields, earlier, mode.unwrap_or(Mode::Enforce), &refused)
@@ -230,10 +231,10 @@ impl Breaker {
             matches: Vec::new(),
             fallback: Vec::new(),
             soft: None,
-            terms: Terms {
+            params: BreakerParams {
                 demanded: State::Closed,
                 salt: salt(&Target::Cluster(cluster.into()), false),
-                ..self.terms
+                ..self.params
             },
             ..self.clone()
         }
@@ -257,21 +258,22 @@ impl Breaker {
             items.iter().map(|item| Fallback::read(item, refused)).fold(Some(Vec::new()), collect)
         });
         let mode = object.or("mode", mode, |r| r.choice(&MODES));
-        let terms = read_terms(&object);
+        let params = read_params(&object);
         let rules = rules::read(&object);
-        let known = terms.unwrap_or_default();
+        let known = params.unwrap_or_default();
         let soft = object.or("admission", None, |r| Soft::read(r, &known).map(Some));
         let keys =
             object.or("table", 1024, |r| r.object(&["keys"])?.natural("keys", 1024, 16, 16_384, "keys"));
         let ejected = object.count("max_ejection_percent", 50, 1, 100, "%");
         let target = target.filter(|target| sound(&object, target))?;
-        let terms = terms.map(|terms| Terms { salt: salt(&target, object.has("admission")), ..terms });
+        let params =
+            params.map(|params| BreakerParams { salt: salt(&target, object.has("admission")), ..params });
         Some(Self {
             name: name?.to_string(),
             number,
             target,
             matches: matches?,
-            terms: terms?,
+            params: params?,
             rules: rules?,
             soft: soft?,
             fallback: fallback?,
@@ -313,8 +315,8 @@ fn sound(object: &Object<'_>, target: &Target) -> bool {
 }
 
 /// Reads when a breaker opens, for how long, and how it is probed.
-fn read_terms(object: &Object<'_>) -> Option<Terms> {
-    let default = Terms::default();
+fn read_params(object: &Object<'_>) -> Option<BreakerParams> {
+    let default = BreakerParams::default();
     let (all, day) = (u32::MAX, 86_400_000);
     let failure_rate_percent =
         object.count("failure_rate_percent", default.failure_rate_percent, 1, 100, "%");
@@ -341,7 +343,7 @@ fn read_terms(object: &Object<'_>) -> Option<Terms> {
     let open = read_open_times(object);
     let (slots, slot_ms) = window?;
     let (base_open_ms, max_open_ms) = open?;
-    Some(Terms {
+    Some(BreakerParams {
         failure_rate_percent: failure_rate_percent?,
         slow_rate_percent: slow_rate_percent?,
         slow_call_ms: slow_call_ms?,

@@ -2,7 +2,7 @@
 
 use crate::breaker::cells::record::Counts;
 use crate::breaker::overload;
-use crate::breaker::terms::Terms;
+use crate::breaker::params::BreakerParams;
 use crate::config::Reader;
 
 /// Envoy's admission control in place of an open state.
@@ -19,17 +19,17 @@ pub struct Soft {
 // === impl Soft ===
 
 impl Soft {
-    pub(crate) fn read(reader: &Reader<'_>, terms: &Terms) -> Option<Self> {
+    pub(crate) fn read(reader: &Reader<'_>, params: &BreakerParams) -> Option<Self> {
         let object = reader.object(&["aggression_percent", "max_refused_percent"])?;
         let aggression = object.count("aggression_percent", 100, 1, 10_000, "%");
         let most = object.count("max_refused_percent", 80, 1, 100, "%");
-        if terms.failure_rate_percent >= 100 {
+        if params.failure_rate_percent >= 100 {
             let right = "a `failure_rate_percent` of 1 to 99 %";
             reader.report(alloc::format!("never refuses at a failure rate of 100 %, expected {right}"));
             return None;
         }
         Some(Self {
-            minimum_calls: terms.minimum_calls,
+            minimum_calls: params.minimum_calls,
             aggression_percent: aggression?,
             max_refused_percent: most?,
         })

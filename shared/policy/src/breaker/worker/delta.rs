@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 
 use crate::breaker::cells::record::{Counts, Record, Slot};
-use crate::breaker::terms::Terms;
+use crate::breaker::params::BreakerParams;
 use crate::http::classify::Class;
 
 /// One worker's counts of one target.
@@ -30,7 +30,7 @@ pub struct Delta {
 
 /// What a merge left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Left {
+pub struct LeftOut {
     /// Outcomes of slots that the window has already passed.
     pub dropped: u32,
     /// Outcomes of another generation.
@@ -53,9 +53,9 @@ impl Delta {
     }
 
     /// Forgets the slots that the window of `now_ms` has passed.
-    pub fn prune(&mut self, terms: &Terms, now_ms: u64) {
-        let current = terms.epoch(now_ms);
-        self.slots.retain(|slot| current.wrapping_sub(slot.epoch) < terms.slots);
+    pub fn prune(&mut self, params: &BreakerParams, now_ms: u64) {
+        let current = params.epoch(now_ms);
+        self.slots.retain(|slot| current.wrapping_sub(slot.epoch) < params.slots);
     }
 
     /// Whether there is anything in it that says something bad about the target.
@@ -71,13 +71,13 @@ impl Delta {
     }
 
     /// Counts one outcome that came at `now_ms`. Ignored ones leave no trace.
-    pub fn count(&mut self, terms: &Terms, now_ms: u64, class: Class, slow: bool) {
+    pub fn count(&mut self, params: &BreakerParams, now_ms: u64, class: Class, slow: bool) {
         if class == Class::Ignored {
             return;
         }
         let failed = class != Class::Success;
         let one = Counts { total: 1, failed: u32::from(failed), slow: u32::from(slow) };
-        let epoch = terms.epoch(now_ms);
+        let epoch = params.epoch(now_ms);
         match self.slots.iter_mut().find(|slot| slot.epoch == epoch) {
             Some(slot) => slot.counts = slot.counts.plus(one),
             None => self.slots.push(Slot { epoch, counts: one }),
@@ -98,9 +98,9 @@ impl Delta {
 
     /// Adds the counts to the record, as far as they are for it.
     #[must_use]
-    pub fn merge_into(&self, record: &mut Record) -> Left {
+    pub fn merge_into(&self, record: &mut Record) -> LeftOut {
         if self.generation != record.generation {
-            return Left { dropped: 0, discarded: self.total() };
+            return LeftOut { dropped: 0, discarded: self.total() };
         }
         let mut dropped = 0_u32;
         let mut newest_kept = self.slots.is_empty();
@@ -122,7 +122,7 @@ impl Delta {
             }
             record.consecutive = before.saturating_add(self.trailing_failures);
         }
-        Left { dropped, discarded: 0 }
+        LeftOut { dropped, discarded: 0 }
     }
 }
 
@@ -151,15 +151,15 @@ mod tests {
     use super::*;
     use crate::breaker::transition::Reason;
 
-    fn terms() -> Terms {
-        Terms { slots: 4, ..Terms::default() }
+    fn params() -> BreakerParams {
+        BreakerParams { slots: 4, ..BreakerParams::default() }
     }
 
     /// Counts a call at each instant, `F`ailed, `I`gnored, well (`S`) or `T`hrottled.
     fn delta(calls: &[(char, u64)]) -> Delta {
         let mut delta = Delta::new(0);
         for (letter, now_ms) in calls {
-            delta.count(&terms(), *now_ms, Class::spelt(*letter), false);
+            delta.count(&params(), *now_ms, Class::spelt(*letter), false);
         }
         delta
     }
@@ -188,9 +188,9 @@ mod tests {
             ("throttled",             2,      "TFT",  3),
         ];
         for (name, before, calls, after) in cases {
-            let mut record = Record { consecutive: before, ..Record::new(&terms()) };
+            let mut record = Record { consecutive: before, ..Record::new(&params()) };
             let calls: Vec<_> = calls.chars().map(|letter| (letter, 5_000)).collect();
-            assert_eq!(delta(&calls).merge_into(&mut record), Left::default(), "{name}");
+            assert_eq!(delta(&calls).merge_into(&mut record), LeftOut::default(), "{name}");
             assert_eq!(record.consecutive, after, "{name}");
         }
     }
@@ -205,19 +205,19 @@ mod tests {
             ("nothing is late",          &[('F', 9_000), ('F', 10_000)],    0,  9),
         ];
         for (name, calls, dropped, run) in cases {
-            let mut record = Record { consecutive: 7, ..Record::new(&terms()) };
+            let mut record = Record { consecutive: 7, ..Record::new(&params()) };
             record.slots[1] = slot(9, 1, 0);
-            assert_eq!(delta(calls).merge_into(&mut record), Left { dropped, discarded: 0 }, "{name}");
+            assert_eq!(delta(calls).merge_into(&mut record), LeftOut { dropped, discarded: 0 }, "{name}");
             assert_eq!(record.consecutive, run, "{name}");
         }
     }
 
     #[test]
     fn counts_of_another_generation_change_nothing() {
-        let mut record = Record { generation: 1, ..Record::new(&terms()) };
+        let mut record = Record { generation: 1, ..Record::new(&params()) };
         let before = record.clone();
         let left = delta(&[('F', 5_000), ('S', 6_000)]).merge_into(&mut record);
-        assert_eq!((left, record), (Left { dropped: 0, discarded: 2 }, before));
+        assert_eq!((left, record), (LeftOut { dropped: 0, discarded: 2 }, before));
     }
 
     /// A success left the window and one failure of two was one of one. Nobody noticed until
@@ -225,23 +225,23 @@ mod tests {
     /// breaker in passing.
     #[test]
     fn counts_of_another_generation_open_nothing() {
-        let terms = Terms { minimum_calls: 1, failure_rate_percent: 60, ..terms() };
-        let mut record = Record { generation: 1, ..Record::new(&terms) };
+        let params = BreakerParams { minimum_calls: 1, failure_rate_percent: 60, ..params() };
+        let mut record = Record { generation: 1, ..Record::new(&params) };
         record.slots[1] = slot(5, 1, 0);
         record.slots[2] = slot(6, 1, 1);
-        assert_eq!(record.merge(&terms, &delta(&[('F', 6_000)]), 9_000, 0).reason, None);
-        assert_eq!(record.merge(&terms, &Delta::new(1), 9_000, 0).reason, Some(Reason::FailureRate));
+        assert_eq!(record.merge(&params, &delta(&[('F', 6_000)]), 9_000, 0).reason, None);
+        assert_eq!(record.merge(&params, &Delta::new(1), 9_000, 0).reason, Some(Reason::FailureRate));
     }
 
     /// An empty slot is of epoch 0, which looked newer than any epoch past half of the range:
     /// with slots of 1 ms nothing was counted any more once a host was up for 25 days.
     #[test]
     fn an_empty_slot_is_free_at_any_time() {
-        let terms = Terms { slot_ms: 1, ..terms() };
+        let params = BreakerParams { slot_ms: 1, ..params() };
         let now_ms = 1 << 31;
-        let (mut record, mut delta) = (Record::new(&terms), Delta::new(0));
-        delta.count(&terms, now_ms, Class::Success, false);
-        assert_eq!(delta.merge_into(&mut record), Left::default());
-        assert_eq!(record.window(&terms, now_ms).total, 1);
+        let (mut record, mut delta) = (Record::new(&params), Delta::new(0));
+        delta.count(&params, now_ms, Class::Success, false);
+        assert_eq!(delta.merge_into(&mut record), LeftOut::default());
+        assert_eq!(record.window(&params, now_ms).total, 1);
     }
 }

@@ -1,8 +1,9 @@
-//! What a shard is made of: what a worker knows of a target, and what it hands out.
+//! What a local is made of: what a worker knows of a target, and what it hands out.
 
-use crate::breaker::cells::record::{Record, State};
+use crate::breaker::cells::record::Record;
 use crate::breaker::config::Breaker;
-use crate::breaker::metrics::{self, What};
+use crate::breaker::metrics::{self, BreakerMetric};
+use crate::breaker::state::State;
 use crate::breaker::transition::Reason;
 use crate::breaker::worker::delta::Delta;
 use crate::host::Host;
@@ -79,7 +80,7 @@ impl Entry {
         self.tracked = head.is_some();
         if let (Some(head), false) = (head, cx.breaker.target.is_many()) {
             if head.generation != self.delta.generation {
-                cx.count(What::Stale, self.delta.total().into());
+                cx.count(BreakerMetric::Stale, self.delta.total().into());
                 self.delta.restart(head.generation);
             }
         }
@@ -90,8 +91,8 @@ impl Entry {
 
 impl Head {
     pub(crate) fn of(record: &Record, cx: &Context<'_, impl Host>) -> Self {
-        let window = record.window(&cx.breaker.terms, cx.now_ms);
-        let rate = cx.breaker.terms.failure_rate_percent;
+        let window = record.window(&cx.breaker.params, cx.now_ms);
+        let rate = cx.breaker.params.failure_rate_percent;
         let share = cx.breaker.soft.map_or(0.0, |soft| soft.share(window, rate));
         Self {
             state: record.state,
@@ -116,7 +117,7 @@ impl Head {
 // === impl Context ===
 
 impl<H: Host> Context<'_, H> {
-    pub(crate) fn count(&self, what: What, n: u64) {
+    pub(crate) fn count(&self, what: BreakerMetric, n: u64) {
         if n > 0 {
             self.host.add(metrics::index(self.at, what), n);
         }
@@ -129,13 +130,13 @@ impl<H: Host> Context<'_, H> {
     pub(crate) fn count_outcome(&self, class: Class, slow: bool) {
         self.count(
             match class {
-                Class::Failure => What::Failed,
-                Class::Ignored => What::Ignored,
-                Class::Success => What::Succeeded,
-                Class::Throttled => What::Throttled,
+                Class::Failure => BreakerMetric::Failed,
+                Class::Ignored => BreakerMetric::Ignored,
+                Class::Success => BreakerMetric::Succeeded,
+                Class::Throttled => BreakerMetric::Throttled,
             },
             1,
         );
-        self.count(What::Slow, u64::from(slow && class != Class::Ignored));
+        self.count(BreakerMetric::Slow, u64::from(slow && class != Class::Ignored));
     }
 }

@@ -3,5 +3,5 @@
 pub mod delta;
 pub(crate) mod entries;
 pub(crate) mod entry;
+pub(crate) mod local;
 pub(crate) mod settle;
-pub(crate) mod shard;

@@ -2,21 +2,21 @@
 
 use crate::balance::outlier;
 use crate::breaker::cells::fingerprint;
-use crate::breaker::cells::record::{Record, State};
+use crate::breaker::cells::record::Record;
 use crate::breaker::config::target::Target;
-use crate::breaker::metrics::{self, What};
+use crate::breaker::metrics::{self, BreakerMetric};
 use crate::breaker::report::{self, Evidence};
 use crate::breaker::transition::Reason;
 use crate::breaker::worker::entry::{Context, Entry, Head, Ticket};
-use crate::breaker::worker::shard::{Shard, MAX_ENTRIES};
+use crate::breaker::worker::local::{LocalBreaker, MAX_ENTRIES};
 use crate::host::{Host, StoreError};
 use crate::http::classify::Class;
 
 /// How often ticks tell good outcomes. A request does when no tick did for twice as long.
 const FLUSH_MS: u64 = 100;
-// === impl Shard ===
+// === impl LocalBreaker ===
 
-impl Shard {
+impl LocalBreaker {
     /// Takes the outcome of a request that passed. `hosts` is asked only when an endpoint is
     /// about to be ejected.
     pub(crate) fn settle(
@@ -44,13 +44,13 @@ impl Shard {
         let entry = match entries.get_or_insert(ticket.target, MAX_ENTRIES) {
             Some(entry) => entry,
             None if class == Class::Success => {
-                cx.count(What::Untracked, 1);
+                cx.count(BreakerMetric::Untracked, 1);
                 return Ok(());
             }
             None => &mut passing,
         };
         if !many && entry.delta.generation != ticket.generation {
-            cx.count(What::Stale, 1);
+            cx.count(BreakerMetric::Stale, 1);
             return Ok(());
         }
         if entry.delta.slots.is_empty() {
@@ -58,16 +58,16 @@ impl Shard {
         }
         entry.since_ms = entry.since_ms.min(ticket.started_ms);
         entry.used_ms = cx.now_ms;
-        entry.delta.count(&self.terms, cx.now_ms, class, slow);
+        entry.delta.count(&self.params, cx.now_ms, class, slow);
         let ends_run = class == Class::Success && entry.head.is_some_and(|head| head.run > 0);
         let due = cx.now_ms.saturating_sub(entry.flushed_ms) >= FLUSH_MS.saturating_mul(2)
             || entry.head.is_some_and(|head| head.troubled)
-                && entry.delta.total() >= cx.breaker.terms.minimum_calls;
+                && entry.delta.total() >= cx.breaker.params.minimum_calls;
         if class != Class::Success || slow || (ends_run || due) && (entry.tracked || !many) {
             return self.flush(cx, ticket.target, entry, hosts);
         }
-        if entry.delta.slots.len() > usize::try_from(self.terms.slots).unwrap_or(1) {
-            entry.delta.prune(&self.terms, cx.now_ms);
+        if entry.delta.slots.len() > usize::try_from(self.params.slots).unwrap_or(1) {
+            entry.delta.prune(&self.params, cx.now_ms);
         }
         Ok(())
     }
@@ -92,11 +92,11 @@ impl Shard {
         slow: bool,
     ) -> Result<(), StoreError> {
         let step = |record: &mut Record| {
-            record.probed(&self.terms, ticket.generation, class, slow, cx.now_ms, cx.draw)
+            record.probed(&self.params, ticket.generation, class, slow, cx.now_ms, cx.draw)
         };
         let done = self.update(cx, ticket.target, None, step)?;
         let Some((done, Some(reason))) = done else {
-            cx.count(What::Stale, 1);
+            cx.count(BreakerMetric::Stale, 1);
             return Ok(());
         };
         if let Some(reason) = reason {
@@ -122,16 +122,16 @@ impl Shard {
         let delta = &mut entry.delta;
         let done = self.update(cx, target, insert, |record| {
             if many {
-                if record.is_idle(&self.terms, cx.now_ms) {
+                if record.is_idle(&self.params, cx.now_ms) {
                     // As good as absent, so it has no run either: successes of others are not told.
                     record.consecutive = 0;
                 }
                 // What was admitted before the state began is not for it.
-                let ours = record.state == cx.breaker.terms.demanded && since_ms >= record.at_ms;
+                let ours = record.state == cx.breaker.params.demanded && since_ms >= record.at_ms;
                 delta.generation = record.generation.wrapping_sub(u32::from(!ours));
             }
             let untouched = record.clone();
-            let told = record.merge(&self.terms, delta, cx.now_ms, cx.draw);
+            let told = record.merge(&self.params, delta, cx.now_ms, cx.draw);
             let capped = told.reason.is_some() && many && !self.may_open(cx, target, hosts);
             if capped {
                 *record = untouched;
@@ -142,13 +142,13 @@ impl Shard {
         (entry.flushed_ms, entry.tracked) = (cx.now_ms, done.is_some());
         let Some((done, (told, capped))) = done else {
             if insert.is_some() {
-                cx.count(What::Untracked, entry.delta.total().into());
+                cx.count(BreakerMetric::Untracked, entry.delta.total().into());
                 entry.delta.restart(0);
             }
             return Ok(());
         };
-        cx.count(What::Stale, told.left.discarded.saturating_add(told.left.dropped).into());
-        cx.count(What::Capped, u64::from(capped && hosts() > 0));
+        cx.count(BreakerMetric::Stale, told.left.discarded.saturating_add(told.left.dropped).into());
+        cx.count(BreakerMetric::Capped, u64::from(capped && hosts() > 0));
         entry.delta.restart(done.record.generation);
         entry.head = Some(Head::of(&done.record, cx));
         match told.reason.filter(|_| !capped) {
@@ -158,7 +158,7 @@ impl Shard {
             }
             // Open and not listed: whoever opened it did not live to say so, or does so now.
             None if many
-                && is_out(done.record.state)
+                && done.record.state.is_tripped()
                 && !self.index.borrow().may_list(fingerprint(target)) =>
             {
                 self.list(cx, target, &done.record, true)
@@ -176,7 +176,7 @@ impl Shard {
         }
         let hosts = u32::try_from(hosts()).unwrap_or(u32::MAX);
         let (listed, percent) = (fingerprint(target), cx.breaker.max_ejection_percent);
-        let until = cx.now_ms.saturating_add(self.terms.base_open_ms);
+        let until = cx.now_ms.saturating_add(self.params.base_open_ms);
         let mut may = false;
         let index = self.cells.reindex(cx.host, &mut |index| {
             let out = index.others(listed, cx.now_ms);
@@ -203,7 +203,7 @@ impl Shard {
         cx.count_reason(reason);
         host.note(&report::line(
             &breaker.name,
-            &breaker.terms,
+            &breaker.params,
             before.state,
             record,
             reason,
@@ -211,12 +211,12 @@ impl Shard {
             cx.now_ms,
         ));
         if !breaker.target.is_many() {
-            host.set(metrics::index(cx.at, What::State), record.state as u64);
-            host.raise(metrics::index(cx.at, What::Transitions));
+            host.set(metrics::index(cx.at, BreakerMetric::State), record.state as u64);
+            host.raise(metrics::index(cx.at, BreakerMetric::Transitions));
             return Ok(());
         }
-        let listed = self.list(cx, target, record, !is_out(before.state));
-        host.raise(metrics::index(cx.at, What::Transitions));
+        let listed = self.list(cx, target, record, !before.state.is_tripped());
+        host.raise(metrics::index(cx.at, BreakerMetric::Transitions));
         listed
     }
 
@@ -231,7 +231,7 @@ impl Shard {
         let listed = fingerprint(target);
         let until = if record.at_ms == 0 { u64::MAX } else { record.at_ms };
         let index = self.cells.reindex(cx.host, &mut |index| {
-            if is_out(record.state) {
+            if record.state.is_tripped() {
                 index.insert(listed, until, cx.now_ms, anew);
             } else {
                 index.remove(listed);
@@ -240,8 +240,4 @@ impl Shard {
         *self.index.borrow_mut() = index;
         Ok(())
     }
-}
-
-fn is_out(state: State) -> bool {
-    matches!(state, State::Open | State::HalfOpen)
 }

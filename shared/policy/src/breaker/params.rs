@@ -1,11 +1,11 @@
 //! When a breaker opens, for how long, and how it is probed: the parameters of one target.
 
-use crate::breaker::cells::record::State;
+use crate::breaker::state::State;
 
 /// The parameters of one breaker, with the defaults of reference 1.7. All times in
 /// milliseconds of the host's monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct BreakerParams {
     /// Opens at this share of failed calls, 1 to 100 %.
     pub failure_rate_percent: u32,
     /// Opens at this share of slow calls, 1 to 100 %.
@@ -40,7 +40,7 @@ pub struct Terms {
     pub salt: u64,
 }
 
-impl Default for Terms {
+impl Default for BreakerParams {
     fn default() -> Self {
         Self {
             failure_rate_percent: 50,
@@ -63,9 +63,9 @@ impl Default for Terms {
     }
 }
 
-// === impl Terms ===
+// === impl BreakerParams ===
 
-impl Terms {
+impl BreakerParams {
     /// The number of the slot that `now_ms` falls into.
     #[must_use]
     pub fn epoch(&self, now_ms: u64) -> u32 {
@@ -135,29 +135,29 @@ mod tests {
 
     #[test]
     fn open_times_double_up_to_the_most() {
-        let terms = Terms::default();
-        let waits: std::vec::Vec<u64> = [1, 2, 3, 7, 8, u16::MAX].map(|streak| terms.wait(streak)).to_vec();
+        let params = BreakerParams::default();
+        let waits: std::vec::Vec<u64> = [1, 2, 3, 7, 8, u16::MAX].map(|streak| params.wait(streak)).to_vec();
         assert_eq!(waits, [5_000, 10_000, 20_000, 300_000, 300_000, 300_000]);
     }
 
     #[test]
     fn jitter_is_below_its_share_of_the_wait() {
-        let terms = Terms::default();
-        assert_eq!(terms.jitter(5_000, 0), 0);
-        assert_eq!(terms.jitter(5_000, u64::MAX / 2), 249);
-        assert_eq!(terms.jitter(5_000, u64::MAX), 499);
+        let params = BreakerParams::default();
+        assert_eq!(params.jitter(5_000, 0), 0);
+        assert_eq!(params.jitter(5_000, u64::MAX / 2), 249);
+        assert_eq!(params.jitter(5_000, u64::MAX), 499);
     }
 
     #[test]
     fn slow_is_longer_than_and_not_as_long_as() {
-        let terms = Terms::default();
-        assert!(!terms.is_slow(2_000) && terms.is_slow(2_001));
-        assert!(!Terms { slow_call_ms: 0, ..terms }.is_slow(u64::MAX));
+        let params = BreakerParams::default();
+        assert!(!params.is_slow(2_000) && params.is_slow(2_001));
+        assert!(!BreakerParams { slow_call_ms: 0, ..params }.is_slow(u64::MAX));
     }
 
     #[test]
     fn other_parameters_have_another_tag() {
-        let terms = Terms::default();
-        assert_ne!(terms.tag(), Terms { minimum_calls: 21, ..terms }.tag());
+        let params = BreakerParams::default();
+        assert_ne!(params.tag(), BreakerParams { minimum_calls: 21, ..params }.tag());
     }
 }

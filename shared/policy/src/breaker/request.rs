@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::config::{Breaker, Mode, OnFailure};
 use super::exchange::{count, Exchange, Label, View};
-use super::metrics::What;
+use super::metrics::BreakerMetric;
 use super::reply;
 use super::stage::CircuitBreaker;
 use crate::breaker::config::target::{Fallback, Target};
@@ -92,18 +92,18 @@ impl CircuitBreaker {
         now: Timestamp,
         host: &impl Host,
     ) -> Result<Answer, StoreError> {
-        let Some((breaker, shard)) = self.policy.breakers.get(at).zip(self.shards.get(at)) else {
+        let Some((breaker, local)) = self.policy.breakers.get(at).zip(self.locals.get(at)) else {
             return Ok(Answer::Pass);
         };
-        let answer = shard.admit(&self.context(breaker, at, now, host), target)?;
+        let answer = local.admit(&self.context(breaker, at, now, host), target)?;
         match answer {
             Answer::Admit(ticket) => {
-                count(host, at, What::Admitted);
+                count(host, at, BreakerMetric::Admitted);
                 if ticket.probe {
-                    count(host, at, What::Probes);
+                    count(host, at, BreakerMetric::Probes);
                 }
             }
-            Answer::Pass => count(host, at, What::Admitted),
+            Answer::Pass => count(host, at, BreakerMetric::Admitted),
             Answer::Refuse { .. } => {}
         }
         Ok(answer)
@@ -115,12 +115,12 @@ impl CircuitBreaker {
         exchange.label = None;
         for ticket in exchange.take().filter(|ticket| ticket.probe) {
             let at = ticket.breaker;
-            let Some((breaker, shard)) = self.policy.breakers.get(at).zip(self.shards.get(at)) else {
+            let Some((breaker, local)) = self.policy.breakers.get(at).zip(self.locals.get(at)) else {
                 continue;
             };
             let cx = self.context(breaker, at, now, host);
-            if shard.settle(&cx, ticket, Class::Ignored, false, &|| 0).is_err() {
-                count(host, at, What::Undecided);
+            if local.settle(&cx, ticket, Class::Ignored, false, &|| 0).is_err() {
+                count(host, at, BreakerMetric::Undecided);
             }
         }
     }
@@ -150,13 +150,13 @@ impl CircuitBreaker {
                         Ok(Answer::Refuse { .. }) if self.observes(*breaker) => {}
                         Ok(Answer::Refuse { .. }) => continue,
                         Err(_) => {
-                            count(host, *breaker, What::Undecided);
+                            count(host, *breaker, BreakerMetric::Undecided);
                             if self.policy.on_failure == OnFailure::Refuse {
                                 continue;
                             }
                         }
                     }
-                    count(host, at, What::FellBack);
+                    count(host, at, BreakerMetric::FellBack);
                     exchange.label = Some((at, Label::Fallback));
                     edits.push(Edit::SetRequestHeader(
                         Rc::clone(&self.policy.cluster_header),
@@ -180,9 +180,9 @@ impl CircuitBreaker {
         now: Timestamp,
         host: &impl Host,
     ) -> Option<Reply> {
-        let (breaker, shard) = self.policy.breakers.get(at).zip(self.shards.get(at))?;
-        let passes = shard.would_pass(&self.context(breaker, at, now, host)).unwrap_or_else(|_| {
-            count(host, at, What::Undecided);
+        let (breaker, local) = self.policy.breakers.get(at).zip(self.locals.get(at))?;
+        let passes = local.would_pass(&self.context(breaker, at, now, host)).unwrap_or_else(|_| {
+            count(host, at, BreakerMetric::Undecided);
             self.policy.on_failure == OnFailure::Allow
         });
         if breaker.mode == Mode::Observe || passes {
@@ -205,10 +205,10 @@ impl CircuitBreaker {
         exchange: &mut Exchange,
         host: &impl Host,
     ) -> Reply {
-        count(host, at, What::Refused);
+        count(host, at, BreakerMetric::Refused);
         exchange.label = Some((at, Label::Refused));
         let Some(breaker) = self.policy.breakers.get(at) else { return reply::undecided(exchange.grpc) };
-        let secs = reply::retry_after(&breaker.terms, retry_after_ms);
+        let secs = reply::retry_after(&breaker.params, retry_after_ms);
         reply::refused(policy, &breaker.name, secs, exchange.grpc)
     }
 }

@@ -2,9 +2,9 @@
 
 use core::cell::OnceCell;
 
-use super::asking::endpoint;
 use super::exchange::{count, Exchange};
-use super::metrics::What;
+use super::metrics::BreakerMetric;
+use super::request::endpoint;
 use super::stage::CircuitBreaker;
 use crate::breaker::config::target::Target;
 use crate::breaker::worker::entry::Ticket;
@@ -64,15 +64,15 @@ impl CircuitBreaker {
 
     /// Lets probes pass whose streams have been up for long.
     pub(super) fn pass_long_streams(&self, now: Timestamp, host: &impl Host) {
-        let terms = |at: usize| self.policy.breakers.get(at).map(|breaker| breaker.terms);
-        for (ticket, took_ms) in self.waiting.long(now.as_millis(), terms) {
+        let params = |at: usize| self.policy.breakers.get(at).map(|breaker| breaker.params);
+        for (ticket, took_ms) in self.waiting.long(now.as_millis(), params) {
             let at = ticket.breaker;
-            let Some((breaker, shard)) = self.policy.breakers.get(at).zip(self.shards.get(at)) else {
+            let Some((breaker, local)) = self.policy.breakers.get(at).zip(self.locals.get(at)) else {
                 continue;
             };
-            let (cx, slow) = (self.context(breaker, at, now, host), breaker.terms.is_slow(took_ms));
-            if shard.settle(&cx, ticket, Class::Success, slow, &|| 0).is_err() {
-                count(host, at, What::Undecided);
+            let (cx, slow) = (self.context(breaker, at, now, host), breaker.params.is_slow(took_ms));
+            if local.settle(&cx, ticket, Class::Success, slow, &|| 0).is_err() {
+                count(host, at, BreakerMetric::Undecided);
             }
         }
     }
@@ -93,10 +93,10 @@ impl CircuitBreaker {
             if !is_its {
                 continue;
             }
-            let Some(shard) = self.shards.get(at) else { continue };
-            match shard.late_ticket(&self.context(breaker, at, now, host), target, started_ms) {
+            let Some(local) = self.locals.get(at) else { continue };
+            match local.late_ticket(&self.context(breaker, at, now, host), target, started_ms) {
                 Ok(ticket) => self.tell(ticket, Class::Failure, took_ms, response, now, host),
-                Err(_) => count(host, at, What::Undecided),
+                Err(_) => count(host, at, BreakerMetric::Undecided),
             }
         }
     }
@@ -138,7 +138,7 @@ impl CircuitBreaker {
         let well = matches!(status, 200..=399)
             && self.judge(ticket.breaker, (status, grpc_status)) == Class::Success
             && grpc_status.unwrap_or(0) == 0;
-        let troubled = || self.shards.get(ticket.breaker).is_none_or(|shard| shard.is_troubled(ticket));
+        let troubled = || self.locals.get(ticket.breaker).is_none_or(|local| local.is_troubled(ticket));
         self.placement == Placement::Attempt || (well && !troubled())
     }
 
@@ -153,11 +153,11 @@ impl CircuitBreaker {
         host: &impl Host,
     ) {
         let at = ticket.breaker;
-        let Some((breaker, shard)) = self.policy.breakers.get(at).zip(self.shards.get(at)) else { return };
+        let Some((breaker, local)) = self.policy.breakers.get(at).zip(self.locals.get(at)) else { return };
         let cx = self.context(breaker, at, now, host);
         let hosts = || response.number(Attribute::Endpoints);
-        if shard.settle(&cx, ticket, class, breaker.terms.is_slow(took_ms), &hosts).is_err() {
-            count(host, at, What::Undecided);
+        if local.settle(&cx, ticket, class, breaker.params.is_slow(took_ms), &hosts).is_err() {
+            count(host, at, BreakerMetric::Undecided);
         }
     }
 }

@@ -9,21 +9,22 @@
 use core::cell::{Cell, RefCell};
 
 use crate::breaker::cells::index::Index;
-use crate::breaker::cells::record::{Record, State};
+use crate::breaker::cells::record::Record;
 use crate::breaker::cells::{fingerprint, Cells, Updated};
 use crate::breaker::config::Breaker;
 use crate::breaker::decide::Admission;
-use crate::breaker::metrics::{self, What};
+use crate::breaker::metrics::{self, BreakerMetric};
 use crate::breaker::overload;
+use crate::breaker::params::BreakerParams;
 use crate::breaker::report::Evidence;
-use crate::breaker::terms::Terms;
+use crate::breaker::state::State;
 use crate::breaker::transition::Reason;
 use crate::breaker::worker::entries::Entries;
 use crate::breaker::worker::entry::{Answer, Context, Head, Ticket};
 use crate::host::{Host, StoreError};
 
 /// What a worker keeps of one breaker.
-pub(crate) struct Shard {
+pub(crate) struct LocalBreaker {
     pub(crate) cells: Cells,
     /// The counter of transitions as it was when the copies were made.
     seen: Cell<Option<u64>>,
@@ -31,30 +32,30 @@ pub(crate) struct Shard {
     pub(crate) entries: RefCell<Entries>,
     pub(crate) index: RefCell<Index>,
     /// The parameters that records are merged with: a soft breaker never opens.
-    pub(crate) terms: Terms,
+    pub(crate) params: BreakerParams,
 }
 
 /// Most targets of one breaker that a worker keeps counts of.
 pub(crate) const MAX_ENTRIES: usize = 4_096;
 
-// === impl Shard ===
+// === impl LocalBreaker ===
 
-impl Shard {
+impl LocalBreaker {
     pub(crate) fn new(breaker: &Breaker) -> Self {
-        let never = Terms { consecutive_failures: 0, minimum_calls: u32::MAX, ..breaker.terms };
+        let never = BreakerParams { consecutive_failures: 0, minimum_calls: u32::MAX, ..breaker.params };
         Self {
             cells: Cells::new(breaker),
             seen: Cell::new(None),
             entries: RefCell::default(),
             index: RefCell::default(),
-            terms: if breaker.soft.is_some() { never } else { breaker.terms },
+            params: if breaker.soft.is_some() { never } else { breaker.params },
         }
     }
 
     /// Whether a request may pass.
     #[inline(never)]
     pub(crate) fn admit(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Answer, StoreError> {
-        match cx.breaker.terms.demanded {
+        match cx.breaker.params.demanded {
             State::ForcedOpen => return Ok(Answer::Refuse { retry_after_ms: None }),
             State::Disabled => return Ok(Answer::Pass),
             _ => {}
@@ -63,7 +64,7 @@ impl Shard {
             |generation| Ticket { breaker: cx.at, target, generation, probe: false, started_ms: cx.now_ms };
         let Some(head) = self.own_head(cx, target)? else { return Ok(Answer::Admit(ticket(0))) };
         match head.state {
-            _ if cx.breaker.terms.demanded == State::MetricsOnly => {
+            _ if cx.breaker.params.demanded == State::MetricsOnly => {
                 Ok(Answer::Admit(ticket(head.generation)))
             }
             State::Closed | State::Open | State::HalfOpen if cx.breaker.soft.is_some() => {
@@ -92,7 +93,7 @@ impl Shard {
         started_ms: u64,
     ) -> Result<Ticket, StoreError> {
         let head = self.head(cx, target)?;
-        let most = cx.breaker.terms.max_half_open_ms;
+        let most = cx.breaker.params.max_half_open_ms;
         let began = |head: Head| most > 0 && started_ms >= head.at_ms.saturating_sub(most);
         let probe = head.is_some_and(|head| head.state == State::HalfOpen && began(head));
         let generation = head.map_or(0, |head| head.generation);
@@ -113,16 +114,16 @@ impl Shard {
     pub(crate) fn tick(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
         self.seen.set(None);
         if cx.breaker.target.is_many() {
-            let seen = cx.host.read(metrics::index(cx.at, What::Transitions));
+            let seen = cx.host.read(metrics::index(cx.at, BreakerMetric::Transitions));
             self.refresh_index(cx)?;
             self.seen.set(Some(seen));
             self.forget(cx)?;
-            cx.host.set(metrics::index(cx.at, What::Open), self.index.borrow().len());
+            cx.host.set(metrics::index(cx.at, BreakerMetric::Open), self.index.borrow().len());
             return self.sweep(cx);
         }
         let head = self.head(cx, 0)?;
         let over = |h: Head| h.state == State::HalfOpen && h.at_ms != 0 && cx.now_ms >= h.at_ms;
-        if head.is_some_and(|head| over(head) && head.state.suits(cx.breaker.terms.demanded)) {
+        if head.is_some_and(|head| over(head) && head.state.suits(cx.breaker.params.demanded)) {
             self.expire(cx)?;
             self.head(cx, 0)?;
         }
@@ -132,20 +133,23 @@ impl Shard {
             self.flush(cx, 0, entry, &|| 0)?;
         }
         let head = entry.head;
-        let held = cx.breaker.terms.demanded;
+        let held = cx.breaker.params.demanded;
         let shown = if held == State::Closed { head.map_or(State::Closed, |head| head.state) } else { held };
         let state = shown as u64;
-        cx.host.set(metrics::index(cx.at, What::State), state);
+        cx.host.set(metrics::index(cx.at, BreakerMetric::State), state);
         let open = matches!(shown, State::Open | State::HalfOpen | State::ForcedOpen);
-        cx.host.set(metrics::index(cx.at, What::Open), u64::from(open));
-        cx.host.set(metrics::index(cx.at, What::RefusingPercent), head.map_or(0, Head::refusing_percent));
+        cx.host.set(metrics::index(cx.at, BreakerMetric::Open), u64::from(open));
+        cx.host.set(
+            metrics::index(cx.at, BreakerMetric::RefusingPercent),
+            head.map_or(0, Head::refusing_percent),
+        );
         Ok(())
     }
 
     /// Takes targets off the index whose time was over long ago and whom nobody asked for since. Should
     /// one come back it is listed with its next failure.
     fn forget(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
-        let before_ms = cx.now_ms.saturating_sub(self.terms.max_open_ms);
+        let before_ms = cx.now_ms.saturating_sub(self.params.max_open_ms);
         if self.index.borrow().has_older(before_ms) {
             let index = self.cells.reindex(cx.host, &mut |index| index.drop_older(before_ms))?;
             *self.index.borrow_mut() = index;
@@ -156,7 +160,7 @@ impl Shard {
     /// Tells what is pending of many targets, and forgets those that nobody asks for.
     #[inline(never)]
     fn sweep(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
-        let window_ms = self.terms.slot_ms.saturating_mul(self.terms.slots.into());
+        let window_ms = self.params.slot_ms.saturating_mul(self.params.slots.into());
         let mut entries = self.entries.borrow_mut();
         for (target, entry) in entries.iter_mut().filter(|(_, entry)| entry.tracked) {
             // What is listed is looked at anew: others may have died before they could tell.
@@ -174,7 +178,7 @@ impl Shard {
     /// has requests finds the record held in a state that another document demanded.
     fn own_head(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Option<Head>, StoreError> {
         let head = self.head(cx, target)?;
-        let ours = cx.breaker.terms.demanded != State::Closed;
+        let ours = cx.breaker.params.demanded != State::Closed;
         if ours || head.is_none_or(|head| head.state.suits(State::Closed)) {
             return Ok(head);
         }
@@ -190,7 +194,7 @@ impl Shard {
     #[inline(never)]
     fn head(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Option<Head>, StoreError> {
         let many = cx.breaker.target.is_many();
-        let seen = cx.host.read(metrics::index(cx.at, What::Transitions));
+        let seen = cx.host.read(metrics::index(cx.at, BreakerMetric::Transitions));
         if many {
             if self.seen.get() != Some(seen) {
                 self.refresh_index(cx)?;
@@ -216,7 +220,7 @@ impl Shard {
         (entry.seen, entry.used_ms) = (Some(seen), cx.now_ms);
         entry.learn(cx, head);
         let over = many && self.index.borrow().is_over(fingerprint(target), cx.now_ms);
-        if over && head.is_none_or(|head| head.state == cx.breaker.terms.demanded) {
+        if over && head.is_none_or(|head| head.state == cx.breaker.params.demanded) {
             // Listed although it is closed: whoever closed it did not live to say so.
             *self.index.borrow_mut() =
                 self.cells.reindex(cx.host, &mut |index| index.remove(fingerprint(target)))?;
@@ -233,7 +237,7 @@ impl Shard {
     /// Asks the record itself, which may have to change for the answer.
     #[inline(never)]
     fn ask(&self, cx: &Context<'_, impl Host>, ticket: Ticket) -> Result<Answer, StoreError> {
-        let step = |record: &mut Record| record.admit(&self.terms, cx.now_ms, cx.draw);
+        let step = |record: &mut Record| record.admit(&self.params, cx.now_ms, cx.draw);
         let Some((done, (admission, reason))) = self.update(cx, ticket.target, None, step)? else {
             return Ok(Answer::Admit(ticket));
         };
@@ -241,7 +245,7 @@ impl Shard {
             let evidence = Evidence { probes: done.before.probes, ..Evidence::default() };
             // The permit is taken, whether or not everybody hears of it.
             let told = self.announce(cx, ticket.target, &done.before, &done.record, reason, &evidence);
-            cx.count(What::Undecided, told.is_err().into());
+            cx.count(BreakerMetric::Undecided, told.is_err().into());
         }
         Ok(match admission {
             Admission::Admit { generation, probe } => Answer::Admit(Ticket { generation, probe, ..ticket }),
@@ -251,7 +255,7 @@ impl Shard {
 
     #[inline(never)]
     fn expire(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
-        let step = |record: &mut Record| record.expire(&self.terms, cx.now_ms, cx.draw);
+        let step = |record: &mut Record| record.expire(&self.params, cx.now_ms, cx.draw);
         match self.update(cx, 0, None, step)? {
             Some((done, true)) => {
                 let evidence = Evidence { probes: done.before.probes, ..Evidence::default() };
@@ -270,15 +274,15 @@ impl Shard {
         mut step: impl FnMut(&mut Record) -> T,
     ) -> Result<Option<(Updated, T)>, StoreError> {
         let (mut lost, mut said) = (0, None);
-        let terms = &cx.breaker.terms;
+        let params = &cx.breaker.params;
         let step = &mut |record: &mut Record| {
-            if terms.demanded == State::Closed && !record.state.suits(State::Closed) {
-                record.take_over(terms, cx.now_ms);
+            if params.demanded == State::Closed && !record.state.suits(State::Closed) {
+                record.take_over(params, cx.now_ms);
             }
             said = Some(step(record));
         };
         let done = self.cells.update(cx.breaker, target, insert, cx.host, &mut lost, step);
-        cx.count(What::Contended, lost);
+        cx.count(BreakerMetric::Contended, lost);
         Ok(done?.zip(said))
     }
 }
