@@ -75,13 +75,14 @@ fn decisions_do_not_know_the_host() {
         let asks = ["/stage.rs", "/pilot.rs"].iter().any(|file| name.ends_with(file));
         let is_pure = is_pure || (name.contains("/routing/") && !asks) || name.contains("/balance/");
         let discovers = [
+            "catalog/ejections",
             "catalog/source",
             "catalog/service_view",
             "refresh/fetch",
             "refresh/poll",
             "request/downstream",
             "request/attempt",
-            "request/outcome",
+            "request/flight",
             "stage",
         ];
         let asks = discovers.iter().any(|file| name.ends_with(&format!("/discovery/{file}.rs")));

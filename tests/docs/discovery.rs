@@ -1,6 +1,7 @@
 //! The defaults in the reference of the discovery filter.
 
 use tidegate_policy::balance::Algorithm;
+use tidegate_policy::discovery::catalog::unavailable::Unavailable;
 use tidegate_policy::discovery::config::policy::{Kind, Policy, Resolver};
 use tidegate_policy::discovery::request::reply::RefusalReason;
 use tidegate_policy::discovery::Discovery;
@@ -171,12 +172,12 @@ fn metrics_that_are_named_are_counted_and_the_other_way_round() {
 #[test]
 fn reasons_that_are_named_are_given_and_the_other_way_round() {
     let all = [
-        RefusalReason::Expired,
-        RefusalReason::NoEndpoints,
+        RefusalReason::from(Unavailable::Expired),
+        RefusalReason::from(Unavailable::NoEndpoints),
         RefusalReason::NoneInSubset,
-        RefusalReason::NotKnownYet,
+        RefusalReason::from(Unavailable::NotKnownYet),
         RefusalReason::RetryBudget,
-        RefusalReason::UnknownService,
+        RefusalReason::from(Unavailable::UnknownService),
     ];
     let text = read(&root().join(DISCOVERY));
     let table = text.lines().skip_while(|line| *line != "| reason | when |").skip(2);

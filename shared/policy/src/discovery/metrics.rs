@@ -1,91 +1,104 @@
-//! What the filter counts and shows: a closed list for each registry and each service.
+//! The metrics of the filter: a closed list for each registry and each service.
 //!
-//! `tidegate.discovery.registry.<registry>.<what>`, `tidegate.discovery.service.<service>.<what>`.
+//! `tidegate.discovery.registry.<registry>.<metric>`, `tidegate.discovery.service.<service>.<metric>`.
 //! The names are the configuration's; nothing that a client or a registry sends ever becomes part of one.
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use crate::discovery::config::policy::Policy;
 use crate::http::{Metric, MetricKind};
 
-/// What is told of a registry.
+/// A metric of one registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryMetric {
     /// Answers that changed something.
     Changes,
-    /// Questions without a good answer.
+    /// Questions without a usable answer.
     Failures,
     /// Questions.
     Fetches,
 }
 
-/// What is told of a service.
+/// A metric of one service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceMetric {
-    /// Attempts that were counted.
+    /// Attempts that an endpoint got.
     Attempts,
     /// Times that an endpoint was ejected.
     Ejections,
-    /// Endpoints that are known.
+    /// Endpoints that are known and allowed.
     Endpoints,
     /// Attempts that failed.
     Failures,
-    /// Of the endpoints, those in good health.
+    /// Endpoints that are healthy and not ejected.
     Healthy,
-    /// Requests that were held until there was a snapshot.
+    /// Requests that were held for a first snapshot.
     Held,
     /// Whether an answer of the registry is held back.
     HoldActive,
-    /// Requests that went nowhere.
+    /// Requests that got no endpoint.
     Refused,
     /// Requests.
     Requests,
-    /// Attempts after a first one.
+    /// Attempts after the first one of a request.
     Retries,
-    /// Of these, those that the budget did not let happen.
+    /// Retries that the retry budget refused.
     RetriesRefused,
 }
 
-/// Where the metrics stand.
+/// The positions of the metrics in [`metrics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Places {
     registries: usize,
 }
 
-/// Where the counter stands by which workers are told that endpoints changed.
+/// What one worker counted of one service since it last published: a request adds to these and makes
+/// no call to the host.
+#[derive(Debug)]
+pub struct ServiceCounters {
+    places: Places,
+    service: usize,
+    counts: [Cell<u64>; COUNTED.len()],
+}
+
+/// The position of the counter by which workers notify each other that endpoints changed.
 pub const CHANGES: usize = 0;
-/// Where the counter of requests for no service stands.
+/// The position of the counter of requests for no service.
 pub const UNMATCHED: usize = 1;
-/// Where the counter of attempts stands whose request this worker does not know.
+/// The position of the counter of attempts whose request this worker does not know.
 pub const ATTEMPTS_UNMATCHED: usize = 2;
 
 const FIRST: usize = 3;
 const REGISTRY: [(RegistryMetric, &str, &str); 3] = [
     (RegistryMetric::Changes, "changes", "Answers that changed the endpoints of a service."),
-    (RegistryMetric::Failures, "failures", "Questions without an answer, or without one that can be used."),
+    (RegistryMetric::Failures, "failures", "Questions without a usable answer."),
     (RegistryMetric::Fetches, "fetches", "Questions asked."),
 ];
 const SERVICE: [(ServiceMetric, &str, &str); 11] = [
-    (ServiceMetric::Attempts, "attempts", "Attempts that were counted, for an endpoint each."),
+    (ServiceMetric::Attempts, "attempts", "Attempts that an endpoint got."),
     (ServiceMetric::Ejections, "ejections", "Times that an endpoint was ejected."),
     (ServiceMetric::Endpoints, "endpoints", "Endpoints that are known and allowed."),
     (ServiceMetric::Failures, "failures", "Attempts that failed: a 5xx, no connection, no response."),
-    (ServiceMetric::Healthy, "healthy", "Of the endpoints, those in good health and not ejected."),
-    (ServiceMetric::Held, "held", "Requests held until there was a snapshot."),
-    (
-        ServiceMetric::HoldActive,
-        "hold_active",
-        "1 while an answer is held back that would take away too much.",
-    ),
-    (ServiceMetric::Refused, "refused", "Requests that went nowhere."),
+    (ServiceMetric::Healthy, "healthy", "Endpoints that are healthy and not ejected."),
+    (ServiceMetric::Held, "held", "Requests held for a first snapshot."),
+    (ServiceMetric::HoldActive, "hold_active", "1 while an answer that shrank too much is held back."),
+    (ServiceMetric::Refused, "refused", "Requests that got no endpoint."),
     (ServiceMetric::Requests, "requests", "Requests for the service."),
     (ServiceMetric::Retries, "retries", "Attempts after the first one of a request."),
-    (
-        ServiceMetric::RetriesRefused,
-        "retries_refused",
-        "Attempts after the first one that the retry budget refused.",
-    ),
+    (ServiceMetric::RetriesRefused, "retries_refused", "Retries that the retry budget refused."),
+];
+/// The metrics of a service that are counters of requests, and so wait for the next tick.
+const COUNTED: [ServiceMetric; 8] = [
+    ServiceMetric::Attempts,
+    ServiceMetric::Ejections,
+    ServiceMetric::Failures,
+    ServiceMetric::Held,
+    ServiceMetric::Refused,
+    ServiceMetric::Requests,
+    ServiceMetric::Retries,
+    ServiceMetric::RetriesRefused,
 ];
 
 /// The metrics of a policy, in order.
@@ -97,9 +110,9 @@ pub fn metrics(policy: &Policy) -> Vec<Metric> {
     };
     let counter = |name: &str, help| metric(format!("tidegate.discovery.{name}"), help, false);
     let mut list = alloc::vec![
-        counter("changes", "Changes of endpoints that workers were told of: snapshots, ejections."),
-        counter("unmatched", "Requests that are for no service."),
-        counter("strangers", "Attempts of requests that the filter around the exchange did not see."),
+        counter("changes", "Snapshots and ejections that workers were notified of."),
+        counter("unmatched", "Requests for no service."),
+        counter("strangers", "Attempts of requests that the downstream filter did not send."),
     ];
     for registry in &policy.registries {
         let name = format!("tidegate.discovery.registry.{}", registry.name);
@@ -120,22 +133,52 @@ pub fn metrics(policy: &Policy) -> Vec<Metric> {
 // === impl Places ===
 
 impl Places {
-    /// The places of a policy's metrics.
+    /// The positions of a policy's metrics.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
         Self { registries: policy.registries.len() }
     }
 
-    /// Where `what` of a registry stands.
+    /// The position of a metric of a registry.
     #[must_use]
-    pub fn registry(self, registry: usize, what: RegistryMetric) -> usize {
-        registry.saturating_mul(REGISTRY.len()).saturating_add(FIRST).saturating_add(what as usize)
+    pub fn registry(self, registry: usize, metric: RegistryMetric) -> usize {
+        registry.saturating_mul(REGISTRY.len()).saturating_add(FIRST).saturating_add(metric as usize)
     }
 
-    /// Where `of` of a service stands.
+    /// The position of a metric of a service.
     #[must_use]
-    pub fn service(self, service: usize, of: ServiceMetric) -> usize {
+    pub fn service(self, service: usize, metric: ServiceMetric) -> usize {
         let first = self.registry(self.registries, RegistryMetric::Changes);
-        service.saturating_mul(SERVICE.len()).saturating_add(first).saturating_add(of as usize)
+        service.saturating_mul(SERVICE.len()).saturating_add(first).saturating_add(metric as usize)
+    }
+}
+
+// === impl ServiceCounters ===
+
+impl ServiceCounters {
+    /// Counters at 0 of the service at `service` of the policy.
+    #[must_use]
+    pub fn new(policy: &Policy, service: usize) -> Self {
+        Self { places: Places::new(policy), service, counts: Default::default() }
+    }
+
+    /// Counts one.
+    pub fn add(&self, metric: ServiceMetric) {
+        let at = COUNTED.iter().position(|one| *one == metric);
+        if let Some(count) = at.and_then(|at| self.counts.get(at)) {
+            count.set(count.get().saturating_add(1));
+        }
+    }
+
+    /// Takes what was counted: the position of each counter that moved, and by how much.
+    pub fn take(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let counted = COUNTED.iter().zip(&self.counts).map(|(metric, count)| (*metric, count.take()));
+        counted.filter(|(_, n)| *n > 0).map(|(metric, n)| (self.place(metric), n))
+    }
+
+    /// The position of a metric of the service.
+    #[must_use]
+    pub fn place(&self, metric: ServiceMetric) -> usize {
+        self.places.service(self.service, metric)
     }
 }

@@ -1,5 +1,9 @@
-//! What a worker knows of the services.
+//! What a worker knows of the services: their endpoints, who of them is ejected, what was counted.
 
+pub mod ejections;
+pub mod endpoint_stats;
+pub mod retry_budget;
 pub mod service_view;
 pub mod source;
 pub mod table;
+pub mod unavailable;

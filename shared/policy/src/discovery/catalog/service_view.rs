@@ -1,61 +1,65 @@
-//! One service as one worker sees it: its endpoints, and what came of requests to them.
+//! One service as one worker sees it: its endpoints, and what was counted of requests to them.
 //!
-//! All requests between two changes use the same table. A counter that all workers see tells of a
-//! change, so that the price of being up to date is one read of it for each request.
+//! All requests between two changes use the same table. A counter that all workers see rises with each
+//! change, so that being up to date costs one read of it for each request.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 
-use crate::balance::{Algorithm, Load, Whole, DEFAULT_DECAY};
+use crate::balance::{Algorithm, Whole, DEFAULT_DECAY};
+use crate::discovery::catalog::ejections::Ejections;
+use crate::discovery::catalog::endpoint_stats::EndpointStats;
+use crate::discovery::catalog::retry_budget::RetryBudget;
 use crate::discovery::catalog::source::Source;
-use crate::discovery::catalog::table::{hash_of, EndpointStats, Locality, Table};
-use crate::discovery::cells::ejection::{self, Ejection};
+use crate::discovery::catalog::table::{Locality, Table};
+use crate::discovery::catalog::unavailable::Unavailable;
 use crate::discovery::cells::question::Question;
-use crate::discovery::cells::snapshot::{Entry, State};
+use crate::discovery::cells::snapshot::Entry;
 use crate::discovery::config::policy::{Policy, Service};
 use crate::discovery::endpoint::Key;
-use crate::discovery::metrics::{self, Places, ServiceMetric};
-use crate::discovery::request::reply::RefusalReason;
+use crate::discovery::metrics::{self, ServiceCounters, ServiceMetric};
 use crate::host::Host;
 use crate::time::{Span, Timestamp};
 
 /// One service as one worker sees it.
+///
+/// ```
+/// use std::rc::Rc;
+/// use tidegate_policy::discovery::catalog::service_view::ServiceView;
+/// use tidegate_policy::discovery::cells::question;
+/// use tidegate_policy::discovery::Policy;
+///
+/// let json = br#"{
+///     "registries": {"main": {"consul": {"cluster": "consul"}}},
+///     "services": [{"name": "orders", "registry": "main", "match": {"path": {"prefix": "/orders"}}}],
+///     "allow": ["10.0.0.0/8:8080"]
+/// }"#;
+/// let policy = Rc::new(Policy::parse(json).unwrap());
+/// let (questions, places) = question::all(&policy);
+/// let view = ServiceView::new(&policy, 0, &questions, &places[0]).unwrap();
+/// assert_eq!(view.service().map(|service| &*service.name), Some("orders"));
+/// assert!(view.ejections().is_some(), "endpoints are ejected unless the configuration says no");
+/// ```
 #[derive(Debug)]
 pub struct ServiceView {
     policy: Rc<Policy>,
     at: usize,
-    places: Places,
     sources: Vec<Source>,
-    ejection_cell: String,
-    pub(crate) whole: Rc<Whole>,
+    ejections: Option<Ejections>,
+    requests: Rc<Whole>,
+    retry_budget: RetryBudget,
+    counters: ServiceCounters,
     stats: RefCell<BTreeMap<Key, EndpointStats>>,
     locality: OnceCell<Locality>,
     table: RefCell<Option<Rc<Table>>>,
-    ejections: RefCell<Vec<Ejection>>,
-    /// The millisecond at which the next rest ends.
-    returns_ms: Cell<u64>,
+    /// The value of the counter of changes for which the table is up to date.
     epoch: Cell<Option<u64>>,
-    pub(crate) retrying: Cell<u32>,
     /// When the first request had to wait, as long as nothing is known.
     waits_since: Cell<Option<Timestamp>>,
-    counts: [Cell<u64>; COUNTED.len()],
 }
-
-/// What each worker counts by itself, told with each tick.
-const COUNTED: [ServiceMetric; 8] = [
-    ServiceMetric::Attempts,
-    ServiceMetric::Ejections,
-    ServiceMetric::Failures,
-    ServiceMetric::Held,
-    ServiceMetric::Refused,
-    ServiceMetric::Requests,
-    ServiceMetric::Retries,
-    ServiceMetric::RetriesRefused,
-];
 
 // === impl ServiceView ===
 
@@ -74,93 +78,92 @@ impl ServiceView {
             let question = place.and_then(|place| questions.get(place));
             Source::new(question, kind, &source.query.name)
         });
+        let requests = Whole::new(decay(service));
         Some(Self {
             at,
-            places: Places::new(policy),
             sources: sources.collect(),
-            ejection_cell: format!("tidegate/d1e{:016x}", hash_of(&service.name)),
-            whole: Whole::new(decay(service)),
+            ejections: Ejections::new(service),
+            retry_budget: RetryBudget::new(&requests, &service.retry),
+            requests,
+            counters: ServiceCounters::new(policy, at),
             stats: RefCell::default(),
             locality: OnceCell::new(),
             table: RefCell::default(),
-            ejections: RefCell::default(),
-            returns_ms: Cell::new(u64::MAX),
             epoch: Cell::default(),
-            retrying: Cell::default(),
             waits_since: Cell::default(),
-            counts: Default::default(),
             policy: Rc::clone(policy),
         })
     }
 
-    /// What the configuration says of the service.
+    /// The service's configuration.
     #[must_use]
     pub fn service(&self) -> Option<&Service> {
         self.policy.services.get(self.at)
     }
 
-    /// Whether endpoints are chosen by what is learned of their answers.
+    /// The whole configuration.
+    #[must_use]
+    pub fn policy(&self) -> &Rc<Policy> {
+        &self.policy
+    }
+
+    /// The service's ejections; `None` when its endpoints are never ejected.
+    #[must_use]
+    pub fn ejections(&self) -> Option<&Ejections> {
+        self.ejections.as_ref()
+    }
+
+    /// The service's retry budget on this worker.
+    #[must_use]
+    pub fn retry_budget(&self) -> &RetryBudget {
+        &self.retry_budget
+    }
+
+    /// Whether endpoints are chosen by the latency or the success of their answers.
     #[must_use]
     pub fn learns(&self) -> bool {
         let algorithm = self.service().map(|service| service.balance.algorithm);
         matches!(algorithm, Some(Algorithm::PeakEwma | Algorithm::Logistic(_)))
     }
 
-    /// The whole policy.
-    #[must_use]
-    pub fn policy(&self) -> &Rc<Policy> {
-        &self.policy
-    }
-
-    /// The cell in which workers share whom they ejected; `None` when nobody is.
-    #[must_use]
-    pub fn ejection_cell(&self) -> Option<&str> {
-        self.service()?.ejection.as_ref().map(|_| self.ejection_cell.as_str())
-    }
-
-    /// Where the worker is, which is found out with the first request.
+    /// Sets the worker's locality, which is known with the first request.
     pub fn settle_locality(&self, locality: &dyn Fn() -> Locality) {
         self.locality.get_or_init(locality);
     }
 
     /// Counts one.
-    pub fn count(&self, of: ServiceMetric) {
-        if let Some(count) = COUNTED.iter().position(|one| *one == of).and_then(|at| self.counts.get(at)) {
-            count.set(count.get().saturating_add(1));
+    pub fn count(&self, metric: ServiceMetric) {
+        self.counters.add(metric);
+    }
+
+    /// Hands what was counted to the host.
+    pub fn publish(&self, host: &impl Host) {
+        for (place, n) in self.counters.take() {
+            host.add(place, n);
         }
     }
 
-    /// Tells what was counted.
-    pub fn tell(&self, host: &impl Host) {
-        for (of, count) in COUNTED.iter().zip(&self.counts) {
-            let n = count.take();
-            if n > 0 {
-                host.add(self.places.service(self.at, *of), n);
-            }
-        }
-    }
-
-    /// The endpoints, up to date; why there are none, if there are none. The store failing is no
-    /// reason: then what was known before counts.
+    /// The endpoints, up to date. A store that fails is no reason to have none: then the last ones
+    /// serve on.
     ///
     /// # Errors
-    /// Why a request cannot be sent anywhere.
-    pub fn table(&self, now: Timestamp, host: &impl Host) -> Result<Rc<Table>, RefusalReason> {
+    /// Why there are no endpoints.
+    pub fn table(&self, now: Timestamp, host: &impl Host) -> Result<Rc<Table>, Unavailable> {
         let epoch = host.read(metrics::CHANGES);
         if self.epoch.get() != Some(epoch) {
             self.adopt(now, epoch, host);
-        } else if now.as_millis() >= self.returns_ms.get() {
+        } else if self.ejection_ended(now) {
             self.settle(now, host);
         }
         let table = self.table.borrow();
         match &*table {
             Some(table) if !table.is_empty() => Ok(Rc::clone(table)),
-            _ => Err(self.why()),
+            _ => Err(Unavailable::of(self.sources.iter().map(Source::state))),
         }
     }
 
-    /// Takes in what others changed before a request asks for it, and shows it: gauges need not wait
-    /// for one, and what a configuration that goes showed last does not stay.
+    /// Takes in changes before a request needs them, and shows them: gauges need not wait for a
+    /// request, and the gauges of an earlier configuration do not stay.
     pub fn follow(&self, now: Timestamp, host: &impl Host) {
         if self.table.borrow().is_some() {
             let _ = self.table(now, host);
@@ -168,16 +171,21 @@ impl ServiceView {
         }
     }
 
-    fn show(&self, host: &impl Host) {
-        let table = self.table.borrow();
-        let Some(table) = &*table else { return };
-        let gauge = |of: ServiceMetric, n: usize| host.set(self.places.service(self.at, of), n as u64);
-        gauge(ServiceMetric::Endpoints, table.len());
-        gauge(ServiceMetric::Healthy, table.healthy());
+    /// Ejects an endpoint of a table, unless it is ejected already or too many would be.
+    #[inline(never)]
+    pub fn eject(&self, table: &Table, endpoint: u32, now: Timestamp, host: &impl Host) {
+        let ejected = self.ejections.as_ref().map(|list| list.eject(table, endpoint, now, host));
+        let (Some(Ok(Some(ms))), Some(text), Some(service)) = (ejected, table.text(endpoint), self.service())
+        else {
+            return;
+        };
+        self.count(ServiceMetric::Ejections);
+        host.raise(metrics::CHANGES);
+        host.note(&format!("service {}: endpoint {text} ejected for {ms} ms", service.name));
     }
 
-    /// Whether requests may wait for a first snapshot: for a while after the first one had to. When
-    /// nothing is known then, those that come later would wait in vain.
+    /// Whether requests may wait for a first snapshot: for `hold_ms` after the first one had to. When
+    /// nothing is known then, later ones would wait in vain.
     #[must_use]
     pub fn may_wait(&self, now: Timestamp) -> bool {
         let since = self.waits_since.get().unwrap_or(now);
@@ -186,19 +194,16 @@ impl ServiceView {
         now.since(since) < Span::from_millis(hold_ms)
     }
 
-    /// Whether somebody may still say where the service is.
-    fn why(&self) -> RefusalReason {
-        let states = self.sources.iter().map(Source::state);
-        // The worst of the states is the most telling: nothing yet, then a failure.
-        let rank = |state: State| match state {
-            State::None => RefusalReason::NotKnownYet,
-            State::Expired => RefusalReason::Expired,
-            State::Known => RefusalReason::NoEndpoints,
-            State::Unknown => RefusalReason::UnknownService,
-        };
-        let all: Vec<RefusalReason> = states.map(rank).collect();
-        let order = [RefusalReason::NotKnownYet, RefusalReason::Expired, RefusalReason::NoEndpoints];
-        order.into_iter().find(|why| all.contains(why)).unwrap_or(RefusalReason::UnknownService)
+    fn show(&self, host: &impl Host) {
+        let table = self.table.borrow();
+        let Some(table) = &*table else { return };
+        let gauge = |metric: ServiceMetric, n: usize| host.set(self.counters.place(metric), n as u64);
+        gauge(ServiceMetric::Endpoints, table.len());
+        gauge(ServiceMetric::Healthy, table.healthy());
+    }
+
+    fn ejection_ended(&self, now: Timestamp) -> bool {
+        self.ejections.as_ref().is_some_and(|ejections| ejections.has_ended(now))
     }
 
     #[inline(never)]
@@ -214,21 +219,16 @@ impl ServiceView {
         if changed {
             self.rebuild(now);
         }
-        if let Some(cell) = self.ejection_cell() {
-            match host.load(cell) {
-                Ok(Some((bytes, _))) => {
-                    let ejections = ejection::decode(&bytes);
-                    changed |= *self.ejections.borrow() != ejections;
-                    *self.ejections.borrow_mut() = ejections;
-                }
-                _ => all_read = false,
-            }
+        match self.ejections.as_ref().map(|ejections| ejections.read(host)) {
+            Some(Ok(new)) => changed |= new,
+            Some(Err(_)) => all_read = false,
+            None => {}
         }
-        // All services are told of a change of any.
-        if changed || now.as_millis() >= self.returns_ms.get() {
+        // All services hear of a change of any; most have nothing new.
+        if changed || self.ejection_ended(now) {
             self.settle(now, host);
         }
-        // What could not be read is asked for again with the next request.
+        // What could not be read is read again with the next request.
         self.epoch.set(all_read.then_some(epoch));
     }
 
@@ -236,16 +236,12 @@ impl ServiceView {
         let Some(service) = self.service() else { return };
         let guards: Vec<_> = self.sources.iter().map(Source::entries).collect();
         let entries: Vec<&[Entry]> = guards.iter().map(|guard| &**guard).collect();
-        let locality = self
-            .locality
-            .get()
-            .cloned()
-            .unwrap_or_else(|| Locality { zone: "".into(), seed: now.as_nanos() });
+        let unknown = || Locality { zone: "".into(), seed: now.as_nanos() };
+        let locality = self.locality.get().cloned().unwrap_or_else(unknown);
         let mut known = self.stats.borrow_mut();
         let mut next = BTreeMap::new();
         let mut stats = |key: Key| {
-            let new = || EndpointStats { load: Load::new(&self.whole), runs: Rc::default() };
-            let stats = known.get(&key).cloned().unwrap_or_else(new);
+            let stats = known.get(&key).cloned().unwrap_or_else(|| EndpointStats::new(&self.requests));
             next.insert(key, stats.clone());
             stats
         };
@@ -260,12 +256,18 @@ impl ServiceView {
     /// Takes ejected endpoints out of the pools, and takes those back whose ejection is over.
     fn settle(&self, now: Timestamp, host: &impl Host) {
         if let Some(table) = &*self.table.borrow() {
-            self.returns_ms.set(table.settle(&self.ejections.borrow(), now).unwrap_or(u64::MAX));
+            match &self.ejections {
+                Some(ejections) => ejections.apply(table, now),
+                None => {
+                    let _ = table.settle(&[], now);
+                }
+            }
         }
         self.show(host);
     }
 }
 
+/// How soon latencies are forgotten. Algorithms that do not read them have the default.
 fn decay(service: &Service) -> Span {
     match &service.balance.algorithm {
         Algorithm::PeakEwma | Algorithm::Logistic(_) => service.decay,

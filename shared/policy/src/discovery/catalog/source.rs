@@ -14,9 +14,9 @@ use crate::watch::status::Status;
 /// Where endpoints come from.
 #[derive(Debug)]
 pub enum Source {
-    /// From a registry, by way of cells.
+    /// From a registry, through the cells that one worker writes for all.
     Asked {
-        /// What is asked.
+        /// The question to the registry.
         question: Question,
         /// The version of the snapshot that was read last.
         version: Cell<Option<u32>>,
@@ -47,7 +47,7 @@ fn fixed(kind: Option<&Kind>, name: &str) -> Vec<Entry> {
 // === impl Source ===
 
 impl Source {
-    /// The source with this question; the endpoints that the configuration names when there is none.
+    /// The source with this question; without one, the endpoints that the configuration names.
     #[must_use]
     pub fn new(question: Option<&Question>, kind: Option<&Kind>, name: &str) -> Self {
         match question {
@@ -60,7 +60,7 @@ impl Source {
         }
     }
 
-    /// Reads what is new; whether anything is.
+    /// Reads the snapshot if there is a new one; whether its endpoints changed.
     ///
     /// # Errors
     /// The cells cannot be read.
@@ -79,7 +79,7 @@ impl Source {
         Ok(changed)
     }
 
-    /// What is known.
+    /// How much is known.
     #[must_use]
     pub fn state(&self) -> State {
         match self {

@@ -8,6 +8,7 @@ use core::cell::{Cell, RefCell};
 use crate::balance::outlier::Runs;
 use crate::balance::subset::{self, Labels};
 use crate::balance::{self, Ask, Load, Member, Pool};
+use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::cells::ejection::Ejection;
 use crate::discovery::cells::snapshot::Entry;
 use crate::discovery::config::allow::Allow;
@@ -18,6 +19,35 @@ use crate::sort;
 use crate::time::{Span, Timestamp};
 
 /// The endpoints of one service.
+///
+/// ```
+/// use tidegate_policy::balance::{Ask, Whole, DEFAULT_DECAY};
+/// use tidegate_policy::discovery::catalog::endpoint_stats::EndpointStats;
+/// use tidegate_policy::discovery::catalog::table::{Locality, Table};
+/// use tidegate_policy::discovery::cells::snapshot::Entry;
+/// use tidegate_policy::discovery::{Endpoint, Policy};
+/// use tidegate_policy::time::Timestamp;
+///
+/// let json = br#"{
+///     "registries": {"main": {"consul": {"cluster": "consul"}}},
+///     "services": [{"name": "orders", "registry": "main"}],
+///     "allow": ["10.0.0.0/8:8080"]
+/// }"#;
+/// let policy = Policy::parse(json).unwrap();
+/// let endpoint = |last| Endpoint::new("", [10, 0, 0, last].into(), 8080).unwrap();
+/// let entries = [1, 2].map(|last| Entry { endpoint: endpoint(last), since_ms: 0 });
+///
+/// let (orders, requests) = (&policy.services[0], Whole::new(DEFAULT_DECAY));
+/// let locality = Locality { zone: "".into(), seed: 1 };
+/// let mut stats = |_| EndpointStats::new(&requests);
+/// let table =
+///     Table::new(&[&entries], &policy.allow, &orders.balance, &orders.subset, locality, &mut stats);
+///
+/// let (pool, ask) = (table.own_pool(Timestamp::ZERO), Ask { draw: 7, hash: None, taken: &[] });
+/// let first = table.pick(&pool, Timestamp::ZERO, &ask).unwrap();
+/// let second = table.pick(&pool, Timestamp::ZERO, &Ask { taken: &[first], ..ask }).unwrap();
+/// assert_ne!(table.text(first), table.text(second), "a retry goes to another endpoint");
+/// ```
 #[derive(Debug)]
 pub struct Table {
     endpoints: Vec<Endpoint>,
@@ -31,33 +61,25 @@ pub struct Table {
     pools: RefCell<Vec<(Subset, Rc<Pool>)>>,
 }
 
-/// What a worker remembers of an endpoint from one table to the next.
-#[derive(Clone, Debug)]
-pub struct EndpointStats {
-    /// Its load.
-    pub load: Rc<Load>,
-    /// Its failures in a row.
-    pub runs: Rc<Cell<Runs>>,
-}
-
-/// Where a worker is, for its balancing.
+/// Where a worker is, for zone-aware balancing.
 #[derive(Clone, Debug)]
 pub struct Locality {
     /// Its zone; empty when unknown.
     pub zone: Rc<str>,
-    /// Its place among workers, at random.
+    /// A random number that differs from worker to worker, so that their turns do not coincide.
     pub seed: u64,
 }
 
-/// Most subsets that are kept ready.
+/// Most subsets whose pools are kept ready: the variants of a service that is being rolled out, several
+/// times over. A seventeenth is built again when it is needed.
 const MAX_POOLS: usize = 16;
 
 // === impl Table ===
 
 impl Table {
-    /// A table of all sources' entries, those of an earlier source before those of a later one, which
-    /// stand in for them. An endpoint that `allow` does not have is none; one of two sources is of the
-    /// first. `stats` has what the worker remembers of an endpoint.
+    /// A table of the entries of all sources. Those of a later source take requests as far as those of
+    /// the earlier ones lack healthy endpoints. Endpoints that `allow` does not have are left out; one
+    /// that two sources have belongs to the first. `stats` has what the worker remembers of an endpoint.
     #[must_use]
     pub fn new(
         sources: &[&[Entry]],
@@ -124,7 +146,7 @@ impl Table {
         self.members.is_empty()
     }
 
-    /// Of these, how many are in good health and not ejected.
+    /// How many endpoints are healthy and not ejected.
     #[must_use]
     pub fn healthy(&self) -> usize {
         self.loads.iter().filter(|load| !load.ejected()).count()
@@ -136,19 +158,19 @@ impl Table {
         self.member(endpoint).map(|member| &member.key)
     }
 
-    /// What the worker remembers of an endpoint.
+    /// The requests in flight to an endpoint, and how earlier ones went.
     #[must_use]
     pub fn load(&self, endpoint: u32) -> Option<&Rc<Load>> {
         self.loads.get(usize::try_from(endpoint).ok()?)
     }
 
-    /// The failures in a row of an endpoint.
+    /// The consecutive failures of an endpoint.
     #[must_use]
     pub fn runs(&self, endpoint: u32) -> Option<&Cell<Runs>> {
         self.runs.get(usize::try_from(endpoint).ok()?).map(|runs| &**runs)
     }
 
-    /// The hash by which an endpoint is known to other workers.
+    /// The hash by which other workers know an endpoint.
     #[must_use]
     pub fn hash(&self, endpoint: u32) -> u64 {
         usize::try_from(endpoint).ok().and_then(|at| self.hashes.get(at)).copied().unwrap_or(0)
@@ -173,7 +195,7 @@ impl Table {
         self.members.get(usize::try_from(endpoint).ok()?)
     }
 
-    /// The pool of a subset, made if need be.
+    /// The pool of a subset, which is made when it is first wanted.
     #[must_use]
     pub fn pool(&self, wanted: &Subset, now: Timestamp) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
@@ -191,7 +213,7 @@ impl Table {
         pool
     }
 
-    /// The service's own pool, which most requests want, without a comparison of subsets.
+    /// The pool of the service's own subset, which most requests want: no subsets are compared.
     #[must_use]
     pub fn own_pool(&self, now: Timestamp) -> Rc<Pool> {
         let known = self.pools.borrow().first().map(|(_, pool)| Rc::clone(pool));
@@ -253,7 +275,7 @@ fn text_of((address, port): Key) -> Rc<str> {
     format!("{}", core::net::SocketAddr::new(address, port)).into()
 }
 
-/// The hash by which an endpoint, or a service, is known to other workers.
+/// The hash by which other workers know an endpoint, or a service.
 #[must_use]
 pub fn hash_of(text: &str) -> u64 {
     let mut sip = SipHash13::new(SipKey::from_bytes(*b"tidegate/d1 rest"));

@@ -1,37 +1,46 @@
-//! Endpoints that have a rest, as all workers share them: one cell for each service.
+//! Ejected endpoints, as all workers share them: one cell for each service.
 //!
-//! Each worker counts failures in a row on its own, by the rules of Envoy's outlier detection; once it
-//! ejects an endpoint, all workers leave it alone. A rest ends by time. Each further one is longer, and
-//! one step is forgotten for every ten seconds of good conduct.
+//! Each worker counts consecutive failures on its own, by the rules of Envoy's outlier detection; once
+//! it ejects an endpoint, no worker sends requests there. An ejection ends by time. Each further one is
+//! longer, and one is forgotten for every ten seconds without an ejection.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 0 | layout, 1 |
 //! | 1 | 0 |
 //! | 2–3 | number of entries |
-//! | 4– | entries of 24 bytes: the endpoint's hash, the millisecond at which its rest ends (8 each), how many rests it had (4), 0 (4) |
+//! | 4– | entries of 24 bytes: the endpoint's hash, the millisecond at which its ejection ends (8 each), how many ejections it had (4), 0 (4) |
 //!
-//! All numbers little end first. What cannot be read has no entries.
+//! All numbers little end first. A cell that cannot be read has no entries.
 
 use alloc::vec::Vec;
 
 use crate::balance::outlier;
 use crate::discovery::config::policy::EjectionParams;
 
-/// One endpoint's rest, perhaps over.
+/// One endpoint's latest ejection, which may be over.
+///
+/// ```
+/// use tidegate_policy::discovery::cells::ejection::{decode, encode, Ejection};
+///
+/// let list = [Ejection { endpoint: 7, until_ms: 30_000, times: 1 }];
+/// assert_eq!(decode(&encode(&list)), list);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ejection {
     /// The endpoint, as a hash of its address.
     pub endpoint: u64,
-    /// The millisecond at which it ends.
+    /// The millisecond at which the ejection ends.
     pub until_ms: u64,
-    /// How many there were, as far as they are not forgotten.
+    /// How many ejections the endpoint had, this one included, without those that were forgotten.
     pub times: u32,
 }
 
-/// Most entries of a cell.
+/// Most entries of a cell: 12 KiB, which a worker reads after each ejection. More endpoints than this at
+/// one time are no outliers.
 pub const MAX: usize = 512;
-/// Every so long without a rest, one is forgotten: Envoy's default interval.
+/// After each such time without an ejection one is forgotten. Envoy looks at its hosts at this interval
+/// by default, and forgets one with each look.
 const FORGET_MS: u64 = 10_000;
 const LAYOUT: u8 = 1;
 const ENTRY: usize = 24;
@@ -73,7 +82,7 @@ fn entry(bytes: &[u8]) -> Option<Ejection> {
     })
 }
 
-/// Ejects one of `hosts` endpoints at `now_ms`; `None` when it rests already, or too many would.
+/// Ejects one of `hosts` endpoints at `now_ms`; `None` when it is ejected already, or too many would be.
 #[must_use]
 pub fn eject(
     list: &[Ejection],
@@ -99,7 +108,7 @@ pub fn eject(
         params.base_ejection_time_ms,
         params.max_ejection_time_ms,
     );
-    // What is forgotten makes room.
+    // Forgotten entries make room.
     let mut kept: Vec<Ejection> =
         list.iter().filter(|ejection| ejection.endpoint != endpoint).copied().collect();
     kept.retain(|ejection| ejection.until_ms > now_ms || ejection.remembered(now_ms) > 0);
@@ -114,7 +123,7 @@ pub fn eject(
 // === impl Ejection ===
 
 impl Ejection {
-    /// How many rests are not forgotten at `now_ms`.
+    /// How many ejections are not forgotten at `now_ms`.
     fn remembered(&self, now_ms: u64) -> u32 {
         let forgotten = now_ms.saturating_sub(self.until_ms).checked_div(FORGET_MS).unwrap_or(0);
         self.times.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
@@ -135,7 +144,7 @@ mod tests {
     };
 
     #[test]
-    fn a_list_survives_the_round_trip_and_what_is_broken_is_empty() {
+    fn a_list_survives_the_round_trip_and_a_broken_cell_is_empty() {
         let list = [
             Ejection { endpoint: 7, until_ms: 9, times: 2 },
             Ejection { endpoint: 8, until_ms: 1, times: 1 },
@@ -150,13 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn each_rest_is_longer_until_conduct_is_good() {
+    fn each_ejection_is_longer_until_time_without_one_shortens_it() {
         let mut list = Vec::new();
         let mut now = 0;
         for expected in [30_000, 60_000, 90_000] {
             list = eject(&list, 1, 4, now, &PARAMS).unwrap();
             assert_eq!(list[0].until_ms - now, expected);
-            assert_eq!(eject(&list, 1, 4, now + expected - 1, &PARAMS), None, "it rests already");
+            assert_eq!(eject(&list, 1, 4, now + expected - 1, &PARAMS), None, "it is ejected already");
             now += expected;
         }
         now += 2 * FORGET_MS;
@@ -165,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_them_stay() {
+    fn half_of_the_endpoints_stay() {
         let mut list = Vec::new();
         let ejected = (0..10).filter(|endpoint| {
             let next = eject(&list, *endpoint, 10, 5, &PARAMS);
@@ -175,7 +184,7 @@ mod tests {
             })
         });
         assert_eq!(ejected.count(), 5);
-        assert_eq!(eject(&[], 1, 1, 5, &PARAMS).map(|list| list.len()), Some(1), "one always may");
+        assert_eq!(eject(&[], 1, 1, 5, &PARAMS).map(|list| list.len()), Some(1), "one may always be ejected");
         let params = EjectionParams { always_eject_one: false, ..PARAMS };
         assert_eq!(eject(&[], 1, 1, 5, &params), None);
     }
@@ -185,7 +194,7 @@ mod tests {
         let params = EjectionParams { max_ejection_percent: 100, ..PARAMS };
         let mut list: Vec<Ejection> =
             (0..MAX as u64).map(|e| Ejection { endpoint: e, until_ms: 9, times: 9 }).collect();
-        assert_eq!(eject(&list, 9_999, 5_000, 5, &params), None, "all of them rest");
+        assert_eq!(eject(&list, 9_999, 5_000, 5, &params), None, "all of them are ejected");
         list = eject(&list, 9_999, 5_000, 10, &params).unwrap();
         assert_eq!(list.len(), MAX);
         assert_eq!(decode(&encode(&list)), list);

@@ -1,57 +1,87 @@
-//! The request's side: which service it is for, and which endpoint gets it.
+//! The placement around the exchange with the client: which endpoint gets a request.
 
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
-use core::fmt::Write;
+use core::cell::OnceCell;
 
 use crate::balance::Ask;
 use crate::discovery::catalog::service_view::ServiceView;
-use crate::discovery::catalog::table::Table;
-use crate::discovery::config::policy::{NoMatch, OnFailure, Service, Steer, Subset, SubsetFallback};
+use crate::discovery::catalog::table::{Locality, Table};
+use crate::discovery::catalog::unavailable::Unavailable;
+use crate::discovery::config::policy::{NoMatch, OnFailure, Policy, Retry, Service, Steer};
 use crate::discovery::metrics::{self, ServiceMetric};
-use crate::discovery::request::attempt;
+use crate::discovery::request::exchange::{Answered, Exchange, PendingRequest};
 use crate::discovery::request::flight::{Flight, Picks};
+use crate::discovery::request::memory::Memory;
 use crate::discovery::request::outcome::Outcome;
 use crate::discovery::request::reply::{self, RefusalReason};
-use crate::discovery::stage::{Discovery, Exchange};
+use crate::discovery::request::service_index::{self, ServiceIndex};
+use crate::draws::Draws;
 use crate::hash::sip::SipKey;
 use crate::host::Host;
-use crate::http::{steering, Attribute, Edit, Request, RequestExt, Response, ResponseExt, Verdict};
-use crate::key::Key;
+use crate::http::{steering, Attribute, Edit, Request, RequestExt, Response, Verdict};
 use crate::time::Timestamp;
 
-/// What is known of a request, for when it is asked again.
-#[derive(Clone, Debug)]
-pub(crate) struct PendingRequest {
-    service: usize,
-    /// The subset that the routing filter chose.
-    subset: Option<Subset>,
-    hash: Option<u64>,
-    /// Whether it may be sent again after bytes were sent.
-    safe: bool,
-    /// Whether it waits already.
-    held: bool,
+/// The filter around the exchange with the client.
+#[derive(Debug)]
+pub struct Downstream {
+    policy: Rc<Policy>,
+    index: ServiceIndex,
+    views: Vec<Rc<ServiceView>>,
+    memory: Rc<Memory>,
+    /// Whether the routing filter may choose a service.
+    hears_routing: bool,
+    zone: OnceCell<Rc<str>>,
+    draws: Draws,
 }
 
 /// Headers that name an endpoint, whichever of them is in use.
 const ENDPOINTS: [&str; 2] = ["x-envoy-original-dst-host", "x-tidegate-endpoints"];
-/// Hashes of requests are the same on every proxy.
+/// A fixed key, so that all proxies send a request's key to the same endpoint.
 const HASH_KEY: [u8; 16] = [0; 16];
-/// Envoy's flags of an upstream that did not answer: LR, UT, UR, UF, UC.
-const BROKEN: u64 = (1 << 2) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6);
 
-// === impl Discovery ===
+// === impl Downstream ===
 
-impl Discovery {
-    /// A request: which service it is for.
-    pub(crate) fn route(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+impl Downstream {
+    /// The filter of a configuration, with a view of each of its services.
+    #[must_use]
+    pub fn new(policy: Rc<Policy>, views: Vec<Rc<ServiceView>>) -> Self {
+        Self {
+            index: ServiceIndex::new(&policy.services),
+            views,
+            memory: Rc::default(),
+            hears_routing: policy.services.iter().any(|service| service.matches.is_empty()),
+            zone: policy.zone.clone().map_or_else(OnceCell::new, OnceCell::from),
+            draws: Draws::default(),
+            policy,
+        }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The services.
+    #[must_use]
+    pub fn views(&self) -> &[Rc<ServiceView>] {
+        &self.views
+    }
+
+    /// Shares the requests in flight with the placement around attempts.
+    pub fn share(&mut self, memory: &Rc<Memory>) {
+        self.memory = Rc::clone(memory);
+    }
+
+    /// A request: finds its service and chooses an endpoint.
+    pub fn route(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
         exchange.grpc = request.is_grpc();
         let mut edits = Vec::new();
         let chosen = self.hears_routing.then(|| request.attribute(Attribute::Chosen)).flatten();
-        let chosen = chosen.as_deref().and_then(|state| self.chosen(state));
+        let chosen = chosen.as_deref().and_then(|state| service_index::chosen(state, &self.policy.services));
         self.remove(request, &ENDPOINTS, &mut edits);
         let routed = chosen.is_some();
         let (service, subset) = match chosen {
@@ -59,46 +89,37 @@ impl Discovery {
             None => (self.index.find(request, &self.policy.services), None),
         };
         let known = service.and_then(|at| Some((at, self.views.get(at)?, self.policy.services.get(at)?)));
-        let Some((service, view, rules)) = known else {
+        let Some((service, view, params)) = known else {
             host.add(metrics::UNMATCHED, 1);
             return match self.policy.no_match {
                 NoMatch::NotFound => Verdict::Reply(reply::no_service(exchange.grpc)),
                 NoMatch::Pass => Verdict::Continue(edits),
             };
         };
-        // Those of a request that the routing filter sent here are the routing filter's.
+        // The retry headers of a request that the routing filter sent here are the routing filter's.
         if !routed {
             self.remove(request, &steering::RETRIES, &mut edits);
         }
         view.count(ServiceMetric::Requests);
         let now = host.now();
         view.settle_locality(&|| self.locality(request, now));
-        let hash = rules.hash_key.as_ref().and_then(|key| self.hash(key, request));
-        let safe = rules.attempts > 1 && rules.may_repeat(request);
-        self.choose(exchange, PendingRequest { service, subset, hash, safe, held: false }, edits, now, host)
+        let hash = params.hash_key.as_ref();
+        let hash = hash.and_then(|key| key.hash(SipKey::from_bytes(HASH_KEY), request, false).ok());
+        let repeatable = params.attempts > 1 && is_repeatable(&params.retry, request);
+        let pending = PendingRequest { service, subset, hash, repeatable, held: false };
+        self.choose(exchange, pending, edits, now, host)
     }
 
-    /// The service that the routing filter chose and the subset of its endpoints:
-    /// `orders;tag=v1;version=2 …`. A service that is not ours is Envoy's, by its cluster.
-    fn chosen(&self, state: &[u8]) -> Option<(usize, Option<Subset>)> {
-        let word = state.split(|byte| *byte == b' ').next()?;
-        let mut parts = core::str::from_utf8(word).ok()?.split(';');
-        let name = parts.next()?;
-        let at = self.policy.services.iter().position(|service| *service.name == *name)?;
-        let fallback = self.policy.services.get(at).map_or(SubsetFallback::NoFallback, |s| s.subset.fallback);
-        let mut subset = Subset { fallback, ..Subset::default() };
-        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
-            if key == "tag" {
-                subset.tags.push(value.to_string());
-            } else {
-                subset.metadata.push((key.to_string(), value.to_string()));
-            }
+    /// A request that waits: chooses an endpoint if there is one by now.
+    pub fn resume(&self, exchange: &mut Exchange, host: &impl Host) -> Verdict {
+        match exchange.waiting.take() {
+            Some(pending) => self.choose(exchange, pending, Vec::new(), host.now(), host),
+            None => Verdict::Continue(Vec::new()),
         }
-        let plain = subset.tags.is_empty() && subset.metadata.is_empty();
-        Some((at, (!plain).then_some(subset)))
     }
 
-    /// Removes what the client sent of these headers, look-alikes with underscores included.
+    /// Removes these headers and the one that steers, look-alikes with underscores included: a client
+    /// must not choose endpoints.
     fn remove(&self, request: &impl Request, names: &[&str], edits: &mut Vec<Edit>) {
         let own = &**self.policy.steer.header();
         for (name, _) in request.headers() {
@@ -115,32 +136,39 @@ impl Discovery {
         }
     }
 
-    fn hash(&self, key: &Key, request: &impl Request) -> Option<u64> {
-        key.hash(SipKey::from_bytes(HASH_KEY), request, false).ok()
+    /// The worker's locality. The host is asked for the zone once, unless the configuration has it.
+    fn locality(&self, request: &impl Request, now: Timestamp) -> Locality {
+        let zone = self.zone.get_or_init(|| {
+            let bytes = request.attribute(Attribute::LocalZone).unwrap_or_default();
+            core::str::from_utf8(&bytes).unwrap_or_default().into()
+        });
+        Locality { zone: Rc::clone(zone), seed: self.draws.next(now) }
     }
 
-    /// A request for a service: which endpoint gets it, unless it has to wait.
-    pub(crate) fn choose(
+    /// Chooses the endpoint of a request for a service, unless the request has to wait.
+    fn choose(
         &self,
         exchange: &mut Exchange,
-        wanted: PendingRequest,
+        pending: PendingRequest,
         edits: Vec<Edit>,
         now: Timestamp,
         host: &impl Host,
     ) -> Verdict {
-        let known = self.views.get(wanted.service).zip(self.policy.services.get(wanted.service));
-        let Some((view, rules)) = known else { return Verdict::Continue(edits) };
+        let known = self.views.get(pending.service).zip(self.policy.services.get(pending.service));
+        let Some((view, params)) = known else { return Verdict::Continue(edits) };
         exchange.started = now;
-        let found = view.table(now, host);
-        let found = found.and_then(|table| self.send(exchange, view, rules, &table, &wanted, now));
-        match found {
+        let sent = match view.table(now, host) {
+            Ok(table) => self.send(exchange, view, params, &table, &pending, now),
+            Err(why) => Err(why.into()),
+        };
+        match sent {
             Ok(more) if edits.is_empty() => Verdict::Continue(more),
             Ok(more) => Verdict::Continue(edits.into_iter().chain(more).collect()),
-            Err(RefusalReason::NotKnownYet) if view.may_wait(now) => {
-                if !wanted.held {
+            Err(RefusalReason::Unavailable(Unavailable::NotKnownYet)) if view.may_wait(now) => {
+                if !pending.held {
                     view.count(ServiceMetric::Held);
                 }
-                exchange.waiting = Some(PendingRequest { held: true, ..wanted });
+                exchange.waiting = Some(PendingRequest { held: true, ..pending });
                 Verdict::Await(edits)
             }
             Err(why) => {
@@ -148,8 +176,8 @@ impl Discovery {
                 match self.policy.on_failure {
                     OnFailure::Allow => Verdict::Continue(edits),
                     OnFailure::Refuse => {
-                        exchange.label = format!("{} - {}", rules.name, why.word());
-                        Verdict::Reply(reply::refused(&self.policy.reply, why, &rules.name, exchange.grpc))
+                        exchange.label = format!("{} - {}", params.name, why.word());
+                        Verdict::Reply(reply::refused(&self.policy.reply, why, &params.name, exchange.grpc))
                     }
                 }
             }
@@ -161,56 +189,50 @@ impl Discovery {
         &self,
         exchange: &mut Exchange,
         view: &Rc<ServiceView>,
-        rules: &Service,
+        params: &Service,
         table: &Rc<Table>,
-        wanted: &PendingRequest,
+        pending: &PendingRequest,
         now: Timestamp,
     ) -> Result<Vec<Edit>, RefusalReason> {
-        let pool = match &wanted.subset {
+        let pool = match &pending.subset {
             Some(subset) => table.pool(subset, now),
             None => table.own_pool(now),
         };
         let mut picks = Picks::default();
         let most = match self.policy.steer {
             Steer::OriginalDst { .. } => 1,
-            Steer::OverrideHost { .. } => rules.attempts,
+            Steer::OverrideHost { .. } => params.attempts,
         };
         for _ in 0..most {
-            let ask = Ask { draw: self.draws.next(now), hash: wanted.hash, taken: picks.all() };
+            let ask = Ask { draw: self.draws.next(now), hash: pending.hash, taken: picks.all() };
             match table.pick(&pool, now, &ask) {
                 Some(endpoint) => picks.add(endpoint),
                 None => break,
             }
         }
-        let first = picks.of(0).and_then(|first| table.text(first));
-        let Some(first) = first else {
-            let narrow = wanted.subset.is_some() || !rules.subset.is_any();
-            return Err(if narrow { RefusalReason::NoneInSubset } else { RefusalReason::NoEndpoints });
+        let first = picks.of(0).and_then(|first| Some((first, table.text(first)?)));
+        let Some((endpoint, address)) = first else {
+            let own = &params.subset;
+            let narrow = pending.subset.is_some() || !(own.tags.is_empty() && own.metadata.is_empty());
+            let none = RefusalReason::Unavailable(Unavailable::NoEndpoints);
+            return Err(if narrow { RefusalReason::NoneInSubset } else { none });
         };
         let mut edits = Vec::with_capacity(4);
-        let value = if most == 1 { Rc::clone(first) } else { list(table, &picks) };
+        let value = if most == 1 { Rc::clone(address) } else { picks.addresses(table) };
         edits.push(Edit::SetRequestHeader(Rc::clone(self.policy.steer.header()), value));
-        if rules.attempts > 1 && view.may_retry() {
-            rules.retry_headers.set(wanted.safe, &mut edits);
+        if params.attempts > 1 && view.retry_budget().has_room() {
+            params.retry_headers.set(pending.repeatable, &mut edits);
         }
-        exchange.label.reserve(rules.name.len().saturating_add(first.len()).saturating_add(16));
-        exchange.label.push_str(&rules.name);
+        exchange.label.reserve(params.name.len().saturating_add(address.len()).saturating_add(16));
+        exchange.label.push_str(&params.name);
         exchange.label.push(' ');
-        exchange.label.push_str(first);
+        exchange.label.push_str(address);
         exchange.label.push(' ');
-        let flight = Flight {
-            view: Rc::clone(view),
-            table: Rc::clone(table),
-            pool,
-            hash: wanted.hash,
-            picks: RefCell::new(picks),
-            attempts: Cell::default(),
-            suspect: Cell::default(),
-        };
-        // Whoever sees attempts counts them; without attempts the request counts itself.
+        let flight = Flight::new(view, table, pool, pending.hash, picks);
+        // A placement that sees attempts counts them; without one the request counts as its attempt.
         exchange.counted = !self.memory.sees_attempts();
-        if let Some(endpoint) = picks.of(0).filter(|_| exchange.counted) {
-            view.began(table, endpoint);
+        if exchange.counted {
+            flight.began(endpoint);
         }
         let ticket = self.memory.begin(Rc::new(flight));
         ticket.write(&mut exchange.label);
@@ -218,103 +240,62 @@ impl Discovery {
         Ok(edits)
     }
 
-    /// The response of a request: looked at here when nobody looks at attempts.
-    pub(crate) fn answered(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) {
+    /// The response of a request: judged here when no placement sees its attempts.
+    pub fn answered(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) {
         let Some(flight) = exchange.ticket.and_then(|ticket| self.memory.find(ticket)) else { return };
         if flight.attempts.get() > 0 {
             return;
         }
         let now = host.now();
-        let status = attempt::status(response);
-        // Whose answer a good one is only matters where latencies decide; asking costs as much again.
-        let asks = status >= 400 || flight.view.learns();
-        let upstream = |why: Vec<u8>| why == b"via_upstream";
-        let outcome = if !asks || response.attribute(Attribute::Details).is_some_and(upstream) {
-            Outcome::Answered(status)
+        let outcome = Outcome::of_response(response);
+        // Whether a good answer is the endpoint's only matters where answers decide the choice; asking
+        // the host costs as much as all else here.
+        let asks = flight.view.learns() || outcome.status().is_some_and(|status| status >= 400);
+        let of_upstream = |details: Vec<u8>| details == b"via_upstream";
+        let outcome = if !asks || response.attribute(Attribute::Details).is_some_and(of_upstream) {
+            outcome
         } else {
-            broken(response.number(Attribute::Flags))
+            Outcome::of_flags(response)
         };
-        let endpoint = reached(&flight, response);
-        exchange.answered = Some((endpoint, outcome, now.since(exchange.started)));
+        let endpoint = flight.endpoint(0, || response.attribute(Attribute::Endpoint));
+        exchange.answered = Some(Answered { endpoint, outcome, took: now.since(exchange.started) });
         if let Some(endpoint) = endpoint {
-            flight.view.judge(&flight.table, endpoint, outcome, now, host);
+            flight.judge(endpoint, outcome, now, host);
         }
     }
 
     /// A request is over.
-    pub(crate) fn ended(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
+    pub fn ended(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
         let Some(flight) = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket)) else { return };
-        let (view, table) = (&flight.view, &flight.table);
         if let Some(first) = flight.picks.borrow().of(0).filter(|_| exchange.counted) {
-            view.left(table, first);
+            flight.left(first);
         }
-        // Nobody knows why there was no response: the client left, or the endpoint failed.
-        let unknown = || broken(end.number(Attribute::Flags));
         let now = host.now();
         if flight.attempts.get() > 0 {
             if let Some(suspect) = flight.suspect.take() {
-                view.blame(table, suspect, unknown(), now, host);
+                flight.blame(suspect, Outcome::of_flags(end), now, host);
             }
             return;
         }
-        let (endpoint, outcome, took) = exchange.answered.unwrap_or_else(|| {
-            let (endpoint, outcome) = (reached(&flight, end), unknown());
+        let answered = exchange.answered.unwrap_or_else(|| {
+            let endpoint = flight.endpoint(0, || end.attribute(Attribute::Endpoint));
+            let outcome = Outcome::of_flags(end);
             if let Some(endpoint) = endpoint {
-                view.judge(table, endpoint, outcome, now, host);
+                flight.judge(endpoint, outcome, now, host);
             }
-            (endpoint, outcome, now.since(exchange.started))
+            Answered { endpoint, outcome, took: now.since(exchange.started) }
         });
-        let Some(endpoint) = endpoint else { return };
+        let Some(endpoint) = answered.endpoint else { return };
         if !exchange.counted {
-            view.count(ServiceMetric::Attempts);
+            flight.view.count(ServiceMetric::Attempts);
         }
-        view.learn(table, endpoint, outcome, took, now);
+        flight.learn(endpoint, answered.outcome, answered.took, now);
     }
 }
 
-/// The endpoint that a request was sent to, when nobody saw its attempts.
-fn reached(flight: &Flight, response: &impl Response) -> Option<u32> {
-    match flight.view.policy().steer {
-        Steer::OriginalDst { .. } => flight.picks.borrow().of(0),
-        // Envoy passes over those that its cluster does not have, and tries the next.
-        Steer::OverrideHost { .. } => flight.table.place(&response.attribute(Attribute::Endpoint)?),
-    }
-}
-
-/// What Envoy's flags say of an endpoint that did not answer.
-fn broken(flags: u64) -> Outcome {
-    if flags & BROKEN == 0 {
-        Outcome::Left
-    } else {
-        Outcome::Broken
-    }
-}
-
-/// All endpoints of a request, for a policy that tries one after the other.
-fn list(table: &Table, picks: &Picks) -> Rc<str> {
-    let mut all = String::new();
-    for text in picks.all().iter().filter_map(|endpoint| table.text(*endpoint)) {
-        let comma = if all.is_empty() { "" } else { "," };
-        let _ = write!(all, "{comma}{text}");
-    }
-    all.into()
-}
-
-// === impl Service ===
-
-impl Service {
-    /// Whether a request may be sent again after bytes were sent.
-    fn may_repeat(&self, request: &impl Request) -> bool {
-        let method = request.header(":method").unwrap_or_default();
-        self.retry.methods.iter().any(|known| known.as_bytes() == method)
-            || self.retry.safe.iter().any(|matcher| matcher.holds(request))
-    }
-}
-
-// === impl Subset ===
-
-impl Subset {
-    fn is_any(&self) -> bool {
-        self.tags.is_empty() && self.metadata.is_empty()
-    }
+/// Whether a request may be sent again after bytes of it were sent.
+fn is_repeatable(retry: &Retry, request: &impl Request) -> bool {
+    let method = request.header(":method").unwrap_or_default();
+    retry.methods.iter().any(|known| known.as_bytes() == method)
+        || retry.safe.iter().any(|matcher| matcher.holds(request))
 }

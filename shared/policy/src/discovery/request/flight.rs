@@ -1,150 +1,153 @@
-//! Requests under way, as the two placements of the filter on one worker share them.
+//! One request in flight: where it went, and what its endpoints are credited or blamed with.
 //!
-//! The placement around the exchange chooses the first endpoint and takes a flight; the one around
-//! each attempt finds it by its number, which travels in filter state where no client can write it,
-//! counts what came of the attempt, and chooses the endpoint of the next one. Without that placement a
+//! The placement around the exchange chooses the first endpoint and begins a flight; the one around
+//! each attempt counts the attempt's outcome and chooses the next endpoint. Without that placement a
 //! flight has no attempts, and the first placement counts for itself.
 
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::fmt::Write;
 
 use crate::balance::Pool;
+use crate::discovery::catalog::ejections::Ejections;
 use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::Table;
-use crate::time::Span;
+use crate::discovery::config::policy::Steer;
+use crate::discovery::metrics::ServiceMetric;
+use crate::discovery::request::outcome::{Outcome, Suspect};
+use crate::host::Host;
+use crate::time::{Span, Timestamp};
 
-/// What all configurations and both placements share on one worker.
-#[derive(Debug, Default)]
-pub struct Memory {
-    slots: RefCell<Vec<Slot>>,
-    free: RefCell<Vec<u32>>,
-    taken: Cell<u32>,
-    sees_attempts: Cell<bool>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    number: u32,
-    flight: Option<Rc<Flight>>,
-}
-
-/// A request under way.
+/// A request in flight.
 #[derive(Debug)]
 pub struct Flight {
     /// Its service.
     pub view: Rc<ServiceView>,
-    /// The endpoints among which it chooses.
+    /// The endpoints from which it chooses.
     pub table: Rc<Table>,
     /// The subset of them that it is for.
     pub pool: Rc<Pool>,
-    /// What it is told apart from others by, when the choice is by hash.
+    /// The hash of its key, when the choice is by hash.
     pub hash: Option<u64>,
     /// The endpoints that it was sent to or will be, in order.
     pub picks: RefCell<Picks>,
     /// Attempts that began.
     pub attempts: Cell<u32>,
-    /// An attempt that ended without a response, nobody knows yet why.
+    /// An attempt that ended without a response, and not yet for a known reason.
     pub suspect: Cell<Option<Suspect>>,
 }
 
-/// The endpoints of one request, without memory of its own to allocate.
+/// The endpoints of one request, in the flight itself: nothing more is allocated.
+///
+/// ```
+/// use tidegate_policy::discovery::request::flight::Picks;
+///
+/// let mut picks = Picks::default();
+/// picks.add(4);
+/// picks.add(2);
+/// assert_eq!([picks.of(0), picks.of(1)], [Some(4), Some(2)]);
+/// assert_eq!(picks.of(2), Some(2), "the last one again when there is no other");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Picks {
     list: [u32; MOST],
     count: usize,
 }
 
-/// An attempt of which nobody knows yet why it has no response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Suspect {
-    /// The endpoint's place in the table.
-    pub endpoint: u32,
-    /// How long it took.
-    pub took: Span,
-}
-
-/// Names a flight: its slot, and a number that no flight of that slot had before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket {
-    slot: u32,
-    number: u32,
-}
-
-/// Most endpoints that one request tries.
+/// Most endpoints that one request tries: the most that `attempts` may be.
 pub const MOST: usize = 10;
+/// A broken attempt counts as having taken at least this long: an endpoint that refuses connections at
+/// once must not look like the fastest one.
+const SLOW: Span = Span::from_secs(1);
 
-// === impl Memory ===
+// === impl Flight ===
 
-impl Memory {
-    /// A request begins.
-    pub fn begin(&self, flight: Rc<Flight>) -> Ticket {
-        let number = self.taken.get().wrapping_add(1);
-        self.taken.set(number);
-        let mut slots = self.slots.borrow_mut();
-        let free = self.free.borrow_mut().pop();
-        let known = free.and_then(|slot| Some((slot, slots.get_mut(usize::try_from(slot).ok()?)?)));
-        let new = Slot { number, flight: Some(flight) };
-        if let Some((slot, place)) = known {
-            *place = new;
-            return Ticket { slot, number };
+impl Flight {
+    /// A request that begins.
+    #[must_use]
+    pub fn new(
+        view: &Rc<ServiceView>,
+        table: &Rc<Table>,
+        pool: Rc<Pool>,
+        hash: Option<u64>,
+        picks: Picks,
+    ) -> Self {
+        Self {
+            view: Rc::clone(view),
+            table: Rc::clone(table),
+            pool,
+            hash,
+            picks: RefCell::new(picks),
+            attempts: Cell::default(),
+            suspect: Cell::default(),
         }
-        slots.push(new);
-        Ticket { slot: u32::try_from(slots.len().saturating_sub(1)).unwrap_or(u32::MAX), number }
     }
 
-    /// The request with this ticket, if it is still under way.
-    #[must_use]
-    pub fn find(&self, ticket: Ticket) -> Option<Rc<Flight>> {
-        let slots = self.slots.borrow();
-        let slot = slots.get(usize::try_from(ticket.slot).ok()?)?;
-        slot.flight.clone().filter(|_| slot.number == ticket.number)
-    }
-
-    /// A request is over.
-    pub fn end(&self, ticket: Ticket) -> Option<Rc<Flight>> {
-        let mut slots = self.slots.borrow_mut();
-        let slot = slots.get_mut(usize::try_from(ticket.slot).ok()?)?;
-        if slot.number != ticket.number {
-            return None;
+    /// The endpoint of the `attempt`th attempt, counted from 0. Where Envoy chooses from a list it
+    /// passes over endpoints that its cluster does not have: there the one that it `reported` counts.
+    pub fn endpoint(&self, attempt: u32, reported: impl FnOnce() -> Option<Vec<u8>>) -> Option<u32> {
+        match self.view.policy().steer {
+            Steer::OriginalDst { .. } => self.picks.borrow().of(attempt),
+            Steer::OverrideHost { .. } => self.table.place(&reported()?),
         }
-        let flight = slot.flight.take()?;
-        self.free.borrow_mut().push(ticket.slot);
-        Some(flight)
     }
 
-    /// From now on there is a placement around attempts.
-    pub fn see_attempts(&self) {
-        self.sees_attempts.set(true);
+    /// An attempt begins.
+    pub fn began(&self, endpoint: u32) {
+        self.view.count(ServiceMetric::Attempts);
+        if let Some(load) = self.table.load(endpoint) {
+            load.began();
+        }
     }
 
-    /// Whether there is, or was, a placement around attempts.
-    #[must_use]
-    pub fn sees_attempts(&self) -> bool {
-        self.sees_attempts.get()
+    /// An attempt is over that took this long: to the response's headers, if there was a response.
+    pub fn ended(&self, endpoint: u32, outcome: Outcome, took: Span, now: Timestamp) {
+        self.left(endpoint);
+        self.learn(endpoint, outcome, took, now);
     }
 
-    /// How many requests are under way.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.slots.borrow().len().saturating_sub(self.free.borrow().len())
-    }
-}
-
-// === impl Ticket ===
-
-impl Ticket {
-    /// As text that stands in filter state.
-    pub fn write(self, out: &mut alloc::string::String) {
-        let _ = core::fmt::Write::write_fmt(out, format_args!("{}.{}", self.slot, self.number));
+    /// An attempt is over, whatever its outcome.
+    pub fn left(&self, endpoint: u32) {
+        if let Some(load) = self.table.load(endpoint) {
+            load.left();
+        }
     }
 
-    /// The last word of what the first placement left in filter state.
-    #[must_use]
-    pub fn read(state: &[u8]) -> Option<Self> {
-        let word = state.rsplit(|byte| *byte == b' ').next()?;
-        let (slot, number) = core::str::from_utf8(word).ok()?.split_once('.')?;
-        Some(Self { slot: slot.parse().ok()?, number: number.parse().ok()? })
+    /// Takes an outcome into the endpoint's latency and success.
+    pub fn learn(&self, endpoint: u32, outcome: Outcome, took: Span, now: Timestamp) {
+        let rtt = match outcome {
+            Outcome::Answered(_) => took,
+            Outcome::Broken => took.max(SLOW),
+            Outcome::Left => return,
+        };
+        let failed = outcome.failed();
+        if let Some(load) = self.table.load(endpoint) {
+            load.learned(now, Some(rtt), !failed);
+        }
+        if failed {
+            self.view.count(ServiceMetric::Failures);
+        }
+    }
+
+    /// Takes an outcome into the endpoint's consecutive failures, and ejects it when they are enough.
+    pub fn judge(&self, endpoint: u32, outcome: Outcome, now: Timestamp, host: &impl Host) {
+        let Some(params) = self.view.ejections().map(Ejections::params) else { return };
+        let Some(status) = outcome.status() else { return };
+        let Some(cell) = self.table.runs(endpoint) else { return };
+        let mut runs = cell.get();
+        let trips = runs.take(status, params.consecutive_5xx, params.consecutive_gateway_failure);
+        cell.set(runs);
+        if trips.any_5xx || trips.gateway {
+            self.view.eject(&self.table, endpoint, now, host);
+        }
+    }
+
+    /// The outcome of an attempt that ended without a response has become known.
+    pub fn blame(&self, suspect: Suspect, outcome: Outcome, now: Timestamp, host: &impl Host) {
+        self.learn(suspect.endpoint, outcome, suspect.took, now);
+        self.judge(suspect.endpoint, outcome, now, host);
     }
 }
 
@@ -172,5 +175,16 @@ impl Picks {
         let all = self.all();
         let at = usize::try_from(attempt).unwrap_or(usize::MAX);
         all.get(at).or(all.last()).copied()
+    }
+
+    /// The addresses of all of them, separated by commas.
+    #[must_use]
+    pub fn addresses(&self, table: &Table) -> Rc<str> {
+        let mut all = String::new();
+        for text in self.all().iter().filter_map(|endpoint| table.text(*endpoint)) {
+            let comma = if all.is_empty() { "" } else { "," };
+            let _ = write!(all, "{comma}{text}");
+        }
+        all.into()
     }
 }

@@ -2,7 +2,9 @@
 
 pub mod attempt;
 pub mod downstream;
+pub mod exchange;
 pub mod flight;
+pub mod memory;
 pub mod outcome;
 pub mod reply;
 pub mod service_index;

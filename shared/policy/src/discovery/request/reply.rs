@@ -1,35 +1,30 @@
-//! What a request gets whose service cannot be reached.
+//! The reply to a request that gets no endpoint.
 
 use alloc::format;
 use alloc::string::ToString;
 
+use crate::discovery::catalog::unavailable::Unavailable;
 use crate::http::grpc::{self, UNAVAILABLE};
 use crate::http::{Reply, ReplyPolicy};
 
-/// Why a request goes nowhere.
+/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
-    /// The registry failed for so long that what it said no longer counts.
-    Expired,
     /// There are endpoints, but none in the subset that the request is for.
     NoneInSubset,
-    /// The registry knows the service and has no endpoint for it, or none that may be used.
-    NoEndpoints,
-    /// Nothing is known yet.
-    NotKnownYet,
-    /// Too many requests were being tried again.
+    /// The retry budget has no room for one more retry.
     RetryBudget,
-    /// The registry does not know the service.
-    UnknownService,
+    /// The service has no endpoint.
+    Unavailable(Unavailable),
 }
 
-/// What such requests get unless configured otherwise.
+/// The reply to such requests unless configured otherwise.
 #[must_use]
 pub fn default() -> ReplyPolicy {
     ReplyPolicy::new(503, UNAVAILABLE)
 }
 
-/// The answer to a request for `service` that goes nowhere.
+/// The reply to a request for `service` that is refused.
 #[must_use]
 #[inline(never)]
 pub fn refused(policy: &ReplyPolicy, why: RefusalReason, service: &str, grpc: bool) -> Reply {
@@ -48,7 +43,7 @@ pub fn refused(policy: &ReplyPolicy, why: RefusalReason, service: &str, grpc: bo
     Reply { status: policy.status, grpc_status: policy.grpc_status, headers, body, details }
 }
 
-/// The answer to a request that is for no service.
+/// The reply to a request for no service.
 #[must_use]
 #[inline(never)]
 pub fn no_service(grpc: bool) -> Reply {
@@ -72,27 +67,40 @@ fn problem(title: &str, status: u32, of: Option<(&str, &str)>) -> alloc::string:
 // === impl RefusalReason ===
 
 impl RefusalReason {
-    /// One word, as in details and metrics.
+    /// One word, for response details, problem documents and access logs.
+    ///
+    /// ```
+    /// use tidegate_policy::discovery::catalog::unavailable::Unavailable;
+    /// use tidegate_policy::discovery::request::reply::RefusalReason;
+    ///
+    /// assert_eq!(RefusalReason::from(Unavailable::Expired).word(), "expired");
+    /// ```
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Self::Expired => "expired",
             Self::NoneInSubset => "none_in_subset",
-            Self::NoEndpoints => "no_endpoints",
-            Self::NotKnownYet => "not_known_yet",
             Self::RetryBudget => "retry_budget",
-            Self::UnknownService => "unknown_service",
+            Self::Unavailable(Unavailable::Expired) => "expired",
+            Self::Unavailable(Unavailable::NoEndpoints) => "no_endpoints",
+            Self::Unavailable(Unavailable::NotKnownYet) => "not_known_yet",
+            Self::Unavailable(Unavailable::UnknownService) => "unknown_service",
         }
     }
 
     fn title(self) -> &'static str {
         match self {
-            Self::Expired => "The registry has failed for too long",
             Self::NoneInSubset => "No endpoint of the service is in the subset asked for",
-            Self::NoEndpoints => "The service has no endpoint",
-            Self::NotKnownYet => "The registry has not answered yet",
             Self::RetryBudget => "Too many requests are being tried again",
-            Self::UnknownService => "The registry does not know the service",
+            Self::Unavailable(Unavailable::Expired) => "The registry has failed for too long",
+            Self::Unavailable(Unavailable::NoEndpoints) => "The service has no endpoint",
+            Self::Unavailable(Unavailable::NotKnownYet) => "The registry has not answered yet",
+            Self::Unavailable(Unavailable::UnknownService) => "The registry does not know the service",
         }
+    }
+}
+
+impl From<Unavailable> for RefusalReason {
+    fn from(why: Unavailable) -> Self {
+        Self::Unavailable(why)
     }
 }

@@ -1,18 +1,49 @@
 //! Which service a request is for.
 //!
-//! The first service of the document counts one of whose matchers holds. There may be hundreds, and
-//! nearly all of them name a host or a path; so these are looked up, by the host that the request
-//! asks for and by each beginning of its path, and only what was found is checked. Matchers that
-//! name neither are checked one by one, as are those that name what many others name, too.
+//! It is the one that the routing filter chose, else the first of the document with a matcher that
+//! holds. There may be hundreds of services, and nearly all matchers name a host or a path. So these are
+//! looked up, by the host of the request and by each prefix of its path, and only those that were found
+//! are checked. Matchers that name neither are checked one by one.
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::discovery::config::policy::Service;
+use crate::discovery::config::policy::{Service, Subset, SubsetFallback};
 use crate::http::matcher::PathKey;
 use crate::http::{path, Matcher, Request, RequestExt};
 use crate::sort;
 
-/// An index of the services' matchers.
+/// An index of the services' matchers, so that 200 services cost a request as much as two.
+///
+/// ```
+/// use tidegate_policy::discovery::{Policy, ServiceIndex};
+/// # use std::net::IpAddr;
+/// # use tidegate_policy::http::{Attribute, Header, Request};
+/// # struct Get<'a>([Header<'a>; 2]);
+/// # impl Request for Get<'_> {
+/// #     fn headers(&self) -> &[Header<'_>] { &self.0 }
+/// #     fn peer(&self) -> Option<IpAddr> { None }
+/// #     fn lone_header(&self, _: &str) -> Option<Vec<u8>> { None }
+/// #     fn attribute(&self, _: Attribute) -> Option<Vec<u8>> { None }
+/// # }
+/// # fn get<'a>(host: &'a str, path: &'a str) -> Get<'a> {
+/// #     Get([(b":authority", host.as_bytes()), (b":path", path.as_bytes())])
+/// # }
+///
+/// let json = br#"{
+///     "registries": {"main": {"consul": {"cluster": "consul"}}},
+///     "services": [
+///         {"name": "orders", "registry": "main", "match": {"path": {"prefix": "/orders"}}},
+///         {"name": "shop", "registry": "main", "match": {"host": "shop.example"}}
+///     ],
+///     "allow": ["10.0.0.0/8:8080"]
+/// }"#;
+/// let services = Policy::parse(json).unwrap().services;
+/// let index = ServiceIndex::new(&services);
+/// assert_eq!(index.find(&get("shop.example", "/orders/7"), &services), Some(0), "the first counts");
+/// assert_eq!(index.find(&get("shop.example", "/"), &services), Some(1));
+/// assert_eq!(index.find(&get("other.example", "/"), &services), None);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ServiceIndex {
     /// By their keys, then in the order of the document.
@@ -31,14 +62,15 @@ struct Entry {
     matcher: u16,
 }
 
-/// Hashes of a host and of a path or its beginning; [`ANY`] for none. What hashes alike is only
-/// checked in vain.
+/// Hashes of a host and of a path or a prefix of one; [`ANY`] for none. A collision costs one check in
+/// vain.
 type Key = (u64, u64);
 
 const ANY: u64 = 0;
-/// Slashes in a beginning of a path that is looked up.
+/// Most slashes in a prefix that is looked up, so that a path of slashes costs 33 look-ups and no more.
+/// Matchers with more of them are checked one by one.
 const MOST_SLASHES: usize = 32;
-/// Longest host that is looked up: no matcher has a longer one.
+/// Longest host that is looked up, in bytes: no matcher has a longer one.
 const MOST_HOST: usize = 256;
 
 // === impl ServiceIndex ===
@@ -61,7 +93,7 @@ impl ServiceIndex {
         let path = match one.path_key() {
             Some(PathKey::Exact(text)) => Some((text, Hash::exact as fn(Hash) -> u64)),
             Some(PathKey::Prefix(text)) if slashes(text) <= MOST_SLASHES => {
-                Some((text, Hash::beginning as fn(Hash) -> u64))
+                Some((text, Hash::prefix as fn(Hash) -> u64))
             }
             _ => None,
         };
@@ -79,7 +111,7 @@ impl ServiceIndex {
         }
     }
 
-    /// The first of these services, which are those of the index, that the request is for.
+    /// The first service that the request is for, of the same `services` as in [`ServiceIndex::new`].
     #[must_use]
     pub fn find(&self, request: &impl Request, services: &[Service]) -> Option<usize> {
         let host = path::host(request.authority());
@@ -101,21 +133,21 @@ impl ServiceIndex {
         best.map(usize::from)
     }
 
-    /// Whatever part of a path a key may have, hashed.
+    /// Looks up each part of a path that a key may have, by its hash.
     fn paths(&self, path: &[u8], look: &mut dyn FnMut(u64)) {
         let mut hash = Hash::new();
         let mut slashes = 0_usize;
         for byte in path.iter().take(self.longest.saturating_add(1)) {
             if *byte == b'/' {
                 if slashes <= MOST_SLASHES {
-                    look(hash.beginning());
+                    look(hash.prefix());
                 }
                 slashes = slashes.saturating_add(1);
             }
             hash = hash.with(*byte);
         }
         if path.len() <= self.longest {
-            look(hash.beginning());
+            look(hash.prefix());
             look(hash.exact());
         }
     }
@@ -126,6 +158,27 @@ impl ServiceIndex {
         let rest = self.entries.get(from..).unwrap_or(&[]);
         rest.iter().take_while(move |entry| entry.key == key)
     }
+}
+
+/// The service that the routing filter chose and the subset of its endpoints, as filter state has them:
+/// `orders;tag=v1;version=2 …`. `None` for a name that is no service: then it is one of Envoy's clusters.
+#[must_use]
+pub fn chosen(state: &[u8], services: &[Service]) -> Option<(usize, Option<Subset>)> {
+    let word = state.split(|byte| *byte == b' ').next()?;
+    let mut parts = core::str::from_utf8(word).ok()?.split(';');
+    let name = parts.next()?;
+    let at = services.iter().position(|service| *service.name == *name)?;
+    let fallback = services.get(at).map_or(SubsetFallback::NoFallback, |s| s.subset.fallback);
+    let mut subset = Subset { fallback, ..Subset::default() };
+    for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+        if key == "tag" {
+            subset.tags.push(value.to_string());
+        } else {
+            subset.metadata.push((key.to_string(), value.to_string()));
+        }
+    }
+    let plain = subset.tags.is_empty() && subset.metadata.is_empty();
+    Some((at, (!plain).then_some(subset)))
 }
 
 fn slashes(text: &str) -> usize {
@@ -139,8 +192,8 @@ fn of_host(host: &[u8]) -> u64 {
 
 // === impl Hash ===
 
-/// FNV-1a, which goes on where it stopped: all beginnings of a path are hashed in one go. Whoever
-/// finds paths that hash alike has some matchers checked in vain, which are in the configuration.
+/// FNV-1a, which goes on where it stopped: all prefixes of a path are hashed in one go. A client that
+/// makes paths collide has some matchers checked in vain, and no more than the configuration has.
 #[derive(Clone, Copy, Debug)]
 struct Hash(u64);
 
@@ -157,7 +210,7 @@ impl Hash {
         self.with(0).0
     }
 
-    fn beginning(self) -> u64 {
+    fn prefix(self) -> u64 {
         self.with(1).0
     }
 }

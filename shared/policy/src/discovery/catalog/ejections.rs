@@ -1,0 +1,105 @@
+//! The ejections of one service, as one worker reads and adds to them.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use crate::discovery::catalog::table::{hash_of, Table};
+use crate::discovery::cells::ejection::{self, Ejection};
+use crate::discovery::config::policy::{EjectionParams, Service};
+use crate::host::{rewrite, Store, StoreError};
+use crate::time::Timestamp;
+
+/// The ejections of one service: the cell that all workers share, and what this one last read there.
+#[derive(Debug)]
+pub struct Ejections {
+    cell: String,
+    params: EjectionParams,
+    list: RefCell<Vec<Ejection>>,
+    /// The millisecond at which the next ejection ends.
+    next_end_ms: Cell<u64>,
+}
+
+// === impl Ejections ===
+
+impl Ejections {
+    /// The ejections of a service; `None` when its endpoints are never ejected.
+    #[must_use]
+    pub fn new(service: &Service) -> Option<Self> {
+        Some(Self {
+            cell: format!("tidegate/d1e{:016x}", hash_of(&service.name)),
+            params: service.ejection.clone()?,
+            list: RefCell::default(),
+            next_end_ms: Cell::new(u64::MAX),
+        })
+    }
+
+    /// The name of the cell.
+    #[must_use]
+    pub fn cell(&self) -> &str {
+        &self.cell
+    }
+
+    /// When endpoints are ejected, and for how long.
+    #[must_use]
+    pub fn params(&self) -> &EjectionParams {
+        &self.params
+    }
+
+    /// Reads the cell; whether anything in it is new.
+    ///
+    /// # Errors
+    /// The cell cannot be read.
+    pub fn read(&self, store: &dyn Store) -> Result<bool, StoreError> {
+        let (bytes, _) = store.load(&self.cell)?.ok_or(StoreError::Unavailable)?;
+        let read = ejection::decode(&bytes);
+        let changed = *self.list.borrow() != read;
+        self.list.replace(read);
+        Ok(changed)
+    }
+
+    /// Whether an ejection ended since they were last applied to a table.
+    #[must_use]
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        now.as_millis() >= self.next_end_ms.get()
+    }
+
+    /// Takes the ejected endpoints out of a table's pools, and the others back.
+    pub fn apply(&self, table: &Table, now: Timestamp) {
+        let next = table.settle(&self.list.borrow(), now);
+        self.next_end_ms.set(next.unwrap_or(u64::MAX));
+    }
+
+    /// Ejects an endpoint of a table, for all workers. For how many milliseconds; `None` when it is
+    /// ejected already, or too many would be.
+    ///
+    /// # Errors
+    /// The cell cannot be written.
+    pub fn eject(
+        &self,
+        table: &Table,
+        endpoint: u32,
+        now: Timestamp,
+        store: &dyn Store,
+    ) -> Result<Option<u64>, StoreError> {
+        let (hash, now_ms) = (table.hash(endpoint), now.as_millis());
+        let hosts = u32::try_from(table.len()).unwrap_or(u32::MAX);
+        let mut until_ms = None;
+        rewrite(store, &self.cell, &mut |bytes| {
+            // Endpoints that the registry no longer has stay ejected, and are no part of the share
+            // of the others that may be.
+            let all = ejection::decode(bytes).into_iter();
+            let (here, gone): (Vec<Ejection>, Vec<Ejection>) = all.partition(|one| table.has(one.endpoint));
+            let mut list = ejection::eject(&here, hash, hosts, now_ms, &self.params);
+            if let Some(list) = &mut list {
+                list.extend(gone.into_iter().filter(|one| one.until_ms > now_ms));
+            }
+            let until =
+                |list: &Vec<Ejection>| list.iter().find(|one| one.endpoint == hash).map(|e| e.until_ms);
+            until_ms = list.as_ref().and_then(until);
+            list.map(|list| ejection::encode(&list))
+        })?;
+        Ok(until_ms.map(|until| until.saturating_sub(now_ms)))
+    }
+}

@@ -1,0 +1,82 @@
+//! What the filter remembers of one exchange between its callbacks.
+
+use alloc::rc::Rc;
+use alloc::string::String;
+
+use crate::discovery::config::policy::Subset;
+use crate::discovery::request::flight::Flight;
+use crate::discovery::request::memory::Ticket;
+use crate::discovery::request::outcome::Outcome;
+use crate::time::{Span, Timestamp};
+
+/// What to remember until the exchange is over: of a request, or of one attempt of it.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// The request is in flight to an endpoint that the filter chose.
+    pub(super) ticket: Option<Ticket>,
+    /// The request waits for a first snapshot.
+    pub(super) waiting: Option<PendingRequest>,
+    /// The exchange is one attempt of such a request.
+    pub(super) attempt: Option<Attempt>,
+    /// When the endpoint was chosen.
+    pub(super) started: Timestamp,
+    /// How the request was answered, when no placement sees its attempts.
+    pub(super) answered: Option<Answered>,
+    /// Whether the request was counted for its endpoint when it was sent.
+    pub(super) counted: bool,
+    /// Whether the client speaks gRPC.
+    pub(super) grpc: bool,
+    /// The text for filter state and access logs: service, endpoint, ticket.
+    pub(super) label: String,
+}
+
+/// What is known of a request that has no endpoint yet. While it waits, its headers cannot be read.
+#[derive(Clone, Debug)]
+pub(super) struct PendingRequest {
+    /// The service, as its place in the configuration.
+    pub(super) service: usize,
+    /// The subset that the routing filter chose.
+    pub(super) subset: Option<Subset>,
+    /// The hash of its key, when the choice is by hash.
+    pub(super) hash: Option<u64>,
+    /// Whether it may be sent again after bytes were sent.
+    pub(super) repeatable: bool,
+    /// Whether it has waited already.
+    pub(super) held: bool,
+}
+
+/// How a request was answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    /// The endpoint that answered, if it is known.
+    pub(super) endpoint: Option<u32>,
+    /// What it answered.
+    pub(super) outcome: Outcome,
+    /// How long it took.
+    pub(super) took: Span,
+}
+
+/// One attempt in flight.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// Its request.
+    pub(super) flight: Rc<Flight>,
+    /// Its endpoint.
+    pub(super) endpoint: u32,
+    /// Whether it counts against the retry budget.
+    pub(super) retry: bool,
+    /// When it began.
+    pub(super) started: Timestamp,
+    /// What was answered, and after how long.
+    pub(super) answered: Option<(Outcome, Span)>,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// The text for filter state and access logs; `None` when there is nothing to say.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        (!self.label.is_empty()).then_some(self.label.as_str())
+    }
+}
