@@ -62,7 +62,7 @@ fn one<S: Stage>(worker: &Worker<S, SimHost>, step: &Step, place: &str) {
         request = request.from(step.from);
     }
     let (verdict, exchange) = worker.begin(&request);
-    let outcome = worker.stage().outcome(&exchange).map(str::to_owned);
+    let outcome = worker.outcome(&exchange);
     let (got, headers) = match verdict {
         Verdict::Continue(_) => {
             let edits = worker.end(exchange, &SimResponse::upstream(step.answers));

@@ -72,7 +72,7 @@ pub(crate) fn end(worker: &Sim, exchange: Exchange, letter: char) {
 /// Asks: `+` passes, `p` passes as a probe, `-` does not pass.
 pub(crate) fn ask(worker: &Sim, request: &SimRequest<'_>) -> (char, Exchange) {
     let (verdict, exchange) = worker.begin(request);
-    let outcome = worker.stage().outcome(&exchange);
+    let outcome = worker.outcome(&exchange);
     let probe = outcome.is_some_and(|word| word.starts_with("probe:"));
     let passes = matches!(verdict, Verdict::Continue(_));
     (

@@ -1,6 +1,6 @@
 //! What becomes of refused requests: other clusters, replies, and what clients must not steer.
 
-use tidegate_policy::http::{Attribute, Edit, Stage, Verdict};
+use tidegate_policy::http::{Attribute, Edit, Verdict};
 use tidegate_sim::{SimRequest, SimResponse};
 
 use crate::breaker::{ask, calls, config, end, reply, to, up, Workers};
@@ -54,7 +54,7 @@ fn access_logs_hear_of_fallbacks() {
     goes(&workers, 'F');
     let (verdict, exchange) = workers.all[0].begin(&up());
     assert_eq!(verdict, Verdict::Continue(vec![set("x-tidegate-cluster", "backup")]));
-    assert_eq!(workers.all[0].stage().outcome(&exchange), Some("fallback:a"));
+    assert_eq!(workers.all[0].outcome(&exchange).as_deref(), Some("fallback:a"));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_request_that_one_breaker_refuses_gives_back_the_permits_of_others() {
     end(worker, probe, 'F');
     let (verdict, exchange) = worker.begin(&meets_all());
     assert!(matches!(verdict, Verdict::Reply(_)));
-    assert_eq!(worker.stage().outcome(&exchange), Some("refused:a"));
+    assert_eq!(worker.outcome(&exchange).as_deref(), Some("refused:a"));
     assert_eq!((workers.count_of("k", "ignored"), workers.count_of("r", "ignored")), (1, 1));
     // Their permits are there for somebody else.
     let others = SimRequest::get("/").attribute(Attribute::Route, b"main").header("k", b"x");

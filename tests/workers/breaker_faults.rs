@@ -3,7 +3,7 @@
 use crate::breaker::{ask, calls, config, end, of, up, Workers};
 use std::sync::Arc;
 use tidegate_policy::host::Store;
-use tidegate_policy::http::{Attribute, Stage};
+use tidegate_policy::http::{Attribute, Ending, Stage};
 use tidegate_sim::{SimRequest, SimResponse, SimStore};
 
 fn grpc<'a>() -> SimRequest<'a> {
@@ -32,7 +32,7 @@ fn a_service_of_long_streams_recovers() {
             let ok =
                 SimResponse::none().attribute(Attribute::Details, b"via_upstream").header("grpc-status", "0");
             worker.stage().on_trailers(&mut exchange, &ok, &worker.host);
-            worker.stage().on_end(&mut exchange, &ok, &worker.host);
+            worker.stage().on_end(&mut exchange, Ending::Complete, &ok, &worker.host);
         }
         let (word, mut exchange) = ask(worker, &grpc());
         if word != '-' {

@@ -70,7 +70,7 @@ fn record(store: &SimStore) -> Record {
 fn index(store: &SimStore, json: &str) -> Option<Index> {
     let worker =
         Worker::<CircuitBreaker, _>::new(json, tidegate_sim::SimHost::new(Arc::new(store.snapshot())));
-    let name = worker.ok()?.stage().cells().nth(1)?.name;
+    let name = worker.ok()?.stage().cells().next()?.name;
     let (bytes, _) = store.load(&name).ok()??;
     (bytes.len() == tidegate_policy::breaker::cells::index::BYTES).then(|| Index::decode(&bytes))
 }

@@ -114,7 +114,7 @@ pub(crate) fn header<'e>(edits: &'e [Edit], name: &str) -> Option<&'e str> {
 
 /// What access logs and the attempts' part are told.
 pub(crate) fn outcome(worker: &Sim, exchange: &Exchange) -> String {
-    worker.stage().outcome(exchange).unwrap_or_default().to_owned()
+    worker.outcome(exchange).unwrap_or_default()
 }
 
 /// Where a `GET` goes, which is answered with 200.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tidegate_policy::http::{Edit, Reply, Request, Stage, Verdict};
+use tidegate_policy::http::{Edit, Reply, Request, Verdict};
 use tidegate_policy::routing::Routing;
 use tidegate_policy::time::Span;
 use tidegate_sim::{SimHost, SimRequest, SimResponse, SimStore, Worker};
@@ -75,7 +75,7 @@ pub(crate) fn exchange(
     status: u32,
 ) -> (String, Vec<(String, String)>) {
     let (verdict, exchange) = worker.begin(request);
-    let label = worker.stage().outcome(&exchange).unwrap_or_default().to_owned();
+    let label = worker.outcome(&exchange).unwrap_or_default();
     if matches!(verdict, Verdict::Reply(_)) {
         return (label, Vec::new());
     }

@@ -1,6 +1,6 @@
 //! What Envoy, the upstream, the client and access logs are told.
 
-use tidegate_policy::http::{Stage, Verdict};
+use tidegate_policy::http::Verdict;
 use tidegate_sim::SimRequest;
 
 use crate::routing::{cluster, exchange, onward, reply, routes, split, variant, Workers};
@@ -154,7 +154,7 @@ fn a_variant_that_is_a_status_answers() {
     for (status, grpc_status) in cases {
         let workers = Workers::new(1, &one("", &format!(r#""status": {status}"#)));
         let (verdict, exchange) = workers.all[0].begin(&SimRequest::get("/"));
-        let outcome = workers.all[0].stage().outcome(&exchange).unwrap_or_default().to_owned();
+        let outcome = workers.all[0].outcome(&exchange).unwrap_or_default();
         assert!(outcome.starts_with("- r v drawn "), "{outcome}");
         let plain = reply(verdict);
         assert_eq!((plain.status, plain.grpc_status), (status, grpc_status));

@@ -128,7 +128,7 @@ fn what_no_route_takes_passes_or_is_not_found() {
 
     let workers = Workers::new(1, &format!(r#"{{"no_match": "not_found", "routes": [{route}]}}"#));
     let (verdict, exchange) = workers.all[0].begin(&SimRequest::get("/b"));
-    assert_eq!(tidegate_policy::http::Stage::outcome(workers.all[0].stage(), &exchange), None);
+    assert_eq!(workers.all[0].outcome(&exchange), None);
     let plain = reply(verdict);
     assert_eq!((plain.status, plain.details.as_str()), (404, "tidegate_routing_no_route"));
     assert!(plain.headers.contains(&("content-type".into(), "application/problem+json".into())));

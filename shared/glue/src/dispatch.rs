@@ -150,10 +150,10 @@ impl<S: Stage> Dispatcher<S> {
     }
 
     /// The headers of a request arrived.
-    pub fn request_headers(&self, exchange: u32) -> Action {
+    pub fn request_headers(&self, exchange: u32, end_of_stream: bool) -> Action {
         let mut waits = false;
         let action = self.with(exchange, |exchange| {
-            let action = exchange.request_headers();
+            let action = exchange.request_headers(end_of_stream);
             waits = exchange.waits();
             action
         });
@@ -166,9 +166,19 @@ impl<S: Stage> Dispatcher<S> {
         action
     }
 
+    /// Part of the body of a request arrived, or its trailers, which are its end.
+    pub fn request_continues(&self, exchange: u32, end_of_stream: bool) -> Action {
+        self.with(exchange, |exchange| exchange.request_continues(end_of_stream))
+    }
+
     /// The headers of a response are about to leave.
-    pub fn response_headers(&self, exchange: u32) -> Action {
-        self.with(exchange, Exchange::response_headers)
+    pub fn response_headers(&self, exchange: u32, end_of_stream: bool) -> Action {
+        self.with(exchange, |exchange| exchange.response_headers(end_of_stream))
+    }
+
+    /// Part of the body of a response is about to leave.
+    pub fn response_body(&self, exchange: u32, end_of_stream: bool) -> Action {
+        self.with(exchange, |exchange| exchange.response_body(end_of_stream))
     }
 
     /// The trailers of a response are about to leave.

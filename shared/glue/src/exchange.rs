@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use tidegate_policy::http::{Edit, Reply, Stage, Verdict};
+use tidegate_policy::http::{Callback, Edit, Ending, Reply, Stage, Verdict};
 
 use crate::abi::{self, Action, Level};
 use crate::message::{EnvoyRequest, EnvoyResponse};
@@ -15,6 +15,7 @@ pub(crate) struct Exchange<S: Stage> {
     root: u32,
     state: S::Exchange,
     stands: Stands,
+    seen: Seen,
 }
 
 /// Where an exchange stands with its stage.
@@ -31,9 +32,17 @@ enum Stands {
     WentOn,
 }
 
+/// How much of the response passed by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    Headers,
+    End,
+}
+
 impl<S: Stage> Exchange<S> {
     pub(crate) fn new(plugin: Rc<Plugin<S>>, root: u32) -> Self {
-        Self { plugin, root, state: S::Exchange::default(), stands: Stands::Apart }
+        Self { plugin, root, state: S::Exchange::default(), stands: Stands::Apart, seen: Seen::Nothing }
     }
 
     /// The root that it began under, which may be gone by now.
@@ -46,14 +55,14 @@ impl<S: Stage> Exchange<S> {
         self.stands == Stands::Waits
     }
 
-    pub(crate) fn request_headers(&mut self) -> Action {
+    pub(crate) fn request_headers(&mut self, end_of_stream: bool) -> Action {
         let plugin = &*self.plugin;
         let read = plugin.reads_headers.then(|| abi::header_pairs(abi::REQUEST_HEADERS).ok()).flatten();
         let pairs = read.unwrap_or_default();
-        let request = EnvoyRequest::new(&pairs, plugin.spare.take());
+        let request = EnvoyRequest::new(&pairs, end_of_stream, plugin.spare.take());
         let verdict = plugin.stage.on_request(&mut self.state, &request, &plugin.host());
         plugin.spare.set(request.into_spare());
-        tell_outcome::<S>(plugin, &self.state);
+        tell_facts::<S>(plugin, &self.state);
         match verdict {
             Verdict::Await(edits) if S::ASKS => {
                 self.stands = Stands::Waits;
@@ -81,7 +90,7 @@ impl<S: Stage> Exchange<S> {
             apply(&edits);
             return true;
         }
-        tell_outcome::<S>(plugin, &self.state);
+        tell_facts::<S>(plugin, &self.state);
         match verdict {
             Verdict::Await(edits) | Verdict::Continue(edits) => {
                 self.stands = Stands::WentOn;
@@ -98,7 +107,21 @@ impl<S: Stage> Exchange<S> {
         false
     }
 
-    pub(crate) fn response_headers(&mut self) -> Action {
+    /// Part of a request's body arrived, or its trailers did, which end it. One that is held back
+    /// stays so: to go on here would let it go, headers and all.
+    pub(crate) fn request_continues(&mut self, end_of_stream: bool) -> Action {
+        if end_of_stream && matches!(self.stands, Stands::Waits | Stands::WentOn) {
+            let plugin = &*self.plugin;
+            plugin.stage.on_request_complete(&mut self.state, &plugin.host());
+        }
+        match self.stands {
+            Stands::Left | Stands::Waits => Action::Pause,
+            Stands::Apart | Stands::WentOn => Action::Continue,
+        }
+    }
+
+    pub(crate) fn response_headers(&mut self, end_of_stream: bool) -> Action {
+        self.seen = if end_of_stream { Seen::End } else { Seen::Headers };
         match self.stands {
             Stands::Apart | Stands::Left => {}
             // The host answers, for want of time or because of the client. It must not go on now.
@@ -106,13 +129,26 @@ impl<S: Stage> Exchange<S> {
             Stands::WentOn => {
                 let plugin = &*self.plugin;
                 let host = plugin.host();
-                apply(&plugin.stage.on_response(&mut self.state, &EnvoyResponse::HEADERS, &host));
+                apply(&plugin.stage.on_response(
+                    &mut self.state,
+                    &EnvoyResponse::headers(end_of_stream),
+                    &host,
+                ));
             }
         }
         Action::Continue
     }
 
+    /// Part of a response's body is about to leave.
+    pub(crate) fn response_body(&mut self, end_of_stream: bool) -> Action {
+        if end_of_stream {
+            self.seen = Seen::End;
+        }
+        Action::Continue
+    }
+
     pub(crate) fn response_trailers(&mut self) -> Action {
+        self.seen = Seen::End;
         if self.stands == Stands::WentOn {
             let plugin = &*self.plugin;
             plugin.stage.on_trailers(&mut self.state, &EnvoyResponse::TRAILERS, &plugin.host());
@@ -123,15 +159,28 @@ impl<S: Stage> Exchange<S> {
     pub(crate) fn end(mut self) {
         if self.stands != Stands::Apart {
             let plugin = &*self.plugin;
-            plugin.stage.on_end(&mut self.state, &EnvoyResponse::END, &plugin.host());
+            let ending = self.ending();
+            plugin.stage.on_end(&mut self.state, ending, &EnvoyResponse::END, &plugin.host());
+        }
+    }
+
+    fn ending(&self) -> Ending {
+        let (headers, body) = (Callback::ResponseHeaders, Callback::ResponseBody);
+        let trailers = Callback::ResponseTrailers.is_in(S::CALLBACKS);
+        match (self.stands, self.seen) {
+            (Stands::Waits | Stands::Left, _) => Ending::NeverSent,
+            (_, Seen::End) => Ending::Complete,
+            (_, Seen::Nothing) if headers.is_in(S::CALLBACKS) => Ending::Incomplete,
+            (_, Seen::Headers) if body.is_in(S::CALLBACKS) && trailers => Ending::Incomplete,
+            _ => Ending::Unknown,
         }
     }
 }
 
-fn tell_outcome<S: Stage>(plugin: &Plugin<S>, exchange: &S::Exchange) {
-    if let Some(outcome) = plugin.stage.outcome(exchange) {
-        let _ = abi::set_property(S::PROPERTY, outcome.as_bytes());
-    }
+fn tell_facts<S: Stage>(plugin: &Plugin<S>, exchange: &S::Exchange) {
+    plugin.stage.facts(exchange, &mut |name, text| {
+        let _ = abi::set_property(name, text.as_bytes());
+    });
 }
 
 fn apply(edits: &[Edit]) {

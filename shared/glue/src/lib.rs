@@ -80,13 +80,28 @@ macro_rules! filter {
             }
 
             #[no_mangle]
-            extern "C" fn proxy_on_request_headers(context: u32, _count: usize, _end: u32) -> Action {
-                CONTEXTS.with(|contexts| contexts.request_headers(context))
+            extern "C" fn proxy_on_request_headers(context: u32, _count: usize, end: u32) -> Action {
+                CONTEXTS.with(|contexts| contexts.request_headers(context, end != 0))
             }
 
             #[no_mangle]
-            extern "C" fn proxy_on_response_headers(context: u32, _count: usize, _end: u32) -> Action {
-                CONTEXTS.with(|contexts| contexts.response_headers(context))
+            extern "C" fn proxy_on_request_body(context: u32, _size: usize, end: u32) -> Action {
+                CONTEXTS.with(|contexts| contexts.request_continues(context, end != 0))
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_request_trailers(context: u32, _count: usize) -> Action {
+                CONTEXTS.with(|contexts| contexts.request_continues(context, true))
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_response_headers(context: u32, _count: usize, end: u32) -> Action {
+                CONTEXTS.with(|contexts| contexts.response_headers(context, end != 0))
+            }
+
+            #[no_mangle]
+            extern "C" fn proxy_on_response_body(context: u32, _size: usize, end: u32) -> Action {
+                CONTEXTS.with(|contexts| contexts.response_body(context, end != 0))
             }
 
             #[no_mangle]

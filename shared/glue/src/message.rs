@@ -13,6 +13,7 @@ use crate::pairs;
 /// A request whose headers were read, all in one call or none.
 pub struct EnvoyRequest<'a> {
     headers: Vec<Header<'a>>,
+    end_of_stream: bool,
     /// Asked once: it costs as much as reading all headers.
     peer: OnceCell<Option<IpAddr>>,
 }
@@ -22,6 +23,7 @@ pub struct EnvoyRequest<'a> {
 pub struct EnvoyResponse {
     /// Where its headers are, if they can be read.
     map: Option<u32>,
+    end_of_stream: bool,
 }
 
 /// An answer to a question.
@@ -43,10 +45,10 @@ pub(crate) type Spare = Vec<Header<'static>>;
 impl<'a> EnvoyRequest<'a> {
     /// The request with the headers in `bytes`, in the host's encoding.
     #[must_use]
-    pub fn new(bytes: &'a [u8], spare: Vec<Header<'a>>) -> Self {
+    pub fn new(bytes: &'a [u8], end_of_stream: bool, spare: Vec<Header<'a>>) -> Self {
         let mut headers = spare;
         pairs::decode(bytes, &mut headers);
-        Self { headers, peer: OnceCell::new() }
+        Self { headers, end_of_stream, peer: OnceCell::new() }
     }
 
     /// Gives back the memory of the list of headers.
@@ -71,6 +73,10 @@ impl Request for EnvoyRequest<'_> {
         abi::header(abi::REQUEST_HEADERS, name).ok()
     }
 
+    fn end_of_stream(&self) -> bool {
+        self.end_of_stream
+    }
+
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
         attribute(which)
     }
@@ -85,16 +91,23 @@ impl Request for EnvoyRequest<'_> {
 
 impl EnvoyResponse {
     /// The end of an exchange: no headers can be read any more.
-    pub(crate) const END: Self = Self { map: None };
-    /// The response that is about to leave.
-    pub(crate) const HEADERS: Self = Self { map: Some(abi::RESPONSE_HEADERS) };
+    pub(crate) const END: Self = Self { map: None, end_of_stream: true };
     /// Its trailers.
-    pub(crate) const TRAILERS: Self = Self { map: Some(abi::RESPONSE_TRAILERS) };
+    pub(crate) const TRAILERS: Self = Self { map: Some(abi::RESPONSE_TRAILERS), end_of_stream: true };
+
+    /// The response that is about to leave.
+    pub(crate) fn headers(end_of_stream: bool) -> Self {
+        Self { map: Some(abi::RESPONSE_HEADERS), end_of_stream }
+    }
 }
 
 impl Response for EnvoyResponse {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         abi::header(self.map?, name).ok()
+    }
+
+    fn end_of_stream(&self) -> bool {
+        self.end_of_stream
     }
 
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
@@ -182,12 +195,12 @@ mod tests {
     #[test]
     fn the_list_of_headers_is_made_once() {
         let bytes = pairs::encode(&[("a", "1"), ("b", "2")]);
-        let first = EnvoyRequest::new(&bytes, Spare::new());
+        let first = EnvoyRequest::new(&bytes, false, Spare::new());
         assert_eq!(first.headers(), [(&b"a"[..], &b"1"[..]), (b"b", b"2")]);
         let memory = first.headers().as_ptr() as usize;
         let spare = first.into_spare();
         assert!(spare.is_empty());
-        let second = EnvoyRequest::new(&bytes, spare);
+        let second = EnvoyRequest::new(&bytes, false, spare);
         assert_eq!(second.headers().as_ptr() as usize, memory);
         assert_eq!(second.headers().len(), 2);
     }

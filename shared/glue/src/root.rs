@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use tidegate_policy::host::{Store, StoreError};
 use tidegate_policy::http::{CellSpec, Placement, Seed, Stage};
+use tidegate_policy::secret;
 
 use crate::abi::{self, Level};
 use crate::host::{Cells, Envoy};
@@ -38,8 +39,7 @@ impl<S: Stage> Plugin<S> {
                 return None;
             }
         };
-        stage.share(memory);
-        if let Err(error) = create_missing(stage.cells()).and_then(|()| stage.start(&Cells)) {
+        if let Err(error) = create_missing(stage.cells()).and_then(|()| stage.start(memory, &Cells)) {
             abi::log(Level::Error, &format!("{}: shared cells: {error}", S::NAME));
             return None;
         }
@@ -77,7 +77,8 @@ impl<S: Stage> Plugin<S> {
 /// Creates the cells that are missing. The host configures a throw-away VM before any
 /// worker has the filter, so by the time of the first request all of them exist.
 fn create_missing(cells: impl Iterator<Item = CellSpec>) -> Result<(), StoreError> {
-    for cell in cells {
+    let secret = CellSpec { name: secret::CELL.to_owned(), seed: Seed::Random(secret::BYTES) };
+    for cell in core::iter::once(secret).chain(cells) {
         let bytes = match cell.seed {
             Seed::Random(size) => {
                 let mut bytes = vec![0; size];

@@ -60,7 +60,8 @@ pub const TRIES: usize = 64;
 /// while other workers are faster.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when the cell is not there, or somebody else always won.
+/// [`StoreError::Contended`] when other workers always won, and [`StoreError::Unavailable`] when the
+/// cell is not there.
 #[inline(never)]
 pub fn rewrite(
     store: &dyn Store,
@@ -75,7 +76,7 @@ pub fn rewrite(
             done => return done,
         }
     }
-    Err(StoreError::Unavailable)
+    Err(StoreError::Contended)
 }
 
 /// Names one write of one cell. No two writes of a cell have the same.
@@ -184,6 +185,8 @@ pub trait Journal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// Other workers always wrote first, [`TRIES`] times.
+    Contended,
     /// The cell changed since it was read.
     Stale,
     /// The host refused the call, or the cell is not there.
@@ -193,6 +196,7 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Contended => "other workers always wrote the cell first",
             Self::Stale => "cell changed since it was read",
             Self::Unavailable => "host refused the shared-data call",
         })

@@ -109,7 +109,7 @@ fn one_exchange(worker: &Worker<CircuitBreaker, SimHost>, line: &[u8]) {
     let response = SimResponse::none().header(&name, &text).attribute(Attribute::Details, value);
     let response = response.attribute(Attribute::Flags, value).attribute(Attribute::Endpoints, value);
     let (verdict, exchange) = worker.begin(&request);
-    let _ = worker.stage().outcome(&exchange);
+    let _ = worker.outcome(&exchange);
     if matches!(verdict, Verdict::Continue(_)) {
         match line.len() % 3 {
             0 => worker.end_with_trailers(exchange, &response, &response),
@@ -181,7 +181,7 @@ pub fn routing_exchange(bytes: &[u8]) {
         let request = SimRequest::get("/x?q=1").header(&name, value).metadata(&["f", "k"], value);
         let response = SimResponse::none().header(&name, &text).attribute(Attribute::Details, value);
         let (verdict, exchange) = worker.begin(&request);
-        let _ = worker.stage().outcome(&exchange);
+        let _ = worker.outcome(&exchange);
         if matches!(verdict, Verdict::Continue(_)) {
             match line.len() % 3 {
                 0 => worker.end_with_trailers(exchange, &response, &response),

@@ -12,6 +12,7 @@ pub struct SimRequest<'a> {
     peer: Option<IpAddr>,
     attributes: BTreeMap<Attribute, &'a [u8]>,
     metadata: Vec<(&'a [&'a str], &'a [u8])>,
+    end_of_stream: bool,
 }
 
 impl<'a> SimRequest<'a> {
@@ -34,6 +35,7 @@ impl<'a> SimRequest<'a> {
             peer: Some(IpAddr::from([192, 0, 2, 1])),
             attributes: BTreeMap::new(),
             metadata: Vec::new(),
+            end_of_stream: true,
         }
     }
 
@@ -56,6 +58,13 @@ impl<'a> SimRequest<'a> {
     #[must_use]
     pub fn from(mut self, peer: Option<IpAddr>) -> Self {
         self.peer = peer;
+        self
+    }
+
+    /// With a body, which is still to come.
+    #[must_use]
+    pub fn with_body(mut self) -> Self {
+        self.end_of_stream = false;
         self
     }
 
@@ -87,6 +96,10 @@ impl Request for SimRequest<'_> {
 
     fn lone_header(&self, name: &str) -> Option<Vec<u8>> {
         RequestExt::header(self, name).map(<[u8]>::to_vec)
+    }
+
+    fn end_of_stream(&self) -> bool {
+        self.end_of_stream
     }
 
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {

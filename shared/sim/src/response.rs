@@ -9,6 +9,7 @@ use tidegate_policy::http::{Attribute, Response};
 pub struct SimResponse {
     headers: Vec<(String, Vec<u8>)>,
     attributes: BTreeMap<Attribute, Vec<u8>>,
+    end_of_stream: bool,
 }
 
 impl SimResponse {
@@ -32,6 +33,13 @@ impl SimResponse {
         Self::default()
     }
 
+    /// With headers that are all of it.
+    #[must_use]
+    pub fn without_body(mut self) -> Self {
+        self.end_of_stream = true;
+        self
+    }
+
     /// With another header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -50,6 +58,10 @@ impl SimResponse {
 impl Response for SimResponse {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+    }
+
+    fn end_of_stream(&self) -> bool {
+        self.end_of_stream
     }
 
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use tidegate_policy::config::ConfigError;
+use tidegate_policy::config::Reader;
 use tidegate_policy::host::{Answer, Host, Store, StoreError};
 use tidegate_policy::http::{
-    Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response, Stage, Verdict,
+    Callback, CellSpec, Edit, Ending, Metric, Placement, Request, RequestExt, Response, Stage, Verdict,
 };
 
 /// A stage behind its trap: a request with `x-trap: request` ends the VM before the stage sees it, so
@@ -15,7 +15,6 @@ pub struct Trap<S>(S);
 
 impl<S: Stage> Stage for Trap<S> {
     const NAME: &'static str = S::NAME;
-    const PROPERTY: &'static str = S::PROPERTY;
     const CALLBACKS: &'static [Callback] = S::CALLBACKS;
     const TICK_MS: u32 = S::TICK_MS;
     const WAIT_MS: u32 = S::WAIT_MS;
@@ -23,20 +22,16 @@ impl<S: Stage> Stage for Trap<S> {
     type Exchange = S::Exchange;
     type Memory = S::Memory;
 
-    fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
-        S::configure(json, placement).map(Self)
-    }
-
-    fn share(&mut self, memory: &Rc<Self::Memory>) {
-        self.0.share(memory);
+    fn read(reader: &Reader<'_>, placement: Placement) -> Option<Self> {
+        S::read(reader, placement).map(Self)
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
         self.0.cells()
     }
 
-    fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
-        self.0.start(store)
+    fn start(&mut self, memory: &Rc<Self::Memory>, store: &impl Store) -> Result<(), StoreError> {
+        self.0.start(memory, store)
     }
 
     fn stop(&self, store: &impl Store) {
@@ -73,12 +68,16 @@ impl<S: Stage> Stage for Trap<S> {
         self.0.on_trailers(exchange, trailers, host);
     }
 
-    fn on_end(&self, exchange: &mut Self::Exchange, end: &impl Response, host: &impl Host) {
-        self.0.on_end(exchange, end, host);
+    fn on_request_complete(&self, exchange: &mut Self::Exchange, host: &impl Host) {
+        self.0.on_request_complete(exchange, host);
     }
 
-    fn outcome<'a>(&'a self, exchange: &'a Self::Exchange) -> Option<&'a str> {
-        self.0.outcome(exchange)
+    fn on_end(&self, exchange: &mut Self::Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
+        self.0.on_end(exchange, ending, end, host);
+    }
+
+    fn facts(&self, exchange: &Self::Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
+        self.0.facts(exchange, tell);
     }
 
     fn on_tick(&self, host: &impl Host) {

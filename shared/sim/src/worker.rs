@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use tidegate_policy::config::ConfigError;
 use tidegate_policy::host::{Host, Store, StoreError};
-use tidegate_policy::http::{Edit, Placement, Request, Seed, Stage, Verdict};
+use tidegate_policy::http::{CellSpec, Edit, Ending, Placement, Request, Seed, Stage, Verdict};
+use tidegate_policy::secret;
 
 use crate::{SimAnswer, SimResponse};
 
@@ -88,7 +89,7 @@ impl<S: Stage, H: Host> Worker<S, H> {
     pub fn exchange(&self, request: &impl Request) -> (Verdict, Vec<Edit>, Option<String>) {
         let mut exchange = S::Exchange::default();
         let verdict = self.stage.on_request(&mut exchange, request, &self.host);
-        let outcome = self.stage.outcome(&exchange).map(str::to_owned);
+        let outcome = self.outcome(&exchange);
         let edits = match verdict {
             Verdict::Continue(_) => {
                 self.stage.on_response(&mut exchange, &SimResponse::upstream(200), &self.host)
@@ -96,6 +97,15 @@ impl<S: Stage, H: Host> Worker<S, H> {
             Verdict::Await(_) | Verdict::Reply(_) => Vec::new(),
         };
         (verdict, edits, outcome)
+    }
+
+    /// The text of the first fact that the stage tells of an exchange.
+    pub fn outcome(&self, exchange: &S::Exchange) -> Option<String> {
+        let mut first = None;
+        self.stage.facts(exchange, &mut |_, text| {
+            first.get_or_insert_with(|| text.to_owned());
+        });
+        first
     }
 
     /// Begins an exchange, to be ended by [`Worker::end`].
@@ -118,7 +128,7 @@ impl<S: Stage, H: Host> Worker<S, H> {
     /// The response of an exchange that went on, without trailers, and its end.
     pub fn end(&self, mut exchange: S::Exchange, response: &SimResponse) -> Vec<Edit> {
         let edits = self.stage.on_response(&mut exchange, response, &self.host);
-        self.stage.on_end(&mut exchange, response, &self.host);
+        self.stage.on_end(&mut exchange, Ending::Complete, response, &self.host);
         edits
     }
 
@@ -133,7 +143,7 @@ impl<S: Stage, H: Host> Worker<S, H> {
         self.stage.on_response(&mut exchange, response, &self.host);
         meanwhile();
         self.stage.on_trailers(&mut exchange, trailers, &self.host);
-        self.stage.on_end(&mut exchange, trailers, &self.host);
+        self.stage.on_end(&mut exchange, Ending::Complete, trailers, &self.host);
     }
 
     /// The response of an exchange that went on, with trailers, and its end.
@@ -144,12 +154,17 @@ impl<S: Stage, H: Host> Worker<S, H> {
     /// The response of an exchange that went on, and how it broke off before its trailers.
     pub fn break_off(&self, mut exchange: S::Exchange, response: &SimResponse, end: &SimResponse) {
         self.stage.on_response(&mut exchange, response, &self.host);
-        self.stage.on_end(&mut exchange, end, &self.host);
+        self.stage.on_end(&mut exchange, Ending::Incomplete, end, &self.host);
     }
 
     /// The end of an exchange that went on and never had a response.
     pub fn abort(&self, mut exchange: S::Exchange, end: &SimResponse) {
-        self.stage.on_end(&mut exchange, end, &self.host);
+        self.stage.on_end(&mut exchange, Ending::Incomplete, end, &self.host);
+    }
+
+    /// The end of an exchange that was never sent: a later stage answered it, or it waited.
+    pub fn withdraw(&self, mut exchange: S::Exchange) {
+        self.stage.on_end(&mut exchange, Ending::NeverSent, &SimResponse::none(), &self.host);
     }
 
     /// The timer.
@@ -191,15 +206,15 @@ fn start<S: Stage>(
     store: &impl Store,
 ) -> Result<S, StartError> {
     let mut stage = S::configure(json.as_bytes(), placement).map_err(StartError::Config)?;
-    stage.share(memory);
-    for cell in stage.cells() {
+    let secret = CellSpec { name: secret::CELL.to_owned(), seed: Seed::Random(secret::BYTES) };
+    for cell in std::iter::once(secret).chain(stage.cells()) {
         let bytes = match cell.seed {
             Seed::Random(size) => (0..=u8::MAX).cycle().take(size).collect(),
             Seed::Zeros(size) => vec![0; size],
         };
         store.create(&cell.name, &bytes).map_err(StartError::Store)?;
     }
-    stage.start(store).map_err(StartError::Store)?;
+    stage.start(memory, store).map_err(StartError::Store)?;
     Ok(stage)
 }
 
@@ -207,8 +222,9 @@ fn start<S: Stage>(
 mod tests {
     use std::cell::RefCell;
 
+    use tidegate_policy::config::Reader;
     use tidegate_policy::host::{Answer, CalloutError, Question};
-    use tidegate_policy::http::{Callback, CellSpec, Metric};
+    use tidegate_policy::http::{Callback, Metric};
 
     use super::*;
     use crate::{Asked, SimHost, SimRequest};
@@ -218,25 +234,21 @@ mod tests {
 
     impl Stage for Asker {
         const NAME: &'static str = "asker";
-        const PROPERTY: &'static str = "asker";
         const CALLBACKS: &'static [Callback] = &[Callback::CalloutResponse];
 
         type Exchange = ();
         type Memory = RefCell<Vec<u8>>;
 
-        fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
-            Ok(Self(Rc::default()))
-        }
-
-        fn share(&mut self, memory: &Rc<RefCell<Vec<u8>>>) {
-            self.0 = memory.clone();
+        fn read(_reader: &Reader<'_>, _placement: Placement) -> Option<Self> {
+            Some(Self(Rc::default()))
         }
 
         fn cells(&self) -> impl Iterator<Item = CellSpec> {
             std::iter::empty()
         }
 
-        fn start(&mut self, _store: &impl Store) -> Result<(), StoreError> {
+        fn start(&mut self, memory: &Rc<Self::Memory>, _store: &impl Store) -> Result<(), StoreError> {
+            self.0 = memory.clone();
             Ok(())
         }
 
@@ -271,9 +283,9 @@ mod tests {
     #[test]
     fn a_question_is_answered_when_the_test_says_so() {
         let host = || SimHost::new(std::sync::Arc::default());
-        let worker = Worker::<Asker, _>::new("", host()).unwrap();
-        let beside = Worker::beside(&worker, "", Placement::Attempt, host()).unwrap();
-        let alone = Worker::<Asker, _>::new("", host()).unwrap();
+        let worker = Worker::<Asker, _>::new("{}", host()).unwrap();
+        let beside = Worker::beside(&worker, "{}", Placement::Attempt, host()).unwrap();
+        let alone = Worker::<Asker, _>::new("{}", host()).unwrap();
         let (held, on) = (Verdict::Await(Vec::new()), Verdict::Continue(Vec::new()));
 
         let (verdict, mut exchange) = worker.begin(&SimRequest::get("/"));

@@ -103,6 +103,14 @@ pub(super) unsafe fn proxy_set_effective_context(id: u32) -> u32 {
     noted(&format!("as/{id}"))
 }
 
+pub(super) unsafe fn proxy_set_shared_data(_: *const u8, _: usize, _: *const u8, _: usize, _: u32) -> u32 {
+    0
+}
+
+pub(super) unsafe fn random_get(_: *mut u8, _: usize) -> u32 {
+    0
+}
+
 pub(super) unsafe fn proxy_set_tick_period_milliseconds(millis: u32) -> u32 {
     noted(&format!("timer/{millis}"))
 }

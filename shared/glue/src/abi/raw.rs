@@ -148,8 +148,6 @@ mod absent {
         proxy_remove_header_map_value(u32, *const u8, usize);
         proxy_replace_header_map_value(u32, *const u8, usize, *const u8, usize);
         proxy_set_property(*const u8, usize, *const u8, usize);
-        proxy_set_shared_data(*const u8, usize, *const u8, usize, u32);
-        random_get(*mut u8, usize);
     }
 
     #[cfg(not(test))]
@@ -161,7 +159,9 @@ mod absent {
         proxy_http_call(*const u8, usize, *const u8, usize, *const u8, usize, *const u8, usize, u32, *mut u32);
         proxy_send_local_response(u32, *const u8, usize, *const u8, usize, *const u8, usize, i32);
         proxy_set_effective_context(u32);
+        proxy_set_shared_data(*const u8, usize, *const u8, usize, u32);
         proxy_set_tick_period_milliseconds(u32);
+        random_get(*mut u8, usize);
     }
 
     #[cfg(test)]

@@ -1,8 +1,10 @@
 use std::cell::Cell;
 
-use tidegate_policy::config::ConfigError;
+use tidegate_policy::config::{ConfigError, Reader};
 use tidegate_policy::host::{Host, Store, StoreError};
-use tidegate_policy::http::{Callback, CellSpec, Edit, Metric, Placement, Reply, Request, Response, Verdict};
+use tidegate_policy::http::{
+    Callback, CellSpec, Edit, Ending, Metric, Placement, Reply, Request, Response, Verdict,
+};
 
 use super::*;
 
@@ -33,11 +35,14 @@ impl Tester {
 
 impl Stage for Tester {
     const NAME: &'static str = "tester";
-    const PROPERTY: &'static str = "tester";
     const CALLBACKS: &'static [Callback] = &[];
 
     type Exchange = u32;
     type Memory = ();
+
+    fn read(_reader: &Reader<'_>, _placement: Placement) -> Option<Self> {
+        None
+    }
 
     fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
         CONFIGURED.set(CONFIGURED.get() + 1);
@@ -48,7 +53,7 @@ impl Stage for Tester {
         std::iter::empty()
     }
 
-    fn start(&mut self, _store: &impl Store) -> Result<(), StoreError> {
+    fn start(&mut self, _memory: &Rc<()>, _store: &impl Store) -> Result<(), StoreError> {
         if CONFIGURED.get() == 3 {
             return Err(StoreError::Unavailable);
         }
@@ -71,8 +76,8 @@ impl Stage for Tester {
             Next::GoOn => {}
             Next::Reenter => CONTEXTS.with(|contexts| {
                 contexts.context_created(77, 1);
-                assert_eq!(contexts.request_headers(10), Action::Continue);
-                assert_eq!(contexts.response_headers(10), Action::Continue);
+                assert_eq!(contexts.request_headers(10, false), Action::Continue);
+                assert_eq!(contexts.response_headers(10, false), Action::Continue);
                 assert_eq!(contexts.response_trailers(10), Action::Continue);
                 contexts.deleted(10);
             }),
@@ -96,7 +101,7 @@ impl Stage for Tester {
         self.note("trailers");
     }
 
-    fn on_end(&self, asked: &mut u32, _: &impl Response, _: &impl Host) {
+    fn on_end(&self, asked: &mut u32, _: Ending, _: &impl Response, _: &impl Host) {
         assert_eq!(*asked, 1);
         self.note("end");
     }
@@ -125,9 +130,9 @@ fn run(script: &str) -> String {
                 "root" | "create" => contexts.context_created(context, parent),
                 "configure" => assert_eq!(contexts.configured(context), CONFIGURED.get() != 3),
                 "tick" => contexts.ticked(context),
-                "request" | "reenter" => assert_ne!(contexts.request_headers(context), held),
-                "reply" => assert_eq!(contexts.request_headers(context), held),
-                "response" => assert_ne!(contexts.response_headers(context), held),
+                "request" | "reenter" => assert_ne!(contexts.request_headers(context, false), held),
+                "reply" => assert_eq!(contexts.request_headers(context, false), held),
+                "response" => assert_ne!(contexts.response_headers(context, false), held),
                 "trailers" => assert_ne!(contexts.response_trailers(context), held),
                 "delete" => contexts.deleted(context),
                 _ => panic!("{call}?"),

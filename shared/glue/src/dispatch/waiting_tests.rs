@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 
-use tidegate_policy::config::ConfigError;
+use tidegate_policy::config::{ConfigError, Reader};
 use tidegate_policy::host::{Answer, Host, Question, Store, StoreError};
-use tidegate_policy::http::{Callback, CellSpec, Edit, Metric, Placement, Reply, Request, Response, Verdict};
+use tidegate_policy::http::{
+    Callback, CellSpec, Edit, Ending, Metric, Placement, Reply, Request, Response, Verdict,
+};
 
 use super::*;
 use crate::abi::fake;
@@ -47,26 +49,26 @@ impl<const ASKS: bool> Patient<ASKS> {
 
 impl<const ASKS: bool> Stage for Patient<ASKS> {
     const NAME: &'static str = "patient";
-    const PROPERTY: &'static str = "patient";
     const CALLBACKS: &'static [Callback] = if ASKS { &[Callback::NameResolved] } else { &[Callback::Tick] };
 
     type Exchange = ();
     type Memory = Cell<u32>;
 
-    fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
-        Ok(Self(Rc::default()))
+    fn read(_reader: &Reader<'_>, _placement: Placement) -> Option<Self> {
+        None
     }
 
-    fn share(&mut self, memory: &Rc<Cell<u32>>) {
-        memory.set(memory.get() + 1);
-        self.0 = memory.clone();
+    fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
+        Ok(Self(Rc::default()))
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
         std::iter::empty()
     }
 
-    fn start(&mut self, _store: &impl Store) -> Result<(), StoreError> {
+    fn start(&mut self, memory: &Rc<Cell<u32>>, _store: &impl Store) -> Result<(), StoreError> {
+        memory.set(memory.get() + 1);
+        self.0 = memory.clone();
         fake::tell(&format!("start{}", self.0.get()));
         Ok(())
     }
@@ -94,7 +96,7 @@ impl<const ASKS: bool> Stage for Patient<ASKS> {
         Vec::new()
     }
 
-    fn on_end(&self, (): &mut (), _: &impl Response, _: &impl Host) {
+    fn on_end(&self, (): &mut (), _: Ending, _: &impl Response, _: &impl Host) {
         fake::tell("end");
     }
 
@@ -120,9 +122,9 @@ fn run(script: &str) -> String {
                 "answer" => contexts.answered(context, EnvoyAnswer::http(5, 1, 0)),
                 "request" => {
                     let goes_on = matches!(NEXT.get(), Next::GoOn);
-                    assert_eq!(contexts.request_headers(context) == Action::Continue, goes_on);
+                    assert_eq!(contexts.request_headers(context, false) == Action::Continue, goes_on);
                 }
-                "response" => assert_eq!(contexts.response_headers(context), Action::Continue),
+                "response" => assert_eq!(contexts.response_headers(context, false), Action::Continue),
                 "delete" => contexts.deleted(context),
                 "ask" => NEXT.set(Next::AskAndHold),
                 "go" => NEXT.set(Next::GoOn),
@@ -256,7 +258,7 @@ fn a_stage_that_asks_nobody_holds_nothing() {
         contexts.context_created(1, 0);
         assert!(contexts.configured(1));
         contexts.context_created(10, 1);
-        assert_eq!(contexts.request_headers(10), Action::Continue);
+        assert_eq!(contexts.request_headers(10, false), Action::Continue);
         contexts.answered(1, EnvoyAnswer::http(5, 1, 0));
         contexts.ticked(1);
         contexts.deleted(10);

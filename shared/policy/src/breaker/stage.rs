@@ -1,6 +1,7 @@
 //! One exchange through all breakers: asked before it goes on, told what came of it.
 
-use alloc::string::{String, ToString};
+use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::config::{Breaker, Mode, OnFailure, Policy};
@@ -13,14 +14,15 @@ use super::waiting::Waiting;
 use crate::breaker::config::target::Target;
 use crate::breaker::worker::entry::Answer;
 use crate::breaker::worker::local::LocalBreaker;
-use crate::config::ConfigError;
+use crate::config::Reader;
 use crate::draws::Draws;
 use crate::hash::sip::SipKey;
 use crate::hash::xxh64::xxh64;
 use crate::host::{Host, Store, StoreError};
 use crate::http::{
-    grpc, Callback, CellSpec, Edit, Metric, Placement, Request, Response, ResponseExt, Seed, Stage, Verdict,
+    grpc, Callback, CellSpec, Edit, Ending, Metric, Placement, Request, Response, ResponseExt, Stage, Verdict,
 };
+use crate::secret;
 
 /// The breaker filter.
 pub struct CircuitBreaker {
@@ -38,11 +40,8 @@ pub struct CircuitBreaker {
     labels: Vec<[String; 5]>,
 }
 
-const SECRET_CELL: &str = "tidegate/b1secret";
-
 impl Stage for CircuitBreaker {
     const NAME: &'static str = "breaker";
-    const PROPERTY: &'static str = "tidegate.breaker";
     const CALLBACKS: &'static [Callback] =
         &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::ResponseTrailers, Callback::Tick];
     const TICK_MS: u32 = 100;
@@ -50,15 +49,15 @@ impl Stage for CircuitBreaker {
     type Exchange = Exchange;
     type Memory = ();
 
-    fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
-        let policy = Policy::parse(json)?;
+    fn read(reader: &Reader<'_>, placement: Placement) -> Option<Self> {
+        let policy = Policy::read(reader)?;
         let here = |breaker: &&Breaker| breaker.target.placement() == placement;
         let reads = |breaker: &Breaker| {
             !breaker.matches.is_empty() || matches!(&breaker.target, Target::Key(key) if !key.is_constant())
         };
         let words = ["fallback", "observed", "probe", "refused", "undecided"];
         let label = |breaker: &Breaker| words.map(|word| alloc::format!("{word}:{}", breaker.name));
-        Ok(Self {
+        Some(Self {
             placement,
             locals: policy.breakers.iter().map(LocalBreaker::new).collect(),
             secret: SipKey::from_bytes([0; 16]),
@@ -73,14 +72,12 @@ impl Stage for CircuitBreaker {
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
-        let secret = CellSpec { name: SECRET_CELL.to_string(), seed: Seed::Random(16) };
         let cells = self.policy.breakers.iter().zip(&self.locals);
-        core::iter::once(secret).chain(cells.flat_map(|(breaker, local)| local.cells.specs(breaker)))
+        cells.flat_map(|(breaker, local)| local.cells.specs(breaker))
     }
 
-    fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
-        let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
-        let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
+    fn start(&mut self, _memory: &Rc<()>, store: &impl Store) -> Result<(), StoreError> {
+        let bytes = secret::load(store)?;
         self.secret = SipKey::from_bytes(bytes);
         self.draws = Draws::seeded(xxh64(&bytes, 0));
         let mut breakers = self.policy.breakers.iter().zip(&self.locals);
@@ -172,12 +169,15 @@ impl Stage for CircuitBreaker {
         self.settle(exchange, took_ms, (200, Some(grpc::number(&text))), trailers, host.now(), host);
     }
 
-    fn on_end(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
+    fn on_end(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         self.waiting.recall(exchange);
         if exchange.first.is_none() {
             return;
         }
         let now = host.now();
+        if ending == Ending::NeverSent {
+            return self.give_back(exchange, now, host);
+        }
         let lasted_ms = now.as_millis().saturating_sub(exchange.started_ms);
         if let Some(took_ms) = exchange.took_ms {
             let why = why_of(end);
@@ -192,9 +192,11 @@ impl Stage for CircuitBreaker {
         self.settle_as(exchange, lasted_ms, unanswered, end, now, host);
     }
 
-    fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
-        let (at, label) = exchange.label?;
-        self.labels.get(at)?.get(label as usize).map(String::as_str)
+    fn facts(&self, exchange: &Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
+        let Some((at, label)) = exchange.label else { return };
+        if let Some(text) = self.labels.get(at).and_then(|labels| labels.get(label as usize)) {
+            tell("tidegate.breaker", text);
+        }
     }
 
     fn on_tick(&self, host: &impl Host) {

@@ -10,6 +10,8 @@ use core::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::hash::sip::{SipHash13, SipKey};
+
 /// One value of a JSON document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Json {
@@ -39,6 +41,52 @@ impl Json {
     /// The parser's own words, with line and column.
     pub fn parse(document: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(document).map_err(|error| alloc::format!("{error}"))
+    }
+
+    /// A number by which the value is told from others: equal values have equal ones.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = SipHash13::new(SipKey::from_bytes(*b"tidegate/conf v1"));
+        self.hash_into(&mut hash);
+        hash.finish()
+    }
+
+    /// Writes the value into a hash: its kind, its length where it has one, and what it holds.
+    fn hash_into(&self, hash: &mut SipHash13) {
+        fn text(text: &str, hash: &mut SipHash13) {
+            hash.write(&text.len().to_le_bytes());
+            hash.write(text.as_bytes());
+        }
+        match self {
+            Self::Array(items) => {
+                hash.write(b"a");
+                hash.write(&items.len().to_le_bytes());
+                items.iter().for_each(|item| item.hash_into(hash));
+            }
+            Self::Bool(value) => hash.write(if *value { b"t" } else { b"f" }),
+            Self::Fraction => hash.write(b"."),
+            Self::Negative(value) => {
+                hash.write(b"-");
+                hash.write(&value.to_le_bytes());
+            }
+            Self::Natural(value) => {
+                hash.write(b"+");
+                hash.write(&value.to_le_bytes());
+            }
+            Self::Null => hash.write(b"0"),
+            Self::Object(fields) => {
+                hash.write(b"o");
+                hash.write(&fields.len().to_le_bytes());
+                for (name, value) in fields {
+                    text(name, hash);
+                    value.hash_into(hash);
+                }
+            }
+            Self::Text(value) => {
+                hash.write(b"s");
+                text(value, hash);
+            }
+        }
     }
 }
 
@@ -132,6 +180,23 @@ mod tests {
         let Json::Array(items) = &fields[1].1 else { panic!("not a list") };
         assert_eq!(items[2], Json::Negative(-2));
         assert_eq!(items[3], Json::Fraction);
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_the_value_alone() {
+        let of = |json: &str| Json::parse(json.as_bytes()).unwrap().fingerprint();
+        let expected = of(r#"{"a": [1, -1, "b"], "c": null}"#);
+        assert_eq!(of("{ \"a\":[1,-1,\"b\"],\n\"c\":null }"), expected);
+        let others = [
+            r#"{"a": [1, -1], "c": null}"#,
+            r#"{"a": [1, -1, "b", "c"], "": null}"#,
+            r#"{"a": [1, -1, ["b"]], "c": null}"#,
+            r#"{"c": null, "a": [1, -1, "b"]}"#,
+            r#"{"a": [1, -1, "b"], "c": false}"#,
+        ];
+        for json in others {
+            assert_ne!(of(json), expected, "{json}");
+        }
     }
 
     #[test]

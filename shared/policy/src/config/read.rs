@@ -76,6 +76,13 @@ impl<'a> Reader<'a> {
         self.problems.borrow_mut().push(Problem { path: self.path.clone(), what });
     }
 
+    /// A number by which this value is told from others: equal values have equal ones, wherever they
+    /// stand and however they are spaced.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.json.fingerprint()
+    }
+
     fn expected<T>(&self, what: &str) -> Option<T> {
         self.report(format!("found {}, expected {what}", self.json));
         None

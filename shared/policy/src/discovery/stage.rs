@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::metrics::{self, Places};
-use crate::config::ConfigError;
+use crate::config::Reader;
 use crate::discovery::catalog::ejections::Ejections;
 use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::cells::question;
@@ -18,9 +18,11 @@ use crate::discovery::request::attempt::Attempts;
 use crate::discovery::request::downstream::Downstream;
 use crate::discovery::request::exchange::Exchange;
 use crate::discovery::request::memory::Memory;
-use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Answer, Host, Store, StoreError};
-use crate::http::{Callback, CellSpec, Edit, Metric, Placement, Request, Response, Seed, Stage, Verdict};
+use crate::http::{
+    Callback, CellSpec, Edit, Ending, Metric, Placement, Request, Response, Seed, Stage, Verdict,
+};
+use crate::secret;
 
 /// The discovery filter.
 #[derive(Debug)]
@@ -38,14 +40,10 @@ pub enum Discovery {
     },
 }
 
-/// Random bytes, the same for all workers and configurations.
-const SECRET_CELL: &str = "tidegate/d1secret";
-
 // === impl Discovery ===
 
 impl Stage for Discovery {
     const NAME: &'static str = "discovery";
-    const PROPERTY: &'static str = "tidegate.discovery";
     const CALLBACKS: &'static [Callback] = &[
         Callback::CalloutResponse,
         Callback::NameResolved,
@@ -58,34 +56,28 @@ impl Stage for Discovery {
     type Exchange = Exchange;
     type Memory = Memory;
 
-    fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
-        let policy = Rc::new(Policy::parse(json)?);
+    fn read(reader: &Reader<'_>, placement: Placement) -> Option<Self> {
+        let policy = Rc::new(Policy::read(reader)?);
         if placement == Placement::Attempt {
-            return Ok(Self::Attempts(Attempts::new(policy)));
+            return Some(Self::Attempts(Attempts::new(policy)));
         }
         let (questions, asked) = question::all(&policy);
         let view =
             |(at, asked): (usize, &Vec<Option<usize>>)| ServiceView::new(&policy, at, &questions, asked);
         let views = asked.iter().enumerate().filter_map(view).map(Rc::new).collect();
-        Ok(Self::Downstream {
+        // 0 stands for any configuration.
+        let config = reader.fingerprint().max(1);
+        Some(Self::Downstream {
             places: Places::new(&policy),
-            poller: RefCell::new(Poller::new(&policy, questions, &asked, config_tag(json))),
+            poller: RefCell::new(Poller::new(&policy, questions, &asked, config)),
             requests: Box::new(Downstream::new(policy, views)),
         })
-    }
-
-    fn share(&mut self, memory: &Rc<Memory>) {
-        match self {
-            Self::Attempts(attempts) => attempts.share(memory),
-            Self::Downstream { requests, .. } => requests.share(memory),
-        }
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
         let cell = |name: &str, seed| CellSpec { name: name.to_string(), seed };
         let mut all = Vec::new();
         if let Self::Downstream { requests, poller, .. } = self {
-            all.push(cell(SECRET_CELL, Seed::Random(16)));
             all.extend(poller.borrow().cells().map(|(name, size)| cell(name, Seed::Zeros(size))));
             let ejections = requests.views().iter().filter_map(|view| view.ejections());
             all.extend(ejections.map(Ejections::cell).map(|name| cell(name, Seed::Zeros(4))));
@@ -93,10 +85,17 @@ impl Stage for Discovery {
         all.into_iter()
     }
 
-    fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
-        let Self::Downstream { poller, .. } = self else { return Ok(()) };
-        let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
-        poller.borrow_mut().start(&bytes, store)
+    fn start(&mut self, memory: &Rc<Memory>, store: &impl Store) -> Result<(), StoreError> {
+        match self {
+            Self::Attempts(attempts) => {
+                attempts.share(memory);
+                Ok(())
+            }
+            Self::Downstream { requests, poller, .. } => {
+                requests.share(memory);
+                poller.borrow_mut().start(&secret::load(store)?, store)
+            }
+        }
     }
 
     fn stop(&self, store: &impl Store) {
@@ -146,15 +145,19 @@ impl Stage for Discovery {
         Vec::new()
     }
 
-    fn on_end(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
+    fn on_end(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         match self {
+            Self::Attempts(attempts) if ending == Ending::NeverSent => attempts.never_sent(exchange),
+            Self::Downstream { requests, .. } if ending == Ending::NeverSent => requests.never_sent(exchange),
             Self::Attempts(attempts) => attempts.ended(exchange, end, host),
             Self::Downstream { requests, .. } => requests.ended(exchange, end, host),
         }
     }
 
-    fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
-        exchange.label()
+    fn facts(&self, exchange: &Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
+        if let Some(label) = exchange.label() {
+            tell("tidegate.discovery", label);
+        }
     }
 
     fn on_tick(&self, host: &impl Host) {
@@ -168,12 +171,4 @@ impl Stage for Discovery {
             view.publish(host);
         }
     }
-}
-
-/// Distinguishes one document from others, for the lease of a question.
-fn config_tag(json: &[u8]) -> u64 {
-    let mut sip = SipHash13::new(SipKey::from_bytes(*b"tidegate/d1 conf"));
-    sip.write(json);
-    // 0 stands for any configuration.
-    sip.finish().max(1)
 }

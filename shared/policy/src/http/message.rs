@@ -20,6 +20,11 @@ pub trait Request {
     /// two present ones cost as much as all headers together.
     fn lone_header(&self, name: &str) -> Option<Vec<u8>>;
 
+    /// Whether its headers are all of it: there is no body, and there are no trailers.
+    fn end_of_stream(&self) -> bool {
+        false
+    }
+
     /// What the host knows about the request.
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>>;
 
@@ -37,6 +42,11 @@ pub trait Response {
     /// The first value of one header, pseudo headers (`:status`) among them; of one trailer, when
     /// this is a view of trailers.
     fn header(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// Whether nothing of the response follows.
+    fn end_of_stream(&self) -> bool {
+        false
+    }
 
     /// What the host knows about the exchange.
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>>;

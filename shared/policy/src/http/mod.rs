@@ -17,5 +17,5 @@ pub use completion::Completion;
 pub use matcher::Matcher;
 pub use message::{Attribute, Header, Request, RequestExt, Response, ResponseExt};
 pub use reply::ReplyPolicy;
-pub use stage::{Callback, CellSpec, Metric, MetricKind, Placement, Seed, Stage};
+pub use stage::{Callback, CellSpec, Ending, Metric, MetricKind, Placement, Seed, Stage};
 pub use verdict::{Edit, Reply, Verdict};

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::message::{Request, Response};
 use super::verdict::{Edit, Verdict};
-use crate::config::ConfigError;
+use crate::config::{document, ConfigError, Reader};
 use crate::host::{Answer, Host, Store, StoreError};
 
 /// One policy around one exchange. Glue and the simulator drive it; it never blocks. When a
@@ -15,11 +15,9 @@ pub trait Stage: Sized {
     /// One word, as in metrics and log lines.
     const NAME: &'static str;
 
-    /// The filter state that carries [`Stage::outcome`]; Envoy puts `wasm.` before it.
-    const PROPERTY: &'static str;
-
     /// What the host should call. A module exports these and no others, because the host
-    /// enters the module for every callback that it finds.
+    /// enters the module for every callback that it finds. The stage is asked of every request and
+    /// told of the end of each that it let go on, whatever stands here.
     const CALLBACKS: &'static [Callback];
 
     /// Whether the stage asks others, as its [`Stage::CALLBACKS`] say. One that does may hold back
@@ -39,26 +37,28 @@ pub trait Stage: Sized {
     /// the worker's VM lives. `()` for most.
     type Memory: Default;
 
-    /// Makes the policy of a JSON document, for where the host put the filter.
+    /// Makes the policy of the value at `reader`, for where the host put the filter. `None` after
+    /// reporting what is wrong with it.
+    fn read(reader: &Reader<'_>, placement: Placement) -> Option<Self>;
+
+    /// Makes the policy of a JSON document that is the stage's alone.
     ///
     /// # Errors
     /// Every problem of the document.
-    fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError>;
-
-    /// Takes hold of what the worker's configurations share, once, before [`Stage::start`].
-    fn share(&mut self, memory: &Rc<Self::Memory>) {
-        let _ = memory;
+    fn configure(json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
+        document(json, |reader| Self::read(reader, placement))
     }
 
-    /// Every cell that the policy uses, one at a time. The host creates the missing ones before
-    /// traffic.
+    /// Every cell that the policy uses besides [`crate::secret::CELL`], one at a time. The driver
+    /// creates the missing ones before traffic.
     fn cells(&self) -> impl Iterator<Item = CellSpec>;
 
-    /// Reads what it needs from the cells, once, after they were created.
+    /// Takes hold of what the worker's configurations share, and reads what it needs from the
+    /// cells: once, after they were created.
     ///
     /// # Errors
     /// When the store does not have what it should.
-    fn start(&mut self, store: &impl Store) -> Result<(), StoreError>;
+    fn start(&mut self, memory: &Rc<Self::Memory>, store: &impl Store) -> Result<(), StoreError>;
 
     /// The configuration goes: withdraws what [`Stage::start`] announced to others.
     fn stop(&self, store: &impl Store) {
@@ -77,6 +77,13 @@ pub trait Stage: Sized {
     /// Decides a request.
     fn on_request(&self, exchange: &mut Self::Exchange, request: &impl Request, host: &impl Host) -> Verdict;
 
+    /// All of a request arrived whose headers were not the end of it ([`Request::end_of_stream`]).
+    /// Only for a stage whose callbacks are [`Callback::RequestBody`] and
+    /// [`Callback::RequestTrailers`]: either can bring the end.
+    fn on_request_complete(&self, exchange: &mut Self::Exchange, host: &impl Host) {
+        let _ = (exchange, host);
+    }
+
     /// An exchange whose verdict was [`Verdict::Await`] is asked for again, every
     /// [`Stage::WAIT_MS`] and after each answer. Request headers can be changed and not read.
     ///
@@ -87,7 +94,8 @@ pub trait Stage: Sized {
         Verdict::Continue(Vec::new())
     }
 
-    /// There is an answer to a question of this configuration on this worker.
+    /// There is an answer to a question of this configuration on this worker; in a module of several
+    /// stages, to a question of any of them.
     fn on_callout(&self, answer: &impl Answer, host: &impl Host) {
         let _ = (answer, host);
     }
@@ -108,17 +116,17 @@ pub trait Stage: Sized {
         let _ = (exchange, trailers, host);
     }
 
-    /// An exchange that went on, or waited when it ended, is over, whatever became of it: there may
+    /// An exchange that went on, or waited when it ended, is over, and `ending` says how: there may
     /// have been no response at all. Headers cannot be read any more, attributes can.
-    fn on_end(&self, exchange: &mut Self::Exchange, end: &impl Response, host: &impl Host) {
-        let _ = (exchange, end, host);
+    fn on_end(&self, exchange: &mut Self::Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
+        let _ = (exchange, ending, end, host);
     }
 
-    /// One word or two on what was decided, for access logs; `None` when there is nothing
-    /// to say. No user input.
-    fn outcome<'a>(&'a self, exchange: &'a Self::Exchange) -> Option<&'a str> {
-        let _ = exchange;
-        None
+    /// What was decided, for access logs and for other filters: to each fact the name of the filter
+    /// state that carries it (Envoy puts `wasm.` before it) and its text, which is a word or two and
+    /// no user input. Nothing when there is nothing to say.
+    fn facts(&self, exchange: &Self::Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
+        let _ = (exchange, tell);
     }
 
     /// Housekeeping, a few times a second on every worker.
@@ -135,14 +143,34 @@ pub enum Callback {
     CalloutResponse,
     /// The host's resolver answered.
     NameResolved,
+    /// Part of a request's body arrived.
+    RequestBody,
     /// Request headers arrived.
     RequestHeaders,
+    /// Request trailers arrived. Of a request without trailers the host asks nothing.
+    RequestTrailers,
+    /// Part of a response's body is about to leave.
+    ResponseBody,
     /// Response headers are about to leave.
     ResponseHeaders,
     /// Response trailers are about to leave. Of a response without trailers the host asks nothing.
     ResponseTrailers,
     /// The timer fired.
     Tick,
+}
+
+/// How an exchange ended, as far as its stage can know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The end of the response passed by.
+    Complete,
+    /// There was no response, or it broke off.
+    Incomplete,
+    /// The request was not sent: a later stage of the module answered it, or the exchange ended
+    /// while it was held back. What was taken for it can be given back, and nothing be learned.
+    NeverSent,
+    /// A response began, and its stage is not called for all of what follows.
+    Unknown,
 }
 
 /// A cell to create before traffic.
@@ -213,9 +241,15 @@ impl Callback {
     /// Whether an answer is among what the host should call.
     #[must_use]
     pub const fn any_answers(list: &[Self]) -> bool {
+        Self::CalloutResponse.is_in(list) || Self::NameResolved.is_in(list)
+    }
+
+    /// Whether it is in a list.
+    #[must_use]
+    pub const fn is_in(self, list: &[Self]) -> bool {
         let mut rest = list;
         while let [first, after @ ..] = rest {
-            if matches!(first, Self::CalloutResponse | Self::NameResolved) {
+            if *first as u8 == self as u8 {
                 return true;
             }
             rest = after;
@@ -230,7 +264,10 @@ impl Callback {
             Self::CalloutResponse => "proxy_on_http_call_response",
             // Envoy keeps no hold of a configuration that has asked for a name: see the glue.
             Self::NameResolved => "envoy_on_resolve_dns\nproxy_on_done",
+            Self::RequestBody => "proxy_on_request_body",
             Self::RequestHeaders => "proxy_on_request_headers",
+            Self::RequestTrailers => "proxy_on_request_trailers",
+            Self::ResponseBody => "proxy_on_response_body",
             Self::ResponseHeaders => "proxy_on_response_headers",
             Self::ResponseTrailers => "proxy_on_response_trailers",
             Self::Tick => "proxy_on_tick",

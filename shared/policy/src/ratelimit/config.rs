@@ -138,7 +138,8 @@ impl Policy {
         document(json, |reader| Self::read(reader, has_responses))
     }
 
-    fn read(reader: &Reader<'_>, has_responses: bool) -> Option<Self> {
+    /// Reads the policy of the object at `reader`; `None` after reporting what is wrong with it.
+    pub fn read(reader: &Reader<'_>, has_responses: bool) -> Option<Self> {
         let object = reader.object(&FIELDS)?;
         let defaults = Defaults::read(&object);
         let limits = object.required("limits", "a list of limits").and_then(|r| {

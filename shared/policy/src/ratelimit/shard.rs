@@ -83,7 +83,7 @@ impl Shard {
                 done => return done,
             }
         }
-        Err(StoreError::Unavailable)
+        Err(StoreError::Contended)
     }
 
     /// Withdraws the announcement, if it still is the limit's. A configuration that comes

@@ -1,6 +1,7 @@
 //! One request through all limits: evaluate every one, then charge every one, or none.
 
-use alloc::string::{String, ToString};
+use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
@@ -10,13 +11,13 @@ use super::headers::{self, Quota};
 use super::metrics::{self, What};
 use super::reply::{self, Refusal};
 use super::shard::Shard;
-use crate::config::ConfigError;
+use crate::config::Reader;
 use crate::hash::sip::SipKey;
 use crate::host::{Host, Store, StoreError};
 use crate::http::{
-    steering, Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response, Seed, Stage,
-    Verdict,
+    steering, Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response, Stage, Verdict,
 };
+use crate::secret;
 use crate::time::{Span, Timestamp};
 
 /// The rate-limit filter. It touches requests only.
@@ -59,11 +60,8 @@ enum Outcome {
     Unlimited,
 }
 
-const SECRET_CELL: &str = "tidegate/r1secret";
-
 impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     const NAME: &'static str = "ratelimit";
-    const PROPERTY: &'static str = "tidegate.ratelimit";
     const CALLBACKS: &'static [Callback] = if RESPONSES {
         &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::Tick]
     } else {
@@ -73,10 +71,10 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     type Exchange = Exchange;
     type Memory = ();
 
-    fn configure(json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
-        let policy = Policy::parse(json, RESPONSES)?;
+    fn read(reader: &Reader<'_>, _placement: Placement) -> Option<Self> {
+        let policy = Policy::read(reader, RESPONSES)?;
         let labels = |word: &str| policy.limits.iter().map(|l| alloc::format!("{word}:{}", l.name)).collect();
-        Ok(Self {
+        Some(Self {
             secret: SipKey::from_bytes([0; 16]),
             shards: policy.limits.iter().map(Shard::new).collect(),
             charges: RefCell::default(),
@@ -87,14 +85,11 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
-        let secret = CellSpec { name: SECRET_CELL.to_string(), seed: Seed::Random(16) };
-        core::iter::once(secret).chain(self.shards.iter().flat_map(Shard::cells))
+        self.shards.iter().flat_map(Shard::cells)
     }
 
-    fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
-        let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
-        let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
-        self.secret = SipKey::from_bytes(bytes);
+    fn start(&mut self, _memory: &Rc<()>, store: &impl Store) -> Result<(), StoreError> {
+        self.secret = SipKey::from_bytes(secret::load(store)?);
         let mut limits = self.policy.limits.iter().zip(&self.shards);
         limits.try_for_each(|(limit, shard)| shard.announce(limit, store))
     }
@@ -132,13 +127,16 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         headers.into_iter().map(|(name, value)| Edit::AddResponseHeader(name, value)).collect()
     }
 
-    fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
-        match exchange.outcome {
+    fn facts(&self, exchange: &Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
+        let outcome = match exchange.outcome {
             Outcome::Admitted => self.policy.log_admitted.then_some("admitted"),
             Outcome::Failed => Some("failed"),
             Outcome::Observed(index) => self.observed.get(index).map(String::as_str),
             Outcome::Refused(index) => self.refused.get(index).map(String::as_str),
             Outcome::Unlimited => None,
+        };
+        if let Some(outcome) = outcome {
+            tell("tidegate.ratelimit", outcome);
         }
     }
 

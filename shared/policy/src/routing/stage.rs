@@ -15,14 +15,15 @@ use super::reply;
 use super::route::Route;
 use super::rules::Facts;
 use super::variant::Target;
-use crate::config::ConfigError;
+use crate::config::Reader;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Host, Store, StoreError};
 use crate::http::classify::{self, Class, Rules};
 use crate::http::{
-    grpc, steering, Callback, CellSpec, Completion, Edit, Metric, Placement, Request, RequestExt, Response,
-    Seed, Stage, Verdict,
+    grpc, steering, Callback, CellSpec, Completion, Edit, Ending, Metric, Placement, Request, RequestExt,
+    Response, Stage, Verdict,
 };
+use crate::secret;
 use crate::time::Timestamp;
 
 /// The routing filter.
@@ -52,11 +53,8 @@ pub struct Exchange {
     label: String,
 }
 
-const SECRET_CELL: &str = "tidegate/w1secret";
-
 impl Stage for Routing {
     const NAME: &'static str = "routing";
-    const PROPERTY: &'static str = "tidegate.routing";
     const CALLBACKS: &'static [Callback] =
         &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::ResponseTrailers, Callback::Tick];
     const TICK_MS: u32 = 100;
@@ -64,8 +62,8 @@ impl Stage for Routing {
     type Exchange = Exchange;
     type Memory = ();
 
-    fn configure(json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
-        let policy = Policy::parse(json)?;
+    fn read(reader: &Reader<'_>, _placement: Placement) -> Option<Self> {
+        let policy = Policy::read(reader)?;
         let (list, places) = metrics::metrics(&policy);
         let mut breakers = list.len()..;
         let routes = policy.routes.iter().enumerate();
@@ -75,18 +73,15 @@ impl Stage for Routing {
         let usual = Rules::default();
         let lost = classify::FLAGS.iter().filter(|(name, _)| ["NC", "UH", "UO"].contains(name));
         let rules = Rules { flags: lost.fold(usual.flags, |all, (_, flag)| all | flag), ..usual };
-        Ok(Self { pilots, places, secret, draws: Cell::default(), rules, wanted, policy })
+        Some(Self { pilots, places, secret, draws: Cell::default(), rules, wanted, policy })
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
-        let secret = CellSpec { name: SECRET_CELL.to_string(), seed: Seed::Random(16) };
-        core::iter::once(secret).chain(self.pilots.iter().flat_map(Pilot::cells))
+        self.pilots.iter().flat_map(Pilot::cells)
     }
 
-    fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
-        let (bytes, _) = store.load(SECRET_CELL)?.ok_or(StoreError::Unavailable)?;
-        let bytes: [u8; 16] = bytes.as_slice().try_into().map_err(|_| StoreError::Unavailable)?;
-        self.secret = SipKey::from_bytes(bytes);
+    fn start(&mut self, _memory: &Rc<()>, store: &impl Store) -> Result<(), StoreError> {
+        self.secret = SipKey::from_bytes(secret::load(store)?);
         let mut pilots = self.policy.routes.iter().zip(&self.pilots);
         pilots.try_for_each(|(route, pilot)| pilot.adopt(route, store))
     }
@@ -174,8 +169,8 @@ impl Stage for Routing {
         self.tell(at, variant, self.rules.judge(200, Some(status)), took_ms, host);
     }
 
-    fn on_end(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
-        let Some((at, variant)) = exchange.chosen else { return };
+    fn on_end(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
+        let Some((at, variant)) = exchange.chosen.filter(|_| ending != Ending::NeverSent) else { return };
         if let Some(took_ms) = exchange.took_ms.take() {
             let class = self.rules.classify(&Completion::of_end(end, 200).outcome());
             self.tell(at, variant, class, took_ms, host);
@@ -188,8 +183,10 @@ impl Stage for Routing {
         }
     }
 
-    fn outcome<'a>(&'a self, exchange: &'a Exchange) -> Option<&'a str> {
-        (!exchange.label.is_empty()).then_some(exchange.label.as_str())
+    fn facts(&self, exchange: &Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
+        if !exchange.label.is_empty() {
+            tell("tidegate.routing", &exchange.label);
+        }
     }
 
     fn on_tick(&self, host: &impl Host) {

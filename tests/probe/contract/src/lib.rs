@@ -3,7 +3,9 @@
 //! Each request runs it once, on cells named after the request's path, and is answered
 //! with 200 or with 500 and the promise that was not kept.
 
-use tidegate_policy::config::ConfigError;
+use std::rc::Rc;
+
+use tidegate_policy::config::{ConfigError, Reader};
 use tidegate_policy::host::{Host, Store, StoreError};
 use tidegate_policy::http::{
     Callback, CellSpec, Metric, Placement, Reply, Request, RequestExt, Stage, Verdict,
@@ -16,11 +18,14 @@ struct Contract;
 
 impl Stage for Contract {
     const NAME: &'static str = "contract";
-    const PROPERTY: &'static str = "tidegate.contract";
     const CALLBACKS: &'static [Callback] = &[Callback::RequestHeaders];
 
     type Exchange = ();
     type Memory = ();
+
+    fn read(_reader: &Reader<'_>, _placement: Placement) -> Option<Self> {
+        Some(Self)
+    }
 
     fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
         Ok(Self)
@@ -30,7 +35,7 @@ impl Stage for Contract {
         std::iter::empty()
     }
 
-    fn start(&mut self, _store: &impl Store) -> Result<(), StoreError> {
+    fn start(&mut self, _memory: &Rc<()>, _store: &impl Store) -> Result<(), StoreError> {
         Ok(())
     }
 

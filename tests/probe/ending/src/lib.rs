@@ -1,23 +1,28 @@
 //! Logs what can be read once an exchange is over: why it ended, whatever became of it.
 
-use tidegate_policy::config::ConfigError;
+use std::rc::Rc;
+
+use tidegate_policy::config::{ConfigError, Reader};
 use tidegate_policy::host::{Host, Store, StoreError};
 use tidegate_policy::http::{
-    Attribute, Callback, CellSpec, Metric, Placement, Request, Response, ResponseExt, Stage, Verdict,
+    Attribute, Callback, CellSpec, Ending, Metric, Placement, Request, Response, ResponseExt, Stage, Verdict,
 };
 
-tidegate_glue::filter!(Ending);
+tidegate_glue::filter!(Ends);
 
 /// Has no configuration and remembers nothing.
-struct Ending;
+struct Ends;
 
-impl Stage for Ending {
+impl Stage for Ends {
     const NAME: &'static str = "ending";
-    const PROPERTY: &'static str = "tidegate.ending";
     const CALLBACKS: &'static [Callback] = &[Callback::RequestHeaders];
 
     type Exchange = ();
     type Memory = ();
+
+    fn read(_reader: &Reader<'_>, _placement: Placement) -> Option<Self> {
+        Some(Self)
+    }
 
     fn configure(_json: &[u8], _placement: Placement) -> Result<Self, ConfigError> {
         Ok(Self)
@@ -27,7 +32,7 @@ impl Stage for Ending {
         std::iter::empty()
     }
 
-    fn start(&mut self, _store: &impl Store) -> Result<(), StoreError> {
+    fn start(&mut self, _memory: &Rc<()>, _store: &impl Store) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -39,7 +44,7 @@ impl Stage for Ending {
         Verdict::Continue(Vec::new())
     }
 
-    fn on_end(&self, _exchange: &mut (), end: &impl Response, host: &impl Host) {
+    fn on_end(&self, _exchange: &mut (), _ending: Ending, end: &impl Response, host: &impl Host) {
         let text = |which| {
             let bytes = end.attribute(which).unwrap_or_else(|| b"absent".to_vec());
             String::from_utf8_lossy(&bytes).into_owned()

@@ -9,12 +9,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use tidegate_policy::config::ConfigError;
+use tidegate_policy::config::{ConfigError, Reader};
 use tidegate_policy::host::{Answer, CalloutError, Host, Question, Store, StoreError, Token};
 use tidegate_policy::http::message::number;
 use tidegate_policy::http::{
-    Attribute, Callback, CellSpec, Edit, Metric, MetricKind, Placement, Reply, Request, RequestExt, Response,
-    Stage, Verdict,
+    Attribute, Callback, CellSpec, Edit, Ending, Metric, MetricKind, Placement, Reply, Request, RequestExt,
+    Response, Stage, Verdict,
 };
 use tidegate_policy::time::{Span, Timestamp};
 
@@ -49,7 +49,6 @@ const REFUSE_AFTER: Span = Span::from_millis(100);
 
 impl Stage for Waiting {
     const NAME: &'static str = "waiting";
-    const PROPERTY: &'static str = "tidegate.waiting";
     const CALLBACKS: &'static [Callback] = &[
         Callback::CalloutResponse,
         Callback::NameResolved,
@@ -61,19 +60,20 @@ impl Stage for Waiting {
     type Exchange = Wait;
     type Memory = Answers;
 
-    fn configure(_json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
-        Ok(Self { placement, answers: Rc::default() })
+    fn read(_reader: &Reader<'_>, placement: Placement) -> Option<Self> {
+        Some(Self { placement, answers: Rc::default() })
     }
 
-    fn share(&mut self, memory: &Rc<Answers>) {
-        self.answers = memory.clone();
+    fn configure(_json: &[u8], placement: Placement) -> Result<Self, ConfigError> {
+        Ok(Self { placement, answers: Rc::default() })
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
         std::iter::empty()
     }
 
-    fn start(&mut self, _store: &impl Store) -> Result<(), StoreError> {
+    fn start(&mut self, memory: &Rc<Answers>, _store: &impl Store) -> Result<(), StoreError> {
+        self.answers = memory.clone();
         Ok(())
     }
 
@@ -146,19 +146,20 @@ impl Stage for Waiting {
         }
     }
 
-    fn on_end(&self, wait: &mut Wait, _: &impl Response, host: &impl Host) {
+    fn on_end(&self, wait: &mut Wait, _: Ending, _: &impl Response, host: &impl Host) {
         if matches!(wait, Wait::Answer(_) | Wait::Until(_)) {
             host.add(LEFT, 1);
         }
     }
 
-    fn outcome<'a>(&'a self, wait: &'a Wait) -> Option<&'a str> {
-        Some(match wait {
+    fn facts(&self, wait: &Wait, tell: &mut dyn FnMut(&'static str, &str)) {
+        let word = match wait {
             Wait::Answer(_) => "held",
-            Wait::Attempt(_) => return None,
+            Wait::Attempt(_) => return,
             Wait::Nothing => "went_on",
             Wait::Until(_) => "refused",
-        })
+        };
+        tell("tidegate.waiting", word);
     }
 
     fn on_tick(&self, host: &impl Host) {

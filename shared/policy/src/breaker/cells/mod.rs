@@ -148,7 +148,7 @@ impl Cells {
                 Err(error) => return Err(error),
             }
         }
-        Err(StoreError::Unavailable)
+        Err(StoreError::Contended)
     }
 
     /// The index of a table.

@@ -123,7 +123,8 @@ impl Policy {
         document(json, Self::read)
     }
 
-    fn read(reader: &Reader<'_>) -> Option<Self> {
+    /// Reads the policy of the object at `reader`; `None` after reporting what is wrong with it.
+    pub fn read(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.object(&FIELDS)?;
         let refused = reply::default();
         let mode = object.or("mode", Mode::Enforce, |r| r.choice(&MODES));

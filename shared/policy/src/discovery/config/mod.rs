@@ -46,7 +46,8 @@ impl Policy {
         document(json, Self::read)
     }
 
-    fn read(reader: &Reader<'_>) -> Option<Self> {
+    /// Reads the policy of the object at `reader`; `None` after reporting what is wrong with it.
+    pub fn read(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.object(&FIELDS)?;
         let allow = object.required("allow", "a list of networks with their ports");
         let allow = allow.and_then(|r| Allow::read(&r));

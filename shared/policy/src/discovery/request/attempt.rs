@@ -107,6 +107,15 @@ impl Attempts {
         attempt.flight.judge(attempt.endpoint, outcome, now, host);
     }
 
+    /// An attempt is over that was not sent: nothing is learned of its endpoint.
+    pub fn never_sent(&self, exchange: &mut Exchange) {
+        let Some(attempt) = exchange.attempt.take() else { return };
+        if attempt.retry {
+            attempt.flight.view.retry_budget().release();
+        }
+        attempt.flight.left(attempt.endpoint);
+    }
+
     /// An attempt is over.
     pub fn ended(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
         let Some(attempt) = exchange.attempt.take() else { return };

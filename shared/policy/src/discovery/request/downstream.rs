@@ -264,6 +264,15 @@ impl Downstream {
         }
     }
 
+    /// A request is over that was not sent: nothing is learned of its endpoint.
+    pub fn never_sent(&self, exchange: &mut Exchange) {
+        let Some(flight) = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket)) else { return };
+        let first = flight.picks.borrow().of(0).filter(|_| exchange.counted);
+        if let Some(first) = first {
+            flight.left(first);
+        }
+    }
+
     /// A request is over.
     pub fn ended(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
         let Some(flight) = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket)) else { return };
