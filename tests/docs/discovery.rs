@@ -2,7 +2,9 @@
 
 use tidegate_policy::balance::Algorithm;
 use tidegate_policy::discovery::catalog::unavailable::Unavailable;
-use tidegate_policy::discovery::config::policy::{Kind, Policy, Resolver};
+use tidegate_policy::discovery::config::policy::Policy;
+use tidegate_policy::discovery::registry::dns::config::Resolver;
+use tidegate_policy::discovery::registry::RegistryKind;
 use tidegate_policy::discovery::request::reply::RefusalReason;
 use tidegate_policy::discovery::Discovery;
 use tidegate_policy::http::{Placement, Stage};
@@ -34,7 +36,8 @@ fn check(object: &str, defaults: &[(&str, u64)]) {
 #[test]
 fn the_defaults_of_a_registry_are_those_of_the_parser() {
     let policy = policy();
-    let (Kind::Consul(consul), Kind::Dns(dns)) = (&policy.registries[0].kind, &policy.registries[1].kind)
+    let (RegistryKind::Consul(consul), RegistryKind::Dns(dns)) =
+        (&policy.registries[0].kind, &policy.registries[1].kind)
     else {
         panic!("{:?}", policy.registries)
     };

@@ -1,10 +1,10 @@
 //! The discovery filter's configuration, from document to policy or to problems.
 
 use tidegate_policy::balance::Algorithm;
-use tidegate_policy::discovery::config::policy::{
-    Kind, NoMatch, OnFailure, Query, Record, Resolver, Steer, SubsetFallback,
-};
-use tidegate_policy::discovery::registry::consul::Consistency;
+use tidegate_policy::discovery::config::policy::{NoMatch, OnFailure, Steer, SubsetFallback};
+use tidegate_policy::discovery::registry::consul::{Consistency, ServiceQuery};
+use tidegate_policy::discovery::registry::dns::config::{NameQuery, Record, Resolver};
+use tidegate_policy::discovery::registry::{Query, RegistryKind};
 use tidegate_policy::discovery::Policy;
 use tidegate_policy::key::{Key, Part};
 use tidegate_policy::time::Span;
@@ -48,7 +48,7 @@ fn everything_that_can_be_said_of_a_registry_is_understood() {
     let policy = policy(EVERYTHING);
     let names: Vec<&str> = policy.registries.iter().map(|r| &*r.name).collect();
     assert_eq!(names, ["consul", "doh", "host", "local"]);
-    let Kind::Consul(consul) = &policy.registries[0].kind else { panic!("no Consul") };
+    let RegistryKind::Consul(consul) = &policy.registries[0].kind else { panic!("no Consul") };
     let texts = [&consul.datacenter, &consul.namespace, &consul.partition, &consul.token, &consul.near];
     let texts: Vec<&str> = texts.into_iter().flatten().map(String::as_str).collect();
     assert_eq!(texts, ["dc1", "shop", "eu", "0e1d-secret", "_agent"]);
@@ -57,15 +57,15 @@ fn everything_that_can_be_said_of_a_registry_is_understood() {
     assert_eq!((consul.consistency, consul.zone_key.as_str()), (Consistency::Stale, "az"));
     assert!(!format!("{policy:?}").contains("0e1d"), "a token in a log");
 
-    let Kind::Dns(dns) = &policy.registries[1].kind else { panic!("no DNS") };
+    let RegistryKind::Dns(dns) = &policy.registries[1].kind else { panic!("no DNS") };
     let (cluster, authority, path) = ("resolver".into(), "dns.internal".into(), "/q".into());
     assert_eq!(dns.resolver, Resolver::Https { cluster, authority, path });
     assert_eq!((dns.timeout_ms, policy.registries[1].cache.flap.is_none()), (900, true));
-    let Kind::Dns(dns) = &policy.registries[2].kind else { panic!("no DNS") };
+    let RegistryKind::Dns(dns) = &policy.registries[2].kind else { panic!("no DNS") };
     assert_eq!(dns.resolver, Resolver::Host);
 
-    let Kind::Static(services) = &policy.registries[3].kind else { panic!("not static") };
-    let (name, cart) = &services[0];
+    let RegistryKind::Static(list) = &policy.registries[3].kind else { panic!("not static") };
+    let (name, cart) = &list.services[0];
     assert_eq!((name.as_str(), cart.len()), ("cart", 2));
     let first = &cart[0];
     assert_eq!((&*first.id, first.weight, first.priority, &*first.zone), ("10.0.0.1:80", 3, 1, "b"));
@@ -74,7 +74,7 @@ fn everything_that_can_be_said_of_a_registry_is_understood() {
         first.metadata.iter().map(|(k, v)| (&**k, &**v)).collect::<Vec<_>>(),
         [("arch", "arm"), ("rack", "r7")]
     );
-    assert_eq!(services[1].1[0].address.to_string(), "fd00::1");
+    assert_eq!(list.services[1].1[0].address.to_string(), "fd00::1");
 }
 
 #[test]
@@ -95,19 +95,19 @@ fn everything_that_can_be_said_of_an_answer_is_understood() {
 fn everything_that_can_be_said_of_a_service_is_understood() {
     let policy = policy(EVERYTHING);
     let (checkout, cart) = (&policy.services[0], &policy.services[1]);
-    let own = Query {
-        name: "checkout-api".into(),
+    let own = ServiceQuery {
+        service: "checkout-api".into(),
         tags: vec!["http".into()],
         filter: Some("Service.Port != 0".into()),
         datacenter: Some("dc9".into()),
-        ..Query::default()
     };
+    let srv = NameQuery { name: "_checkout._tcp.example".into(), ..NameQuery::default() };
     let queries = [
-        (0, own.clone()),
-        (0, Query { datacenter: Some("dc2".into()), ..own }),
-        (3, Query { name: "spare".into(), ..Query::default() }),
-        (1, Query { name: "_checkout._tcp.example".into(), ..Query::default() }),
-        (2, Query { name: "checkout.example".into(), record: Record::Any, port: 443, ..Query::default() }),
+        (0, Query::Consul(own.clone())),
+        (0, Query::Consul(ServiceQuery { datacenter: Some("dc2".into()), ..own })),
+        (3, Query::Static("spare".into())),
+        (1, Query::Dns(srv)),
+        (2, Query::Dns(NameQuery { name: "checkout.example".into(), record: Record::Any, port: 443 })),
     ];
     let asked = checkout.sources.iter().map(|source| (source.registry, source.query.clone()));
     assert_eq!(asked.collect::<Vec<_>>(), queries);
@@ -133,7 +133,7 @@ fn everything_that_can_be_said_of_a_service_is_understood() {
     assert_eq!((slow.window, slow.aggression, slow.min_weight_percent), (Span::from_secs(30), 2.0, 5));
     let zones = cart.balance.zone_aware.as_ref().unwrap();
     assert_eq!((zones.min_cluster_size, zones.routing_enabled_percent), (4, 90));
-    assert_eq!((cart.ejection.is_none(), cart.sources[0].query.name.as_str()), (true, "cart"));
+    assert_eq!((cart.ejection.is_none(), cart.sources[0].query.name()), (true, "cart"));
 
     assert_eq!(policy.steer, Steer::OverrideHost { header: "x-endpoints".into() });
     assert_eq!((policy.zone.as_deref(), policy.no_match), (Some("a"), NoMatch::NotFound));
@@ -144,7 +144,7 @@ fn everything_that_can_be_said_of_a_service_is_understood() {
 #[test]
 fn what_is_not_said_has_a_default() {
     let consul = policy(&service("c", ""));
-    let Kind::Consul(agent) = &consul.registries[0].kind else { panic!("no Consul") };
+    let RegistryKind::Consul(agent) = &consul.registries[0].kind else { panic!("no Consul") };
     assert_eq!(
         (agent.cluster.as_str(), agent.authority.as_str(), agent.zone_key.as_str()),
         ("c", "c", "zone")
@@ -158,7 +158,7 @@ fn what_is_not_said_has_a_default() {
     assert_eq!((cache.shrink, cache.flap), (Default::default(), Some(Default::default())));
 
     let one = &consul.services[0];
-    assert_eq!((one.sources.len(), one.sources[0].query.name.as_str(), one.matches.len()), (1, "a", 0));
+    assert_eq!((one.sources.len(), one.sources[0].query.name(), one.matches.len()), (1, "a", 0));
     assert_eq!((one.balance.algorithm, one.hash_key.as_ref()), (Algorithm::RoundRobin, None));
     assert_eq!((one.balance.slow_start, one.balance.zone_aware.as_ref()), (None, None));
     assert_eq!((one.balance.panic_threshold_percent, one.balance.overprovisioning_factor), (50, 140));
@@ -181,11 +181,12 @@ fn what_is_not_said_has_a_default() {
     let (cluster, path) = ("d".to_string(), "/dns-query".into());
     let resolver = Resolver::Https { authority: cluster.clone(), cluster, path };
     assert!(
-        matches!(&doh.registries[1].kind, Kind::Dns(dns) if dns.resolver == resolver && dns.timeout_ms == 2_000)
+        matches!(&doh.registries[1].kind, RegistryKind::Dns(dns) if dns.resolver == resolver && dns.timeout_ms == 2_000)
     );
-    assert_eq!(doh.services[0].sources[0].query.record, Record::Srv);
+    let asks = |policy: &Policy, wanted: Record| matches!(&policy.services[0].sources[0].query, Query::Dns(query) if query.record == wanted);
+    assert!(asks(&doh, Record::Srv));
     let host = policy(&service("h", r#""dns": {"port": 1}"#));
-    assert_eq!(host.services[0].sources[0].query.record, Record::Any);
+    assert!(asks(&host, Record::Any));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! problem; see ADR 0011.)
 
 pub mod json;
+pub mod lists;
 pub mod name;
 pub mod problem;
 pub mod read;

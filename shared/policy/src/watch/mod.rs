@@ -5,4 +5,5 @@
 
 pub mod freshness;
 pub mod lease;
+pub mod pace;
 pub mod status;

@@ -4,7 +4,9 @@ use tidegate_policy::discovery::endpoint;
 use tidegate_policy::discovery::registry::dns::message::Kind;
 use tidegate_policy::discovery::registry::dns::resolver as host;
 use tidegate_policy::discovery::registry::dns::{self, json as doh_json, Question};
-use tidegate_policy::discovery::registry::{consul, etcd, eureka, kubernetes, nacos, Found, Problem, Reply};
+use tidegate_policy::discovery::registry::{
+    consul, etcd, eureka, kubernetes, nacos, AnswerError, Found, Reply,
+};
 use tidegate_policy::discovery::Policy;
 use tidegate_policy::time::{Span, Timestamp};
 use tidegate_policy::watch::lease::Lease;
@@ -12,7 +14,7 @@ use tidegate_policy::watch::lease::Lease;
 const SRV: Question<'static> = Question { name: "svc.x", kind: Kind::Srv };
 
 /// An answer is a normal set or a problem that says something.
-fn check(result: Result<Found, Problem>) {
+fn check(result: Result<Found, AnswerError>) {
     match result {
         Ok(found) => {
             let mut again = found.endpoints.clone();

@@ -1,7 +1,8 @@
 //! The index of Consul's blocking queries, and how fast they may follow each other.
 
-use tidegate_policy::discovery::registry::consul::{next, Pace, Step};
+use tidegate_policy::discovery::registry::consul::{next, Step};
 use tidegate_policy::time::{Span, Timestamp};
+use tidegate_policy::watch::pace::Pace;
 
 use crate::data::{Fault, Node};
 

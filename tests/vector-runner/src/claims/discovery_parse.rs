@@ -9,7 +9,9 @@ use tidegate_policy::discovery::registry::dns::message::Kind;
 use tidegate_policy::discovery::registry::dns::{json as doh_json, Answer, Question};
 use tidegate_policy::discovery::registry::eureka::{Action, Apps};
 use tidegate_policy::discovery::registry::nacos::Version;
-use tidegate_policy::discovery::registry::{consul, etcd, eureka, kubernetes, nacos, Found, Problem, Reply};
+use tidegate_policy::discovery::registry::{
+    consul, etcd, eureka, kubernetes, nacos, AnswerError, Found, Reply,
+};
 
 use crate::data::{Fault, Node};
 
@@ -34,7 +36,7 @@ fn case(case: &Node<'_>) -> Result<(), Fault> {
     let name = case.field("name")?;
     let registry = name.text()?.split('_').next().unwrap_or_default();
     let fault =
-        |problem: Problem| case.field("body").map_or_else(|f| f, |body| body.wrong("endpoints", problem));
+        |problem: AnswerError| case.field("body").map_or_else(|f| f, |body| body.wrong("endpoints", problem));
     match registry {
         "consul" => of_consul(case, &reply, &fault),
         "eureka" => {
@@ -70,10 +72,10 @@ fn case(case: &Node<'_>) -> Result<(), Fault> {
     }
 }
 
-fn of_consul(case: &Node<'_>, reply: &Reply<'_>, fault: &dyn Fn(Problem) -> Fault) -> Result<(), Fault> {
+fn of_consul(case: &Node<'_>, reply: &Reply<'_>, fault: &dyn Fn(AnswerError) -> Fault) -> Result<(), Fault> {
     let query = consul::Query::new(SERVICE);
     // The index is that of the request, after which nothing came.
-    let index = consul::index(reply).unwrap_or_default();
+    let index = consul::index::of(reply).unwrap_or_default();
     sends(case, Some(&query.path(index)), &[])?;
     let found = consul::read(&query, reply).map_err(fault)?;
     endpoints(case, &found)

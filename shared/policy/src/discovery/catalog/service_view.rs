@@ -74,9 +74,10 @@ impl ServiceView {
     ) -> Option<Self> {
         let service = policy.services.get(at)?;
         let sources = service.sources.iter().zip(places).map(|(source, place)| {
-            let kind = policy.registries.get(source.registry).map(|registry| &registry.kind);
+            let registry = policy.registries.get(source.registry);
+            let fixed = registry.map_or(&[][..], |registry| registry.kind.endpoints(&source.query));
             let question = place.and_then(|place| questions.get(place));
-            Source::new(question, kind, &source.query.name)
+            Source::new(question, fixed)
         });
         let requests = Whole::new(decay(service));
         Some(Self {

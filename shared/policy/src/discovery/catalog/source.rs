@@ -6,7 +6,6 @@ use core::ops::Deref;
 
 use crate::discovery::cells::question::Question;
 use crate::discovery::cells::snapshot::{self, Entry, Snapshot, State};
-use crate::discovery::config::policy::Kind;
 use crate::discovery::endpoint::Endpoint;
 use crate::host::{Store, StoreError};
 use crate::watch::status::Status;
@@ -36,27 +35,22 @@ pub enum Entries<'a> {
     Fixed(&'a [Entry]),
 }
 
-/// The endpoints that the configuration names for a service.
-fn fixed(kind: Option<&Kind>, name: &str) -> Vec<Entry> {
-    let Some(Kind::Static(services)) = kind else { return Vec::new() };
-    let named = services.iter().find(|(service, _)| service == name);
-    let entry = |endpoint: &Endpoint| Entry { endpoint: endpoint.clone(), since_ms: 0 };
-    named.map(|(_, endpoints)| endpoints.iter().map(entry).collect()).unwrap_or_default()
-}
-
 // === impl Source ===
 
 impl Source {
-    /// The source with this question; without one, the endpoints that the configuration names.
+    /// The source with this question; without one, the `fixed` endpoints of the configuration.
     #[must_use]
-    pub fn new(question: Option<&Question>, kind: Option<&Kind>, name: &str) -> Self {
+    pub fn new(question: Option<&Question>, fixed: &[Endpoint]) -> Self {
         match question {
             Some(question) => Self::Asked {
                 question: question.clone(),
                 version: Cell::default(),
                 snapshot: RefCell::default(),
             },
-            None => Self::Fixed(fixed(kind, name)),
+            None => {
+                let entry = |endpoint: &Endpoint| Entry { endpoint: endpoint.clone(), since_ms: 0 };
+                Self::Fixed(fixed.iter().map(entry).collect())
+            }
         }
     }
 

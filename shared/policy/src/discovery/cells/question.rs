@@ -9,9 +9,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::discovery::config::policy::{Kind, Policy, Query, Registry, Resolver};
-use crate::discovery::registry::consul::Consistency;
-use crate::hash::sip::{SipHash13, SipKey};
+use crate::discovery::config::policy::{Policy, Source};
+use crate::discovery::registry::Query;
 
 /// What is asked of a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +32,9 @@ pub struct Question {
 #[must_use]
 pub fn all(policy: &Policy) -> (Vec<Question>, Vec<Vec<Option<usize>>>) {
     let mut questions: Vec<Question> = Vec::new();
-    let mut of = |source: &crate::discovery::config::policy::Source| {
+    let mut of = |source: &Source| {
         let registry = policy.registries.get(source.registry)?;
-        let hash = hash(registry, &source.query)?;
+        let hash = registry.kind.identity(&registry.name, &source.query)?;
         if let Some(at) = questions.iter().position(|known| known.hash == hash) {
             return Some(at);
         }
@@ -51,44 +50,4 @@ pub fn all(policy: &Policy) -> (Vec<Question>, Vec<Vec<Option<usize>>>) {
     let services = policy.services.iter();
     let places = services.map(|service| service.sources.iter().map(&mut of).collect()).collect();
     (questions, places)
-}
-
-/// What a question is known by; `None` when nobody need be asked.
-fn hash(registry: &Registry, query: &Query) -> Option<u64> {
-    let mut sip = SipHash13::new(SipKey::from_bytes(*b"tidegate/d1 asks"));
-    let mut text = |text: &str| {
-        sip.write(text.as_bytes());
-        // No text of a configuration has it.
-        sip.write(&[0xff]);
-    };
-    match &registry.kind {
-        Kind::Static(_) => return None,
-        Kind::Consul(consul) => {
-            text("consul");
-            text(&registry.name);
-            text(match consul.consistency {
-                Consistency::Consistent => "consistent",
-                Consistency::Default => "default",
-                Consistency::Stale => "stale",
-            });
-            text(&consul.cluster);
-            text(&consul.authority);
-            let of_all = [&consul.namespace, &consul.partition, &consul.near];
-            of_all.into_iter().for_each(|one| text(one.as_deref().unwrap_or("")));
-            text(query.datacenter.as_deref().or(consul.datacenter.as_deref()).unwrap_or(""));
-            text(&consul.zone_key);
-        }
-        Kind::Dns(dns) => match &dns.resolver {
-            Resolver::Host => ["names", &registry.name].into_iter().for_each(&mut text),
-            Resolver::Https { cluster, authority, path } => {
-                ["dns", &registry.name, cluster, authority, path].into_iter().for_each(&mut text);
-            }
-        },
-    }
-    text(&query.name);
-    text(query.filter.as_deref().unwrap_or(""));
-    query.tags.iter().for_each(|tag| text(tag));
-    sip.write(&[query.record as u8]);
-    sip.write(&query.port.to_le_bytes());
-    Some(sip.finish())
 }

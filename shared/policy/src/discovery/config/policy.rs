@@ -3,13 +3,11 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::balance;
 use crate::discovery::config::allow::Allow;
 use crate::discovery::distrust::{flap, shrink};
-use crate::discovery::endpoint::Endpoint;
-use crate::discovery::registry::consul::Consistency;
+use crate::discovery::registry::{Query, RegistryKind};
 use crate::http::retry::RetryHeaders;
 use crate::http::{Matcher, ReplyPolicy};
 use crate::key::Key;
@@ -42,72 +40,9 @@ pub struct Registry {
     /// Its name in metrics and logs.
     pub name: Rc<str>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: RegistryKind,
     /// How long its answers count.
     pub cache: Cache,
-}
-
-/// What a registry is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
-    /// Consul, by its HTTP API.
-    Consul(Consul),
-    /// DNS, over HTTPS or by the host's own resolver.
-    Dns(Dns),
-    /// The endpoints are in the configuration: by service.
-    Static(Vec<(String, Rc<[Endpoint]>)>),
-}
-
-/// A Consul datacenter.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Consul {
-    /// The cluster of Envoy's that leads to an agent or a server.
-    pub cluster: String,
-    /// The `:authority` of requests to it.
-    pub authority: String,
-    /// The datacenter to ask about; `None` for the agent's own.
-    pub datacenter: Option<String>,
-    /// The namespace (Consul Enterprise).
-    pub namespace: Option<String>,
-    /// The admin partition (Consul Enterprise).
-    pub partition: Option<String>,
-    /// The ACL token.
-    pub token: Option<String>,
-    /// How long a blocking query may wait; 0 for plain polling.
-    pub wait_ms: u32,
-    /// How much an answer may lag behind.
-    pub consistency: Consistency,
-    /// Sort by round trip time from this node; `_agent` for the agent that is asked.
-    pub near: Option<String>,
-    /// The key of metadata, of the service or else of its node, that has the zone.
-    pub zone_key: String,
-    /// How long an answer that need not wait may take.
-    pub timeout_ms: u32,
-}
-
-/// The domain name system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dns {
-    /// Who is asked.
-    pub resolver: Resolver,
-    /// How long an answer may take.
-    pub timeout_ms: u32,
-}
-
-/// Who is asked for names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resolver {
-    /// The host's own resolver. It knows addresses only, no SRV records.
-    Host,
-    /// A server of DNS over HTTPS (RFC 8484).
-    Https {
-        /// The cluster of Envoy's that leads to it.
-        cluster: String,
-        /// The `:authority` of requests to it.
-        authority: String,
-        /// The path that answers, `/dns-query` by custom.
-        path: String,
-    },
 }
 
 /// How long answers of a registry count, in milliseconds, and how they are distrusted.
@@ -169,37 +104,6 @@ pub struct Source {
     pub registry: usize,
     /// What is asked there.
     pub query: Query,
-}
-
-/// What a registry is asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
-    /// The service's name there; for DNS, the domain name.
-    pub name: String,
-    /// Tags that Consul's instances must have, all of them.
-    pub tags: Vec<String>,
-    /// A filter expression of Consul's.
-    pub filter: Option<String>,
-    /// Another datacenter than the registry's.
-    pub datacenter: Option<String>,
-    /// What DNS is asked for.
-    pub record: Record,
-    /// The port of addresses without one: of A and AAAA records.
-    pub port: u16,
-}
-
-/// What DNS is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Record {
-    /// IPv4 addresses.
-    A,
-    /// IPv6 addresses.
-    Aaaa,
-    /// Addresses of either kind.
-    Any,
-    /// Services: names with ports, priorities and weights (RFC 2782).
-    #[default]
-    Srv,
 }
 
 /// A part of a service's endpoints.
@@ -290,18 +194,6 @@ pub enum OnFailure {
     Allow,
     /// It is answered with 503.
     Refuse,
-}
-
-// === impl Consul ===
-
-/// Without the token, which must not come into a log.
-impl fmt::Debug for Consul {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Consul")
-            .field("cluster", &self.cluster)
-            .field("authority", &self.authority)
-            .finish_non_exhaustive()
-    }
 }
 
 // === impl Steer ===

@@ -6,23 +6,21 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::config::lists::{pairs, texts};
 use crate::config::{distinct_name, Object, Reader};
 use crate::discovery::config::policy::{EjectionParams, Retry, Service, Subset, SubsetFallback};
 use crate::discovery::config::read_balance::Choice;
 use crate::discovery::config::read_source::{self, Registries};
-use crate::discovery::config::{pairs, switched, texts};
+use crate::discovery::config::switched;
+use crate::discovery::registry;
 use crate::http::matcher::collect;
 use crate::http::retry::{RetryHeaders, RETRY_ON};
 use crate::http::Matcher;
 use crate::key::Key;
 
-const FIELDS: [&str; 17] = [
-    "name",
-    "registry",
-    "match",
-    "consul",
-    "dns",
-    "static",
+/// The fields before and after those by which a registry is asked.
+const FIRST: [&str; 3] = ["name", "registry", "match"];
+const FURTHER: [&str; 11] = [
     "fallback",
     "balance",
     "slow_start",
@@ -59,7 +57,7 @@ impl Service {
         earlier: &[Reader<'_>],
         registries: Registries<'_, '_>,
     ) -> Option<Self> {
-        let object = reader.object(&FIELDS)?;
+        let object = reader.object(&[&FIRST[..], &registry::FIELDS[..], &FURTHER[..]].concat())?;
         let name = object.required("name", "a name").and_then(|r| distinct_name(&r, earlier));
         let matches = object.or("match", Vec::new(), Matcher::read_any);
         let sources = read_source::all(&object, name.as_deref().unwrap_or("none"), registries);

@@ -1,6 +1,5 @@
 //! Asking the registries.
 
-pub mod fetch;
-pub mod lead;
-pub mod poll;
-pub mod way;
+pub mod leader;
+pub mod query;
+pub mod session;

@@ -3,9 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{body, encode, Entries, Found, Problem, Reply};
 use crate::discovery::endpoint::{Endpoint, Health, Names};
 use crate::discovery::json::{Node, Shape};
+use crate::discovery::registry::answer::{body, AnswerError, Entries, Found, Reply};
+use crate::discovery::registry::path::encode;
 
 /// Instances of an answer, with what became of each since the last full one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub fn path(application: &str) -> String {
 ///
 /// # Errors
 /// It says nothing of instances.
-pub fn read(reply: &Reply<'_>) -> Result<Apps, Problem> {
+pub fn read(reply: &Reply<'_>) -> Result<Apps, AnswerError> {
     let answer = body(reply, &ANSWER)?;
     let all = answer.field("applications");
     let mut apps = Apps {
@@ -130,9 +131,8 @@ impl Apps {
     ///
     /// # Errors
     /// There are instances, and nobody can connect to any.
-    pub fn found(self) -> Result<Found, Problem> {
-        let mut entries = Entries::default();
-        entries.found.skipped = self.skipped;
+    pub fn found(self) -> Result<Found, AnswerError> {
+        let mut entries = Entries::skipping(self.skipped);
         let there = self.instances.into_iter().filter(|(_, action)| *action != Action::Deleted);
         there.for_each(|(endpoint, _)| entries.take(Some(endpoint)));
         entries.finish()

@@ -5,9 +5,10 @@
 
 use alloc::string::String;
 
-use super::{body, encode, parameter, Entries, Found, Problem, Reply};
 use crate::discovery::endpoint::{Endpoint, Health, Names};
 use crate::discovery::json::{Node, Shape};
+use crate::discovery::registry::answer::{body, AnswerError, Entries, Found, Reply};
+use crate::discovery::registry::path::{encode, parameter};
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,10 +61,10 @@ pub fn path(namespace: &str, service: &str, next: &str) -> String {
 ///
 /// # Errors
 /// It says nothing of endpoints.
-pub fn read(port: &str, reply: &Reply<'_>) -> Result<Page, Problem> {
+pub fn read(port: &str, reply: &Reply<'_>) -> Result<Page, AnswerError> {
     let answer = body(reply, &ANSWER)?;
     if answer.field("kind").text() == Some("Status") {
-        return Err(Problem::Code(answer.field("code").natural().unwrap_or(0)));
+        return Err(AnswerError::Code(answer.field("code").natural().unwrap_or(0)));
     }
     let mut names = Names::default();
     let mut entries = Entries::default();
@@ -112,7 +113,7 @@ fn endpoint(node: &Node, port: u16, names: &mut Names) -> Option<Endpoint> {
 mod tests {
     use super::*;
 
-    fn page(port: &str, body: &str) -> Result<Page, Problem> {
+    fn page(port: &str, body: &str) -> Result<Page, AnswerError> {
         read(port, &Reply { status: 200, header: &|_| None, body: body.as_bytes() })
     }
 
@@ -140,7 +141,7 @@ mod tests {
     #[test]
     fn a_status_is_an_error_and_a_page_may_have_a_next() {
         let gone = page("", r#"{"kind": "Status", "code": 410}"#);
-        assert_eq!(gone, Err(Problem::Code(410)));
+        assert_eq!(gone, Err(AnswerError::Code(410)));
         let first = page("", r#"{"metadata": {"continue": "a=", "resourceVersion": "7"}}"#).unwrap();
         assert_eq!((&*first.next, &*first.version), ("a=", "7"));
         assert!(path("n", "s", &first.next).ends_with("%3Ds&continue=a%3D"));

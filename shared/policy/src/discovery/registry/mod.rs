@@ -1,182 +1,235 @@
-//! What is asked of a registry, and what its answer says.
+//! Registries: what is asked of each, and what its answers say. Nothing is sent here.
 //!
-//! One module a registry, each with the request's path and a `read` that turns an answer into
-//! [`Found`]. Nothing is sent here.
+//! One folder a registry, with its fields in a document, what of them makes an answer another
+//! ([`identity`]), and its [`protocol`]: the calls to make, and the endpoints in their answers. **This file
+//! alone tells one kind from another**, so that one more registry is one more folder and an arm in each
+//! `match` below.
+//!
+//! | | |
+//! |---|---|
+//! | [`consul`], [`dns`], [`static_list`] | can be configured |
+//! | [`etcd`], [`eureka`], [`kubernetes`], [`nacos`] | read answers, held to the published ones by `tests/vectors`; no document can name them yet |
 
+pub mod answer;
 pub mod consul;
 pub mod dns;
 pub mod etcd;
 pub mod eureka;
+pub mod identity;
 pub mod kubernetes;
 pub mod nacos;
+mod path;
+pub mod protocol;
+mod server;
 pub mod static_list;
 
+use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
-use core::fmt;
 
-use super::endpoint::{self, Endpoint};
-use super::json;
+use crate::config::{Object, Reader};
+use crate::discovery::endpoint::Endpoint;
+use crate::discovery::registry::consul::protocol::ConsulProtocol;
+use crate::discovery::registry::consul::{Consul, ServiceQuery};
+use crate::discovery::registry::dns::config::{Dns, NameQuery, Records};
+use crate::discovery::registry::identity::Identity;
+use crate::discovery::registry::protocol::Protocol;
+use crate::discovery::registry::static_list::{Allowed, StaticList};
 
-/// An HTTP answer of a registry.
-pub struct Reply<'a> {
-    /// Its status.
-    pub status: u16,
-    /// The value of a header, by its name in lower case.
-    pub header: &'a dyn Fn(&str) -> Option<Vec<u8>>,
-    /// Its body.
-    pub body: &'a [u8],
+pub use answer::{AnswerError, Found, Reply, MAX_BODY};
+
+/// What a registry is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RegistryKind {
+    /// Consul, by its HTTP API.
+    Consul(Consul),
+    /// DNS, over HTTPS or by the host's own resolver.
+    Dns(Dns),
+    /// The endpoints are in the configuration.
+    Static(StaticList),
 }
 
-/// The endpoints of a service, in normal form.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Sorted, each once.
-    pub endpoints: Vec<Endpoint>,
-    /// Entries that nobody can connect to, a name instead of an address, say, and what was beyond
-    /// [`endpoint::MAX_ENDPOINTS`].
-    pub skipped: usize,
-}
-
-/// Why an answer says nothing of a service's endpoints. What was known before stays.
+/// What a service asks of its registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Problem {
-    /// The registry reports an error of its own by this number, under HTTP status 200.
-    Code(u64),
-    /// The answer does not show what the token may not see, which may be all of it.
-    Filtered,
-    /// It has no leader to ask, and knows of nothing.
-    Leaderless,
-    /// A body that is no JSON, or of another shape.
-    Malformed(json::Malformed),
-    /// A DNS message that is none.
-    Message(dns::message::Malformed),
-    /// The DNS server answered with this code, which is neither success nor "no such name".
-    Rcode(u8),
-    /// An HTTP status other than success.
-    Status(u16),
-    /// The answer is cut short.
-    Truncated,
-    /// The registry knows no such service. Not an error, and not an empty service either.
-    Unknown,
-    /// It has entries, and none of them has an IP address and a port.
-    Unusable {
-        /// How many there are.
-        entries: usize,
-    },
+pub enum Query {
+    /// A service of a Consul.
+    Consul(ServiceQuery),
+    /// A name in DNS.
+    Dns(NameQuery),
+    /// A service of the configuration, by its name.
+    Static(String),
 }
 
-/// Entries on their way to a [`Found`].
-#[derive(Default)]
-struct Entries {
-    found: Found,
-    /// How often what came so far was put in order.
-    tidied: u32,
+/// What a document says a registry is, whether or not the rest of it can be read. The fields of a
+/// service that ask it depend on this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Consul,
+    Dns(Records),
+    Static,
 }
 
-/// Entries beyond as many are put in order, and cut, this often.
-const MAX_TIDIED: u32 = 16;
-/// Largest body that is looked at, in bytes.
-pub const MAX_BODY: usize = 4 << 20;
+/// The fields that say what a registry is, and what a service asks of it.
+pub(crate) const FIELDS: [&str; 3] = ["consul", "dns", "static"];
+/// The same, in a sentence.
+pub(crate) const FIELDS_TEXT: &str = "`consul`, `dns`, `static`";
 
-/// Appends `text`, percent-encoded but for the unreserved characters of RFC 3986, section 2.3.
-pub fn encode(path: &mut String, text: &str) {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    let digit = |nibble: u8| HEX.get(usize::from(nibble & 15)).copied().unwrap_or('0');
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            path.extend(['%', digit(byte >> 4), digit(byte)]);
+// === impl RegistryKind ===
+
+impl RegistryKind {
+    /// Reads `field`, one of [`FIELDS`], of a registry.
+    pub(crate) fn read(field: &str, reader: &Reader<'_>, allowed: Allowed<'_>) -> (Shape, Option<Self>) {
+        match field {
+            "consul" => (Shape::Consul, Consul::read(reader).map(Self::Consul)),
+            "dns" => (Shape::Dns(Records::of(reader)), Dns::read(reader).map(Self::Dns)),
+            _ => (Shape::Static, StaticList::read(reader, allowed).map(Self::Static)),
+        }
+    }
+
+    /// What the answer to `query` depends on, as a hash; `None` when nothing is asked.
+    #[must_use]
+    pub fn identity(&self, name: &str, query: &Query) -> Option<u64> {
+        let mut identity = Identity::new();
+        match (self, query) {
+            (Self::Consul(consul), Query::Consul(query)) => consul.identify(name, query, &mut identity),
+            (Self::Dns(dns), Query::Dns(query)) => dns.identify(name, query, &mut identity),
+            _ => return None,
+        }
+        Some(identity.finish())
+    }
+
+    /// How the registry is asked; `None` when nothing is asked.
+    #[must_use]
+    pub fn protocol(&self, query: &Query) -> Option<Box<dyn Protocol>> {
+        Some(match (self, query) {
+            (Self::Consul(consul), Query::Consul(query)) => Box::new(ConsulProtocol::new(consul, query)),
+            (Self::Dns(dns), Query::Dns(query)) => dns::protocol::of(dns, query),
+            _ => return None,
+        })
+    }
+
+    /// The endpoints that are known without asking.
+    #[must_use]
+    pub fn endpoints(&self, query: &Query) -> &[Endpoint] {
+        match (self, query) {
+            (Self::Static(list), Query::Static(service)) => list.endpoints(service).unwrap_or_default(),
+            _ => &[],
         }
     }
 }
 
-/// Appends `name=value` to the query of a path, `value` percent-encoded.
-fn parameter(path: &mut String, name: &str, value: &str) {
-    path.push(if path.contains('?') { '&' } else { '?' });
-    path.push_str(name);
-    path.push('=');
-    encode(path, value);
-}
+// === impl Query ===
 
-/// What `shape` wants of a successful answer.
-fn body(reply: &Reply<'_>, shape: &'static json::Shape) -> Result<json::Node, Problem> {
-    match reply.status {
-        200 if reply.body.len() > MAX_BODY => Err(Problem::Truncated),
-        200 => json::read(reply.body, shape).map_err(Problem::Malformed),
-        404 => Err(Problem::Unknown),
-        status => Err(Problem::Status(status)),
-    }
-}
-
-// === impl Entries ===
-
-impl Entries {
-    /// Counts an entry that is no endpoint.
-    fn take(&mut self, entry: Option<Endpoint>) {
-        match entry {
-            Some(endpoint) if !self.is_full() => self.found.endpoints.push(endpoint),
-            _ => self.found.skipped = self.found.skipped.saturating_add(1),
-        }
-        if self.found.endpoints.len() >= 2 * endpoint::MAX_ENDPOINTS {
-            // One answer may say the same again and again, and must not cost the more memory.
-            self.tidied = self.tidied.saturating_add(1);
-            let beyond = endpoint::normalize(&mut self.found.endpoints);
-            self.found.skipped = self.found.skipped.saturating_add(beyond);
-        }
-    }
-
-    /// Whether so much came that the rest is not looked at.
-    fn is_full(&self) -> bool {
-        self.tidied >= MAX_TIDIED
-    }
-
-    /// All of them; a problem when there were some and none can be used, because that is no empty
-    /// service but one that we cannot read.
-    fn finish(mut self) -> Result<Found, Problem> {
-        if self.found.endpoints.is_empty() && self.found.skipped > 0 {
-            return Err(Problem::Unusable { entries: self.found.skipped });
-        }
-        let beyond = endpoint::normalize(&mut self.found.endpoints);
-        self.found.skipped = self.found.skipped.saturating_add(beyond);
-        Ok(self.found)
-    }
-}
-
-// === impl Problem ===
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Query {
+    /// The service's name at the registry.
+    #[must_use]
+    pub fn name(&self) -> &str {
         match self {
-            Self::Code(code) => write!(f, "the registry answered with error {code}"),
-            Self::Filtered => f.write_str("the token may not see all of the answer"),
-            Self::Leaderless => f.write_str("the registry has no leader"),
-            Self::Malformed(malformed) => write!(f, "malformed answer: {malformed}"),
-            Self::Message(malformed) => write!(f, "malformed DNS message: {malformed}"),
-            Self::Rcode(rcode) => write!(f, "the DNS server answered with code {rcode}"),
-            Self::Status(status) => write!(f, "the registry answered with status {status}"),
-            Self::Truncated => f.write_str("the answer is cut short"),
-            Self::Unknown => f.write_str("the registry knows no such service"),
-            Self::Unusable { entries } => {
-                write!(f, "none of {entries} entries has an IP address and a port")
+            Self::Consul(query) => &query.service,
+            Self::Dns(query) => &query.name,
+            Self::Static(service) => service,
+        }
+    }
+
+    /// The same service in another datacenter; `None` where there are none.
+    #[must_use]
+    pub fn in_datacenter(&self, datacenter: String) -> Option<Self> {
+        match self {
+            Self::Consul(query) => {
+                Some(Self::Consul(ServiceQuery { datacenter: Some(datacenter), ..query.clone() }))
+            }
+            Self::Dns(_) | Self::Static(_) => None,
+        }
+    }
+}
+
+// === impl Shape ===
+
+impl Shape {
+    /// The field of a service that asks it, one of [`FIELDS`].
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            Self::Consul => "consul",
+            Self::Dns(_) => "dns",
+            Self::Static => "static",
+        }
+    }
+
+    /// Whether it may have several datacenters.
+    pub(crate) fn has_datacenters(self) -> bool {
+        self == Self::Consul
+    }
+
+    /// Whether anything is asked, so that answers are cached.
+    pub(crate) fn is_asked(self) -> bool {
+        self != Self::Static
+    }
+
+    /// Reads what a service that is called `service` asks, from its object. The registry is called
+    /// `name`; its `kind` is `None` when it could not be read.
+    pub(crate) fn read_query(
+        self,
+        object: &Object<'_>,
+        service: &str,
+        name: &str,
+        kind: Option<&RegistryKind>,
+    ) -> Option<Query> {
+        match self {
+            Self::Consul => ServiceQuery::read(object, service).map(Query::Consul),
+            Self::Dns(records) => NameQuery::read(object, service, records).map(Query::Dns),
+            Self::Static => {
+                let list = kind.and_then(|kind| match kind {
+                    RegistryKind::Static(list) => Some(list),
+                    _ => None,
+                });
+                StaticList::read_query(object, service, list, name).map(Query::Static)
             }
         }
     }
 }
 
-impl core::error::Error for Problem {}
-
 #[cfg(test)]
 mod tests {
+    use super::consul::Consistency;
+    use super::dns::config::{Record, Resolver};
     use super::*;
 
+    fn consul(token: &str) -> RegistryKind {
+        RegistryKind::Consul(Consul {
+            cluster: "c".into(),
+            authority: "a".into(),
+            datacenter: Some("dc1".into()),
+            namespace: Some("ns".into()),
+            partition: None,
+            token: Some(token.into()),
+            wait_ms: 0,
+            consistency: Consistency::Stale,
+            near: Some("_agent".into()),
+            zone_key: "zone".into(),
+            timeout_ms: 1,
+        })
+    }
+
+    /// They are in the names of cells, which workers of two configurations share.
     #[test]
-    fn a_value_cannot_end_its_place_in_a_path() {
-        let mut path = String::from("/x");
-        parameter(&mut path, "a", "b&c=d/e?f#g h\r\nü~._-9Z");
-        parameter(&mut path, "b", "");
-        assert_eq!(path, "/x?a=b%26c%3Dd%2Fe%3Ff%23g%20h%0D%0A%C3%BC~._-9Z&b=");
+    fn identities_are_these() {
+        let service = Query::Consul(ServiceQuery {
+            service: "orders".into(),
+            tags: alloc::vec!["v1".into(), "v2".into()],
+            filter: Some("Service.Port != 0".into()),
+            datacenter: Some("dc2".into()),
+        });
+        assert_eq!(consul("x").identity("main", &service), Some(0xdc03_118e_60a9_89c4));
+        assert_eq!(consul("y").identity("main", &service), Some(0xdc03_118e_60a9_89c4), "a new token");
+
+        let dns = |resolver| RegistryKind::Dns(Dns { resolver, timeout_ms: 1 });
+        let (cluster, authority, path) = ("c".into(), "a".into(), "/q".into());
+        let https = dns(Resolver::Https { cluster, authority, path });
+        let srv = Query::Dns(NameQuery { name: "_orders._tcp.x".into(), ..NameQuery::default() });
+        assert_eq!(https.identity("main", &srv), Some(0xbe24_a90e_6a89_7806));
+        let any = NameQuery { name: "orders.x".into(), record: Record::Any, port: 443 };
+        assert_eq!(dns(Resolver::Host).identity("main", &Query::Dns(any)), Some(0x62d4_6953_9d94_8762));
+
+        let list = RegistryKind::Static(StaticList::default());
+        assert_eq!(list.identity("main", &Query::Static("orders".into())), None, "nothing is asked");
     }
 }

@@ -2,9 +2,10 @@
 
 use alloc::string::String;
 
-use super::{body, parameter, Entries, Found, Problem, Reply};
 use crate::discovery::endpoint::{Endpoint, Health, Names, MAX_WEIGHT};
 use crate::discovery::json::{Node, Shape};
+use crate::discovery::registry::answer::{body, AnswerError, Entries, Found, Reply};
+use crate::discovery::registry::path::parameter;
 
 /// Which of the three interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +70,11 @@ pub fn path(version: Version, service: &str) -> String {
 ///
 /// # Errors
 /// It says nothing of instances.
-pub fn read(reply: &Reply<'_>) -> Result<Found, Problem> {
+pub fn read(reply: &Reply<'_>) -> Result<Found, AnswerError> {
     let answer = body(reply, &ANSWER)?;
     match answer.field("code").natural() {
         None | Some(SUCCESS) => {}
-        Some(code) => return Err(Problem::Code(code)),
+        Some(code) => return Err(AnswerError::Code(code)),
     }
     let mut names = Names::default();
     let mut entries = Entries::default();
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    fn found(body: &str) -> Result<Found, Problem> {
+    fn found(body: &str) -> Result<Found, AnswerError> {
         read(&Reply { status: 200, header: &|_| None, body: body.as_bytes() })
     }
 
@@ -136,7 +137,7 @@ mod tests {
         let body = r#"{"code": 0, "data": [{"ip": "10.0.0.1", "port": 80}, {"ip": "10.0.0.2", "port": 80}]}"#;
         assert_eq!(found(body).unwrap().endpoints.len(), 2);
         assert_eq!(found(r#"{"code": 0, "data": []}"#), Ok(Found::default()));
-        assert_eq!(found(r#"{"code": 20404}"#), Err(Problem::Code(20_404)));
+        assert_eq!(found(r#"{"code": 20404}"#), Err(AnswerError::Code(20_404)));
         assert_eq!(path(Version::Three, "a b"), "/nacos/v3/client/ns/instance/list?serviceName=a%20b");
     }
 

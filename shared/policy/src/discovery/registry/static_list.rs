@@ -1,4 +1,4 @@
-//! Reading the endpoints that stand in the configuration.
+//! Endpoints that stand in the configuration. Nothing is asked.
 
 use alloc::format;
 use alloc::rc::Rc;
@@ -6,29 +6,27 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::config::Reader;
-use crate::discovery::config::allow::Allow;
-use crate::discovery::config::{named, pairs, texts};
+use crate::config::lists::{named, pairs, texts};
+use crate::config::{Object, Reader};
 use crate::discovery::endpoint::{normalize, Endpoint, Key, Names, MAX_ENDPOINTS};
 use crate::http::matcher::collect;
 use crate::sort;
 
-const FIELDS: [&str; 7] = ["address", "port", "weight", "tags", "zone", "priority", "metadata"];
-
-/// Reads services with their endpoints; `allow` must have each of them.
-#[inline(never)]
-pub(crate) fn read(reader: &Reader<'_>, allow: Option<&Allow>) -> Option<Vec<(String, Rc<[Endpoint]>)>> {
-    let object = reader.object(&["services"])?;
-    let services = object.required("services", "an object with services")?;
-    let mut names = Names::default();
-    let service = |(name, list): (&str, Reader<'_>)| Some((name.to_string(), set(&list, allow, &mut names)?));
-    let entries = named(&services, 1..=256, "services")?;
-    entries.into_iter().map(service).fold(Some(Vec::new()), collect)
+/// Services with their endpoints, as the document has them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StaticList {
+    /// The services by name, each with its endpoints in normal form.
+    pub services: Vec<(String, Rc<[Endpoint]>)>,
 }
 
-fn set(reader: &Reader<'_>, allow: Option<&Allow>, names: &mut Names) -> Option<Rc<[Endpoint]>> {
+/// Whether an address and port may ever get requests.
+pub(crate) type Allowed<'a> = &'a dyn Fn(IpAddr, u16) -> bool;
+
+const FIELDS: [&str; 7] = ["address", "port", "weight", "tags", "zone", "priority", "metadata"];
+
+fn set(reader: &Reader<'_>, allowed: Allowed<'_>, names: &mut Names) -> Option<Rc<[Endpoint]>> {
     let items = reader.items(1..=MAX_ENDPOINTS, "endpoints")?;
-    let read = |item: &Reader<'_>| endpoint(item, allow, names);
+    let read = |item: &Reader<'_>| endpoint(item, allowed, names);
     let mut set: Vec<Endpoint> = items.iter().map(read).fold(Some(Vec::new()), collect)?;
     let mut keys: Vec<(Key, &Reader<'_>)> = set.iter().map(Endpoint::key).zip(&items).collect();
     // Stable: of two alike the one that stands further down is reported.
@@ -46,7 +44,7 @@ fn set(reader: &Reader<'_>, allow: Option<&Allow>, names: &mut Names) -> Option<
     sound.then(|| set.into())
 }
 
-fn endpoint(reader: &Reader<'_>, allow: Option<&Allow>, names: &mut Names) -> Option<Endpoint> {
+fn endpoint(reader: &Reader<'_>, allowed: Allowed<'_>, names: &mut Names) -> Option<Endpoint> {
     let object = reader.object(&FIELDS)?;
     let address = object.required("address", "an IPv4 or IPv6 address").and_then(|r| address(&r));
     let port = object.required("port", "an integer, 1 to 65535").and_then(|r| r.integer(1..=65_535, ""));
@@ -57,7 +55,7 @@ fn endpoint(reader: &Reader<'_>, allow: Option<&Allow>, names: &mut Names) -> Op
     let metadata = object.or("metadata", Vec::new(), pairs);
     let (address, port) = (address?, u16::try_from(port?).ok()?);
     let id = SocketAddr::new(address, port).to_string();
-    if allow.is_some_and(|allow| !allow.has(address, port)) {
+    if !allowed(address, port) {
         reader.report(format!("{id} is not in `allow`, expected an endpoint that it has"));
         return None;
     }
@@ -80,5 +78,46 @@ fn address(reader: &Reader<'_>) -> Option<IpAddr> {
             reader.report(format!("{text:?} is no address of an endpoint, expected one of IPv4 or IPv6"));
             None
         }
+    }
+}
+
+// === impl StaticList ===
+
+impl StaticList {
+    /// Reads the field `static` of a registry; each endpoint must be `allowed`.
+    #[inline(never)]
+    pub(crate) fn read(reader: &Reader<'_>, allowed: Allowed<'_>) -> Option<Self> {
+        let object = reader.object(&["services"])?;
+        let services = object.required("services", "an object with services")?;
+        let mut names = Names::default();
+        let service =
+            |(name, list): (&str, Reader<'_>)| Some((name.to_string(), set(&list, allowed, &mut names)?));
+        let entries = named(&services, 1..=256, "services")?;
+        let services = entries.into_iter().map(service).fold(Some(Vec::new()), collect)?;
+        Some(Self { services })
+    }
+
+    /// The endpoints of a service; `None` when the list has no such service.
+    #[must_use]
+    pub fn endpoints(&self, service: &str) -> Option<&[Endpoint]> {
+        self.services.iter().find(|(name, _)| name == service).map(|(_, endpoints)| &**endpoints)
+    }
+
+    /// Reads the field `static` of a service that is called `name`: its name in the list. `list` is
+    /// `None` when it could not be read.
+    pub(crate) fn read_query(
+        object: &Object<'_>,
+        name: &str,
+        list: Option<&Self>,
+        registry: &str,
+    ) -> Option<String> {
+        let inner = object.inner("static", &["service"])?;
+        let service = inner.or("service", name, |r| r.text(256))?;
+        if list?.endpoints(service).is_none() {
+            let reader = inner.optional("service").or_else(|| object.optional("registry"))?;
+            reader.report(format!("has no service {service:?} in {registry:?}, expected one that is there"));
+            return None;
+        }
+        Some(service.to_string())
     }
 }

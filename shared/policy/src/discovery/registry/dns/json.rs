@@ -5,9 +5,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::discovery::json::{Node, Shape};
+use crate::discovery::registry::answer::{body, AnswerError, Reply};
 use crate::discovery::registry::dns::message::{Data, Kind, Message, Record, Service};
 use crate::discovery::registry::dns::{Answer, Question};
-use crate::discovery::registry::{body, parameter, Problem, Reply};
+use crate::discovery::registry::path::parameter;
 
 /// Headers of the request besides those of any.
 pub const HEADERS: [(&str, &str); 1] = [("accept", "application/dns-json")];
@@ -45,7 +46,7 @@ pub fn path(base: &str, question: Question<'_>) -> String {
 ///
 /// # Errors
 /// It says nothing, or answers something else.
-pub fn read(question: Question<'_>, reply: &Reply<'_>) -> Result<Answer, Problem> {
+pub fn read(question: Question<'_>, reply: &Reply<'_>) -> Result<Answer, AnswerError> {
     let answer = body(reply, &ANSWER)?;
     let asked = |asked: &Node| {
         let same =
@@ -55,7 +56,7 @@ pub fn read(question: Question<'_>, reply: &Reply<'_>) -> Result<Answer, Problem
     let status = answer.field("Status").natural().and_then(|code| u8::try_from(code).ok());
     let status = status.filter(|_| answer.field("Question").items().iter().all(asked));
     let message = Message {
-        rcode: status.ok_or(Problem::Unusable { entries: 0 })?,
+        rcode: status.ok_or(AnswerError::Unusable { entries: 0 })?,
         truncated: answer.field("TC").truth().unwrap_or(false),
         records: ["Answer", "Authority", "Additional"]
             .into_iter()
@@ -100,20 +101,20 @@ mod tests {
 
     const ASKED: Question<'static> = Question { name: "svc.x", kind: Kind::Srv };
 
-    fn answer(body: &str) -> Result<Answer, Problem> {
+    fn answer(body: &str) -> Result<Answer, AnswerError> {
         read(ASKED, &Reply { status: 200, header: &|_| None, body: body.as_bytes() })
     }
 
     #[test]
     fn failures_are_told_apart() {
-        assert_eq!(answer(r#"{"Status": 2}"#), Err(Problem::Rcode(2)));
-        assert_eq!(answer(r#"{"Status": 0, "TC": true}"#), Err(Problem::Truncated));
-        assert_eq!(answer("{}"), Err(Problem::Unusable { entries: 0 }));
+        assert_eq!(answer(r#"{"Status": 2}"#), Err(AnswerError::Rcode(2)));
+        assert_eq!(answer(r#"{"Status": 0, "TC": true}"#), Err(AnswerError::Truncated));
+        assert_eq!(answer("{}"), Err(AnswerError::Unusable { entries: 0 }));
         let other = r#"{"Status": 0, "Question": [{"name": "svc.y.", "type": 33}]}"#;
-        assert_eq!(answer(other), Err(Problem::Unusable { entries: 0 }));
+        assert_eq!(answer(other), Err(AnswerError::Unusable { entries: 0 }));
         let none = r#"{"Status": 3, "Question": [{"name": "SVC.x.", "type": 33}],
             "Authority": [{"name": "x.", "type": 6, "TTL": 90, "data": "ns. me. 1 2 3 4 30"}]}"#;
         let none = answer(none).unwrap();
-        assert_eq!((none.found(1), none.negative_ttl.floor_secs()), (Err(Problem::Unknown), 30));
+        assert_eq!((none.found(1), none.negative_ttl.floor_secs()), (Err(AnswerError::Unknown), 30));
     }
 }

@@ -4,8 +4,10 @@
 //! ([`json`]); what it means is the same. Hosts of SRV records whose addresses the answer
 //! does not bring along are asked for one by one ([`Answer::missing`], [`Answer::merge`]).
 
+pub mod config;
 pub mod json;
 pub mod message;
+pub mod protocol;
 pub mod resolver;
 
 use alloc::rc::Rc;
@@ -13,8 +15,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::discovery::endpoint::Endpoint;
+use crate::discovery::registry::answer::{AnswerError, Entries, Found};
 use crate::discovery::registry::dns::message::{Data, Kind, Message, Record, Service};
-use crate::discovery::registry::{Entries, Found, Problem};
 use crate::sort;
 use crate::time::Span;
 
@@ -61,11 +63,11 @@ const NO_SUCH_NAME: u8 = 3;
 ///
 /// # Errors
 /// It is no message, answers something else, or is cut short.
-pub fn read(question: Question<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
+pub fn read(question: Question<'_>, bytes: &[u8]) -> Result<Answer, AnswerError> {
     if bytes.len() > MAX_MESSAGE {
-        return Err(Problem::Truncated);
+        return Err(AnswerError::Truncated);
     }
-    let message = message::decode(bytes, question.name, question.kind).map_err(Problem::Message)?;
+    let message = message::decode(bytes, question.name, question.kind).map_err(AnswerError::Message)?;
     Answer::of(question, &message)
 }
 
@@ -101,12 +103,12 @@ impl Answer {
     ///
     /// # Errors
     /// It is cut short, or a failure of the server.
-    pub fn of(question: Question<'_>, message: &Message) -> Result<Self, Problem> {
+    pub fn of(question: Question<'_>, message: &Message) -> Result<Self, AnswerError> {
         if message.truncated {
-            return Err(Problem::Truncated);
+            return Err(AnswerError::Truncated);
         }
         if ![NO_ERROR, NO_SUCH_NAME].contains(&message.rcode) {
-            return Err(Problem::Rcode(message.rcode));
+            return Err(AnswerError::Rcode(message.rcode));
         }
         let nothing = message.records.iter().find_map(|record| match record.data {
             Data::Nothing(minimum) => Some(record.ttl.min(minimum)),
@@ -166,11 +168,11 @@ impl Answer {
     ///
     /// # Errors
     /// There is no such name or service, or no host has an address.
-    pub fn found(&self, port: u16) -> Result<Found, Problem> {
+    pub fn found(&self, port: u16) -> Result<Found, AnswerError> {
         let none = self.services.is_empty() && self.addresses.is_empty();
         let unavailable = matches!(self.services.as_slice(), [only] if only.target.is_empty());
         if self.rcode == NO_SUCH_NAME || none || unavailable {
-            return Err(Problem::Unknown);
+            return Err(AnswerError::Unknown);
         }
         let mut entries = Entries::default();
         if self.services.is_empty() {
@@ -316,7 +318,7 @@ mod tests {
             (std::vec!["10.0.0.1 10.0.0.1:8080 p0 w1".to_string()], 30)
         );
         let looped = answer(Kind::A, std::vec![alias("svc.x", "a.x"), alias("a.x", "svc.x")]);
-        assert_eq!(looped.found(1), Err(Problem::Unknown));
+        assert_eq!(looped.found(1), Err(AnswerError::Unknown));
     }
 
     #[test]
@@ -325,7 +327,7 @@ mod tests {
         assert_eq!([of(0), of(7), of(86_400)], [5, 7, 300]);
         let soa = |ttl, minimum| {
             let got = answer(Kind::A, std::vec![record("x", ttl, Data::Nothing(minimum))]);
-            assert_eq!(got.found(1), Err(Problem::Unknown));
+            assert_eq!(got.found(1), Err(AnswerError::Unknown));
             got.negative_ttl.floor_secs()
         };
         assert_eq!([soa(60, 30), soa(30, 60), soa(0, 60), soa(3_600, 3_600)], [30, 30, 5, 300]);
@@ -334,13 +336,13 @@ mod tests {
     #[test]
     fn no_service_is_not_an_empty_one() {
         let dot = answer(Kind::Srv, std::vec![record("svc.x", 60, service(0, 0, ""))]);
-        assert_eq!(dot.found(1), Err(Problem::Unknown));
+        assert_eq!(dot.found(1), Err(AnswerError::Unknown));
         let hostless = answer(Kind::Srv, std::vec![record("svc.x", 60, service(0, 0, "a.x"))]);
-        assert_eq!(hostless.found(1), Err(Problem::Unusable { entries: 1 }));
+        assert_eq!(hostless.found(1), Err(AnswerError::Unusable { entries: 1 }));
         let message = |rcode, truncated| Message { rcode, truncated, records: Vec::new() };
         let of = |message: Message| Answer::of(Question { name: "x", kind: Kind::A }, &message);
-        assert_eq!(of(message(2, false)), Err(Problem::Rcode(2)));
-        assert_eq!(of(message(0, true)), Err(Problem::Truncated));
-        assert_eq!(of(message(3, false)).unwrap().found(1), Err(Problem::Unknown));
+        assert_eq!(of(message(2, false)), Err(AnswerError::Rcode(2)));
+        assert_eq!(of(message(0, true)), Err(AnswerError::Truncated));
+        assert_eq!(of(message(3, false)).unwrap().found(1), Err(AnswerError::Unknown));
     }
 }

@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::discovery::endpoint::Endpoint;
+use crate::discovery::registry::answer::{AnswerError, Entries, Found};
 use crate::discovery::registry::dns::{MAX_TTL, MIN_TTL};
-use crate::discovery::registry::{Entries, Found, Problem};
 use crate::net::address;
 use crate::time::Span;
 
@@ -32,21 +32,21 @@ const MAX_ADDRESSES: usize = 5_000;
 ///
 /// # Errors
 /// The resolution failed, the name has no address, or the buffer is not as it should be.
-pub fn read(buffer: &[u8]) -> Result<Resolved, Problem> {
-    let (count, rest) = buffer.split_first_chunk().ok_or(Problem::Truncated)?;
+pub fn read(buffer: &[u8]) -> Result<Resolved, AnswerError> {
+    let (count, rest) = buffer.split_first_chunk().ok_or(AnswerError::Truncated)?;
     let count = usize::try_from(u32::from_le_bytes(*count)).unwrap_or(usize::MAX);
-    let (ttls, texts) = rest.split_at_checked(count.saturating_mul(4)).ok_or(Problem::Truncated)?;
+    let (ttls, texts) = rest.split_at_checked(count.saturating_mul(4)).ok_or(AnswerError::Truncated)?;
     let seconds = ttls.chunks_exact(4).map(|ttl| ttl.try_into().map_or(0, u32::from_le_bytes));
     let ttl = seconds.min().map_or(MIN_TTL, |secs| Span::from_secs(u64::from(secs)));
     let mut addresses = Vec::new();
     // What follows the last zero byte is no text.
     let mut texts = texts.split_inclusive(|byte| *byte == 0);
     for _ in 0..count.min(MAX_ADDRESSES) {
-        let text = texts.next().and_then(|text| text.strip_suffix(&[0])).ok_or(Problem::Truncated)?;
-        addresses.push(address::parse(text).ok_or(Problem::Unusable { entries: count })?);
+        let text = texts.next().and_then(|text| text.strip_suffix(&[0])).ok_or(AnswerError::Truncated)?;
+        addresses.push(address::parse(text).ok_or(AnswerError::Unusable { entries: count })?);
     }
     if addresses.is_empty() {
-        return Err(Problem::Unknown);
+        return Err(AnswerError::Unknown);
     }
     Ok(Resolved { addresses, ttl: ttl.clamp(MIN_TTL, MAX_TTL) })
 }
@@ -58,7 +58,7 @@ impl Resolved {
     ///
     /// # Errors
     /// Nobody can connect to any of them.
-    pub fn found(&self, port: u16) -> Result<Found, Problem> {
+    pub fn found(&self, port: u16) -> Result<Found, AnswerError> {
         let mut entries = Entries::default();
         for address in &self.addresses {
             entries.take(Endpoint::new(&alloc::format!("{address}"), *address, port));
@@ -94,13 +94,13 @@ mod tests {
 
     #[test]
     fn failure_nothing_and_nonsense_are_told_apart() {
-        assert_eq!(read(&[]), Err(Problem::Truncated));
-        assert_eq!(read(&buffer(&[])), Err(Problem::Unknown));
-        assert_eq!(read(&buffer(&[(1, "host:0")])), Err(Problem::Unusable { entries: 1 }));
+        assert_eq!(read(&[]), Err(AnswerError::Truncated));
+        assert_eq!(read(&buffer(&[])), Err(AnswerError::Unknown));
+        assert_eq!(read(&buffer(&[(1, "host:0")])), Err(AnswerError::Unusable { entries: 1 }));
         let whole = buffer(&[(60, "10.0.0.1:0"), (30, "10.0.0.2:0")]);
         for end in 0..whole.len() {
-            assert_eq!(read(&whole[..end]), Err(Problem::Truncated), "{end} bytes");
+            assert_eq!(read(&whole[..end]), Err(AnswerError::Truncated), "{end} bytes");
         }
-        assert_eq!(read(&u32::MAX.to_le_bytes()), Err(Problem::Truncated));
+        assert_eq!(read(&u32::MAX.to_le_bytes()), Err(AnswerError::Truncated));
     }
 }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use crate::discovery::endpoint::{Endpoint, Health, Names};
 use crate::discovery::json::{self, Node, Shape};
-use crate::discovery::registry::{body, Entries, Found, Problem, Reply};
+use crate::discovery::registry::answer::{body, AnswerError, Entries, Found, Reply};
 
 /// The path of the request.
 pub const PATH: &str = "/v3/kv/range";
@@ -51,11 +51,11 @@ fn range_end(prefix: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// It says nothing of keys.
-pub fn read(reply: &Reply<'_>) -> Result<Found, Problem> {
+pub fn read(reply: &Reply<'_>) -> Result<Found, AnswerError> {
     let answer = body(reply, &ANSWER)?;
     match answer.field("code").natural() {
         None | Some(0) => {}
-        Some(code) => return Err(Problem::Code(code)),
+        Some(code) => return Err(AnswerError::Code(code)),
     }
     let mut names = Names::default();
     let mut entries = Entries::default();
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!((one.priority, &*one.zone, one.health, one.tags.len()), (2, "z", Health::Draining, 1));
         let error = r#"{"error": "x", "code": 11, "message": "x"}"#;
         let error = read(&Reply { status: 200, header: &|_| None, body: error.as_bytes() });
-        assert_eq!(error, Err(Problem::Code(11)));
+        assert_eq!(error, Err(AnswerError::Code(11)));
         let empty = read(&Reply { status: 200, header: &|_| None, body: br#"{"header": {}}"# });
         assert_eq!(empty, Ok(Found::default()));
     }

@@ -15,9 +15,9 @@ use crate::discovery::cells::question::Question;
 use crate::discovery::cells::snapshot;
 use crate::discovery::config::policy::{Cache, Policy};
 use crate::discovery::metrics::{self, Places, RegistryMetric, ServiceMetric};
-use crate::discovery::refresh::fetch::Bad;
-use crate::discovery::refresh::lead::Lead;
-use crate::discovery::refresh::way::Way;
+use crate::discovery::refresh::leader::Lead;
+use crate::discovery::refresh::session::{FetchError, Session};
+use crate::discovery::registry::AnswerError;
 use crate::draws::Draws;
 use crate::hash::xxh64::xxh64;
 use crate::host::{rewrite, Answer, Host, Store, StoreError};
@@ -39,7 +39,6 @@ pub struct Poller {
 #[derive(Debug)]
 struct Watch {
     question: Question,
-    way: Way,
     cache: Rc<Cache>,
     policy: Rc<Policy>,
     /// `registry main, service orders`, for the log.
@@ -77,10 +76,9 @@ impl Poller {
             let has =
                 |(service, all): (usize, &Vec<Option<usize>>)| all.contains(&Some(at)).then_some(service);
             Some(Watch {
-                way: Way::new(policy, &question)?,
                 cache: Rc::new(registry.cache.clone()),
                 policy: Rc::clone(policy),
-                title: format!("registry {}: {}", registry.name, question.query.name),
+                title: format!("registry {}: {}", registry.name, question.query.name()),
                 services: places.iter().enumerate().filter_map(has).collect(),
                 look_ms: 0,
                 lead: None,
@@ -153,7 +151,7 @@ impl Poller {
     pub fn answered(&mut self, answer: &impl Answer, places: &Places, host: &impl Host) {
         let now = host.now();
         let token = answer.token();
-        let asked = |watch: &&mut Watch| watch.lead.as_ref().is_some_and(|lead| lead.fetch.asked(token));
+        let asked = |watch: &&mut Watch| watch.lead.as_ref().is_some_and(|lead| lead.session.made(token));
         let Some(watch) = self.watches.iter_mut().find(asked) else { return };
         let worker = Worker { id: self.worker, config: self.config, now, places, host };
         watch.answered(answer, &worker, &self.draws);
@@ -189,10 +187,10 @@ impl Watch {
             self.renew(worker);
         }
         let Some(lead) = &mut self.lead else { return };
-        if lead.fetch.is_waiting() {
-            if worker.now.since(lead.asked) > self.way.patience() {
-                lead.fetch.give_up();
-                self.failed(&Bad::NoAnswer, worker, draws);
+        if lead.session.is_in_flight() {
+            if worker.now.since(lead.asked) > lead.session.patience() {
+                lead.session.give_up();
+                self.failed(&FetchError::Answer(AnswerError::NoAnswer), worker, draws);
             }
         } else if now_ms >= lead.next_ms {
             self.ask(worker, draws);
@@ -220,7 +218,10 @@ impl Watch {
             // Without it, an empty answer would have nothing to be compared with.
             let Ok(cell) = worker.host.load(&self.question.snapshot_cell) else { return };
             let known = cell.and_then(|(bytes, _)| snapshot::decode(&bytes, hash)).unwrap_or_default();
-            let mut lead = Lead::new(&status, known);
+            let registry = self.policy.registries.get(self.question.registry);
+            let protocol = registry.and_then(|registry| registry.kind.protocol(&self.question.query));
+            let Some(protocol) = protocol else { return };
+            let mut lead = Lead::new(&status, known, Session::new(protocol));
             // What another configuration had for a period does not bind this one.
             let latest = now_ms.saturating_add(self.cache.ttl_ms.max(LONGEST_WAIT.as_millis()));
             lead.next_ms = lead.next_ms.min(latest);
@@ -266,16 +267,15 @@ impl Watch {
         worker.host.add(worker.places.registry(self.question.registry, RegistryMetric::Fetches), 1);
         lead.asked = worker.now;
         let at_once = lead.asks_at_once();
-        if let Err(bad) = lead.fetch.ask(&self.way, at_once, worker.host) {
-            lead.fetch.give_up();
-            self.failed(&bad, worker, draws);
+        if let Err(error) = lead.session.ask(at_once, worker.host) {
+            self.failed(&error, worker, draws);
         }
     }
 
     fn answered<H: Host>(&mut self, answer: &impl Answer, worker: &Worker<'_, H>, draws: &Draws) {
         let Some(lead) = &mut self.lead else { return };
         let most = usize::try_from(self.cache.max_bytes).unwrap_or(usize::MAX);
-        match lead.fetch.answered(&self.way, answer, most, worker.host) {
+        match lead.session.answered(answer, most, worker.host) {
             None => {}
             Some(Ok(mut good)) => {
                 let found = &mut good.found;
@@ -283,7 +283,7 @@ impl Watch {
                 found.endpoints.retain(|one| self.policy.allow.has(one.address, one.port));
                 let forbidden = count.saturating_sub(found.endpoints.len());
                 found.skipped = found.skipped.saturating_add(forbidden);
-                let changed = lead.took(good, &self.cache, &self.way, worker.now, draws.next(worker.now));
+                let changed = lead.took(good, &self.cache, worker.now, draws.next(worker.now));
                 self.speak(worker);
                 if changed {
                     self.publish(worker);
@@ -295,14 +295,14 @@ impl Watch {
                     self.ask(worker, draws);
                 }
             }
-            Some(Err(bad)) => self.failed(&bad, worker, draws),
+            Some(Err(error)) => self.failed(&error, worker, draws),
         }
     }
 
-    fn failed<H: Host>(&mut self, bad: &Bad, worker: &Worker<'_, H>, draws: &Draws) {
+    fn failed<H: Host>(&mut self, error: &FetchError, worker: &Worker<'_, H>, draws: &Draws) {
         let Some(lead) = &mut self.lead else { return };
-        let unknown = lead.is_unknown(bad);
-        let changed = lead.failed(bad, &self.cache, worker.now, draws.next(worker.now));
+        let unknown = error.is_unknown();
+        let changed = lead.failed(error, &self.cache, worker.now, draws.next(worker.now));
         if !unknown {
             worker.host.add(worker.places.registry(self.question.registry, RegistryMetric::Failures), 1);
         }

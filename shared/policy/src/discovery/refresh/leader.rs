@@ -9,13 +9,12 @@ use crate::discovery::config::policy::Cache;
 use crate::discovery::distrust::flap::Flaps;
 use crate::discovery::distrust::shrink::{Action, Guard};
 use crate::discovery::endpoint::{Endpoint, Health};
-use crate::discovery::refresh::fetch::{Bad, Fetch, Good};
-use crate::discovery::refresh::way::Way;
-use crate::discovery::registry::consul::Pace;
-use crate::discovery::registry::Problem;
+use crate::discovery::refresh::session::{FetchError, Session};
+use crate::discovery::registry::protocol::FetchAnswer;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::time::{Span, Timestamp};
 use crate::watch::freshness::{self, Terms};
+use crate::watch::pace::Pace;
 use crate::watch::status::Status;
 
 /// What the worker that asks knows.
@@ -25,8 +24,8 @@ pub struct Lead {
     pub term: u32,
     /// When the lease ends, unless it is renewed.
     pub expires_ms: u64,
-    /// What is asked.
-    pub fetch: Fetch,
+    /// The registry that is asked.
+    pub session: Session,
     /// When it was asked.
     pub asked: Timestamp,
     /// When to ask next.
@@ -67,12 +66,12 @@ const RESPITE: Span = Span::from_millis(50);
 impl Lead {
     /// Begins with what others were told before.
     #[must_use]
-    pub fn new(status: &Status, served: Snapshot) -> Self {
+    pub fn new(status: &Status, served: Snapshot, session: Session) -> Self {
         let believed = served.entries.iter().map(|entry| entry.endpoint.clone()).collect();
         Self {
             term: status.lease.term,
             expires_ms: status.lease.expires_ms,
-            fetch: Fetch::default(),
+            session,
             asked: Timestamp::ZERO,
             next_ms: status.next_ms,
             failures: status.failures,
@@ -111,17 +110,11 @@ impl Lead {
         self.confirms || self.failures > 0
     }
 
-    /// Whether the answer is that there is no such service, which is no failure.
-    #[must_use]
-    pub fn is_unknown(&self, bad: &Bad) -> bool {
-        *bad == Bad::Problem(Problem::Unknown)
-    }
-
     /// Takes a good answer; whether workers have to be told.
-    pub fn took(&mut self, good: Good, cache: &Cache, way: &Way, now: Timestamp, draw: u64) -> bool {
+    pub fn took(&mut self, answer: FetchAnswer, cache: &Cache, now: Timestamp, draw: u64) -> bool {
         (self.failures, self.unknown, self.fetched_ms) = (0, 0, now.as_millis());
-        match good.found.skipped {
-            0 => self.recover(good.found.endpoints.len()),
+        match answer.found.skipped {
+            0 => self.recover(answer.found.endpoints.len()),
             skipped => {
                 let line = format!(
                     "{skipped} entries cannot be used: no address, one that is not allowed, or too many"
@@ -129,16 +122,17 @@ impl Lead {
                 self.complain("skipped", line);
             }
         }
-        self.holds = good.holds;
-        let changed = self.serve(good.found.endpoints, cache, now);
+        self.holds = answer.holds;
+        let changed = self.serve(answer.found.endpoints, cache, now);
         let period = Span::from_millis(cache.ttl_ms);
-        let next = match good.holds {
+        let next = match answer.holds {
             _ if self.confirms => {
                 now.plus(freshness::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw))
             }
             None => {
                 // A wait whose time was up is no haste, however short it is configured.
-                let waited = matches!(way, Way::Consul { query, .. } if now.since(self.asked) >= query.wait);
+                let held = self.session.holds_queries();
+                let waited = held.is_some_and(|wait| now.since(self.asked) >= wait);
                 let (pace, next) = self.pace.next(now, changed || waited);
                 self.pace = pace;
                 // A registry that changes all the time is not followed all the time.
@@ -146,7 +140,7 @@ impl Lead {
             }
             Some(Span::ZERO) => now.plus(freshness::next_fetch(period, draw)),
             // Asked again before caches on the way have forgotten it, it would say the same.
-            Some(holds) if !way.waits() => {
+            Some(holds) if self.session.holds_queries().is_none() => {
                 now.plus(holds.plus(freshness::first_fetch(holds.ceil_part(10), draw)))
             }
             Some(holds) => now.plus(holds),
@@ -165,13 +159,13 @@ impl Lead {
     }
 
     /// Takes a failure; whether workers have to be told.
-    pub fn failed(&mut self, bad: &Bad, cache: &Cache, now: Timestamp, draw: u64) -> bool {
-        if self.is_unknown(bad) {
+    pub fn failed(&mut self, error: &FetchError, cache: &Cache, now: Timestamp, draw: u64) -> bool {
+        if error.is_unknown() {
             return self.took_nothing(cache, now, draw);
         }
         if self.failures == 0 && self.fetched_ms > 0 {
             // While it was waited for all was well; until it answered, if it did.
-            let answered = matches!(bad, Bad::Problem(_) | Bad::TooLarge(_));
+            let answered = error.is_answer();
             let well = match self.holds {
                 Some(holds) => Span::from_millis(self.fetched_ms).plus(holds).as_millis(),
                 None if answered => now.as_millis(),
@@ -181,8 +175,8 @@ impl Lead {
         }
         self.failures = self.failures.saturating_add(1);
         self.next_ms = now.plus(freshness::error_wait(self.failures, draw)).as_millis();
-        let line = format!("{bad}; {}", self.meanwhile());
-        self.complain(&bad.reason(), line);
+        let line = format!("{error}; {}", self.meanwhile());
+        self.complain(&error.reason(), line);
         false
     }
 
@@ -303,7 +297,9 @@ impl Lead {
 mod tests {
     use super::*;
     use crate::discovery::distrust::{flap, shrink};
-    use crate::discovery::registry::Found;
+    use crate::discovery::registry::dns::config::{Dns, NameQuery, Record, Resolver};
+    use crate::discovery::registry::dns::protocol;
+    use crate::discovery::registry::{AnswerError, Found};
 
     const DRAW: u64 = 1 << 63;
 
@@ -320,32 +316,39 @@ mod tests {
         }
     }
 
-    fn polled() -> Way {
-        Way::Names { name: "orders".into(), record: crate::discovery::config::policy::Record::Any, port: 80 }
+    /// A leader of a name that the host resolves.
+    fn leader(status: &Status) -> Lead {
+        let query = NameQuery { name: "orders".into(), record: Record::Any, port: 80 };
+        let dns = Dns { resolver: Resolver::Host, timeout_ms: 1_000 };
+        Lead::new(status, Snapshot::default(), Session::new(protocol::of(&dns, &query)))
+    }
+
+    fn status_of(code: u16) -> FetchError {
+        FetchError::Answer(AnswerError::Status(code))
     }
 
     /// One endpoint, and so many entries that are none.
-    fn good(skipped: usize) -> Good {
+    fn good(skipped: usize) -> FetchAnswer {
         let endpoint = Endpoint::new("", core::net::Ipv4Addr::LOCALHOST.into(), 80).unwrap();
-        Good { found: Found { endpoints: std::vec![endpoint], skipped }, holds: Some(Span::ZERO) }
+        FetchAnswer { found: Found { endpoints: std::vec![endpoint], skipped }, holds: Some(Span::ZERO) }
     }
 
     /// A lease that changed hands had each holder say the same.
     #[test]
     fn a_failure_is_said_once_whoever_asks() {
-        let (now, down) = (Timestamp::ZERO, Bad::Problem(Problem::Status(500)));
-        let mut first = Lead::new(&Status::default(), Snapshot::default());
+        let (now, down) = (Timestamp::ZERO, status_of(500));
+        let mut first = leader(&Status::default());
         assert!(!first.failed(&down, &cache(), now, DRAW) && !first.failed(&down, &cache(), now, DRAW));
         assert_eq!(first.lines, ["the registry answered with status 500; there is no good answer yet"]);
 
-        let mut second = Lead::new(&first.note(Status::default()), Snapshot::default());
+        let mut second = leader(&first.note(Status::default()));
         assert!(!second.failed(&down, &cache(), now, DRAW));
         assert_eq!((second.failures, second.lines.len()), (3, 0));
-        assert!(!second.failed(&Bad::Problem(Problem::Status(403)), &cache(), now, DRAW));
+        assert!(!second.failed(&status_of(403), &cache(), now, DRAW));
         assert_eq!(second.lines, ["the registry answered with status 403; there is no good answer yet"]);
 
-        let mut third = Lead::new(&second.note(Status::default()), Snapshot::default());
-        assert!(third.took(good(0), &cache(), &polled(), now, DRAW));
+        let mut third = leader(&second.note(Status::default()));
+        assert!(third.took(good(0), &cache(), now, DRAW));
         assert_eq!(third.lines, ["answers again, with 1 endpoints"]);
         assert_eq!((third.note(Status::default()).failures, third.note(Status::default()).trouble), (0, 0));
     }
@@ -354,14 +357,14 @@ mod tests {
     #[test]
     fn nobody_falls_who_is_gone_from_an_answer_that_is_not_believed() {
         let cache = Cache { flap: Some(flap::Terms::default()), ..cache() };
-        let mut lead = Lead::new(&Status::default(), Snapshot::default());
+        let mut lead = leader(&Status::default());
         for n in 0..40_u64 {
             let now = Timestamp::ZERO.plus(Span::from_secs(5 * n));
             if n % 2 == 0 {
-                let _ = lead.took(good(0), &cache, &polled(), now, DRAW);
+                let _ = lead.took(good(0), &cache, now, DRAW);
                 assert_eq!(lead.served.entries[0].endpoint.health, Health::Healthy, "at {n}");
             } else {
-                let _ = lead.failed(&Bad::Problem(Problem::Unknown), &cache, now, DRAW);
+                let _ = lead.failed(&FetchError::Answer(AnswerError::Unknown), &cache, now, DRAW);
                 assert_eq!(lead.served.entries.len(), 1);
             }
         }
@@ -370,10 +373,10 @@ mod tests {
     /// Each answer of that kind was announced as the end of trouble and as new trouble.
     #[test]
     fn what_cannot_be_used_of_good_answers_is_said_once() {
-        let mut lead = Lead::new(&Status::default(), Snapshot::default());
+        let mut lead = leader(&Status::default());
         let mut said = |skipped: usize| {
             lead.lines.clear();
-            let _ = lead.took(good(skipped), &cache(), &polled(), Timestamp::ZERO, DRAW);
+            let _ = lead.took(good(skipped), &cache(), Timestamp::ZERO, DRAW);
             lead.lines.len()
         };
         assert_eq!([4, 4, 4, 5, 0, 0, 5].map(&mut said), [1, 0, 0, 0, 1, 0, 1]);

@@ -1,0 +1,91 @@
+//! Consul asked for one service: blocking queries, one after the other.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::discovery::registry::answer::{AnswerError, Reply};
+use crate::discovery::registry::consul::config::{Consul, ServiceQuery};
+use crate::discovery::registry::consul::index::{self, Step};
+use crate::discovery::registry::consul::query::{timeout, Query};
+use crate::discovery::registry::consul::read;
+use crate::discovery::registry::protocol::{Call, FetchAnswer, Progress, Protocol};
+use crate::time::Span;
+
+/// One service of a Consul.
+#[derive(Debug)]
+pub struct ConsulProtocol {
+    cluster: String,
+    authority: String,
+    query: Query,
+    blocking: bool,
+    /// How long an answer to a query that does not block may take.
+    timeout: Span,
+    /// The index to wait with next.
+    index: u64,
+}
+
+// === impl ConsulProtocol ===
+
+impl ConsulProtocol {
+    /// Begins without an index: the first query does not block.
+    #[must_use]
+    pub fn new(consul: &Consul, service: &ServiceQuery) -> Self {
+        Self {
+            cluster: consul.cluster.clone(),
+            authority: consul.authority.clone(),
+            query: Query {
+                datacenter: service.datacenter.clone().or_else(|| consul.datacenter.clone()),
+                namespace: consul.namespace.clone(),
+                partition: consul.partition.clone(),
+                filter: service.filter.clone(),
+                near: consul.near.clone(),
+                tags: service.tags.clone(),
+                consistency: consul.consistency,
+                zone: consul.zone_key.clone(),
+                wait: Span::from_millis(consul.wait_ms.into()),
+                token: consul.token.clone(),
+                ..Query::new(&service.service)
+            },
+            blocking: consul.wait_ms > 0,
+            timeout: Span::from_millis(consul.timeout_ms.into()),
+            index: 0,
+        }
+    }
+}
+
+impl Protocol for ConsulProtocol {
+    fn ask(&mut self, at_once: bool) -> Result<Vec<Call>, AnswerError> {
+        let index = if at_once || !self.blocking { 0 } else { self.index };
+        let mut headers = alloc::vec![
+            (":method", "GET".into()),
+            (":path", self.query.path(index)),
+            (":authority", self.authority.clone()),
+            ("accept", "application/json".into()),
+        ];
+        headers.extend(self.query.headers().map(|(name, value)| (name, value.into())));
+        let timeout = if index > 0 { timeout(self.query.wait) } else { self.timeout };
+        Ok(alloc::vec![Call::Http { cluster: self.cluster.clone(), headers, body: Vec::new(), timeout }])
+    }
+
+    fn answered(
+        &mut self,
+        _: usize,
+        reply: Result<&Reply<'_>, AnswerError>,
+    ) -> Result<Progress, AnswerError> {
+        let reply = reply?;
+        let found = read(&self.query, reply)?;
+        let next = index::next(self.index, index::of(reply));
+        self.index = next.index;
+        // Without an index nothing can be waited for.
+        let waits = self.blocking && next.step != Step::Missing;
+        Ok(Progress::Done(FetchAnswer { found, holds: (!waits).then_some(Span::ZERO) }))
+    }
+
+    fn patience(&self) -> Span {
+        timeout(self.query.wait).plus(self.timeout)
+    }
+
+    fn holds_queries(&self) -> Option<Span> {
+        self.blocking.then_some(self.query.wait)
+    }
+}
