@@ -64,7 +64,7 @@ fn the_routing_filters_choice_is_followed() {
 
 /// What the routing filter says about retries is not taken for a client's.
 #[test]
-fn retries_of_what_routing_chose_are_routings() {
+fn a_request_that_routing_sent_keeps_its_retry_headers() {
     let workers = Workers::new(1, &versions(&json!({})));
     for (chosen, removed) in [("orders;tag=v2", 0), ("orders", 0), ("elsewhere", 2), ("", 2)] {
         let request = SimRequest::get("/billing").attribute(Attribute::Chosen, chosen.as_bytes());
@@ -76,7 +76,7 @@ fn retries_of_what_routing_chose_are_routings() {
 }
 
 #[test]
-fn a_subset_without_endpoints_falls_back_as_it_was_told() {
+fn an_empty_subset_falls_back_as_configured() {
     #[rustfmt::skip]
     let cases = [
         // the service's own          fallback            for itself  v2      v3
@@ -101,7 +101,7 @@ fn a_subset_without_endpoints_falls_back_as_it_was_told() {
 
 /// More subsets than a worker keeps ready.
 #[test]
-fn any_number_of_subsets_is_followed() {
+fn more_subsets_than_are_kept_ready_all_get_requests() {
     let workers = Workers::new(1, &versions(&json!({"subset": {"fallback": "any_endpoint"}})));
     for round in 0..3 {
         for n in 0..40 {
@@ -138,7 +138,7 @@ fn a_key_has_one_endpoint_on_all_workers() {
 }
 
 #[test]
-fn the_first_service_that_takes_a_request_gets_it() {
+fn the_first_service_that_matches_gets_the_request() {
     let service =
         |name: &str, matches: serde_json::Value| json!({"name": name, "registry": "main", "match": matches});
     let endpoint = |n: u8| json!([{"address": format!("10.0.0.{n}"), "port": 80}]);
@@ -224,7 +224,7 @@ fn allowed(address: SocketAddr) -> bool {
 
 /// Whatever a cell has, whoever wrote it.
 #[test]
-fn no_request_ever_goes_where_it_may_not() {
+fn no_request_goes_to_an_endpoint_that_it_may_not_have() {
     let json = config("", "").replace("10.0.0.0/8:1-65535", r#"10.0.0.0/8:80-81", "[fd00::/8]:80"#);
     let (mut went, mut refused) = (0, 0);
     for seed in 1..=300 {

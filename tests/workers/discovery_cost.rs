@@ -3,7 +3,7 @@
 use tidegate_sim::SimRequest;
 
 use crate::discovery::{answer, config, fixed, polled, sent, sent_as, Workers};
-use crate::discovery_flights::{Both, FOUR};
+use crate::discovery_attempts::{Both, FOUR};
 
 /// Store calls of so many exchanges of each worker.
 fn requests(workers: &Workers, count: usize) -> u64 {
@@ -23,7 +23,7 @@ fn settled(count: usize, json: &str) -> Workers {
 }
 
 #[test]
-fn a_request_asks_the_store_and_the_registry_nothing() {
+fn a_request_makes_no_call_to_store_or_registry() {
     let everything = r#""attempts": 3, "subset": {"fallback": "any_endpoint"}, "balance": "least_request"#;
     for fields in ["", everything, r#""balance": "maglev"#] {
         let fields = if fields.is_empty() { String::new() } else { format!("{fields}\"") };
@@ -39,7 +39,7 @@ fn a_request_asks_the_store_and_the_registry_nothing() {
 }
 
 #[test]
-fn attempts_ask_nothing_either() {
+fn attempts_make_no_store_call() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 3"#));
     let exchange = || {
         let mut call = both.begin();
@@ -59,7 +59,7 @@ fn attempts_ask_nothing_either() {
 }
 
 #[test]
-fn a_request_for_no_service_asks_nothing() {
+fn a_request_for_no_service_makes_no_store_call() {
     let workers = Workers::new(1, &config("", "").replace(r#""prefix": "/""#, r#""prefix": "/orders""#));
     let before = workers.store.calls();
     for _ in 0..100 {
@@ -70,7 +70,7 @@ fn a_request_for_no_service_asks_nothing() {
 
 /// A counter tells of changes of all services; whoever is not concerned looks at the small cell.
 #[test]
-fn a_change_that_does_not_matter_costs_one_small_read_for_each_cell() {
+fn a_change_of_another_service_costs_one_small_read_per_cell() {
     for (fields, cells) in [(r#""outlier_detection": false"#, 1), ("", 2)] {
         let workers = settled(2, &config("", fields));
         workers.store.raise(workers.all[0].counter("tidegate.discovery.changes"));
@@ -81,7 +81,7 @@ fn a_change_that_does_not_matter_costs_one_small_read_for_each_cell() {
 }
 
 #[test]
-fn a_change_that_matters_costs_two_reads() {
+fn a_change_of_the_service_costs_two_reads() {
     let workers = settled(2, &polled("", r#""outlier_detection": false"#));
     workers.at(13_000).tick();
     let asked = crate::discovery::question(&workers.all[0]);
@@ -98,7 +98,7 @@ fn a_change_that_matters_costs_two_reads() {
 
 /// While a request waits for the first snapshot it is asked about only when there is an answer.
 #[test]
-fn waiting_asks_nothing() {
+fn a_waiting_request_makes_no_store_call() {
     let workers = Workers::new(1, &config("", ""));
     let worker = &workers.all[0];
     let (_, mut exchange) = worker.begin(&SimRequest::get("/"));
@@ -110,7 +110,7 @@ fn waiting_asks_nothing() {
 }
 
 #[test]
-fn a_tick_asks_nothing_between_looks() {
+fn a_tick_makes_no_store_call_between_lease_checks() {
     let workers = settled(3, &config("", ""));
     let calls = |from: u64, to: u64, at: usize| {
         let before = workers.store.calls();
@@ -138,7 +138,7 @@ fn a_tick_asks_nothing_between_looks() {
 }
 
 #[test]
-fn an_answer_that_says_something_new_costs_five_calls() {
+fn a_new_answer_costs_five_store_calls() {
     let workers = Workers::new(1, &polled("", ""));
     let worker = &workers.all[0];
     worker.tick();

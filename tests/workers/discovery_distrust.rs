@@ -16,7 +16,7 @@ fn each_second(cache: &str) -> String {
 }
 
 #[test]
-fn an_empty_answer_takes_nothing_away() {
+fn an_empty_answer_removes_no_endpoint() {
     for list in [&FOUR[..], &FOUR[..1]] {
         let workers = Workers::knowing(2, &each_second(""), list);
         let all = reached(&workers.all[1]);
@@ -36,7 +36,7 @@ fn an_empty_answer_takes_nothing_away() {
 }
 
 #[test]
-fn an_empty_answer_is_believed_in_time_if_that_is_allowed() {
+fn an_empty_answer_serves_once_confirmed_if_allowed() {
     let json = each_second(r#""empty_protection": {"allow_empty": true, "empty_hold_ms": 20000}"#);
     let workers = Workers::knowing(2, &json, &FOUR);
     say(&workers, 100, 19_000, &[]);
@@ -48,7 +48,7 @@ fn an_empty_answer_is_believed_in_time_if_that_is_allowed() {
 }
 
 #[test]
-fn a_set_that_shrinks_too_fast_is_confirmed_first_and_what_is_new_serves_at_once() {
+fn a_shrunken_set_waits_for_confirmation_and_new_endpoints_do_not() {
     let workers = Workers::knowing(2, &each_second(""), &FOUR);
     say(&workers, 100, 25_000, &["10.0.0.1:80", "10.0.0.9:80"][..1]);
     assert_eq!((reached(&workers.all[1]).as_str(), workers.count("hold_active")), ("1 2 3 4", 1));
@@ -65,7 +65,7 @@ fn a_set_that_shrinks_too_fast_is_confirmed_first_and_what_is_new_serves_at_once
 
 /// However rarely the registry is asked otherwise.
 #[test]
-fn what_is_held_back_is_confirmed_soon() {
+fn a_held_back_answer_is_confirmed_soon() {
     let workers = Workers::knowing(2, &polled(r#""ttl_ms": 600000"#, ""), &FOUR);
     say(&workers, 100, 721_000, &FOUR[..1]);
     // Asked after 480 to 720 s, and from then on each 10 s or so.
@@ -77,7 +77,7 @@ fn what_is_held_back_is_confirmed_soon() {
 
 /// The registry loses the service altogether, which is as an empty answer.
 #[test]
-fn a_service_that_is_gone_is_served_on() {
+fn a_service_gone_from_the_registry_keeps_its_endpoints() {
     let workers = Workers::knowing(2, &each_second(""), &FOUR);
     workers.run(100, 300_000, &mut |_, question| Some(question.answer(404)));
     assert_eq!((reached(&workers.all[1]).as_str(), workers.count("hold_active")), ("1 2 3 4", 1));
@@ -87,7 +87,7 @@ fn a_service_that_is_gone_is_served_on() {
 
 /// What is held back wants to be confirmed, which a query that waits for a change would not.
 #[test]
-fn what_is_held_back_is_asked_for_at_once() {
+fn a_held_back_answer_is_queried_again_at_once() {
     let workers = Workers::knowing(1, &crate::discovery::config("", ""), &FOUR);
     let mut subjects = Vec::new();
     workers.run(100, 40_000, &mut |_, question| {
@@ -103,7 +103,7 @@ fn what_is_held_back_is_asked_for_at_once() {
 
 /// That everything is gone is not believed however often it is said: then it is waited for a change.
 #[test]
-fn what_will_not_be_believed_is_not_asked_for_at_once() {
+fn an_answer_that_will_never_serve_is_not_queried_again_at_once() {
     let workers = Workers::knowing(1, &crate::discovery::config("", ""), &FOUR);
     let mut subjects = Vec::new();
     workers.run(100, 200_000, &mut |_, question| {
@@ -115,7 +115,7 @@ fn what_will_not_be_believed_is_not_asked_for_at_once() {
 }
 
 #[test]
-fn an_endpoint_that_comes_and_goes_gets_no_requests_until_it_has_calmed_down() {
+fn a_flapping_endpoint_gets_no_requests_until_it_is_stable() {
     let workers = Workers::knowing(2, &each_second(r#""flap_damping": {"half_life_ms": 10000}"#), &FOUR);
     let ill = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80 critical"];
     let mut now = 100;
@@ -136,7 +136,7 @@ fn an_endpoint_that_comes_and_goes_gets_no_requests_until_it_has_calmed_down() {
 }
 
 #[test]
-fn without_damping_it_gets_requests_whenever_it_is_well() {
+fn without_damping_a_flapping_endpoint_serves_whenever_healthy() {
     let workers = Workers::knowing(2, &each_second(r#""flap_damping": false"#), &FOUR);
     for round in 0..5 {
         let now = 100 + round * 4_100;

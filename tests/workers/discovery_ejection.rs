@@ -8,7 +8,7 @@ use tidegate_sim::explore::Gate;
 use tidegate_sim::{explore, SimHost, SimRequest, SimResponse, Worker};
 
 use crate::discovery::{answer, fixed, polled, reached, word, Sim, Workers};
-use crate::discovery_flights::{Both, FOUR};
+use crate::discovery_attempts::{Both, FOUR};
 
 /// One request to this endpoint, answered so; others get 200 until it has its turn.
 fn one_to(worker: &Sim, endpoint: &str, response: &SimResponse) {
@@ -30,7 +30,7 @@ fn fails(worker: &Sim, endpoint: &str, times: usize) {
 }
 
 #[test]
-fn who_fails_five_times_in_a_row_rests_for_all_workers() {
+fn five_consecutive_failures_eject_an_endpoint_for_all_workers() {
     let workers = Workers::new(2, &fixed(&FOUR, ""));
     let [first, second] = &workers.all[..] else { panic!("two workers") };
     assert_eq!(reached(second), "1 2 3 4");
@@ -55,7 +55,7 @@ fn who_fails_five_times_in_a_row_rests_for_all_workers() {
 }
 
 #[test]
-fn each_rest_is_longer() {
+fn each_ejection_is_longer() {
     let workers = Workers::new(2, &fixed(&FOUR, ""));
     let mut now = 0;
     for rest in [30_000, 60_000, 90_000] {
@@ -69,7 +69,7 @@ fn each_rest_is_longer() {
 }
 
 #[test]
-fn no_more_than_half_of_them_rest_and_one_always_may() {
+fn at_most_half_are_ejected_and_one_always_may_be() {
     #[rustfmt::skip]
     let cases = [
         // endpoints  fields                                               left
@@ -98,7 +98,7 @@ fn no_more_than_half_of_them_rest_and_one_always_may() {
 }
 
 #[test]
-fn what_counts_as_a_failure() {
+fn only_failures_of_the_endpoint_count_towards_an_ejection() {
     let local = |details: &str, flags| SimResponse::local(503, details, flags);
     let grpc = |status: &str| SimResponse::upstream(200).header("grpc-status", status);
     #[rustfmt::skip]
@@ -128,7 +128,7 @@ fn what_counts_as_a_failure() {
 
 /// Attempts that were under way when their endpoint was ejected do not prolong its rest.
 #[test]
-fn a_rest_is_not_prolonged_by_what_was_under_way() {
+fn requests_in_flight_do_not_prolong_an_ejection() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": {"consecutive_5xx": 1}"#));
     let under_way: Vec<_> = (0..12)
         .map(|_| {
@@ -149,7 +149,7 @@ fn a_rest_is_not_prolonged_by_what_was_under_way() {
 
 /// Whoever rested and is gone does not count among those that are there.
 #[test]
-fn endpoints_that_are_gone_leave_room_for_others_to_rest() {
+fn endpoints_gone_from_the_registry_do_not_count_as_ejected() {
     let json = polled(r#""ttl_ms": 1000"#, r#""outlier_detection": {"consecutive_5xx": 1}"#);
     let old = ["10.0.0.5:80", "10.0.0.6:80", "10.0.0.7:80", "10.0.0.8:80"];
     let workers = Workers::knowing(2, &json, &old);
@@ -169,7 +169,7 @@ fn endpoints_that_are_gone_leave_room_for_others_to_rest() {
 
 /// A new configuration with the same service knows who rests.
 #[test]
-fn a_rest_outlives_a_configuration() {
+fn an_ejection_outlives_a_configuration() {
     let first = Workers::new(1, &fixed(&FOUR, ""));
     fails(&first.all[0], FOUR[0], 5);
     let next = Workers::on(&first.store, 1, &fixed(&FOUR, r#""attempts": 2"#));
@@ -202,7 +202,7 @@ fn two_workers_do_not_eject_more_than_half_in_any_order() {
 
 /// What an attempt is told of by another worker's Envoy cluster does not matter.
 #[test]
-fn an_endpoint_that_is_not_known_is_not_ejected() {
+fn an_unknown_endpoint_is_not_ejected() {
     let json = fixed(&FOUR, r#""outlier_detection": {"consecutive_5xx": 1}"#)
         .replace(r#""allow":"#, r#""steer": "override_host", "allow":"#);
     let both = Both::new(&json);

@@ -9,7 +9,7 @@ use tidegate_policy::time::Span;
 use tidegate_sim::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 
 use crate::discovery::{answer, config, fixed, polled, question, reached, sent, word, Workers};
-use crate::discovery_flights::FOUR;
+use crate::discovery_attempts::FOUR;
 
 /// Has so many calls of the store fail, from the `first` one after this on.
 fn fail(host: &SimHost, first: u64, count: u64) {
@@ -40,7 +40,7 @@ fn ten_seconds(worker: &Worker<Discovery, SimHost>, from: u64, endpoint: &str, w
 }
 
 #[test]
-fn a_call_that_fails_whichever_it_is_is_got_over() {
+fn workers_recover_from_any_failed_store_call() {
     let json = polled(r#""ttl_ms": 1000"#, r#""outlier_detection": {"consecutive_5xx": 40}"#);
     for count in [1, 3, 40] {
         for first in 0..60 {
@@ -74,7 +74,7 @@ fn rested(store: &Arc<SimStore>, json: &str) -> String {
 
 /// Whoever takes over and cannot read what is served has nothing to compare an empty answer with.
 #[test]
-fn a_call_that_fails_does_not_make_an_empty_answer_believed() {
+fn a_failed_store_call_makes_no_empty_answer_serve() {
     let json = polled("", "");
     for first in 0..20 {
         let store = Workers::knowing(1, &json, &FOUR).store;
@@ -93,7 +93,7 @@ fn a_call_that_fails_does_not_make_an_empty_answer_believed() {
 }
 
 #[test]
-fn without_a_store_what_is_known_serves() {
+fn without_a_store_known_endpoints_serve() {
     let workers = Workers::knowing(2, &polled("", ""), &FOUR);
     let all = |expected: &str| {
         workers.all.iter().for_each(|worker| assert_eq!(reached(worker), expected));
@@ -111,7 +111,7 @@ fn without_a_store_what_is_known_serves() {
 
 /// Nobody tells a second time.
 #[test]
-fn what_could_not_be_read_is_read_by_the_next_request() {
+fn a_failed_read_is_repeated_by_the_next_request() {
     let workers = Workers::knowing(2, &config("", ""), &FOUR);
     let [first, second] = &workers.all[..] else { panic!("two workers") };
     assert_eq!(reached(second), "1 2 3 4");
@@ -140,7 +140,7 @@ fn without_a_store_and_an_answer_requests_wait_and_are_refused() {
 }
 
 #[test]
-fn an_ejection_that_cannot_be_written_is_none_and_the_next_one_is() {
+fn an_ejection_that_cannot_be_written_does_not_happen_and_the_next_does() {
     let workers = Workers::new(2, &fixed(&FOUR[..2], r#""outlier_detection": {"consecutive_5xx": 2}"#));
     let fail = |times: usize| {
         for _ in 0..times {
@@ -159,7 +159,7 @@ fn an_ejection_that_cannot_be_written_is_none_and_the_next_one_is() {
 }
 
 #[test]
-fn rubbish_in_any_cell_takes_nothing_away_and_is_written_over() {
+fn garbage_in_a_cell_removes_no_endpoint_and_is_overwritten() {
     let json = polled("", "");
     let names = Workers::new(1, &json).store.names();
     for rubbish in [&b""[..], b"rubbish", &[0; 64], &[0xff; 64], &[1; 100]] {
@@ -177,7 +177,7 @@ fn rubbish_in_any_cell_takes_nothing_away_and_is_written_over() {
 }
 
 #[test]
-fn a_cell_that_is_gone_takes_nothing_away() {
+fn a_missing_cell_removes_no_endpoint() {
     let workers = Workers::knowing(2, &polled("", ""), &FOUR);
     assert_eq!(reached(&workers.all[1]), "1 2 3 4");
     let names: Vec<String> = workers.all[0].stage().cells().map(|cell| cell.name).collect();

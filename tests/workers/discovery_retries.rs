@@ -4,7 +4,7 @@ use tidegate_policy::http::Verdict;
 use tidegate_sim::{SimRequest, SimResponse};
 
 use crate::discovery::{fixed, header, word, Sim, Workers};
-use crate::discovery_flights::{flags, Both, Try, FOUR};
+use crate::discovery_attempts::{flags, Both, Try, FOUR};
 
 const ALL: &str = "connect-failure,refused-stream,reset,gateway-error";
 const UNSENT: &str = "connect-failure,refused-stream";
@@ -18,7 +18,7 @@ fn told(worker: &Sim, request: &SimRequest<'_>) -> String {
 }
 
 #[test]
-fn only_what_is_safe_is_tried_again_after_it_was_sent() {
+fn only_repeatable_requests_are_retried_after_they_were_sent() {
     let safe = r#""attempts": 3, "retry": {"methods": ["PATCH"], "safe": {"headers": [{"name": "idempotency-key", "present": true}]}}"#;
     #[rustfmt::skip]
     let cases = [
@@ -60,7 +60,7 @@ fn allowed(tries: &[Try]) -> usize {
 }
 
 #[test]
-fn few_requests_may_have_three_further_attempts_at_a_time() {
+fn three_retries_at_a_time_are_always_allowed() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": false"#));
     let mut tries = retries(&both, 5);
     assert_eq!(allowed(&tries), 3);
@@ -74,7 +74,7 @@ fn few_requests_may_have_three_further_attempts_at_a_time() {
 }
 
 #[test]
-fn many_requests_may_have_a_fifth_as_many() {
+fn retries_are_a_fifth_of_many_requests_in_flight() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": false"#));
     // Under way, each with its first attempt.
     let waiting: Vec<_> = (0..100)
@@ -97,7 +97,7 @@ fn many_requests_may_have_a_fifth_as_many() {
 }
 
 #[test]
-fn without_room_envoy_is_not_told_to_try_again() {
+fn without_room_in_the_budget_a_request_gets_no_retry_headers() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": false"#));
     let request = SimRequest::get("/");
     assert_eq!(told(&both.edge.all[0], &request), format!("{ALL} 1 -"));
@@ -108,7 +108,7 @@ fn without_room_envoy_is_not_told_to_try_again() {
 }
 
 #[test]
-fn a_budget_of_nothing_allows_nothing() {
+fn an_empty_budget_allows_no_retry() {
     let fields = r#""attempts": 2, "outlier_detection": false,
         "retry": {"budget": {"budget_percent": 0, "min_retry_concurrency": 0}}"#;
     let both = Both::new(&fixed(&FOUR, fields));
@@ -118,7 +118,7 @@ fn a_budget_of_nothing_allows_nothing() {
 
 /// A gRPC client gets its answer by the status of gRPC.
 #[test]
-fn a_refused_attempt_is_answered_in_the_clients_language() {
+fn a_refused_retry_is_answered_in_the_clients_protocol() {
     let fields = r#""attempts": 2, "outlier_detection": false,
         "retry": {"budget": {"budget_percent": 0, "min_retry_concurrency": 0}}"#;
     let both = Both::new(&fixed(&FOUR, fields));

@@ -38,7 +38,7 @@ fn by_weight(balance: &str, workers: u32) -> Vec<usize> {
 }
 
 #[test]
-fn turns_are_as_many_as_weights_say() {
+fn turns_follow_weights() {
     with_1_2_and_4_workers(|workers| {
         assert_about(&by_weight("round_robin", workers), &[500, 1_000, 1_500], 12);
     });
@@ -46,14 +46,14 @@ fn turns_are_as_many_as_weights_say() {
 
 /// The bounds are five standard deviations of a binomial distribution.
 #[test]
-fn chance_is_fair_and_knows_weights() {
+fn random_choice_is_fair_and_follows_weights() {
     assert_about(&by_weight("weighted_random", 2), &[500, 1_000, 1_500], 137);
     assert_about(&by_weight("random", 2), &[1_000; 3], 130);
 }
 
 /// Workers choose by chance apart from each other: two that began alike would send in step.
 #[test]
-fn fewest_requests_under_way_is_fair_among_equals() {
+fn least_request_is_fair_among_equals() {
     assert_about(&by_weight("least_request", 2), &[500, 1_000, 1_500], 400);
 }
 
@@ -70,7 +70,7 @@ fn to_the_slow_one(balance: &Value, workers: u32) -> usize {
 }
 
 #[test]
-fn a_slow_endpoint_gets_little() {
+fn a_slow_endpoint_gets_few_requests() {
     // Two workers: with four, each has two requests under way, and little to compare.
     for workers in [1, 2] {
         let least = to_the_slow_one(&json!("least_request"), workers);
@@ -83,7 +83,7 @@ fn a_slow_endpoint_gets_little() {
 
 /// An endpoint that has become slow is left alone, and asked again once that is forgotten.
 #[test]
-fn who_is_fast_again_is_asked_again() {
+fn an_endpoint_that_is_fast_again_gets_requests_again() {
     let upstreams = numbered::<2>();
     let balance = json!({"peak_ewma": {"decay_ms": 200}});
     let envoy = start(&one_place(&orders_of(&upstreams, &json!({"balance": balance}))), 1);

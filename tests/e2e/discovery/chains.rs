@@ -73,7 +73,7 @@ fn who(client: &mut Client, want: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_route_chooses_the_service_and_part_of_it() {
+fn a_route_chooses_the_service_and_its_subset() {
     let upstreams = numbered::<3>();
     let envoy = chain(&document(&upstreams, &json!({})), 2);
     let mut client = Client::connect(envoy.addr());
@@ -109,7 +109,7 @@ fn a_route_chooses_the_service_and_part_of_it() {
 
 /// Discovery removes what clients say of endpoints, and nothing of what routing says.
 #[test]
-fn what_routing_tells_upstreams_stays() {
+fn headers_that_routing_sets_for_upstreams_stay() {
     let upstreams = numbered::<3>();
     let envoy = chain(&document(&upstreams, &json!({})), 1);
     Client::connect(envoy.addr()).get("/", &[("x-want", "v1"), ("x-variant", "forged")]);
@@ -136,7 +136,7 @@ fn the_retries_of_a_route_stay() {
 
 /// Where routing wants what is not there, the service's own subset may stand in, or any endpoint.
 #[test]
-fn a_service_says_what_stands_in_for_a_missing_part() {
+fn a_service_configures_the_fallback_of_an_empty_subset() {
     let own = |fallback: &str| json!({"subset": {"tags": ["v2"], "fallback": fallback}});
     let cases = [("default_subset", &["1", "2"][..]), ("any_endpoint", &["0", "1", "2"])];
     for (fallback, expected) in cases {

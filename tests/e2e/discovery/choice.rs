@@ -47,7 +47,7 @@ fn the_second_level_serves_when_the_first_fails() {
 }
 
 #[test]
-fn another_registry_stands_in_when_all_of_the_first_rest() {
+fn another_registry_serves_when_all_of_the_first_are_ejected() {
     let [here, there] = numbered();
     let fields = json!({"outlier_detection": strict(), "fallback": [{"registry": "spare"}]});
     let mut config = orders(&[labelled(&here, &json!({}))], &with(three(), &fields));
@@ -69,7 +69,7 @@ fn zones(upstreams: &[Upstream], zones: &str) -> Vec<Value> {
 }
 
 #[test]
-fn requests_stay_in_the_zone_that_the_document_names() {
+fn requests_stay_in_the_configured_zone() {
     let upstreams = numbered::<6>();
     let fields = json!({"zone_aware": {"min_cluster_size": 6}});
     let mut config = orders(&zones(&upstreams, "abbaab"), &fields);
@@ -152,7 +152,7 @@ fn a_subset_has_all_tags_and_all_metadata() {
 
 /// A static registry's endpoints are as old as the world; one that rested is as new.
 #[test]
-fn who_comes_back_starts_slowly() {
+fn a_readmitted_endpoint_starts_slowly() {
     let upstreams = numbered::<2>();
     let fields = json!({
         "slow_start": {"window_ms": 3_000, "min_weight_percent": 5},

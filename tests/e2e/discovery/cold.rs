@@ -17,7 +17,7 @@ fn cold(service: &Value, registry: SocketAddr) -> Bootstrap {
 }
 
 #[test]
-fn a_request_is_held_for_so_long_and_then_refused() {
+fn a_request_is_held_for_hold_ms_and_then_refused() {
     let nobody = Port::reserve();
     for envoy in with_1_2_or_4_workers(&cold(&json!({"hold_ms": 700}), nobody.addr())) {
         let asked = Instant::now();
@@ -42,7 +42,7 @@ fn a_request_is_held_for_so_long_and_then_refused() {
 }
 
 #[test]
-fn no_request_is_held_where_none_may_be() {
+fn without_hold_ms_no_request_is_held() {
     let nobody = Port::reserve();
     let envoy = start(&cold(&json!({"hold_ms": 0}), nobody.addr()), 2);
     assert_eq!(Client::connect(envoy.addr()).get("/", &[]).status, 503);
@@ -50,7 +50,7 @@ fn no_request_is_held_where_none_may_be() {
 }
 
 #[test]
-fn held_requests_go_on_once_the_registry_is_there() {
+fn held_requests_go_on_once_the_registry_answers() {
     with_1_2_and_4_workers(|workers| {
         let (port, upstreams) = (Port::reserve(), numbered::<1>());
         let envoy = start(&cold(&json!({"hold_ms": 20_000}), port.addr()), workers);
@@ -67,7 +67,7 @@ fn held_requests_go_on_once_the_registry_is_there() {
 }
 
 #[test]
-fn a_caller_that_leaves_while_it_is_held_hurts_nobody() {
+fn a_client_that_leaves_while_it_is_held_affects_no_other() {
     with_1_2_and_4_workers(|workers| {
         let (port, upstreams) = (Port::reserve(), numbered::<1>());
         let envoy = start(&cold(&json!({"hold_ms": 20_000}), port.addr()), workers);
@@ -84,7 +84,7 @@ fn a_caller_that_leaves_while_it_is_held_hurts_nobody() {
 }
 
 #[test]
-fn requests_may_pass_while_nothing_is_known() {
+fn requests_may_pass_before_the_first_answer() {
     let (nobody, upstream) = (Port::reserve(), Upstream::fixed(200, "as Envoy routes"));
     let config = document(&polled(&json!({})), &json!({"hold_ms": 200}));
     let config = with(config, &json!({"on_failure": "allow"}));

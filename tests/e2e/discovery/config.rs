@@ -21,7 +21,7 @@ fn lines(log: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_problem_is_told_with_its_path() {
+fn every_problem_is_reported_with_its_path() {
     let config = json!({
         "registries": {
             "local": {"static": {"services": {"orders": [
@@ -61,7 +61,7 @@ fn every_problem_is_told_with_its_path() {
 
 /// Whatever the rules of `allow` say, some addresses are nobody's.
 #[test]
-fn no_document_sends_requests_to_what_is_nobodys() {
+fn no_document_sends_requests_to_link_local_or_multicast_addresses() {
     let addresses =
         ["169.254.169.254", "100.100.100.200", "224.0.0.1", "255.255.255.255", "0.0.0.0", "fe80::1"];
     let all: Vec<Value> = addresses.iter().map(|ip| json!({"address": ip, "port": 80})).collect();
@@ -81,7 +81,7 @@ fn an_endpoint_that_is_not_allowed_is_a_problem() {
 
 /// The filter around attempts reads the same document, and refuses it alike.
 #[test]
-fn both_places_refuse_what_is_wrong() {
+fn both_placements_refuse_a_wrong_document() {
     let wrong = orders(&[endpoint("127.0.0.1:8080".parse().unwrap())], &json!({"attempts": 0}));
     let problem = "services[0].attempts: 0 attempts is out of range, expected 1 to 10 attempts";
     let right = orders(&[endpoint("127.0.0.1:8080".parse().unwrap())], &json!({}));

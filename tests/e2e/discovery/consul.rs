@@ -36,7 +36,7 @@ fn following(at: &Consul, query: &Value, workers: u32) -> Envoy {
 }
 
 #[test]
-fn traffic_follows_what_is_registered() {
+fn traffic_follows_registrations() {
     with_a_consul(|consul, name, workers| {
         let upstreams = numbered::<4>();
         let of = |at: usize| order(name, &upstreams[at]);
@@ -61,7 +61,7 @@ fn traffic_follows_what_is_registered() {
 }
 
 #[test]
-fn weights_share_out_requests_and_change() {
+fn weights_share_out_requests_and_may_change() {
     with_a_consul(|consul, name, workers| {
         let upstreams = numbered::<2>();
         let [first, second] = upstreams.each_ref().map(|upstream| order(name, upstream));
@@ -112,7 +112,7 @@ fn endpoints_that_fail_their_checks_get_no_requests() {
 }
 
 #[test]
-fn tags_and_filters_say_which_endpoints_count() {
+fn tags_and_filters_select_endpoints() {
     let (consul, upstreams) = (Consul::start(), numbered::<3>());
     let [first, second, third] = upstreams.each_ref().map(|upstream| order("orders", upstream));
     consul.register(&first.tag("v1").tag("http"));
@@ -139,7 +139,7 @@ fn tags_and_filters_say_which_endpoints_count() {
 }
 
 #[test]
-fn requests_stay_in_the_zone_that_metadata_says() {
+fn requests_stay_in_the_zone_of_the_metadata() {
     let (at, upstreams) = (Consul::start(), numbered::<6>());
     let of = |n: usize, rack: &str| order("orders", &upstreams[n]).meta("rack", rack);
     (0..6).for_each(|n| at.register(&of(n, if n < 3 { "a" } else { "b" })));
@@ -158,7 +158,7 @@ fn requests_stay_in_the_zone_that_metadata_says() {
 /// A lease that is not renewed is up after three seconds: if it were not kept, another worker would ask
 /// by then.
 #[test]
-fn one_query_waits_for_all_workers() {
+fn one_blocking_query_serves_all_workers() {
     let upstreams = numbered::<1>();
     let all = [1, 2, 4].map(|workers| {
         let registry = Registry::new(Answer::silence());
@@ -185,7 +185,7 @@ fn one_query_waits_for_all_workers() {
 }
 
 #[test]
-fn a_consul_that_comes_back_empty_takes_no_endpoint_away() {
+fn a_consul_that_comes_back_empty_removes_no_endpoint() {
     with_1_2_and_4_workers(|workers| {
         let (mut consul, upstreams) = (Consul::start(), numbered::<3>());
         register(&consul, "orders", &upstreams[..2]);
@@ -208,7 +208,7 @@ fn a_consul_that_comes_back_empty_takes_no_endpoint_away() {
 }
 
 #[test]
-fn a_consul_that_is_silent_is_sat_out() {
+fn endpoints_serve_on_while_consul_is_silent() {
     let (consul, upstreams) = (Consul::start(), numbered::<3>());
     register(&consul, "orders", &upstreams[..2]);
     let envoy = start(&asking(&document(&polled(&json!({})), &json!({})), consul.addr()), 2);
@@ -237,7 +237,7 @@ fn with_token(consul: &Consul, token: Option<&str>) -> Bootstrap {
 }
 
 #[test]
-fn a_token_that_is_wrong_all_at_once_takes_no_endpoint_away() {
+fn a_token_that_stops_working_removes_no_endpoint() {
     let (consul, upstreams) = (Consul::with_acls(), numbered::<2>());
     register(&consul, "orders", &upstreams);
     let right =
@@ -262,7 +262,7 @@ fn a_token_that_is_wrong_all_at_once_takes_no_endpoint_away() {
 }
 
 #[test]
-fn without_the_right_token_nothing_is_known() {
+fn without_the_right_token_no_endpoint_is_known() {
     let (consul, upstreams) = (Consul::with_acls(), numbered::<1>());
     register(&consul, "orders", &upstreams);
     let blind = consul.token("service \"other\" { policy = \"read\" }");

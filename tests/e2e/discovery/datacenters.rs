@@ -14,7 +14,7 @@ fn order(upstream: &Upstream) -> Service {
 }
 
 #[test]
-fn the_other_datacenter_stands_in_until_the_own_is_well() {
+fn the_other_datacenter_serves_until_the_own_is_healthy() {
     let here = Consul::start();
     let there = here.datacenter("dc2");
     with_1_2_and_4_workers(|workers| {
@@ -42,7 +42,7 @@ fn the_other_datacenter_stands_in_until_the_own_is_well() {
 }
 
 #[test]
-fn a_datacenter_is_asked_by_its_name() {
+fn a_datacenter_is_queried_by_its_name() {
     let here = Consul::start();
     let there = here.datacenter("dc2");
     let upstreams = numbered::<3>();

@@ -45,7 +45,7 @@ fn sit_out(attacks: Vec<(&str, Answer, &str)>) {
 }
 
 #[test]
-fn bodies_that_say_nothing_are_sat_out() {
+fn unusable_bodies_change_nothing() {
     let upstreams = numbered::<2>();
     let text = json!(endpoints(&upstreams)).to_string();
     let many: String = (0..100_000).fold("[".to_owned(), |mut all, n| {
@@ -76,7 +76,7 @@ fn bodies_that_say_nothing_are_sat_out() {
 }
 
 #[test]
-fn messages_that_are_none_are_sat_out() {
+fn unusable_dns_messages_change_nothing() {
     let upstreams = numbered::<2>();
     let well = said(&upstreams, 1);
     let slow = Duration::from_millis(20);
@@ -98,7 +98,7 @@ fn messages_that_are_none_are_sat_out() {
 
 /// It is asked less and less often, by one worker after the other.
 #[test]
-fn a_registry_that_always_fails_is_complained_of_once() {
+fn a_registry_that_always_fails_is_logged_once() {
     let upstreams = numbered::<2>();
     let registry = Registry::new(said(&upstreams, 1));
     let envoy = asked(&registry, &["0", "1"]);
@@ -114,7 +114,7 @@ fn a_registry_that_always_fails_is_complained_of_once() {
 /// Two questions at once and one in a quarter of a minute is what such a registry gets, not as many as
 /// it answers.
 #[test]
-fn a_registry_that_does_not_wait_is_not_asked_all_the_time() {
+fn a_registry_that_does_not_block_is_not_queried_all_the_time() {
     let upstreams = numbered::<2>();
     let registry = Registry::new(said(&upstreams, 7));
     let envoy = start(&asking(&document(&consul(&json!({})), &json!({})), registry.addr()), 2);
@@ -176,7 +176,7 @@ fn forbidden_addresses_among_others_are_no_endpoints() {
 }
 
 #[test]
-fn forbidden_addresses_alone_take_no_endpoint_away() {
+fn forbidden_addresses_alone_remove_no_endpoint() {
     let upstreams: [Upstream; 2] = numbered();
     let registry = Registry::new(said(&upstreams, 1));
     let envoy = asked(&registry, &["0", "1"]);

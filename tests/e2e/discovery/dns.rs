@@ -34,7 +34,7 @@ fn service() -> Value {
 }
 
 #[test]
-fn a_zone_is_followed_and_the_absence_of_its_server_sat_out() {
+fn endpoints_follow_the_zone_and_outlast_its_server() {
     let upstreams = numbered::<3>();
     let first = [srv(0, 3, &upstreams[0]), srv(0, 1, &upstreams[1]), srv(1, 1, &upstreams[2])];
     let mut server = CoreDns::start(&zone(&first));
@@ -63,7 +63,7 @@ fn a_zone_is_followed_and_the_absence_of_its_server_sat_out() {
 }
 
 #[test]
-fn the_next_priority_stands_in_for_endpoints_that_are_ejected() {
+fn the_next_priority_serves_for_ejected_endpoints() {
     let mut upstreams: Vec<_> = numbered::<2>().into_iter().collect();
     let server = CoreDns::start(&zone(&[srv(0, 1, &upstreams[0]), srv(1, 1, &upstreams[1])]));
     let registry = json!({"dns": {"cluster": "registry"}});
@@ -82,7 +82,7 @@ fn the_next_priority_stands_in_for_endpoints_that_are_ejected() {
 }
 
 #[test]
-fn addresses_of_either_kind_are_endpoints_at_the_port_given() {
+fn ipv4_and_ipv6_addresses_are_endpoints_at_the_given_port() {
     let four = Upstream::fixed(200, "four");
     let port = four.addr().port();
     let _six = Upstream::on(([0, 0, 0, 0, 0, 0, 0, 1], port), Answer::new(200, "six"));
@@ -99,7 +99,7 @@ fn addresses_of_either_kind_are_endpoints_at_the_port_given() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_asked_for_less_and_less_often() {
+fn queries_for_a_missing_name_become_rarer() {
     let upstreams = numbered::<1>();
     let mut server = CoreDns::start(&[]);
     let negative = json!({"negative_ttl_ms": 200});

@@ -14,7 +14,7 @@ fn resting(fields: &Value) -> Value {
 
 /// One worker has the failures, and no other sends a single request.
 #[test]
-fn what_one_worker_ejects_all_leave_alone() {
+fn an_endpoint_that_one_worker_ejects_gets_requests_from_none() {
     with_1_2_and_4_workers(|workers| {
         let upstreams = numbered::<3>();
         upstreams[2].switch(Answer::new(503, "sick"));
@@ -35,7 +35,7 @@ fn what_one_worker_ejects_all_leave_alone() {
 }
 
 #[test]
-fn who_has_rested_is_asked_again_and_rests_longer_the_next_time() {
+fn an_ejected_endpoint_returns_and_its_next_ejection_is_longer() {
     let upstreams = numbered::<2>();
     upstreams[0].switch(Answer::new(503, "sick"));
     let rules = json!({"consecutive_5xx": 2, "base_ejection_time_ms": 200});
@@ -61,7 +61,7 @@ fn who_has_rested_is_asked_again_and_rests_longer_the_next_time() {
 
 /// Whoever answers well in between has no five failures in a row.
 #[test]
-fn only_failures_in_a_row_count() {
+fn only_consecutive_failures_count() {
     let upstreams: [Upstream; 2] = numbered();
     let envoy = start(&one_place(&orders_of(&upstreams, &json!({}))), 1);
     let mut client = Client::connect(envoy.addr());
@@ -77,7 +77,7 @@ fn only_failures_in_a_row_count() {
 
 /// What an application says is told apart from what a gateway says, when that is configured.
 #[test]
-fn rules_say_which_failures_count() {
+fn the_configuration_says_which_failures_count() {
     #[rustfmt::skip]
     let cases = [
         ("off",              json!(false),                                                     500, 10),
@@ -98,7 +98,7 @@ fn rules_say_which_failures_count() {
 
 /// Half of them stay, however sick they are: somebody must have the requests.
 #[test]
-fn not_all_rest_at_one_time() {
+fn not_all_endpoints_are_ejected_at_one_time() {
     let upstreams = numbered::<4>();
     upstreams.iter().for_each(|upstream| upstream.switch(Answer::new(503, "sick")));
     let rules = json!({"consecutive_5xx": 1});
@@ -114,7 +114,7 @@ fn not_all_rest_at_one_time() {
 
 /// A rest outlives the worker's other views: a request of each of many connections finds it.
 #[test]
-fn a_dead_one_of_two_costs_five_requests_in_each_worker_at_most() {
+fn a_dead_endpoint_of_two_costs_each_worker_five_requests_at_most() {
     let upstreams = Vec::from(numbered::<2>());
     let envoy = start(&one_place(&orders_of(&upstreams, &json!({}))), 4);
     upstreams[0].switch(Answer::hang_up());

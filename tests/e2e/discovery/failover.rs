@@ -10,7 +10,7 @@ use super::setup::{
 use crate::setup::with;
 
 #[test]
-fn an_endpoint_that_dies_under_load_costs_no_client_an_error() {
+fn an_endpoint_that_dies_under_load_causes_no_client_error() {
     with_1_2_and_4_workers(|workers| {
         let mut upstreams = Vec::from(numbered::<3>());
         let envoy = start(&both_places(&orders_of(&upstreams, &three())), workers);
@@ -28,7 +28,7 @@ fn an_endpoint_that_dies_under_load_costs_no_client_an_error() {
 
 /// Each kind of failure, on one of three endpoints that never rests.
 #[test]
-fn no_failure_of_one_endpoint_is_a_clients() {
+fn one_failing_endpoint_causes_no_client_error() {
     let refusing = Port::reserve();
     #[rustfmt::skip]
     let cases = [
@@ -61,7 +61,7 @@ fn no_failure_of_one_endpoint_is_a_clients() {
 
 /// Two of three fail, and each request is tried at each endpoint at most once.
 #[test]
-fn a_request_never_comes_to_an_endpoint_twice() {
+fn no_request_reaches_an_endpoint_twice() {
     let upstreams = numbered::<3>();
     upstreams[..2].iter().for_each(|upstream| upstream.switch(Answer::new(503, "sick")));
     let fields = with(three(), &json!({"outlier_detection": false, "balance": "random"}));
@@ -88,7 +88,7 @@ fn a_request_never_comes_to_an_endpoint_twice() {
 
 /// There is nobody else to try: the same endpoint is asked again.
 #[test]
-fn a_lone_endpoint_is_tried_again() {
+fn a_lone_endpoint_is_retried() {
     let [only] = numbered();
     only.switch(Answer::new(503, "sick"));
     let fields = with(three(), &json!({"outlier_detection": false}));
@@ -101,7 +101,7 @@ fn a_lone_endpoint_is_tried_again() {
 
 /// What becomes of a request when all fail: the last answer is the client's.
 #[test]
-fn when_all_fail_the_client_gets_what_the_last_one_said() {
+fn when_all_fail_the_client_gets_the_last_response() {
     let upstreams = numbered::<3>();
     upstreams.iter().for_each(|upstream| upstream.switch(Answer::new(503, "sick").header("x-who", "me")));
     let envoy = start(&both_places(&orders_of(&upstreams, &three())), 1);

@@ -69,7 +69,7 @@ fn a_call_that_fails_at_once_counts_against_the_endpoint() {
 /// A stream that is refused, or reset, is like a connection that is. A call is a POST, and not safe
 /// unless the document says so.
 #[test]
-fn a_call_that_is_reset_is_tried_elsewhere_when_it_is_safe() {
+fn a_reset_call_is_retried_elsewhere_when_it_is_repeatable() {
     let safe = json!({"headers": [{"name": "content-type", "prefix": "application/grpc"}]});
     for (name, retry, failed) in [("safe", json!({"safe": safe}), 0), ("as usual", json!({}), 2)] {
         let upstreams = services::<2>();
@@ -83,7 +83,7 @@ fn a_call_that_is_reset_is_tried_elsewhere_when_it_is_safe() {
 }
 
 #[test]
-fn a_call_that_goes_nowhere_is_told_so_in_grpc() {
+fn a_refused_call_gets_a_grpc_status() {
     let upstreams = services::<1>();
     let envoy = behind(&upstreams, &json!({"subset": {"tags": ["none"]}}));
     let reply = grpc::unary(envoy.addr(), METHOD, &[]);

@@ -55,24 +55,24 @@ fn keys_stay(algorithm: &str, disturbed: usize) {
 }
 
 #[test]
-fn rendezvous_moves_only_keys_of_whom_is_gone() {
+fn rendezvous_moves_only_the_keys_of_the_lost_endpoint() {
     keys_stay("rendezvous", 0);
 }
 
 #[test]
-fn maglev_moves_few_keys_besides() {
+fn maglev_moves_few_other_keys() {
     keys_stay("maglev", USERS / 10);
 }
 
 /// As Envoy's, a ring has at least so many entries: those who stay get more, which may take keys.
 #[test]
-fn a_ring_moves_some_keys_besides() {
+fn a_ring_moves_some_other_keys() {
     keys_stay("ring_hash", USERS / 3);
 }
 
 /// Without the header there is no key, and any endpoint does.
 #[test]
-fn who_has_no_key_is_spread() {
+fn requests_without_a_key_are_spread() {
     let upstreams = numbered::<3>();
     let bootstrap = one_place(&config(&upstreams, "rendezvous", "only"));
     let envoy = super::setup::start(&bootstrap, 2);

@@ -60,7 +60,7 @@ fn attack(envoy: &Envoy, path: &str, own: &str, target: SocketAddr) -> Vec<u16> 
 }
 
 #[test]
-fn a_client_never_says_where_its_request_goes() {
+fn no_client_header_chooses_the_endpoint() {
     let victim = Upstream::fixed(200, "victim");
     #[rustfmt::skip]
     let cases = [
@@ -99,7 +99,7 @@ fn a_client_never_says_where_its_request_goes() {
 
 /// What the others show is worth something: without the filter the same client gets anywhere.
 #[test]
-fn without_the_filter_it_would() {
+fn without_the_filter_a_client_header_chooses_the_endpoint() {
     let victim = Upstream::fixed(200, "victim");
     let bootstrap = believing(Bootstrap::new().original_dst_cluster("to").forward("/", "to"));
     let envoy = Envoy::start(&bootstrap.json(), &Options::default()).unwrap();
@@ -125,7 +125,7 @@ const AGAIN: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn a_client_never_says_how_often_its_request_is_sent() {
+fn no_client_header_causes_retries() {
     for (attempts, method, expected) in [(1, "GET", 1), (2, "GET", 2), (2, "POST", 1)] {
         let upstreams = numbered::<3>();
         upstreams.iter().for_each(|upstream| upstream.switch(Answer::new(503, "sick")));
@@ -142,7 +142,7 @@ fn a_client_never_says_how_often_its_request_is_sent() {
 /// Filter state is not a header: nothing that a client sends looks like a request under way, or like
 /// what the routing filter chose.
 #[test]
-fn a_client_cannot_forge_what_filters_tell_each_other() {
+fn no_client_header_forges_filter_state() {
     let upstreams = numbered::<1>();
     let mut config = part(&upstreams, &json!({"attempts": 2}));
     let unmatched = json!({"name": "routed", "registry": "local", "static": {"service": "orders"}});
@@ -170,7 +170,7 @@ fn a_client_cannot_forge_what_filters_tell_each_other() {
 
 /// The filter around attempts, in front of a cluster that nobody chose an endpoint for.
 #[test]
-fn attempts_of_strangers_are_counted_and_left_alone() {
+fn unmatched_attempts_are_counted_and_left_as_they_are() {
     let upstreams = numbered::<1>();
     let attempt = filter(&orders_of(&upstreams, &json!({"attempts": 3}))).root_id("attempt").name("attempt");
     let bootstrap = Bootstrap::new().around_attempts(&attempt).cluster("up", &[upstreams[0].addr()]);

@@ -44,7 +44,7 @@ fn a_thousand_endpoints_get_a_request_each() {
 
 /// A hundred of a thousand are gone. With ten attempts nobody notices: one request in 10¹⁰.
 #[test]
-fn a_tenth_of_them_may_be_gone() {
+fn a_tenth_of_a_thousand_endpoints_may_be_gone() {
     let (_servers, port) = everywhere();
     let gone = tidegate_tests::Port::reserve();
     let one = |n: usize| match n % 10 {

@@ -10,7 +10,7 @@ use super::setup::{both_places, start, with_1_2_and_4_workers, SOON};
 
 /// Of a name with addresses of both kinds Envoy has those of IPv6 only, so both are there.
 #[test]
-fn every_worker_has_what_the_host_resolves() {
+fn every_worker_has_the_addresses_that_envoy_resolves() {
     let upstream = Upstream::fixed(200, "here");
     let port = upstream.addr().port();
     let _six = Upstream::on(([0, 0, 0, 0, 0, 0, 0, 1], port), Answer::new(200, "here"));
@@ -29,7 +29,7 @@ fn every_worker_has_what_the_host_resolves() {
 }
 
 #[test]
-fn a_name_that_the_host_does_not_know_is_a_service_that_is_not_known() {
+fn a_name_that_envoy_cannot_resolve_is_an_unknown_service() {
     let query = json!({"name": "nobody.invalid", "port": 80});
     let config = document(&json!({"dns": {"resolver": "host"}}), &json!({"dns": query, "hold_ms": 200}));
     let envoy = start(&both_places(&config), 2);

@@ -21,7 +21,7 @@ fn short() -> Value {
 }
 
 #[test]
-fn the_last_answer_serves_for_as_long_as_it_may_and_no_longer() {
+fn the_last_answer_serves_until_it_expires() {
     let (port, upstreams) = (Port::reserve(), numbered::<2>());
     let registry = Registry::at(&port, said(&upstreams, 1));
     let envoys = with_1_2_or_4_workers(&asking(&document(&polled(&short()), &json!({})), port.addr()));
@@ -55,7 +55,7 @@ fn the_last_answer_serves_for_as_long_as_it_may_and_no_longer() {
 }
 
 #[test]
-fn the_last_answer_serves_for_ever_where_it_may() {
+fn the_last_answer_serves_for_ever_when_configured() {
     let (port, upstreams) = (Port::reserve(), numbered::<1>());
     let registry = Registry::at(&port, said(&upstreams, 1));
     let cache = with(short(), &json!({"stale_if_error_ms": 300, "serve_forever": true}));
@@ -70,7 +70,7 @@ fn the_last_answer_serves_for_ever_where_it_may() {
 }
 
 #[test]
-fn an_empty_list_all_at_once_is_not_believed() {
+fn a_sudden_empty_list_removes_no_endpoint() {
     let upstreams = numbered::<2>();
     let registry = Registry::new(said(&upstreams, 1));
     let often = polled(&json!({"negative_ttl_ms": 100}));
@@ -100,7 +100,7 @@ fn an_empty_list_all_at_once_is_not_believed() {
 }
 
 #[test]
-fn what_was_known_survives_a_reload_while_the_registry_is_down() {
+fn endpoints_survive_a_reload_while_the_registry_is_down() {
     with_1_2_and_4_workers(|workers| {
         let (port, upstreams) = (Port::reserve(), numbered::<3>());
         let registry = Registry::at(&port, said(&upstreams[..2], 1));
@@ -131,7 +131,7 @@ fn trapping(port: &Port) -> Bootstrap {
 }
 
 #[test]
-fn what_was_known_survives_the_end_of_every_vm_while_the_registry_is_down() {
+fn endpoints_survive_the_end_of_every_vm_while_the_registry_is_down() {
     with_1_2_and_4_workers(|workers| {
         let (port, upstreams) = (Port::reserve(), numbered::<3>());
         let registry = Registry::at(&port, said(&upstreams[..2], 1));

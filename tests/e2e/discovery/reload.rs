@@ -64,7 +64,7 @@ fn endpoints_may_change_under_load() {
 
 /// Who rests, rests on: a document that says something else in its reply wakes nobody up.
 #[test]
-fn a_rest_outlives_a_reload() {
+fn an_ejection_outlives_a_reload() {
     let upstreams = numbered::<3>();
     upstreams[1].switch(Answer::new(503, "sick"));
     let titled = |title: &str| {
@@ -109,7 +109,7 @@ fn beside(config: &Value, in_front: bool, workers: u32) -> Envoy {
 }
 
 #[test]
-fn the_trap_of_a_neighbour_blames_no_endpoint() {
+fn a_trap_of_another_filter_blames_no_endpoint() {
     for (in_front, at) in [(true, "request"), (true, "response"), (false, "request"), (false, "response")] {
         let upstreams = numbered::<2>();
         let rules = json!({"outlier_detection": {"consecutive_5xx": 1}});
@@ -126,7 +126,7 @@ fn the_trap_of_a_neighbour_blames_no_endpoint() {
 
 /// Attempts may come and go: a document that drops the filter around attempts, or adds it.
 #[test]
-fn the_filter_around_attempts_may_come_later() {
+fn the_attempt_placement_may_come_later() {
     let upstreams: [Upstream; 2] = numbered();
     let config = orders_of(&upstreams, &json!({"outlier_detection": false}));
     let tried = orders_of(&upstreams, &with(three(), &json!({"outlier_detection": false})));

@@ -23,7 +23,7 @@ fn post(path: &str) -> Request {
 }
 
 #[test]
-fn a_post_is_sent_once_whatever_becomes_of_it() {
+fn a_post_is_sent_once_whatever_its_outcome() {
     for (name, answer) in [("503", Answer::new(503, "sick")), ("reset", Answer::hang_up())] {
         let upstreams = numbered::<2>();
         upstreams.iter().for_each(|upstream| upstream.switch(answer.clone()));
@@ -39,7 +39,7 @@ fn a_post_is_sent_once_whatever_becomes_of_it() {
 }
 
 #[test]
-fn a_post_that_nobody_has_seen_is_sent_again() {
+fn a_post_that_no_endpoint_has_seen_is_retried() {
     let refusing = Port::reserve();
     let [well] = numbered();
     let all = [endpoint(refusing.addr()), endpoint(well.addr())];
@@ -55,7 +55,7 @@ fn a_post_that_nobody_has_seen_is_sent_again() {
 
 /// The configuration may name other methods, and requests that are safe whatever their method.
 #[test]
-fn the_document_says_what_is_safe() {
+fn the_configuration_says_which_requests_are_repeatable() {
     let upstreams = numbered::<2>();
     upstreams.iter().for_each(|upstream| upstream.switch(Answer::new(503, "sick")));
     let safe = json!({"safe": {"headers": [{"name": "idempotency-key"}]}, "methods": ["GET", "PATCH"]});
@@ -84,7 +84,7 @@ fn with_two(retry: &Value) -> Value {
 /// All are sick, and slow enough that many requests are under way: as many more attempts as the
 /// budget has, a fifth of them and one in each worker.
 #[test]
-fn the_budget_bounds_what_reaches_a_sick_service() {
+fn the_budget_bounds_the_load_of_a_failing_service() {
     for workers in [1, 2] {
         let upstreams = numbered::<3>();
         let sick = Answer::new(503, "sick").after(Duration::from_millis(20));
@@ -107,7 +107,7 @@ fn the_budget_bounds_what_reaches_a_sick_service() {
 
 /// With a budget of nothing, nothing is sent again.
 #[test]
-fn without_a_budget_nothing_is_sent_again() {
+fn without_a_budget_nothing_is_retried() {
     let upstreams = numbered::<2>();
     upstreams[0].switch(Answer::new(503, "sick"));
     let budget = json!({"budget": {"budget_percent": 0, "min_retry_concurrency": 0}});
@@ -120,7 +120,7 @@ fn without_a_budget_nothing_is_sent_again() {
 
 /// Without the filter around attempts, what becomes of the one attempt is seen around the exchange.
 #[test]
-fn one_attempt_needs_one_filter() {
+fn a_single_attempt_needs_one_placement() {
     let refusing = Port::reserve();
     let upstreams = numbered::<3>();
     let mut all = super::setup::endpoints(&upstreams);
@@ -150,7 +150,7 @@ fn storm_one(envoy: &Envoy, requests: u64) -> (u64, u64) {
 
 /// Nobody leads the next attempt: it comes to the same endpoint, which is judged by the last answer.
 #[test]
-fn without_the_filter_around_attempts_all_come_to_one_endpoint() {
+fn without_the_attempt_placement_all_attempts_reach_one_endpoint() {
     let upstreams = numbered::<2>();
     upstreams[0].switch(Answer::new(503, "sick"));
     let ejection = json!({"outlier_detection": {"consecutive_5xx": 3}});
@@ -164,7 +164,7 @@ fn without_the_filter_around_attempts_all_come_to_one_endpoint() {
 /// In a VM of its own the filter around attempts knows nothing of the other. It says so, and the one
 /// around the exchange goes on alone.
 #[test]
-fn a_filter_around_attempts_in_another_vm_is_a_stranger() {
+fn an_attempt_placement_in_another_vm_matches_no_request() {
     let upstreams = numbered::<2>();
     upstreams[0].switch(Answer::new(503, "sick"));
     let config = orders_of(&upstreams, &tireless(&json!({})));
@@ -180,7 +180,7 @@ fn a_filter_around_attempts_in_another_vm_is_a_stranger() {
 
 /// A silent endpoint costs each request the time of one try, and gets a rest for it.
 #[test]
-fn a_silent_endpoint_is_given_up_in_time() {
+fn a_silent_endpoint_times_out() {
     let upstreams = numbered::<3>();
     upstreams[0].switch(Answer::silence());
     let retry = with(three()["retry"].clone(), &json!({"per_try_timeout_ms": 60}));

@@ -48,7 +48,7 @@ fn addrs(upstreams: &[Upstream]) -> Vec<SocketAddr> {
 }
 
 #[test]
-fn a_policy_obeys_the_header() {
+fn override_host_obeys_the_header() {
     let upstreams = numbered::<4>();
     // Envoy knows all four, the document three.
     let config = orders_of(&upstreams[..3], &json!({"attempts": 2}));
@@ -65,7 +65,7 @@ fn a_policy_obeys_the_header() {
 }
 
 #[test]
-fn a_policy_goes_on_to_the_next_of_the_header() {
+fn override_host_goes_on_to_the_next_address() {
     let refusing = Port::reserve();
     let upstreams = numbered::<3>();
     upstreams[0].switch(Answer::new(503, "sick"));
@@ -85,7 +85,7 @@ fn a_policy_goes_on_to_the_next_of_the_header() {
 }
 
 #[test]
-fn an_endpoint_that_dies_under_load_costs_no_client_an_error_here_either() {
+fn with_override_host_an_endpoint_that_dies_causes_no_client_error() {
     let mut upstreams = Vec::from(numbered::<3>());
     let all = addrs(&upstreams);
     let envoy = start(&overriding(&orders_of(&upstreams, &three()), &all), 2);
@@ -100,7 +100,7 @@ fn an_endpoint_that_dies_under_load_costs_no_client_an_error_here_either() {
 
 /// Endpoints that Envoy's cluster lacks are passed over, and counted as what they were not.
 #[test]
-fn what_the_cluster_lacks_falls_back() {
+fn addresses_that_the_cluster_lacks_fall_back() {
     let upstreams = numbered::<2>();
     let (known, unknown) = upstreams.split_at(1);
     let envoy = start(&overriding(&orders_of(unknown, &json!({"attempts": 2})), &addrs(known)), 1);
@@ -111,7 +111,7 @@ fn what_the_cluster_lacks_falls_back() {
 
 /// The client's own list goes nowhere.
 #[test]
-fn only_the_filter_says_which() {
+fn with_override_host_only_the_filter_chooses() {
     let upstreams = numbered::<2>();
     let (ours, theirs) = upstreams.split_at(1);
     let config = orders_of(ours, &json!({"match": {"path": {"prefix": "/orders"}}}));
@@ -132,7 +132,7 @@ fn only_the_filter_says_which() {
 
 /// The document may name another header, for a cluster that has it.
 #[test]
-fn a_cluster_may_have_a_header_of_its_own() {
+fn an_original_dst_cluster_may_name_its_own_header() {
     let upstreams = numbered::<2>();
     let steer = json!({"steer": {"original_dst": {"header": "x-where"}}});
     let config = with(orders_of(&upstreams, &json!({})), &steer);

@@ -40,7 +40,7 @@ fn long_bodies_pass_in_both_directions() {
 
 /// What is larger than Envoy keeps for another try is sent once.
 #[test]
-fn a_body_too_long_to_keep_is_sent_once() {
+fn a_body_too_long_to_buffer_is_sent_once() {
     let upstreams = numbered::<2>();
     upstreams.iter().for_each(|upstream| upstream.switch(Answer::new(503, "sick")));
     let limit = json!(65_536);
@@ -55,7 +55,7 @@ fn a_body_too_long_to_keep_is_sent_once() {
 /// A body that comes piece by piece goes on piece by piece: the upstream has the first before the
 /// last is sent.
 #[test]
-fn a_request_streams() {
+fn a_request_body_streams() {
     let upstreams = numbered::<1>();
     let envoy = start(&both_places(&tried(&upstreams)), 1);
     let mut stream = TcpStream::connect(envoy.addr()).unwrap();
@@ -74,7 +74,7 @@ fn a_request_streams() {
 
 /// What breaks after the headers is the client's to see: it cannot be tried again.
 #[test]
-fn an_answer_that_is_cut_is_not_tried_again() {
+fn a_truncated_response_is_not_retried() {
     let upstreams = numbered::<2>();
     upstreams.iter().for_each(|upstream| upstream.switch(Answer::new(200, vec![7; 1_000]).cut_after(500)));
     let envoy = start(&both_places(&tried(&upstreams)), 1);
@@ -87,7 +87,7 @@ fn an_answer_that_is_cut_is_not_tried_again() {
 
 /// Clients that leave before an answer: nobody failed, and nothing is under way any more.
 #[test]
-fn clients_that_leave_blame_nobody() {
+fn clients_that_leave_blame_no_endpoint() {
     let ejection = json!({"consecutive_5xx": 1});
     for attempts in [1_u32, 3] {
         let upstreams = numbered::<2>();
@@ -113,7 +113,7 @@ fn clients_that_leave_blame_nobody() {
 
 /// Who leaves within a request's body, or within an answer's.
 #[test]
-fn clients_that_leave_in_the_middle_blame_nobody() {
+fn clients_that_leave_in_the_middle_blame_no_endpoint() {
     let upstreams = numbered::<2>();
     let slow = Answer::new(200, vec![7; 200]).drip(Duration::from_millis(20));
     upstreams.iter().for_each(|upstream| upstream.switch(slow.clone()));
@@ -136,7 +136,7 @@ fn clients_that_leave_in_the_middle_blame_nobody() {
 
 /// An upgrade or a long answer keeps its endpoint when it gets a rest meanwhile.
 #[test]
-fn an_answer_under_way_outlives_a_rest() {
+fn a_response_in_flight_outlives_an_ejection() {
     let upstreams = numbered::<1>();
     upstreams[0].switch(Answer::new(200, vec![b'x'; 50]).drip(Duration::from_millis(10)));
     let rules = json!({"outlier_detection": {"consecutive_5xx": 1}});

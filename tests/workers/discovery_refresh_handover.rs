@@ -27,7 +27,7 @@ fn stop(workers: &Workers) {
 }
 
 #[test]
-fn a_worker_that_fails_hands_on() {
+fn a_failing_worker_gives_the_lease_back() {
     let workers = Workers::new(2, &polled("", ""));
     // There is no way from this one to the registry.
     workers.all[0].host.refuse_questions(Some(CalloutError::NotSent));
@@ -42,7 +42,7 @@ fn a_worker_that_fails_hands_on() {
 }
 
 #[test]
-fn a_worker_that_is_well_goes_on() {
+fn a_healthy_worker_keeps_the_lease() {
     let workers = Workers::new(3, &polled("", ""));
     workers.run(0, 60_000, &mut |_, question| Some(answer(question, 10, &["10.0.0.1:80"])));
     let of = |at: usize| {
@@ -54,7 +54,7 @@ fn a_worker_that_is_well_goes_on() {
 
 /// One failure now and then is no reason.
 #[test]
-fn a_worker_that_fails_twice_keeps_asking() {
+fn two_failures_do_not_give_the_lease_back() {
     let workers = Workers::new(2, &polled("", ""));
     let mut count = 0;
     workers.run(0, 120_000, &mut |_, question| {
@@ -66,7 +66,7 @@ fn a_worker_that_fails_twice_keeps_asking() {
 }
 
 #[test]
-fn the_newer_configuration_asks_and_the_older_takes_over_when_it_goes() {
+fn the_newer_configuration_queries_and_the_older_takes_over_when_it_stops() {
     for (new_json, name) in [(config(r#""ttl_ms": 9000"#, ""), "another"), (config("", ""), "the same")] {
         let old = Workers::new(2, &config("", ""));
         run(&[&old], 0, 5_000, "10.0.0.1:80");
@@ -101,7 +101,7 @@ fn a_shorter_period_is_followed_soon() {
 
 /// A token that is wrong, a cluster that is not there.
 #[test]
-fn a_newer_configuration_that_always_fails_leaves_it_to_the_older() {
+fn a_newer_configuration_that_always_fails_yields_to_the_older() {
     let old = Workers::new(1, &polled("", ""));
     run(&[&old], 0, 5_000, "10.0.0.1:80");
     let new = Workers::on(&old.store, 1, &polled("", r#""attempts": 2"#));
@@ -112,7 +112,7 @@ fn a_newer_configuration_that_always_fails_leaves_it_to_the_older() {
 }
 
 #[test]
-fn the_older_one_that_goes_takes_nothing_along() {
+fn an_older_configuration_that_stops_removes_nothing() {
     let old = Workers::new(2, &config("", ""));
     run(&[&old], 0, 5_000, "10.0.0.1:80");
     let new = Workers::on(&old.store, 2, &config("", r#""attempts": 2"#));
@@ -125,7 +125,7 @@ fn the_older_one_that_goes_takes_nothing_along() {
 }
 
 #[test]
-fn whoever_rolls_back_asks_again() {
+fn a_configuration_that_is_rolled_back_to_queries_again() {
     let (first, second) = (config("", ""), config("", r#""attempts": 2"#));
     let old = Workers::new(2, &first);
     run(&[&old], 0, 5_000, "10.0.0.1:80");
@@ -142,7 +142,7 @@ fn whoever_rolls_back_asks_again() {
 
 /// The newer one's workers die without a word, whether or not they ever asked.
 #[test]
-fn a_newer_configuration_that_vanishes_is_not_waited_for_long() {
+fn a_vanished_configuration_delays_queries_only_briefly() {
     for asks in [true, false] {
         let old = Workers::new(1, &config("", ""));
         run(&[&old], 0, 5_000, "10.0.0.1:80");
@@ -176,7 +176,7 @@ fn two(first: &str, second: &str) -> String {
 }
 
 #[test]
-fn one_question_is_asked_once_and_others_never_mix() {
+fn each_question_is_queried_once_and_answers_never_mix() {
     let (a, b) = (SimRequest::get("/a"), SimRequest::get("/b"));
     let workers = Workers::new(1, &two(r#"{"service": "orders"}"#, r#"{"service": "orders"}"#));
     let worker = &workers.all[0];

@@ -72,7 +72,7 @@ fn questions(worker: &Sim) -> Vec<SimQuestion> {
 }
 
 #[test]
-fn hosts_without_addresses_are_asked_for_one_by_one() {
+fn hosts_without_addresses_are_queried_one_by_one() {
     let workers = Workers::new(2, &srv());
     let worker = &workers.all[0];
     workers.tick();
@@ -92,7 +92,7 @@ fn hosts_without_addresses_are_asked_for_one_by_one() {
 }
 
 #[test]
-fn a_host_without_an_answer_fails_all_and_the_last_good_one_is_served() {
+fn an_unanswered_host_fails_the_query_and_the_last_answer_serves() {
     let workers = Workers::new(1, &srv());
     let worker = &workers.all[0];
     let whole = [service("a.shop", 1, 60), address("a.shop", "10.0.0.1", 60)];
@@ -110,7 +110,7 @@ fn a_host_without_an_answer_fails_all_and_the_last_good_one_is_served() {
 
 /// Some name servers fail when they are asked for what they do not have (RFC 4074).
 #[test]
-fn one_failure_is_done_without_when_the_others_have_an_address() {
+fn a_failed_host_is_left_out_when_others_have_addresses() {
     for first in [0, 1] {
         let workers = Workers::new(1, &srv());
         let worker = &workers.all[0];
@@ -126,7 +126,7 @@ fn one_failure_is_done_without_when_the_others_have_an_address() {
 }
 
 #[test]
-fn addresses_of_either_kind_are_asked_for_together() {
+fn ipv4_and_ipv6_addresses_are_queried_together() {
     let json = https(r#"{"name": "orders.shop", "record": "any", "port": 80}"#)
         .replace(r#"["10.0.0.0/8:1-65535"]"#, r#"["10.0.0.0/8:80", "[fd00::/8]:80"]"#);
     let workers = Workers::new(1, &json);
@@ -148,7 +148,7 @@ fn next(json: &str, says: &dyn Fn(&SimQuestion) -> SimAnswer) -> u64 {
 }
 
 #[test]
-fn answers_hold_as_long_as_they_say_within_bounds() {
+fn answers_serve_for_their_ttl_within_bounds() {
     let one = https(r#"{"name": "orders.shop", "record": "a", "port": 80}"#);
     let host = of(
         r#""dns": {"resolver": "host"}"#,
@@ -198,7 +198,7 @@ fn the_hosts_resolver_is_asked_for_the_name() {
 }
 
 #[test]
-fn lower_priorities_stand_by() {
+fn lower_priorities_serve_when_higher_ones_are_too_few() {
     let workers = Workers::new(1, &srv());
     let worker = &workers.all[0];
     workers.tick();

@@ -45,7 +45,7 @@ fn told(store: &SimStore) -> String {
 }
 
 #[test]
-fn one_of_several_workers_asks_in_any_order() {
+fn in_any_order_one_of_several_workers_queries() {
     let json = json();
     let work = |_, gate: Gate<'_>| {
         let worker = started(&json, gate);
@@ -59,7 +59,7 @@ fn one_of_several_workers_asks_in_any_order() {
 }
 
 #[test]
-fn what_one_was_told_all_are_in_any_order() {
+fn in_any_order_all_workers_get_the_answer_of_one() {
     let json = json();
     let work = |worker: usize, gate: Gate<'_>| {
         let endpoint = format!("10.0.0.{worker}:80");
@@ -104,7 +104,7 @@ fn workers_see_answers_in_order() {
 }
 
 #[test]
-fn a_worker_that_dies_costs_no_more_than_the_lease() {
+fn a_dead_worker_delays_queries_by_no_more_than_its_lease() {
     let json = json();
     let (mut found, mut known) = (BTreeSet::new(), BTreeSet::new());
     for (workers, most) in [(1, 10), (2, 8)] {
@@ -140,7 +140,7 @@ fn a_worker_that_dies_costs_no_more_than_the_lease() {
 
 /// A worker dies between writing and telling; what the next one is told is the same.
 #[test]
-fn what_the_dead_did_not_tell_is_told() {
+fn an_answer_that_a_dead_worker_did_not_publish_is_published() {
     let json = json();
     for lives in 0..=10 {
         let work = |_, gate: Gate<'_>| {
@@ -161,7 +161,7 @@ fn what_the_dead_did_not_tell_is_told() {
 
 /// The same, for a worker that read the snapshot before: the version that it knows did not move.
 #[test]
-fn what_the_dead_wrote_and_did_not_tell_is_told() {
+fn a_snapshot_that_a_dead_worker_did_not_announce_is_announced() {
     let json = json();
     let mut workers = Workers::knowing(2, &json, &["10.0.0.1:80"]);
     let (_, cell, hash) = cells(&workers.store);
@@ -203,7 +203,7 @@ fn a_late_answer_of_a_deposed_worker_changes_nothing() {
 }
 
 #[test]
-fn a_deposed_worker_does_not_ask_before_it_looked() {
+fn a_deposed_worker_does_not_query_before_it_checked_the_lease() {
     let workers = Workers::knowing(2, &config("", ""), &["10.0.0.1:80"]);
     let [slow, other] = &workers.all[..] else { panic!("two workers") };
     let held = question(slow);
@@ -221,7 +221,7 @@ fn a_deposed_worker_does_not_ask_before_it_looked() {
 /// Workers that stop for seconds, answers that come late or never: whoever asks holds the lease, and
 /// nobody is ever sent to an older endpoint than before.
 #[test]
-fn in_any_schedule_one_asks_and_nobody_goes_back() {
+fn in_any_schedule_one_worker_queries_and_no_worker_goes_back() {
     for seed in 1..=60 {
         let workers = Workers::new(3, &config(r#""ttl_ms": 1000"#, ""));
         let cell = workers.store.names().into_iter().find(|name| name.contains("d1w") && name.len() > 20);

@@ -138,7 +138,7 @@ fn strict(more: &str) -> String {
 }
 
 #[test]
-fn whoever_broke_off_is_blamed_once_it_is_known_that_the_client_is_there() {
+fn a_broken_attempt_is_blamed_once_a_retry_shows_that_the_client_stayed() {
     let both = Both::new(&strict(""));
     let mut call = both.begin();
     let first = both.attempt(&mut call);
@@ -152,7 +152,7 @@ fn whoever_broke_off_is_blamed_once_it_is_known_that_the_client_is_there() {
 }
 
 #[test]
-fn who_is_blamed_for_the_last_attempt_is_for_the_exchange_to_say() {
+fn the_end_of_the_exchange_decides_who_is_blamed_for_the_last_attempt() {
     #[rustfmt::skip]
     let cases = [
         // name                          flags       blamed
@@ -184,7 +184,7 @@ fn who_is_blamed_for_the_last_attempt_is_for_the_exchange_to_say() {
 }
 
 #[test]
-fn no_connection_is_known_at_once() {
+fn a_failed_connection_is_blamed_at_once() {
     let both = Both::new(&strict(""));
     let mut call = both.begin();
     let one = both.attempt(&mut call);
@@ -220,7 +220,7 @@ fn only_failures_of_the_endpoint_are_blamed() {
 
 /// The exchange's response is the last attempt's, and counts once.
 #[test]
-fn what_an_attempt_was_blamed_for_the_exchange_is_not() {
+fn a_failure_is_blamed_by_the_attempt_or_the_exchange_but_not_by_both() {
     let both = Both::new(&fixed(&FOUR[..1], r#""attempts": 2, "outlier_detection": {"consecutive_5xx": 3}"#));
     for failures in 1..=3 {
         let mut call = both.begin();
@@ -242,7 +242,7 @@ fn busy(worker: &Sim) -> bool {
 }
 
 #[test]
-fn whoever_sees_attempts_counts_what_is_under_way() {
+fn a_placement_that_sees_attempts_counts_them_in_flight() {
     let budget = r#""retry": {"budget": {"budget_percent": 100, "min_retry_concurrency": 0}}"#;
     let json = fixed(&FOUR, &format!(r#""attempts": 3, "outlier_detection": false, {budget}"#));
     let alone = Workers::new(1, &json);
@@ -269,7 +269,7 @@ fn whoever_sees_attempts_counts_what_is_under_way() {
 }
 
 #[test]
-fn strangers_do_nothing() {
+fn unmatched_attempts_change_nothing() {
     let both = Both::new(&strict(""));
     let mut call = both.begin();
     let forged = [
@@ -331,7 +331,7 @@ fn a_new_configuration_in_the_same_vm_knows_the_requests_of_the_old_one() {
 
 /// Requests and attempts that begin and end in any order, as often as it goes.
 #[test]
-fn no_request_is_ever_taken_for_another_and_nothing_is_left() {
+fn no_request_is_taken_for_another_and_no_flight_leaks() {
     for seed in 1..=40 {
         // Whether there are further attempts says whether anything counts as under way.
         let budget = r#", "retry": {"budget": {"budget_percent": 100, "min_retry_concurrency": 0}}"#;

@@ -39,7 +39,7 @@ fn a_request_before_the_first_snapshot_waits_for_it_and_no_longer() {
 }
 
 #[test]
-fn a_refusal_says_why() {
+fn a_refusal_has_its_reason() {
     #[rustfmt::skip]
     let cases = [
         // why                 status  what Consul has             fields                                 title
@@ -70,7 +70,7 @@ fn a_refusal_says_why() {
 }
 
 #[test]
-fn a_request_that_may_go_on_all_the_same_does() {
+fn on_failure_allow_lets_a_request_go_on() {
     let json = config("", "").replace(r#""allow":"#, r#""on_failure": "allow", "allow":"#);
     let workers = Workers::new(1, &json);
     let worker = &workers.all[0];
@@ -88,7 +88,7 @@ fn a_request_that_may_go_on_all_the_same_does() {
 }
 
 #[test]
-fn a_reply_of_ones_own_is_given() {
+fn a_configured_reply_is_sent() {
     let own = r#""reply": {"status": 502, "body": "later", "content_type": "text/plain"}, "allow":"#;
     let workers = Workers::new(1, &config("", r#""hold_ms": 0"#).replace(r#""allow":"#, own));
     let Verdict::Reply(reply) = workers.all[0].request(&SimRequest::get("/")) else { panic!("no reply") };
@@ -113,7 +113,7 @@ fn left(steer: &str, fields: &str, sent: &[&'static str]) -> Vec<&'static str> {
 }
 
 #[test]
-fn clients_steer_nothing_and_do_not_have_requests_repeated() {
+fn client_headers_neither_choose_endpoints_nor_cause_retries() {
     let own = [
         "x-envoy-original-dst-host",
         "x_envoy_original_dst_host",
@@ -139,7 +139,7 @@ fn clients_steer_nothing_and_do_not_have_requests_repeated() {
 }
 
 #[test]
-fn a_request_for_no_service_goes_on_without_them_or_gets_404() {
+fn a_request_for_no_service_goes_on_without_such_headers_or_gets_404() {
     let json = fixed(&ONE, "").replace(r#""prefix": "/""#, r#""prefix": "/orders""#);
     let forged = SimRequest::get("/x").header("x-envoy-original-dst-host", b"10.0.0.9:80");
     let workers = Workers::new(1, &json);
@@ -154,7 +154,7 @@ fn a_request_for_no_service_goes_on_without_them_or_gets_404() {
 }
 
 #[test]
-fn all_candidates_are_listed_for_a_policy_that_tries_one_after_the_other() {
+fn override_host_gets_all_candidates_in_order() {
     let three = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
     for (attempts, expected) in [(1, 1), (2, 2), (3, 3), (5, 3)] {
         let json = fixed(&three, &format!(r#""attempts": {attempts}"#));
@@ -171,7 +171,7 @@ fn all_candidates_are_listed_for_a_policy_that_tries_one_after_the_other() {
 }
 
 #[test]
-fn endpoints_that_are_all_ill_are_better_than_none() {
+fn unhealthy_endpoints_serve_when_there_are_no_others() {
     let workers = Workers::new(1, &polled("", ""));
     let worker = &workers.all[0];
     worker.tick();
@@ -181,7 +181,7 @@ fn endpoints_that_are_all_ill_are_better_than_none() {
 }
 
 #[test]
-fn endpoints_that_are_warned_of_stand_by() {
+fn degraded_endpoints_serve_when_healthy_ones_are_too_few() {
     #[rustfmt::skip]
     let cases = [
         (&["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80 warning"][..], "1 2 3"),
@@ -195,7 +195,7 @@ fn endpoints_that_are_warned_of_stand_by() {
 }
 
 #[test]
-fn what_is_not_known_yet_can_be_made_up_for_by_another_registry() {
+fn a_fallback_registry_serves_while_the_first_has_not_answered() {
     let service = r#""fallback": [{"registry": "spare"}]"#;
     let spare =
         r#""spare": {"static": {"services": {"orders": [{"address": "10.0.0.9", "port": 80}]}}}, "main":"#;

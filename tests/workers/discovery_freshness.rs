@@ -26,7 +26,7 @@ fn outage(json: &str, to: u64) -> (Option<u64>, Workers) {
 }
 
 #[test]
-fn an_outage_is_survived_for_as_long_as_stale_answers_count() {
+fn the_last_answer_serves_an_outage_until_it_expires() {
     #[rustfmt::skip]
     let cases = [
         // stale if error  gone at (ms)
@@ -47,7 +47,7 @@ fn an_outage_is_survived_for_as_long_as_stale_answers_count() {
 }
 
 #[test]
-fn an_outage_is_survived_for_ever_if_that_is_wanted() {
+fn the_last_answer_serves_any_outage_when_configured() {
     let (gone, workers) = outage(&failing(0, r#", "serve_forever": true"#), 300_000);
     assert_eq!(gone, None);
     workers.at(30 * 86_400_000);
@@ -64,7 +64,7 @@ fn a_slow_registry_is_no_outage() {
 }
 
 #[test]
-fn after_an_outage_the_first_answer_serves() {
+fn the_first_answer_after_an_outage_serves() {
     let (gone, workers) = outage(&failing(0, ""), 100_000);
     let from = gone.unwrap() + 100;
     let asked =
@@ -77,7 +77,7 @@ fn after_an_outage_the_first_answer_serves() {
 
 /// What was given up is nothing to compare with.
 #[test]
-fn after_an_outage_a_smaller_set_is_believed() {
+fn a_smaller_set_serves_at_once_after_an_outage() {
     let four = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"];
     let workers = Workers::knowing(1, &failing(0, ""), &four);
     workers.run(100, 100_000, &mut |_, question| Some(question.answer(500)));
@@ -87,7 +87,7 @@ fn after_an_outage_a_smaller_set_is_believed() {
 }
 
 #[test]
-fn questions_that_fail_are_spread_over_a_doubling_time() {
+fn failed_queries_back_off_exponentially_with_jitter() {
     let workers = Workers::knowing(1, &polled(r#""ttl_ms": 1000"#, ""), &ONE);
     let asked = workers.run(100, 600_000, &mut |_, question| Some(question.failure()));
     // Parts of 1, 2, 4 … 60 seconds: 30 s on average in the end.
@@ -105,7 +105,7 @@ fn questions_that_fail_are_spread_over_a_doubling_time() {
 }
 
 #[test]
-fn a_service_that_is_not_known_is_asked_for_less_and_less() {
+fn queries_for_an_unknown_service_become_rarer() {
     let workers = Workers::new(2, &polled("", ""));
     let asked = workers.run(0, 250_000, &mut |_, question| Some(question.answer(404)));
     assert_eq!(sent(&workers.all[1]), "503 unknown_service");
@@ -121,7 +121,7 @@ fn a_service_that_is_not_known_is_asked_for_less_and_less() {
 }
 
 #[test]
-fn an_answer_without_use_is_a_failure_and_never_an_empty_service() {
+fn an_unusable_answer_is_a_failure_and_never_an_empty_service() {
     let token = ("x-consul-results-filtered-by-acls", "true");
     #[rustfmt::skip]
     let cases = [

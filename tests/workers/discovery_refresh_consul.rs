@@ -7,7 +7,7 @@ use crate::discovery::{answer, bare, config, polled, question, reached, sent, Wo
 const SERVICE: &str = "/v1/health/service/orders";
 
 #[test]
-fn the_first_tick_asks_and_the_next_request_of_every_worker_goes_there() {
+fn the_first_tick_queries_and_the_next_request_of_every_worker_follows() {
     let workers = Workers::new(3, &config("", ""));
     assert!(workers.all[0].host.take_questions().is_empty(), "nothing before the timer");
     assert_eq!(sent(&workers.all[0]), "waits");
@@ -30,7 +30,7 @@ fn the_first_tick_asks_and_the_next_request_of_every_worker_goes_there() {
 }
 
 #[test]
-fn answers_that_say_the_same_write_nothing_and_tell_nobody() {
+fn unchanged_answers_write_nothing_and_notify_no_worker() {
     let workers = Workers::new(2, &polled("", ""));
     let two = ["10.0.0.1:80", "10.0.0.2:80"];
     workers.tick();
@@ -53,7 +53,7 @@ fn answers_that_say_the_same_write_nothing_and_tell_nobody() {
 
 /// Also after a change of hands, when the first answer is told whatever it says.
 #[test]
-fn answers_that_say_the_same_write_nothing_after_a_change_of_hands() {
+fn unchanged_answers_write_nothing_after_a_handover() {
     let json = polled("", "");
     let first = Workers::knowing(1, &json, &["10.0.0.1:80"]);
     let workers = Workers::on(&first.store, 1, &json);
@@ -107,7 +107,7 @@ fn gaps(json: &str, says: &mut dyn FnMut(&SimQuestion) -> tidegate_sim::SimAnswe
 }
 
 #[test]
-fn without_an_index_it_is_asked_each_ttl_a_fifth_more_or_less() {
+fn without_an_index_queries_come_each_ttl_with_a_fifth_of_jitter() {
     let one = ["10.0.0.1:80"];
     for json in [config("", ""), polled("", "")] {
         let gaps = gaps(&json, &mut |question| bare(question, &one), 1_000_000);
@@ -121,7 +121,7 @@ fn without_an_index_it_is_asked_each_ttl_a_fifth_more_or_less() {
 }
 
 #[test]
-fn an_index_that_only_moves_is_slowed_and_useful_changes_are_not() {
+fn an_index_that_moves_without_changes_is_slowed_and_changes_are_not() {
     let mut index = 10;
     let chatty = gaps(
         &config("", ""),
@@ -147,7 +147,7 @@ fn an_index_that_only_moves_is_slowed_and_useful_changes_are_not() {
 
 /// A wait that is over because its time is up is no haste: the next one follows, however short it is.
 #[test]
-fn waiting_goes_on_when_nothing_changes() {
+fn a_blocking_query_is_repeated_when_nothing_changes() {
     for (wait_ms, word) in [(1_000, "1s"), (5_000, "5s"), (55_000, "55s")] {
         let json = config("", "")
             .replace(r#""cluster": "consul""#, &format!(r#""cluster": "consul", "wait_ms": {wait_ms}"#));
@@ -167,7 +167,7 @@ fn waiting_goes_on_when_nothing_changes() {
 }
 
 #[test]
-fn an_answer_that_never_comes_is_given_up_and_asked_anew() {
+fn a_query_without_an_answer_times_out_and_is_repeated() {
     let workers = Workers::knowing(1, &config("", ""), &["10.0.0.1:80"]);
     assert_eq!(question(&workers.all[0]).subject(), format!("{SERVICE}?index=10&wait=55s"));
     // The wait, a sixteenth of it, and time for the answer to come.
@@ -184,7 +184,7 @@ fn an_answer_that_never_comes_is_given_up_and_asked_anew() {
 }
 
 #[test]
-fn answers_to_nobodys_question_do_nothing() {
+fn an_answer_to_no_query_changes_nothing() {
     let workers = Workers::new(2, &config("", ""));
     workers.tick();
     let asked = question(&workers.all[0]);

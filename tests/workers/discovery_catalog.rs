@@ -34,7 +34,7 @@ fn ages(store: &SimStore) -> String {
 
 /// Slow starts are for endpoints that are new, not for those of a proxy that is.
 #[test]
-fn an_endpoint_is_as_old_as_somebody_remembers() {
+fn an_endpoint_keeps_its_age_until_it_is_new_to_the_registry() {
     let json = polled(r#""ttl_ms": 1000, "flap_damping": false"#, "");
     let workers = Workers::knowing(1, &json, &["10.0.0.1:80", "10.0.0.2:80"]);
     assert_eq!(ages(&workers.store), "1:- 2:-", "there before us");
@@ -61,7 +61,7 @@ fn an_endpoint_is_as_old_as_somebody_remembers() {
 }
 
 #[test]
-fn an_endpoint_in_maintenance_gets_nothing_unless_all_are() {
+fn an_endpoint_in_maintenance_gets_no_requests_unless_all_are() {
     let drains = r#"{"CheckID": "_service_maintenance:x", "Status": "critical"}"#;
     let instance = |n: u8, check: &str| {
         format!(r#"{{"Service": {{"ID": "{n}", "Address": "10.0.0.{n}", "Port": 80}}, "Checks": [{check}]}}"#)
@@ -80,7 +80,7 @@ fn an_endpoint_in_maintenance_gets_nothing_unless_all_are() {
 
 /// A request that began among other endpoints goes on among those.
 #[test]
-fn a_request_under_way_keeps_the_endpoints_it_began_with() {
+fn a_request_in_flight_keeps_the_endpoints_it_began_with() {
     let json = config("", r#""attempts": 3, "outlier_detection": {"consecutive_5xx": 1}"#);
     let workers = Workers::knowing(1, &json, &["10.0.0.1:80", "10.0.0.2:80"]);
     let edge = &workers.all[0];
@@ -109,7 +109,7 @@ fn a_request_under_way_keeps_the_endpoints_it_began_with() {
 
 /// What a worker remembers of an endpoint is the endpoint's, wherever it stands in the next snapshot.
 #[test]
-fn failures_in_a_row_outlive_a_snapshot() {
+fn consecutive_failures_outlive_a_snapshot() {
     let workers = Workers::knowing(1, &config("", ""), &["10.0.0.5:80"]);
     let worker = &workers.all[0];
     let fail = |times: usize| {
