@@ -112,7 +112,7 @@ pub(crate) fn header<'e>(edits: &'e [Edit], name: &str) -> Option<&'e str> {
     })
 }
 
-/// What access logs and the attempts' part are told.
+/// The text that access logs and the attempt placement read.
 pub(crate) fn outcome(worker: &Sim, exchange: &Exchange) -> String {
     worker.outcome(exchange).unwrap_or_default()
 }
@@ -224,7 +224,7 @@ impl Workers {
         asked
     }
 
-    /// Requests under way.
+    /// Requests in flight.
     pub(crate) fn memory(&self) -> usize {
         self.all.iter().map(|worker| worker.memory().count()).sum()
     }
@@ -243,8 +243,8 @@ impl Workers {
         self.all.iter().map(|worker| worker.host.count(worker.counter(name))).sum()
     }
 
-    /// How often workers were told that something changed.
-    pub(crate) fn told(&self) -> u64 {
+    /// How often workers were notified of a change.
+    pub(crate) fn changes(&self) -> u64 {
         self.store.raised(self.all[0].counter("tidegate.discovery.changes"))
     }
 

@@ -1,4 +1,4 @@
-//! Requests and their attempts: where each goes, who is blamed, what is left when all is over.
+//! Requests and their attempts: where each goes, which endpoint is blamed, what is left at the end.
 
 use tidegate_policy::http::{Attribute, Verdict};
 use tidegate_sim::{SimRequest, SimResponse};
@@ -13,10 +13,10 @@ pub(crate) struct Both {
     pub(crate) around: Sim,
 }
 
-/// A request under way.
+/// A request in flight.
 pub(crate) struct Call {
     pub(crate) exchange: Exchange,
-    /// What the attempts' part is told.
+    /// The filter state that the attempt placement reads.
     pub(crate) state: String,
     /// Where the next attempt goes.
     pub(crate) next: String,
@@ -93,10 +93,10 @@ impl Both {
 
     /// Ejections so far: each raises the counter of changes.
     pub(crate) fn ejections(&self) -> u64 {
-        self.edge.told()
+        self.edge.changes()
     }
 
-    pub(crate) fn under_way(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.edge.memory()
     }
 }
@@ -124,7 +124,7 @@ fn each_attempt_goes_to_another_endpoint() {
             // When there is no other, the last one is tried again.
             assert!(went[expected..].iter().all(|one| *one == went[expected - 1]), "{went:?}");
         }
-        assert_eq!((both.count("attempts"), both.under_way()), (10 * attempts as u64, 0));
+        assert_eq!((both.count("attempts"), both.in_flight()), (10 * attempts as u64, 0));
         assert_eq!(
             (both.count("retries"), both.count("failures")),
             (10 * (attempts as u64 - 1), 10 * attempts as u64)
@@ -132,7 +132,7 @@ fn each_attempt_goes_to_another_endpoint() {
     }
 }
 
-/// One failure is enough, so that whoever is blamed is ejected.
+/// One failure is enough, so that a blamed endpoint is ejected.
 fn strict(more: &str) -> String {
     fixed(&FOUR, &format!(r#""attempts": 3, "outlier_detection": {{"consecutive_5xx": 1}}{more}"#))
 }
@@ -148,7 +148,7 @@ fn a_broken_attempt_is_blamed_once_a_retry_shows_that_the_client_stayed() {
     assert_eq!(both.ejections(), 1, "it did not");
     both.answered(second, 200);
     both.end(call, 200);
-    assert_eq!((both.ejections(), both.under_way(), both.count("failures")), (1, 0, 1));
+    assert_eq!((both.ejections(), both.in_flight(), both.count("failures")), (1, 0, 1));
 }
 
 #[test]
@@ -172,14 +172,14 @@ fn the_end_of_the_exchange_decides_who_is_blamed_for_the_last_attempt() {
         both.broken(one, &SimResponse::none());
         both.gone(call, &flags(bits));
         assert_eq!((both.ejections(), both.count("failures")), (blamed, blamed), "{name}");
-        assert_eq!(both.under_way(), 0, "{name}");
+        assert_eq!(both.in_flight(), 0, "{name}");
         // The exchange may be over first.
         let both = Both::new(&strict(""));
         let mut call = both.begin();
         let one = both.attempt(&mut call);
         both.gone(call, &flags(0));
         both.broken(one, &SimResponse::none());
-        assert_eq!((both.ejections(), both.under_way()), (0, 0), "{name}");
+        assert_eq!((both.ejections(), both.in_flight()), (0, 0), "{name}");
     }
 }
 
@@ -232,13 +232,13 @@ fn a_failure_is_blamed_by_the_attempt_or_the_exchange_but_not_by_both() {
     assert_eq!((both.count("attempts"), both.count("requests")), (3, 3));
 }
 
-/// Whether anything counts as under way: then there may be further attempts.
+/// Whether any request counts as in flight: then there may be retries.
 fn busy(worker: &Sim) -> bool {
     let (verdict, exchange) = worker.begin(&SimRequest::get("/"));
     let Verdict::Continue(edits) = verdict else { panic!("refused") };
-    let told = header(&edits, "x-envoy-retry-on").is_some();
+    let retried = header(&edits, "x-envoy-retry-on").is_some();
     worker.abort(exchange, &SimResponse::none());
-    told
+    retried
 }
 
 #[test]
@@ -294,8 +294,8 @@ fn unmatched_attempts_change_nothing() {
     let (verdict, exchange) = both.around.begin(&SimRequest::get("/"));
     assert_eq!(verdict, Verdict::Continue(Vec::new()));
     both.around.abort(exchange, &SimResponse::none());
-    let strangers = both.around.host.count(both.around.counter("tidegate.discovery.strangers"));
-    assert_eq!((strangers, both.ejections(), both.under_way()), (forged.len() as u64 + 1, 0, 1));
+    let unmatched = both.around.host.count(both.around.counter("tidegate.discovery.attempts_unmatched"));
+    assert_eq!((unmatched, both.ejections(), both.in_flight()), (forged.len() as u64 + 1, 0, 1));
     // The real one is none the worse for it.
     let one = both.attempt(&mut call);
     both.answered(one, 200);
@@ -325,7 +325,7 @@ fn a_new_configuration_in_the_same_vm_knows_the_requests_of_the_old_one() {
     let second = mixed.attempt(&mut call);
     mixed.answered(second, 200);
     mixed.end(call, 200);
-    assert_eq!((mixed.under_way(), new.memory().count()), (0, 0));
+    assert_eq!((mixed.in_flight(), new.memory().count()), (0, 0));
     assert_eq!(crate::discovery::reached(&mixed.edge.all[0]).split(' ').count(), 3);
 }
 
@@ -333,7 +333,7 @@ fn a_new_configuration_in_the_same_vm_knows_the_requests_of_the_old_one() {
 #[test]
 fn no_request_is_taken_for_another_and_no_flight_leaks() {
     for seed in 1..=40 {
-        // Whether there are further attempts says whether anything counts as under way.
+        // Whether there may be retries says whether any request counts as in flight.
         let budget = r#", "retry": {"budget": {"budget_percent": 100, "min_retry_concurrency": 0}}"#;
         let both = Both::new(&fixed(&FOUR, &format!(r#""attempts": 3, "outlier_detection": false{budget}"#)));
         let mut numbers = Numbers(seed);
@@ -368,17 +368,17 @@ fn no_request_is_taken_for_another_and_no_flight_leaks() {
                 }
                 _ => {}
             }
-            assert_eq!(both.under_way(), calls.len(), "seed {seed}, {step}");
+            assert_eq!(both.in_flight(), calls.len(), "seed {seed}, {step}");
         }
         calls.into_iter().for_each(|call| both.end(call, 200));
         tries.into_iter().for_each(|one| both.answered(one, 200));
-        assert_eq!(both.under_way(), 0, "seed {seed}");
-        let strangers = both.around.host.count(both.around.counter("tidegate.discovery.strangers"));
-        assert_eq!(strangers, 0, "seed {seed}");
+        assert_eq!(both.in_flight(), 0, "seed {seed}");
+        let unmatched = both.around.host.count(both.around.counter("tidegate.discovery.attempts_unmatched"));
+        assert_eq!(unmatched, 0, "seed {seed}");
         let Verdict::Continue(edits) = both.edge.all[0].request(&SimRequest::get("/")) else {
             panic!("refused")
         };
-        assert_eq!(header(&edits, "x-envoy-retry-on"), None, "seed {seed}: something counts as under way");
+        assert_eq!(header(&edits, "x-envoy-retry-on"), None, "seed {seed}: a request counts as in flight");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a snapshot says of its endpoints, and what a new one does to requests under way.
+//! What a snapshot says of its endpoints, and how a new one affects requests in flight.
 
 use tidegate_policy::discovery::cells::snapshot::{decode, Snapshot};
 use tidegate_policy::discovery::endpoint::Health;
@@ -55,7 +55,7 @@ fn an_endpoint_keeps_its_age_until_it_is_new_to_the_registry() {
     let well = says(&workers, 30, &three);
     assert!(well[1].starts_with("2:3"), "{well:?}");
     assert_eq!((&well[0], &well[2]), (&now[0], &now[2]));
-    // Somebody else asks, and remembers the same.
+    // Another worker queries, and remembers the same.
     let others = Workers::on(&workers.store, 1, &json);
     assert_eq!(says(&others, 60, &three), well);
 }
@@ -98,13 +98,13 @@ fn a_request_in_flight_keeps_the_endpoints_it_began_with() {
     let (_, attempt) = around.begin(&request);
     around.end(attempt, &SimResponse::upstream(200));
     edge.end(exchange, &SimResponse::upstream(200));
-    // Whoever failed is not mistaken for another.
+    // The endpoint that failed is not mistaken for another.
     assert_eq!((reached(edge).as_str(), workers.memory()), ("3 4", 0));
     // What changes all the time is not followed all the time.
     workers.at(100).tick();
     edge.answer(&answer(&question(edge), 12, &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]));
     let left = if first == "10.0.0.1:80" { "2 3" } else { "1 3" };
-    assert_eq!(reached(edge), left, "{first} failed and rests");
+    assert_eq!(reached(edge), left, "{first} failed and is ejected");
 }
 
 /// What a worker remembers of an endpoint is the endpoint's, wherever it stands in the next snapshot.
@@ -120,9 +120,9 @@ fn consecutive_failures_outlive_a_snapshot() {
         }
     };
     fail(4);
-    let told = workers.told();
+    let before = workers.changes();
     let four = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.5:80", "10.0.0.9:80"];
     worker.answer(&answer(&question(worker), 11, &four));
     fail(8);
-    assert_eq!((reached(worker).as_str(), workers.told()), ("1 2 9", told + 2), "the fifth failure");
+    assert_eq!((reached(worker).as_str(), workers.changes()), ("1 2 9", before + 2), "the fifth failure");
 }

@@ -165,7 +165,7 @@ fn the_first_service_that_matches_gets_the_request() {
         let request = SimRequest::request(method, path).to(host);
         assert_eq!(sent_as(&workers.all[0], &request), expected, "{method} {host}{path}");
     }
-    // Without a service that only routing chooses, nobody asks what it chose.
+    // Without a service that only routing chooses, the filter does not read its choice.
     let chosen = SimRequest::get("/a").attribute(Attribute::Chosen, b"c");
     assert_eq!(sent_as(&workers.all[0], &chosen), "10.0.0.1:80");
 }
@@ -214,7 +214,7 @@ fn entries(numbers: &mut Numbers) -> Vec<Entry> {
     all
 }
 
-/// By the rules of `docs/config/discovery.md`: in `allow`, and nobody's metadata.
+/// By the rules of `docs/config/discovery.md`: in `allow`, and no cloud's metadata.
 fn allowed(address: SocketAddr) -> bool {
     match address.ip() {
         IpAddr::V4(v4) => v4.octets()[0] == 10 && (80..=81).contains(&address.port()),
@@ -222,7 +222,7 @@ fn allowed(address: SocketAddr) -> bool {
     }
 }
 
-/// Whatever a cell has, whoever wrote it.
+/// Whatever bytes a cell has.
 #[test]
 fn no_request_goes_to_an_endpoint_that_it_may_not_have() {
     let json = config("", "").replace("10.0.0.0/8:1-65535", r#"10.0.0.0/8:80-81", "[fd00::/8]:80"#);

@@ -1,11 +1,11 @@
-//! What the store and the registry are asked.
+//! How many calls to the store and the registry requests, ticks and answers cost.
 
 use tidegate_sim::SimRequest;
 
 use crate::discovery::{answer, config, fixed, polled, sent, sent_as, Workers};
 use crate::discovery_attempts::{Both, FOUR};
 
-/// Store calls of so many exchanges of each worker.
+/// Store calls of `count` exchanges of each worker.
 fn requests(workers: &Workers, count: usize) -> u64 {
     let before = workers.store.calls();
     for worker in &workers.all {
@@ -51,7 +51,7 @@ fn attempts_make_no_store_call() {
     };
     exchange();
     let before = both.edge.store.calls();
-    // Failures among successes, so that nobody is ejected.
+    // Failures among successes, so that no endpoint is ejected.
     for _ in 0..3 {
         exchange();
     }
@@ -68,13 +68,13 @@ fn a_request_for_no_service_makes_no_store_call() {
     assert_eq!(workers.store.calls(), before);
 }
 
-/// A counter tells of changes of all services; whoever is not concerned looks at the small cell.
+/// A counter announces changes of all services; a service that did not change reads its small cell.
 #[test]
 fn a_change_of_another_service_costs_one_small_read_per_cell() {
     for (fields, cells) in [(r#""outlier_detection": false"#, 1), ("", 2)] {
         let workers = settled(2, &config("", fields));
         workers.store.raise(workers.all[0].counter("tidegate.discovery.changes"));
-        // Its status, and who rests if anybody may.
+        // Its status, and its ejections if there may be any.
         assert_eq!(requests(&workers, 1), 2 * cells, "{fields}");
         assert_eq!(requests(&workers, 1_000), 0, "{fields}");
     }
@@ -120,7 +120,7 @@ fn a_tick_makes_no_store_call_between_lease_checks() {
         }
         workers.store.calls() - before
     };
-    // A second of ticks: whoever asks renews its lease (a read, a write), others look once (a read).
+    // A second of ticks: the leader renews its lease (a read, a write), others check it once (a read).
     workers.run(0, 10_000, &mut |_, _| None);
     let mut renewals = 0;
     for second in 11..60 {
@@ -134,7 +134,7 @@ fn a_tick_makes_no_store_call_between_lease_checks() {
     for tenth in 0..100 {
         fixed.at(tenth * 100).tick();
     }
-    assert_eq!(fixed.store.calls(), before, "nobody to ask");
+    assert_eq!(fixed.store.calls(), before, "no registry to query");
 }
 
 #[test]

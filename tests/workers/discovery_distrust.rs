@@ -1,4 +1,4 @@
-//! Answers that are not believed at once: sets that shrink, endpoints that come and go.
+//! Answers that do not serve at once: sets that shrink, endpoints that flap.
 
 use crate::discovery::{answer, instances, polled, reached, sent, Workers};
 
@@ -95,7 +95,7 @@ fn a_held_back_answer_is_queried_again_at_once() {
         (!subjects.is_empty())
             .then(|| question.answer(200).header("x-consul-index", "11").body(&instances(&FOUR[..1])))
     });
-    // The one under way at 0 is taken with the first tick.
+    // The one in flight at 0 is taken with the first tick.
     let at_once = subjects.iter().filter(|path| *path == "/v1/health/service/orders").count();
     assert!(at_once >= 3, "{subjects:?}");
     assert_eq!(reached(&workers.all[0]), "1", "confirmed");

@@ -1,4 +1,4 @@
-//! Endpoints that fail get a rest, from all workers.
+//! Endpoints that fail are ejected, by all workers.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn five_consecutive_failures_eject_an_endpoint_for_all_workers() {
     fails(first, FOUR[0], 4);
     one_to(first, FOUR[0], &SimResponse::upstream(200));
     fails(first, FOUR[0], 4);
-    assert_eq!((reached(second).as_str(), workers.told()), ("1 2 3 4", 0));
+    assert_eq!((reached(second).as_str(), workers.changes()), ("1 2 3 4", 0));
     // A request that got 200 in between began a new run.
     fails(first, FOUR[1], 5);
     assert_eq!(
@@ -45,7 +45,7 @@ fn five_consecutive_failures_eject_an_endpoint_for_all_workers() {
         ("1 3 4", "1 3 4"),
         "at the next request"
     );
-    assert_eq!(workers.told(), 1);
+    assert_eq!(workers.changes(), 1);
     assert_eq!(workers.notes(), ["service orders: endpoint 10.0.0.2:80 ejected for 30000 ms"]);
     workers.at(29_999);
     assert_eq!(reached(second), "1 3 4");
@@ -58,13 +58,13 @@ fn five_consecutive_failures_eject_an_endpoint_for_all_workers() {
 fn each_ejection_is_longer() {
     let workers = Workers::new(2, &fixed(&FOUR, ""));
     let mut now = 0;
-    for rest in [30_000, 60_000, 90_000] {
+    for span in [30_000, 60_000, 90_000] {
         fails(&workers.all[0], FOUR[0], 5);
-        workers.at(now + rest - 1);
-        assert_eq!(reached(&workers.all[1]), "2 3 4", "{rest}");
-        now += rest;
+        workers.at(now + span - 1);
+        assert_eq!(reached(&workers.all[1]), "2 3 4", "{span}");
+        now += span;
         workers.at(now);
-        assert_eq!(reached(&workers.all[1]), "1 2 3 4", "{rest}");
+        assert_eq!(reached(&workers.all[1]), "1 2 3 4", "{span}");
     }
 }
 
@@ -118,26 +118,26 @@ fn only_failures_of_the_endpoint_count_towards_an_ejection() {
     for (name, fields, response, ejected) in cases {
         let workers = Workers::new(1, &fixed(&FOUR, &format!(r#""outlier_detection": {{{fields}}}"#)));
         one_to(&workers.all[0], FOUR[0], &response);
-        assert_eq!(workers.told() == 1, ejected, "{name}");
+        assert_eq!(workers.changes() == 1, ejected, "{name}");
         assert_eq!(workers.memory(), 0, "{name}");
     }
     let workers = Workers::new(1, &fixed(&FOUR, r#""outlier_detection": false"#));
     fails(&workers.all[0], FOUR[0], 20);
-    assert_eq!(workers.told(), 0);
+    assert_eq!(workers.changes(), 0);
 }
 
-/// Attempts that were under way when their endpoint was ejected do not prolong its rest.
+/// Attempts that were in flight when their endpoint was ejected do not prolong the ejection.
 #[test]
 fn requests_in_flight_do_not_prolong_an_ejection() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": {"consecutive_5xx": 1}"#));
-    let under_way: Vec<_> = (0..12)
+    let in_flight: Vec<_> = (0..12)
         .map(|_| {
             let mut call = both.begin();
             (both.attempt(&mut call), call)
         })
         .collect();
-    let bad = under_way[0].0.went.clone();
-    for (one, call) in under_way {
+    let bad = in_flight[0].0.went.clone();
+    for (one, call) in in_flight {
         let status = if one.went == bad { 503 } else { 200 };
         both.answered(one, status);
         both.end(call, status);
@@ -147,7 +147,7 @@ fn requests_in_flight_do_not_prolong_an_ejection() {
     assert_eq!(reached(&both.edge.all[0]), "1 2 3 4");
 }
 
-/// Whoever rested and is gone does not count among those that are there.
+/// An ejected endpoint that is gone does not count among those that are there.
 #[test]
 fn endpoints_gone_from_the_registry_do_not_count_as_ejected() {
     let json = polled(r#""ttl_ms": 1000"#, r#""outlier_detection": {"consecutive_5xx": 1}"#);
@@ -162,12 +162,12 @@ fn endpoints_gone_from_the_registry_do_not_count_as_ejected() {
     fails(&workers.all[0], FOUR[0], 1);
     fails(&workers.all[0], FOUR[1], 1);
     assert_eq!(reached(&workers.all[1]), "3 4");
-    // And rests on when it is back.
+    // And it is still ejected when it is back.
     workers.run(6_100, 9_000, &mut |_, question| Some(answer(question, 13, &[&old[..], &FOUR[..]].concat())));
     assert_eq!(reached(&workers.all[1]), "3 4 7 8");
 }
 
-/// A new configuration with the same service knows who rests.
+/// A new configuration with the same service knows the ejected endpoints.
 #[test]
 fn an_ejection_outlives_a_configuration() {
     let first = Workers::new(1, &fixed(&FOUR, ""));
@@ -200,7 +200,7 @@ fn two_workers_do_not_eject_more_than_half_in_any_order() {
     assert!(runs >= 20, "only {runs} orders");
 }
 
-/// What an attempt is told of by another worker's Envoy cluster does not matter.
+/// An endpoint that another worker's Envoy cluster reports does not matter.
 #[test]
 fn an_unknown_endpoint_is_not_ejected() {
     let json = fixed(&FOUR, r#""outlier_detection": {"consecutive_5xx": 1}"#)

@@ -1,4 +1,4 @@
-//! A store that fails, or has rubbish in it: the last good table serves, and all is well when it is over.
+//! A store that fails, or has garbage in it: the last table serves, and workers recover afterwards.
 
 use std::sync::Arc;
 
@@ -56,23 +56,23 @@ fn workers_recover_from_any_failed_store_call() {
             assert!(words.iter().all(|word| word.starts_with("10.0.0.")), "{story}: {words:?}");
             if count <= 5 {
                 // The same answer again is enough.
-                assert_eq!(rested(&store, &json), "2 9", "{story}");
+                assert_eq!(after_ejections(&store, &json), "2 9", "{story}");
             }
             fail(&worker.host, 0, 0);
             ten_seconds(&worker, 60_000, "10.0.0.3:80", &mut Vec::new());
-            assert_eq!(rested(&store, &json), "3 9", "{story}");
+            assert_eq!(after_ejections(&store, &json), "3 9", "{story}");
         }
     }
 }
 
-/// Where a new worker's requests go when all rests are over.
-fn rested(store: &Arc<SimStore>, json: &str) -> String {
+/// Where a new worker's requests go when all ejections are over.
+fn after_ejections(store: &Arc<SimStore>, json: &str) -> String {
     let fresh = Workers::on(store, 1, json);
     fresh.at(400_000);
     reached(&fresh.all[0])
 }
 
-/// Whoever takes over and cannot read what is served has nothing to compare an empty answer with.
+/// A worker that takes over and cannot read the snapshot has nothing to compare an empty answer with.
 #[test]
 fn a_failed_store_call_makes_no_empty_answer_serve() {
     let json = polled("", "");
@@ -88,7 +88,7 @@ fn a_failed_store_call_makes_no_empty_answer_serve() {
                 worker.answer(&answer(&question, 10 + ms, &[]));
             }
         }
-        assert_eq!(rested(&store, &json), "1 2 3 4", "call {first} failed");
+        assert_eq!(after_ejections(&store, &json), "1 2 3 4", "call {first} failed");
     }
 }
 
@@ -109,7 +109,7 @@ fn without_a_store_known_endpoints_serve() {
     all("1 2 3");
 }
 
-/// Nobody tells a second time.
+/// A change is announced once.
 #[test]
 fn a_failed_read_is_repeated_by_the_next_request() {
     let workers = Workers::knowing(2, &config("", ""), &FOUR);
@@ -128,7 +128,7 @@ fn without_a_store_and_an_answer_requests_wait_and_are_refused() {
     workers.store.set_broken(true);
     let worker = &workers.all[0];
     worker.tick();
-    assert!(worker.host.take_questions().is_empty(), "nobody knows who asks");
+    assert!(worker.host.take_questions().is_empty(), "no worker knows who has the lease");
     let (first, mut exchange) = worker.begin(&SimRequest::get("/"));
     assert_eq!(word(&first), "waits");
     workers.at(2_000);
@@ -152,10 +152,10 @@ fn an_ejection_that_cannot_be_written_does_not_happen_and_the_next_does() {
     assert_eq!((reached(&workers.all[0]).as_str(), reached(&workers.all[1]).as_str()), ("1 2", "1 2"));
     workers.store.set_broken(true);
     fail(20);
-    assert_eq!((reached(&workers.all[0]).as_str(), workers.told()), ("1 2", 0));
+    assert_eq!((reached(&workers.all[0]).as_str(), workers.changes()), ("1 2", 0));
     workers.store.set_broken(false);
     fail(20);
-    assert_eq!((reached(&workers.all[1]).as_str(), workers.told()), ("2", 1));
+    assert_eq!((reached(&workers.all[1]).as_str(), workers.changes()), ("2", 1));
 }
 
 #[test]

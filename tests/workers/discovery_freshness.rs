@@ -1,4 +1,4 @@
-//! How long what a registry said serves, and what happens when it fails.
+//! How long an answer of a registry serves, and what happens when the registry fails.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn the_last_answer_serves_an_outage_until_it_expires() {
     for (stale, expected) in cases {
         let (gone, workers) = outage(&failing(stale, ""), 200_000);
         let gone = gone.expect("it serves for ever");
-        // Whoever asks may have to be found first.
+        // The lease may have to change hands first.
         assert!((expected..=expected + 1_200).contains(&gone), "stale for {stale}: gone at {gone}");
         let said: Vec<_> =
             workers.notes().into_iter().filter(|line| line.contains("counts no longer")).collect();
@@ -109,7 +109,11 @@ fn queries_for_an_unknown_service_become_rarer() {
     let workers = Workers::new(2, &polled("", ""));
     let asked = workers.run(0, 250_000, &mut |_, question| Some(question.answer(404)));
     assert_eq!(sent(&workers.all[1]), "503 unknown_service");
-    assert_eq!((workers.asked("failures"), workers.told()), (0, 1), "it is no failure, and told once");
+    assert_eq!(
+        (workers.asked("failures"), workers.changes()),
+        (0, 1),
+        "it is no failure, and announced once"
+    );
     let gaps: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
     for (gap, expected) in gaps.iter().zip([5_000, 10_000, 20_000, 40_000, 60_000, 60_000]) {
         assert!((expected * 8 / 10..=expected * 12 / 10 + 100).contains(gap), "{gaps:?}");
@@ -129,7 +133,7 @@ fn an_unusable_answer_is_a_failure_and_never_an_empty_service() {
         ("malformed",                  None,                               "[{".to_owned()),
         ("the token may not see",      Some(token),                        "[]".to_owned()),
         ("no leader",                  Some(("x-consul-knownleader", "false")), "[]".to_owned()),
-        ("nobody has an address",      None, r#"[{"Service": {"Address": "db.shop", "Port": 80}}]"#.to_owned()),
+        ("no instance has an address",     None, r#"[{"Service": {"Address": "db.shop", "Port": 80}}]"#.to_owned()),
         ("too large",                  None,                               format!("[{}]", " ".repeat(5_000))),
     ];
     for (name, header, body) in cases {
@@ -154,7 +158,7 @@ fn a_snapshot_outlives_a_configuration_and_a_crash() {
         workers.at(now);
         assert_eq!(sent(&workers.all[1]), "10.0.0.1:80", "{name}");
         assert!(workers.all.iter().all(|worker| worker.host.take_questions().is_empty()), "{name}");
-        // And is asked for anew as soon as the timer runs.
+        // And is queried again as soon as the timer runs.
         workers.tick();
         assert_eq!(question(&workers.all[0]).subject(), "/v1/health/service/orders", "{name}");
     }

@@ -1,4 +1,4 @@
-//! Who is asked what and when, and how soon workers know the answer: Consul.
+//! Which queries go to Consul and when, and how soon workers know the answer.
 
 use tidegate_sim::SimQuestion;
 
@@ -20,7 +20,7 @@ fn the_first_tick_queries_and_the_next_request_of_every_worker_follows() {
     for worker in &workers.all {
         assert_eq!(sent(worker), "10.0.0.1:80");
     }
-    // Nobody ticks, and yet everybody knows the next one.
+    // No worker ticks, and yet all know the next one.
     let asked = question(&workers.all[0]);
     assert_eq!(asked.subject(), format!("{SERVICE}?index=10&wait=55s"), "and waits at once for the next");
     workers.all[0].answer(&answer(&asked, 11, &["10.0.0.2:80"]));
@@ -35,7 +35,7 @@ fn unchanged_answers_write_nothing_and_notify_no_worker() {
     let two = ["10.0.0.1:80", "10.0.0.2:80"];
     workers.tick();
     workers.all[0].answer(&answer(&question(&workers.all[0]), 10, &two));
-    let told = workers.told();
+    let before = workers.changes();
     let mut quiet = 0;
     for second in 1..120 {
         workers.at(second * 1_000).tick();
@@ -47,11 +47,11 @@ fn unchanged_answers_write_nothing_and_notify_no_worker() {
         }
     }
     assert!(quiet >= 8, "asked only {quiet} times in two minutes");
-    assert_eq!((workers.told(), workers.asked("changes")), (told, 1));
+    assert_eq!((workers.changes(), workers.asked("changes")), (before, 1));
     assert_eq!(reached(&workers.all[1]), "1 2");
 }
 
-/// Also after a change of hands, when the first answer is told whatever it says.
+/// Also after a handover, when the first answer is announced whatever it says.
 #[test]
 fn unchanged_answers_write_nothing_after_a_handover() {
     let json = polled("", "");
@@ -60,10 +60,10 @@ fn unchanged_answers_write_nothing_after_a_handover() {
     // A period and its fifth, whatever the draw.
     workers.at(13_000).tick();
     workers.all[0].answer(&answer(&question(&workers.all[0]), 11, &["10.0.0.2:80"]));
-    let told = workers.told();
+    let before = workers.changes();
     workers.at(30_000).tick();
     workers.all[0].answer(&answer(&question(&workers.all[0]), 12, &["10.0.0.2:80"]));
-    assert_eq!(workers.told(), told, "what everybody knows is told again");
+    assert_eq!(workers.changes(), before, "the same answer is announced again");
 }
 
 /// The index of an answer, the question that follows.

@@ -1,4 +1,4 @@
-//! Who is asked what and when: DNS over HTTPS, and the host's own resolver.
+//! Which queries go out and when: DNS over HTTPS, and the host's own resolver.
 
 use tidegate_sim::{Asked, SimAnswer, SimQuestion};
 
@@ -64,7 +64,7 @@ fn srv() -> String {
     https(r#"{"name": "_orders._tcp.shop"}"#)
 }
 
-/// The questions under way, in order.
+/// The queries in flight, in order.
 fn questions(worker: &Sim) -> Vec<SimQuestion> {
     let mut all = worker.host.take_questions();
     all.sort_by_key(asked);
@@ -103,12 +103,12 @@ fn an_unanswered_host_fails_the_query_and_the_last_answer_serves() {
     let more = questions(worker);
     worker.answer(&more[0].failure());
     assert_eq!((workers.asked("failures"), sent(worker).as_str()), (0, "10.0.0.1:80"));
-    // The host has no other address, so nobody knows where it is.
+    // The host has no other address, so its address is not known.
     worker.answer(&answer(&more[1], 0, &[]));
     assert_eq!((workers.asked("failures"), sent(worker).as_str()), (1, "10.0.0.1:80"));
 }
 
-/// Some name servers fail when they are asked for what they do not have (RFC 4074).
+/// Some name servers fail when they are queried for records that they do not have (RFC 4074).
 #[test]
 fn a_failed_host_is_left_out_when_others_have_addresses() {
     for first in [0, 1] {

@@ -1,4 +1,4 @@
-//! Who asks, from one worker and one configuration to the next.
+//! Which worker queries, from one worker and one configuration to the next.
 
 use tidegate_policy::host::CalloutError;
 use tidegate_policy::http::Stage;
@@ -75,7 +75,7 @@ fn the_newer_configuration_queries_and_the_older_takes_over_when_it_stops() {
         if name == "another" {
             // The lease was renewed within the last second, and is handed over within the next.
             assert!(asked.iter().all(|(ms, who)| *who == 1 && *ms <= 7_200), "{asked:?}");
-            assert_eq!(sent(&old.all[1]), "10.0.0.2:80", "what it is told serves the older as well");
+            assert_eq!(sent(&old.all[1]), "10.0.0.2:80", "the answer serves the older as well");
         } else {
             assert_eq!(asked, [], "nothing changed, so that the same worker waits on");
         }

@@ -39,7 +39,7 @@ fn goes<H: Host>(worker: &Worker<Discovery, H>) -> String {
 }
 
 /// Where a worker that is new to these cells sends a request.
-fn told(store: &SimStore) -> String {
+fn served(store: &SimStore) -> String {
     let host = SimHost::new(Arc::new(store.snapshot()));
     sent(&Worker::new(&json(), host).expect("the configuration is right"))
 }
@@ -69,7 +69,7 @@ fn in_any_order_all_workers_get_the_answer_of_one() {
     let runs = explore(2, Arc::default, work, |polled, store, order| {
         let asked: Vec<_> = polled.iter().filter(|(times, _)| *times > 0).collect();
         assert_eq!(asked.len(), 1, "{order:?}");
-        assert_eq!(told(store), asked[0].1, "{order:?}");
+        assert_eq!(served(store), asked[0].1, "{order:?}");
     });
     assert!(runs >= 100, "only {runs} orders");
 }
@@ -121,13 +121,13 @@ fn a_dead_worker_delays_queries_by_no_more_than_its_lease() {
                 if !known.insert(cells) {
                     return;
                 }
-                found.insert(told(store));
+                found.insert(served(store));
                 let survivors = Workers::on(&Arc::new(store.snapshot()), 2, &json);
                 let before = [sent(&survivors.all[0]), sent(&survivors.all[1])];
                 let asked =
                     survivors.run(0, 20_000, &mut |_, question| Some(answer(question, 11, &["10.0.0.2:80"])));
                 let story = format!("dead after {lives} of {workers}, {order:?}: {before:?}, {asked:?}");
-                // Not before the lease ends; what was told is good for its time.
+                // Not before the lease ends; the answer serves for its time.
                 let latest = if before[0] == "waits" { 3_000 } else { 12_100 };
                 assert!(asked.first().is_some_and(|ms| *ms <= latest), "{story}");
                 let after = [sent(&survivors.all[0]), sent(&survivors.all[1])];
@@ -138,7 +138,7 @@ fn a_dead_worker_delays_queries_by_no_more_than_its_lease() {
     assert_eq!(Vec::from_iter(found), ["10.0.0.1:80", "waits"], "it died too early or too late each time");
 }
 
-/// A worker dies between writing and telling; what the next one is told is the same.
+/// A worker dies between writing and announcing; the next one gets the same answer.
 #[test]
 fn an_answer_that_a_dead_worker_did_not_publish_is_published() {
     let json = json();
@@ -194,9 +194,9 @@ fn a_late_answer_of_a_deposed_worker_changes_nothing() {
     };
     let mut both = 0;
     let runs = explore(2, Arc::default, work, |asked, store, order| {
-        // What was told just before the lease ended need not be asked again.
+        // An answer from just before the lease ended need not be queried again.
         let expected = if asked[1] > 0 { "10.0.0.2:80" } else { "10.0.0.1:80" };
-        assert_eq!(told(store), expected, "{order:?}");
+        assert_eq!(served(store), expected, "{order:?}");
         both += usize::from(asked == [1, 1]);
     });
     assert!(runs >= 100 && both >= 50, "in {both} of {runs} orders both ask");
@@ -218,8 +218,8 @@ fn a_deposed_worker_does_not_query_before_it_checked_the_lease() {
     assert_eq!((sent(slow).as_str(), sent(other).as_str()), ("10.0.0.2:80", "10.0.0.2:80"));
 }
 
-/// Workers that stop for seconds, answers that come late or never: whoever asks holds the lease, and
-/// nobody is ever sent to an older endpoint than before.
+/// Workers that stop for seconds, answers that come late or never: only the holder of the lease
+/// queries, and no request goes to an older endpoint than the one before.
 #[test]
 fn in_any_schedule_one_worker_queries_and_no_worker_goes_back() {
     for seed in 1..=60 {
@@ -228,7 +228,7 @@ fn in_any_schedule_one_worker_queries_and_no_worker_goes_back() {
         let (cell, hash) = cell.map(|name| (name.clone(), name[name.len() - 16..].to_owned())).unwrap();
         let hash = u64::from_str_radix(&hash, 16).unwrap();
         let mut numbers = Numbers(seed);
-        let mut under_way: Vec<(usize, u64, SimQuestion)> = Vec::new();
+        let mut in_flight: Vec<(usize, u64, SimQuestion)> = Vec::new();
         let (mut now, mut last) = (0, [0; 3]);
         for step in 1..600_u64 {
             now += numbers.below(700) as u64;
@@ -236,8 +236,8 @@ fn in_any_schedule_one_worker_queries_and_no_worker_goes_back() {
             let at = numbers.below(3);
             match numbers.below(3) {
                 0 => workers.all[at].tick(),
-                1 if !under_way.is_empty() => {
-                    let (at, then, asked) = under_way.swap_remove(numbers.below(under_way.len()));
+                1 if !in_flight.is_empty() => {
+                    let (at, then, asked) = in_flight.swap_remove(numbers.below(in_flight.len()));
                     // As it was when it was asked.
                     let endpoint = format!("10.0.0.1:{}", 1_000 + then);
                     workers.all[at].answer(&match numbers.below(6) {
@@ -252,7 +252,7 @@ fn in_any_schedule_one_worker_queries_and_no_worker_goes_back() {
                     let (bytes, _) = workers.store.load(&cell).unwrap().unwrap();
                     let lease = Status::decode(&bytes, hash).lease;
                     assert_eq!(lease.holder, at as u64 + 1, "seed {seed}, step {step}");
-                    under_way.push((at, step, asked));
+                    in_flight.push((at, step, asked));
                 }
             }
             let went = sent(&workers.all[at]);

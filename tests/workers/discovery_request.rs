@@ -24,7 +24,7 @@ fn a_request_before_the_first_snapshot_waits_for_it_and_no_longer() {
         workers.at(1_000 + hold);
         assert_eq!(word(&worker.wait(&mut exchange)), "503 not_known_yet", "{hold}");
         assert_eq!((workers.memory(), outcome(worker, &exchange)), (0, "orders - not_known_yet".to_owned()));
-        // Whoever comes now would wait in vain.
+        // A later request would wait in vain.
         assert_eq!(sent(worker), "503 not_known_yet", "{hold}");
         // The other is asked again just then, because there is an answer.
         worker.tick();
@@ -46,7 +46,7 @@ fn a_refusal_has_its_reason() {
         ("unknown_service",    404,    &[][..],                    "",                                    "The registry does not know the service"),
         ("no_endpoints",       200,    &[],                        "",                                    "The service has no endpoint"),
         ("no_endpoints",       200,    &["192.168.0.1:80"],        "",                                    "The service has no endpoint"),
-        ("none_in_subset",     200,    &["10.0.0.1:80"],           r#""subset": {"tags": ["v2"]}"#,       "No endpoint of the service is in the subset asked for"),
+        ("none_in_subset",     200,    &["10.0.0.1:80"],           r#""subset": {"tags": ["v2"]}"#,       "No endpoint of the service is in the requested subset"),
     ];
     for (why, status, list, fields, title) in cases {
         let workers = Workers::new(1, &config("", fields));

@@ -1,4 +1,4 @@
-//! When a further endpoint is tried, and how many of such attempts there may be.
+//! When a request is retried, and how many retries there may be.
 
 use tidegate_policy::http::Verdict;
 use tidegate_sim::{SimRequest, SimResponse};
@@ -9,8 +9,8 @@ use crate::discovery_attempts::{flags, Both, Try, FOUR};
 const ALL: &str = "connect-failure,refused-stream,reset,gateway-error";
 const UNSENT: &str = "connect-failure,refused-stream";
 
-/// What Envoy is told to try again for, how often, and how long an attempt may take.
-fn told(worker: &Sim, request: &SimRequest<'_>) -> String {
+/// The retry headers: on which failures, how often, and how long an attempt may take.
+fn retry_headers(worker: &Sim, request: &SimRequest<'_>) -> String {
     let Verdict::Continue(edits) = worker.request(request) else { panic!("refused") };
     let names = ["x-envoy-retry-on", "x-envoy-max-retries", "x-envoy-upstream-rq-per-try-timeout-ms"];
     let value = |name: &&str| header(&edits, name).unwrap_or("-").to_owned();
@@ -22,7 +22,7 @@ fn only_repeatable_requests_are_retried_after_they_were_sent() {
     let safe = r#""attempts": 3, "retry": {"methods": ["PATCH"], "safe": {"headers": [{"name": "idempotency-key", "present": true}]}}"#;
     #[rustfmt::skip]
     let cases = [
-        // fields                                       method     key    told
+        // fields                                       method     key    headers
         (r#""attempts": 1"#,                            "GET",     false, "- - -".to_owned()),
         (r#""attempts": 3"#,                            "GET",     false, format!("{ALL} 2 -")),
         (r#""attempts": 3"#,                            "PUT",     false, format!("{ALL} 2 -")),
@@ -40,7 +40,7 @@ fn only_repeatable_requests_are_retried_after_they_were_sent() {
         let workers = Workers::new(1, &fixed(&FOUR, fields));
         let request = SimRequest::request(method, "/");
         let request = if key { request.header("idempotency-key", b"7") } else { request };
-        assert_eq!(told(&workers.all[0], &request), expected, "{fields} {method}");
+        assert_eq!(retry_headers(&workers.all[0], &request), expected, "{fields} {method}");
     }
 }
 
@@ -76,7 +76,7 @@ fn three_retries_at_a_time_are_always_allowed() {
 #[test]
 fn retries_are_a_fifth_of_many_requests_in_flight() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": false"#));
-    // Under way, each with its first attempt.
+    // In flight, each with its first attempt.
     let waiting: Vec<_> = (0..100)
         .map(|_| {
             let mut call = both.begin();
@@ -84,14 +84,14 @@ fn retries_are_a_fifth_of_many_requests_in_flight() {
         })
         .collect();
     let tries = retries(&both, 40);
-    // Those that were let through are under way as well.
+    // Those that were let through are in flight as well.
     let count = allowed(&tries);
     assert!((20..=25).contains(&count), "{count} of 40");
     for (one, call) in waiting {
         both.answered(one, 200);
         both.end(call, 200);
     }
-    assert_eq!(allowed(&retries(&both, 1)), 0, "there are more than three under way, and nobody else");
+    assert_eq!(allowed(&retries(&both, 1)), 0, "there are more than three in flight, and no others");
     tries.into_iter().for_each(|one| both.answered(one, 200));
     assert_eq!(allowed(&retries(&both, 5)), 3);
 }
@@ -100,11 +100,11 @@ fn retries_are_a_fifth_of_many_requests_in_flight() {
 fn without_room_in_the_budget_a_request_gets_no_retry_headers() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": false"#));
     let request = SimRequest::get("/");
-    assert_eq!(told(&both.edge.all[0], &request), format!("{ALL} 1 -"));
+    assert_eq!(retry_headers(&both.edge.all[0], &request), format!("{ALL} 1 -"));
     let mut tries = retries(&both, 3);
-    assert_eq!(told(&both.edge.all[0], &request), "- - -");
+    assert_eq!(retry_headers(&both.edge.all[0], &request), "- - -");
     both.broken(tries.remove(0), &flags(0));
-    assert_eq!(told(&both.edge.all[0], &request), format!("{ALL} 1 -"));
+    assert_eq!(retry_headers(&both.edge.all[0], &request), format!("{ALL} 1 -"));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn an_empty_budget_allows_no_retry() {
         "retry": {"budget": {"budget_percent": 0, "min_retry_concurrency": 0}}"#;
     let both = Both::new(&fixed(&FOUR, fields));
     assert_eq!(allowed(&retries(&both, 3)), 0);
-    assert_eq!(told(&both.edge.all[0], &SimRequest::get("/")), "- - -");
+    assert_eq!(retry_headers(&both.edge.all[0], &SimRequest::get("/")), "- - -");
 }
 
 /// A gRPC client gets its answer by the status of gRPC.
@@ -131,6 +131,6 @@ fn a_refused_retry_is_answered_in_the_clients_protocol() {
     let Verdict::Reply(reply) = both.around.request(&again) else { panic!("it went on") };
     assert_eq!(
         (reply.grpc_status, reply.body.as_str()),
-        (14, "Too many requests are being tried again: orders")
+        (14, "The retry budget of the service is used up: orders")
     );
 }

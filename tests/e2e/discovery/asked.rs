@@ -137,7 +137,7 @@ fn load(addr: SocketAddr, done: &AtomicBool) -> Vec<String> {
     failed
 }
 
-/// Ends the load also when an assertion fails; nobody would, otherwise.
+/// Ends the load also when an assertion fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -156,7 +156,7 @@ pub(super) fn of_orders(envoy: &Envoy, what: &str) -> u64 {
     envoy.stat(&format!("wasmcustom.tidegate.discovery.service.orders.{what}"))
 }
 
-/// Waits until so many questions have failed since the beginning.
+/// Waits until this many queries have failed since the beginning.
 pub(super) fn failures(envoy: &Envoy, count: u64) {
     eventually("failures", 3 * SOON, || of_registry(envoy, "failures") >= count);
 }

@@ -1,4 +1,4 @@
-//! Which of several endpoints gets a request, when nothing sets them apart but numbers.
+//! Which of several endpoints gets a request, by weight, chance or latency.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ fn to_the_slow_one(balance: &Value, workers: u32) -> usize {
 
 #[test]
 fn a_slow_endpoint_gets_few_requests() {
-    // Two workers: with four, each has two requests under way, and little to compare.
+    // Two workers: with four, each has two requests in flight, and little to compare.
     for workers in [1, 2] {
         let least = to_the_slow_one(&json!("least_request"), workers);
         assert!(least < 300, "least_request, {workers} workers: {least}");

@@ -102,8 +102,13 @@ fn a_route_chooses_the_service_and_its_subset() {
     });
     let expected = format!("200 via_upstream orders {} 0.1", upstreams[0].addr());
     assert_eq!(line, expected);
-    let told = "503 tidegate_discovery_none_in_subset:orders orders - none_in_subset";
-    assert_eq!(envoy.access_log().lines().filter(|line| *line == told).count(), 1, "{}", envoy.access_log());
+    let line = "503 tidegate_discovery_none_in_subset:orders orders - none_in_subset";
+    assert_eq!(
+        envoy.access_log().lines().filter(|logged| *logged == line).count(),
+        1,
+        "{}",
+        envoy.access_log()
+    );
     assert_calm(&envoy);
 }
 
@@ -134,7 +139,7 @@ fn the_retries_of_a_route_stay() {
     }
 }
 
-/// Where routing wants what is not there, the service's own subset may stand in, or any endpoint.
+/// Where the subset that routing chose is empty, the service's own subset may serve, or any endpoint.
 #[test]
 fn a_service_configures_the_fallback_of_an_empty_subset() {
     let own = |fallback: &str| json!({"subset": {"tags": ["v2"], "fallback": fallback}});
@@ -162,7 +167,7 @@ fn a_limit_in_front_spares_the_service() {
     assert_eq!(counts(&upstreams).iter().sum::<usize>(), 3);
 }
 
-/// The breaker sees what endpoints answer, and once it is open nobody is asked.
+/// The breaker sees what endpoints answer, and once it is open no endpoint is.
 #[test]
 fn a_breaker_in_front_opens_when_the_endpoints_fail() {
     let upstreams = numbered::<3>();

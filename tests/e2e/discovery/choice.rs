@@ -9,7 +9,7 @@ use super::setup::{
 };
 use crate::setup::with;
 
-/// One failure and an endpoint rests while a test runs, and so may all.
+/// One failure ejects an endpoint while a test runs, and all of them may be ejected.
 fn strict() -> Value {
     json!({"consecutive_5xx": 1, "base_ejection_time_ms": 60_000, "max_ejection_percent": 100})
 }
@@ -42,7 +42,7 @@ fn the_second_level_serves_when_the_first_fails() {
     assert_eq!(answers(&mut client, 10).matches("sick").count(), 0);
     let before = counts(&upstreams);
     assert_eq!(storm(&envoy, 100).count(200), 100);
-    assert_eq!(counts(&upstreams)[..2], before[..2], "the first level rests");
+    assert_eq!(counts(&upstreams)[..2], before[..2], "the first level is ejected");
     assert_calm(&envoy);
 }
 
@@ -150,7 +150,7 @@ fn a_subset_has_all_tags_and_all_metadata() {
     }
 }
 
-/// A static registry's endpoints are as old as the world; one that rested is as new.
+/// A static registry's endpoints are never new; one that was ejected is when it returns.
 #[test]
 fn a_readmitted_endpoint_starts_slowly() {
     let upstreams = numbered::<2>();

@@ -18,8 +18,8 @@ fn cold(service: &Value, registry: SocketAddr) -> Bootstrap {
 
 #[test]
 fn a_request_is_held_for_hold_ms_and_then_refused() {
-    let nobody = Port::reserve();
-    for envoy in with_1_2_or_4_workers(&cold(&json!({"hold_ms": 700}), nobody.addr())) {
+    let absent = Port::reserve();
+    for envoy in with_1_2_or_4_workers(&cold(&json!({"hold_ms": 700}), absent.addr())) {
         let asked = Instant::now();
         let refused = Client::connect(envoy.addr()).get("/", &[]);
         let held = asked.elapsed();
@@ -43,8 +43,8 @@ fn a_request_is_held_for_hold_ms_and_then_refused() {
 
 #[test]
 fn without_hold_ms_no_request_is_held() {
-    let nobody = Port::reserve();
-    let envoy = start(&cold(&json!({"hold_ms": 0}), nobody.addr()), 2);
+    let absent = Port::reserve();
+    let envoy = start(&cold(&json!({"hold_ms": 0}), absent.addr()), 2);
     assert_eq!(Client::connect(envoy.addr()).get("/", &[]).status, 503);
     assert_metrics(&envoy, &[("held", 0), ("refused", 1)]);
 }
@@ -85,16 +85,20 @@ fn a_client_that_leaves_while_it_is_held_affects_no_other() {
 
 #[test]
 fn requests_may_pass_before_the_first_answer() {
-    let (nobody, upstream) = (Port::reserve(), Upstream::fixed(200, "as Envoy routes"));
+    let (absent, upstream) = (Port::reserve(), Upstream::fixed(200, "as Envoy routes"));
     let config = document(&polled(&json!({})), &json!({"hold_ms": 200}));
     let config = with(config, &json!({"on_failure": "allow"}));
-    let bootstrap = Bootstrap::new().balanced().wasm(&filter(&config)).cluster("registry", &[nobody.addr()]);
+    let bootstrap = Bootstrap::new().balanced().wasm(&filter(&config)).cluster("registry", &[absent.addr()]);
     let envoy = start(&bootstrap.cluster("up", &[upstream.addr()]).forward("/", "up"), 2);
     let mut client = Client::connect(envoy.addr());
     let passed = client.get("/", &[("x-envoy-original-dst-host", "127.0.0.1:1")]);
     assert_eq!((passed.status, &*passed.text()), (200, "as Envoy routes"));
     let seen = upstream.take_seen();
-    assert_eq!(seen[0].header("x-envoy-original-dst-host"), None, "what a client names is nobody's endpoint");
+    assert_eq!(
+        seen[0].header("x-envoy-original-dst-host"),
+        None,
+        "an endpoint that a client names does not count"
+    );
     assert_metrics(&envoy, &[("held", 1), ("refused", 1)]);
     assert_alive(&envoy);
 }

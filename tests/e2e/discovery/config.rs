@@ -59,7 +59,7 @@ fn every_problem_is_reported_with_its_path() {
     assert_eq!(got.len(), expected.len(), "{got:#?}");
 }
 
-/// Whatever the rules of `allow` say, some addresses are nobody's.
+/// Some addresses are never endpoints, whatever `allow` has.
 #[test]
 fn no_document_sends_requests_to_link_local_or_multicast_addresses() {
     let addresses =

@@ -1,4 +1,4 @@
-//! A real Consul: what it says of endpoints is followed, and its failures are sat out.
+//! A real Consul: traffic follows its endpoints and outlasts its failures.
 
 use std::time::{Duration, Instant};
 
@@ -101,7 +101,7 @@ fn endpoints_that_fail_their_checks_get_no_requests() {
             answer(&envoy, &["1"]);
             consul.pass(first.id());
             answer(&envoy, &["0", "1"]);
-            // Nobody reports this one healthy: its time runs out.
+            // This one is never reported healthy: its TTL runs out.
             consul.register(&third.ttl(Duration::from_millis(1_500)));
             answer(&envoy, &["0", "1", "2"]);
             answer(&envoy, &["0", "1"]);

@@ -1,4 +1,4 @@
-//! Two datacenters, one of which stands in for the other.
+//! Two datacenters, one of which is the fallback of the other.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A registry that answers anything: nothing traps, and what was known stays.
+//! A registry that answers anything: nothing traps, and the last endpoints serve on.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -139,7 +139,7 @@ fn the_same_endpoint_50_000_times_is_one() {
     assert_alive(&envoy);
 }
 
-/// Addresses that nobody may ever be sent to, or that the configuration does not allow.
+/// Addresses to which no request may ever go, or that the configuration does not allow.
 fn forbidden() -> Vec<Value> {
     let of = |(address, port): (&str, u16)| json!({"address": address, "port": port});
     let all = [

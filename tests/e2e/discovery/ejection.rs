@@ -1,4 +1,4 @@
-//! An endpoint that fails gets a rest, from all workers, for a while.
+//! An endpoint that fails is ejected, by all workers, for a while.
 
 use serde_json::{json, Value};
 use tidegate_tests::{eventually, Answer, Client, Load, Request, Upstream};
@@ -42,7 +42,7 @@ fn an_ejected_endpoint_returns_and_its_next_ejection_is_longer() {
     let envoy = start(&one_place(&orders_of(&upstreams, &resting(&rules))), 2);
     let ejections = || envoy.log().matches(" ejected for ").count();
     for (times, ms) in [(1, 200), (2, 400)] {
-        eventually("a rest", SOON, || {
+        eventually("an ejection", SOON, || {
             storm(&envoy, 10);
             ejections() == times
         });
@@ -59,7 +59,7 @@ fn an_ejected_endpoint_returns_and_its_next_ejection_is_longer() {
     assert_calm(&envoy);
 }
 
-/// Whoever answers well in between has no five failures in a row.
+/// An endpoint that succeeds in between has no five consecutive failures.
 #[test]
 fn only_consecutive_failures_count() {
     let upstreams: [Upstream; 2] = numbered();
@@ -75,7 +75,7 @@ fn only_consecutive_failures_count() {
     assert_calm(&envoy);
 }
 
-/// What an application says is told apart from what a gateway says, when that is configured.
+/// An application's errors are told apart from a gateway's, when that is configured.
 #[test]
 fn the_configuration_says_which_failures_count() {
     #[rustfmt::skip]
@@ -96,7 +96,7 @@ fn the_configuration_says_which_failures_count() {
     }
 }
 
-/// Half of them stay, however sick they are: somebody must have the requests.
+/// Half of them stay, however many fail: some endpoint must have the requests.
 #[test]
 fn not_all_endpoints_are_ejected_at_one_time() {
     let upstreams = numbered::<4>();
@@ -108,18 +108,18 @@ fn not_all_endpoints_are_ejected_at_one_time() {
     let before = counts(&upstreams);
     assert_eq!(storm(&envoy, 100).count(503), 100);
     let asked = counts(&upstreams).iter().zip(before).filter(|(now, before)| *now > before).count();
-    assert_eq!(asked, 2, "those who do not rest");
+    assert_eq!(asked, 2, "those that are not ejected");
     assert_calm(&envoy);
 }
 
-/// A rest outlives the worker's other views: a request of each of many connections finds it.
+/// An ejection holds for all workers: a request of each of many connections finds it.
 #[test]
 fn a_dead_endpoint_of_two_costs_each_worker_five_requests_at_most() {
     let upstreams = Vec::from(numbered::<2>());
     let envoy = start(&one_place(&orders_of(&upstreams, &json!({}))), 4);
     upstreams[0].switch(Answer::hang_up());
     let report = Load::new(envoy.addr()).connections(8).threads(8).requests(400).repeat(&Request::get("/"));
-    // Two connections in each of four workers, and who was under way when it happened.
+    // Two connections in each of four workers, and the requests in flight when it happened.
     assert!(report.count(503) <= 5 * 4 + 8, "{:?}", report.by_status());
     assert_eq!(metrics(&envoy)["endpoints"], 2);
     assert_eq!(storm(&envoy, 200).count(200), 200);

@@ -1,4 +1,4 @@
-//! An endpoint fails, and no client hears of it.
+//! An endpoint fails, and no client notices.
 
 use serde_json::json;
 use tidegate_tests::{eventually, Answer, Client, Port, Upstream};
@@ -17,7 +17,7 @@ fn an_endpoint_that_dies_under_load_causes_no_client_error() {
         let reports = under_load(&envoy, || {
             eventually("traffic", SOON, || upstreams.iter().all(|upstream| upstream.count() > 50));
             drop(upstreams.remove(1));
-            eventually("its rest", SOON, || metrics(&envoy)["healthy"] == 2);
+            eventually("its ejection", SOON, || metrics(&envoy)["healthy"] == 2);
             let before = upstreams[0].count();
             eventually("more traffic", SOON, || upstreams[0].count() > before + 100);
         });
@@ -26,7 +26,7 @@ fn an_endpoint_that_dies_under_load_causes_no_client_error() {
     });
 }
 
-/// Each kind of failure, on one of three endpoints that never rests.
+/// Each kind of failure, on one of three endpoints that are never ejected.
 #[test]
 fn one_failing_endpoint_causes_no_client_error() {
     let refusing = Port::reserve();
@@ -86,7 +86,7 @@ fn no_request_reaches_an_endpoint_twice() {
     assert_calm(&envoy);
 }
 
-/// There is nobody else to try: the same endpoint is asked again.
+/// There is no other endpoint: the same one gets the retry.
 #[test]
 fn a_lone_endpoint_is_retried() {
     let [only] = numbered();

@@ -28,7 +28,7 @@ fn behind(upstreams: &[grpc::Upstream], fields: &Value) -> Envoy {
     start(&bootstrap.forward("/", "to"), 1)
 }
 
-/// The statuses of so many calls.
+/// The statuses of this many calls.
 fn calls(envoy: &Envoy, count: usize) -> Vec<Option<u32>> {
     (0..count).map(|_| grpc::unary(envoy.addr(), METHOD, &[]).grpc_status).collect()
 }

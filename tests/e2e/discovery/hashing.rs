@@ -1,4 +1,4 @@
-//! One key, one endpoint: on every worker, after every reload, whoever else comes or goes.
+//! One key, one endpoint: on every worker, after every reload, whichever other endpoints come or go.
 
 use serde_json::{json, Value};
 use tidegate_tests::{Client, FileLds, Options, Update, Upstream};
@@ -64,7 +64,7 @@ fn maglev_moves_few_other_keys() {
     keys_stay("maglev", USERS / 10);
 }
 
-/// As Envoy's, a ring has at least so many entries: those who stay get more, which may take keys.
+/// As Envoy's, a ring has a least number of entries: endpoints that stay get more, which may take keys.
 #[test]
 fn a_ring_moves_some_other_keys() {
     keys_stay("ring_hash", USERS / 3);

@@ -1,4 +1,4 @@
-//! Clients that would say where requests go, or how often. One endpoint must never be reached.
+//! Clients that try to choose endpoints or cause retries. One endpoint must never be reached.
 
 use std::net::SocketAddr;
 
@@ -87,9 +87,9 @@ fn no_client_header_chooses_the_endpoint() {
         assert_eq!(victim.count(), 0, "{name}");
         let victims = victim.addr().to_string();
         for seen in upstreams.iter().flat_map(Upstream::seen) {
-            let told: Vec<_> =
+            let seen: Vec<_> =
                 seen.headers.iter().filter(|(_, value)| value.ends_with(victims.as_bytes())).collect();
-            assert!(told.is_empty(), "{name}: {told:?}");
+            assert!(seen.is_empty(), "{name}: {seen:?}");
             let own = seen.headers.iter().filter(|(name, _)| name == header).count();
             assert_eq!(own, 1, "{name}");
         }
@@ -139,7 +139,7 @@ fn no_client_header_causes_retries() {
     }
 }
 
-/// Filter state is not a header: nothing that a client sends looks like a request under way, or like
+/// Filter state is not a header: nothing that a client sends looks like a request in flight, or like
 /// what the routing filter chose.
 #[test]
 fn no_client_header_forges_filter_state() {
@@ -168,7 +168,7 @@ fn no_client_header_forges_filter_state() {
     assert_calm(&envoy);
 }
 
-/// The filter around attempts, in front of a cluster that nobody chose an endpoint for.
+/// The attempt placement, in front of a cluster whose endpoints no filter chose.
 #[test]
 fn unmatched_attempts_are_counted_and_left_as_they_are() {
     let upstreams = numbered::<1>();
@@ -180,7 +180,7 @@ fn unmatched_attempts_are_counted_and_left_as_they_are() {
         assert_eq!(client.get("/", &[("x-envoy-original-dst-host", "127.0.0.1:1")]).text(), "0");
     }
     tidegate_tests::eventually("the metric", SOON, || {
-        envoy.stat("wasmcustom.tidegate.discovery.strangers") == 3
+        envoy.stat("wasmcustom.tidegate.discovery.attempts_unmatched") == 3
     });
     assert_calm(&envoy);
 }

@@ -42,13 +42,13 @@ fn a_thousand_endpoints_get_a_request_each() {
     assert_calm(&envoy);
 }
 
-/// A hundred of a thousand are gone. With ten attempts nobody notices: one request in 10¹⁰.
+/// A hundred of a thousand are gone. With ten attempts no client notices: one request in 10¹⁰.
 #[test]
 fn a_tenth_of_a_thousand_endpoints_may_be_gone() {
     let (_servers, port) = everywhere();
     let gone = tidegate_tests::Port::reserve();
     let one = |n: usize| match n % 10 {
-        // The reserved port is on one address, and nobody listens on it on the others.
+        // The reserved port is on one address, and free on the others.
         0 => json!({"address": at(n), "port": gone.addr().port()}),
         _ => json!({"address": at(n), "port": port}),
     };
@@ -87,7 +87,7 @@ fn two_hundred_services_answer() {
         let own: Vec<String> = (0..5).map(|k| format!("{}:{port}", at(5 * n + k))).collect();
         assert!(own.contains(&got), "/{n}: {got} is none of {own:?}");
     }
-    // 200 services cost little when nobody asks for them.
+    // 200 services cost little without requests.
     let (before, since) = (envoy.cpu(), Instant::now());
     tidegate_tests::eventually("an idle second", Duration::from_secs(5), || {
         since.elapsed().as_millis() > 1_000

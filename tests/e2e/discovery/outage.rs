@@ -1,4 +1,4 @@
-//! A registry that is down for long, that forgets, and a filter that starts anew meanwhile.
+//! A registry that is down for long or loses its data, and a filter that restarts meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -139,7 +139,7 @@ fn endpoints_survive_the_end_of_every_vm_while_the_registry_is_down() {
         answer(&envoy, &["0", "1"]);
         drop(registry);
         failures(&envoy, 1);
-        // A connection for each worker, and so each VM traps, that of whoever asks included.
+        // A connection for each worker, and so each VM traps, that of the leader included.
         let mut clients: Vec<_> = (0..workers).map(|_| Client::connect(envoy.addr())).collect();
         for client in &mut clients {
             assert_eq!(client.get("/", &[]).status, 200);

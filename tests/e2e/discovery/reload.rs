@@ -57,12 +57,12 @@ fn endpoints_may_change_under_load() {
     assert_eq!(storm(&envoy, 100).count(200), 100);
     let after = counts(&upstreams);
     assert_eq!((after[0], after[3]), (before[0], before[3]));
-    // Whoever still showed what the documents before it had is gone.
+    // Gauges of the earlier documents are gone.
     assert_metrics(&envoy, &[("endpoints", 2), ("healthy", 2)]);
     assert_calm(&envoy);
 }
 
-/// Who rests, rests on: a document that says something else in its reply wakes nobody up.
+/// An ejected endpoint stays ejected: a document with another reply readmits none.
 #[test]
 fn an_ejection_outlives_a_reload() {
     let upstreams = numbered::<3>();
@@ -98,7 +98,7 @@ fn a_bad_document_leaves_the_good_one_in_force() {
     assert_eq!(answers(&mut Client::connect(envoy.addr()), 5), "00000");
 }
 
-/// A filter of another module, in front of ours or behind it, that traps when told to.
+/// A filter of another module, in front of ours or behind it, that traps on demand.
 fn beside(config: &Value, in_front: bool, workers: u32) -> Envoy {
     let trap = WasmFilter::new(probe("trap"));
     let ours = super::setup::filter(config);

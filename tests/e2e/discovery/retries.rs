@@ -1,4 +1,4 @@
-//! What is sent again, where to, how often; and what never is.
+//! Which requests are retried, where, how often; and which never are.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::setup::{
 };
 use crate::setup::with;
 
-/// [`three`] attempts at endpoints that never rest, with these fields added to `retry`.
+/// [`three`] attempts at endpoints that are never ejected, with these fields added to `retry`.
 fn tireless(retry: &Value) -> Value {
     let retry = with(three()["retry"].clone(), retry);
     with(three(), &json!({"outlier_detection": false, "retry": retry}))
@@ -81,7 +81,7 @@ fn with_two(retry: &Value) -> Value {
     with(tireless(retry), &json!({"attempts": 2}))
 }
 
-/// All are sick, and slow enough that many requests are under way: as many more attempts as the
+/// All fail, slowly enough that many requests are in flight: as many retries as the
 /// budget has, a fifth of them and one in each worker.
 #[test]
 fn the_budget_bounds_the_load_of_a_failing_service() {
@@ -131,7 +131,10 @@ fn a_single_attempt_needs_one_placement() {
 
     upstreams[1].switch(Answer::new(500, "sick"));
     assert_until_rest(&envoy, "says 500");
-    assert_metrics(&envoy, &[("healthy", 2), ("failures", 10), ("ejections", 2), ("strangers", 0)][..3]);
+    assert_metrics(
+        &envoy,
+        &[("healthy", 2), ("failures", 10), ("ejections", 2), ("attempts_unmatched", 0)][..3],
+    );
     assert_calm(&envoy);
 }
 
@@ -148,7 +151,7 @@ fn storm_one(envoy: &Envoy, requests: u64) -> (u64, u64) {
     (report.count(200), report.answered() - report.count(200))
 }
 
-/// Nobody leads the next attempt: it comes to the same endpoint, which is judged by the last answer.
+/// No placement leads the next attempt: it goes to the same endpoint, which is judged by the last answer.
 #[test]
 fn without_the_attempt_placement_all_attempts_reach_one_endpoint() {
     let upstreams = numbered::<2>();
@@ -174,11 +177,11 @@ fn an_attempt_placement_in_another_vm_matches_no_request() {
     assert_eq!(storm_one(&envoy, 20), (10, 10));
     assert_eq!(counts(&upstreams), [30, 10]);
     assert_metrics(&envoy, &[("requests", 20), ("attempts", 20), ("failures", 10), ("retries", 0)]);
-    eventually("the metric", SOON, || envoy.stat("wasmcustom.tidegate.discovery.strangers") == 40);
+    eventually("the metric", SOON, || envoy.stat("wasmcustom.tidegate.discovery.attempts_unmatched") == 40);
     assert_calm(&envoy);
 }
 
-/// A silent endpoint costs each request the time of one try, and gets a rest for it.
+/// A silent endpoint costs each request the time of one attempt, and is ejected for it.
 #[test]
 fn a_silent_endpoint_times_out() {
     let upstreams = numbered::<3>();

@@ -68,7 +68,7 @@ pub(super) fn start(bootstrap: &Bootstrap, workers: u32) -> Envoy {
     Envoy::start(&bootstrap.json(), &Options::workers(workers)).unwrap()
 }
 
-/// So many upstreams, each of which answers with its number.
+/// `N` upstreams, each of which answers with its number.
 pub(super) fn numbered<const N: usize>() -> [Upstream; N] {
     std::array::from_fn(|n| Upstream::fixed(200, &n.to_string()))
 }
@@ -85,7 +85,7 @@ pub(super) fn metrics(envoy: &Envoy) -> BTreeMap<String, u64> {
     all.into_iter().map(|(name, value)| (name[prefix.len()..].to_owned(), value)).collect()
 }
 
-/// Checks metrics of the service, once the workers have told Envoy of them.
+/// Checks metrics of the service, once the workers have published them.
 pub(super) fn assert_metrics(envoy: &Envoy, expected: &[(&str, u64)]) {
     let expected: BTreeMap<_, _> = expected.iter().map(|(word, n)| ((*word).to_owned(), *n)).collect();
     let start = Instant::now();
@@ -117,7 +117,7 @@ pub(super) fn three() -> Value {
     json!({"attempts": 3, "retry": {"budget": {"budget_percent": 100, "min_retry_concurrency": 100}}})
 }
 
-/// What came of requests on eight connections while `during` happened.
+/// The results of requests on eight connections while `during` happened.
 pub(super) fn under_load(envoy: &Envoy, during: impl FnOnce()) -> Vec<Report> {
     load_while(envoy.addr(), during)
 }
@@ -141,7 +141,7 @@ pub(super) fn load_while(addr: SocketAddr, during: impl FnOnce()) -> Vec<Report>
     })
 }
 
-/// Ends the load also when an assertion fails; nobody would, otherwise.
+/// Ends the load also when an assertion fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -173,7 +173,7 @@ pub(super) fn answers(client: &mut Client, requests: usize) -> String {
     (0..requests).map(|_| client.get("/", &[]).text()).collect()
 }
 
-/// Checks that no VM has trapped, and that nothing was logged but endpoints that got a rest, and by
+/// Checks that no VM has trapped, and that nothing was logged but endpoints that were ejected, and by
 /// Envoy that it does not know where to send a request to that no header says it of.
 pub(super) fn assert_calm(envoy: &Envoy) {
     let log = envoy.log();

@@ -1,4 +1,4 @@
-//! How Envoy is told the endpoint: by an `ORIGINAL_DST` cluster, or by the `override_host` policy.
+//! How Envoy learns the endpoint: by an `ORIGINAL_DST` cluster, or by the `override_host` policy.
 
 use std::net::SocketAddr;
 
@@ -92,7 +92,7 @@ fn with_override_host_an_endpoint_that_dies_causes_no_client_error() {
     let reports = under_load(&envoy, || {
         eventually("traffic", SOON, || upstreams.iter().all(|upstream| upstream.count() > 50));
         drop(upstreams.remove(1));
-        eventually("its rest", SOON, || metrics(&envoy)["healthy"] == 2);
+        eventually("its ejection", SOON, || metrics(&envoy)["healthy"] == 2);
     });
     assert_all_answered(&reports);
     assert_calm(&envoy);
@@ -109,7 +109,7 @@ fn addresses_that_the_cluster_lacks_fall_back() {
     assert_calm(&envoy);
 }
 
-/// The client's own list goes nowhere.
+/// The client's own list has no effect.
 #[test]
 fn with_override_host_only_the_filter_chooses() {
     let upstreams = numbered::<2>();

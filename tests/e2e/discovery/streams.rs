@@ -61,7 +61,7 @@ fn a_request_body_streams() {
     let mut stream = TcpStream::connect(envoy.addr()).unwrap();
     let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
     stream.write_all(head.as_bytes()).unwrap();
-    // The attempt is under way although the request is not whole.
+    // The attempt is in flight although the request is not whole.
     assert_metrics(&envoy, &[("attempts", 1)]);
     assert_eq!(upstreams[0].count(), 0);
     stream.write_all(b"4\r\nlast\r\n0\r\n\r\n").unwrap();
@@ -85,7 +85,7 @@ fn a_truncated_response_is_not_retried() {
     assert_calm(&envoy);
 }
 
-/// Clients that leave before an answer: nobody failed, and nothing is under way any more.
+/// Clients that leave before an answer: no endpoint failed, and no request stays in flight.
 #[test]
 fn clients_that_leave_blame_no_endpoint() {
     let ejection = json!({"consecutive_5xx": 1});
@@ -134,7 +134,7 @@ fn clients_that_leave_in_the_middle_blame_no_endpoint() {
     assert_calm(&envoy);
 }
 
-/// An upgrade or a long answer keeps its endpoint when it gets a rest meanwhile.
+/// An upgrade or a long answer keeps its endpoint when that is ejected meanwhile.
 #[test]
 fn a_response_in_flight_outlives_an_ejection() {
     let upstreams = numbered::<1>();
@@ -147,7 +147,7 @@ fn a_response_in_flight_outlives_an_ejection() {
     assert_eq!(Client::connect(envoy.addr()).get("/", &[]).status, 503);
     assert_metrics(&envoy, &[("ejections", 1), ("healthy", 0)]);
     assert_eq!(call.answer().unwrap().body, [b'x'; 50]);
-    // There is nobody else: who rests has to do.
+    // There is no other endpoint: the ejected one serves.
     assert_eq!(Client::connect(envoy.addr()).get("/", &[]).text(), "sick");
     assert_calm(&envoy);
 }

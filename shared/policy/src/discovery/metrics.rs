@@ -112,7 +112,7 @@ pub fn metrics(policy: &Policy) -> Vec<Metric> {
     let mut list = alloc::vec![
         counter("changes", "Snapshots and ejections that workers were notified of."),
         counter("unmatched", "Requests for no service."),
-        counter("strangers", "Attempts of requests that the downstream filter did not send."),
+        counter("attempts_unmatched", "Attempts of requests that the downstream filter did not send."),
     ];
     for registry in &policy.registries {
         let name = format!("tidegate.discovery.registry.{}", registry.name);

@@ -47,7 +47,7 @@ pub fn refused(policy: &ReplyPolicy, why: RefusalReason, service: &str, grpc: bo
 #[must_use]
 #[inline(never)]
 pub fn no_service(grpc: bool) -> Reply {
-    let title = "No service takes this request";
+    let title = "No service matches this request";
     Reply {
         status: 404,
         grpc_status: grpc::from_http(404),
@@ -89,8 +89,8 @@ impl RefusalReason {
 
     fn title(self) -> &'static str {
         match self {
-            Self::NoneInSubset => "No endpoint of the service is in the subset asked for",
-            Self::RetryBudget => "Too many requests are being tried again",
+            Self::NoneInSubset => "No endpoint of the service is in the requested subset",
+            Self::RetryBudget => "The retry budget of the service is used up",
             Self::Unavailable(Unavailable::Expired) => "The registry has failed for too long",
             Self::Unavailable(Unavailable::NoEndpoints) => "The service has no endpoint",
             Self::Unavailable(Unavailable::NotKnownYet) => "The registry has not answered yet",
