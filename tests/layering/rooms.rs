@@ -15,14 +15,13 @@ const POLICIES: [&str; 4] = ["breaker/", "discovery/", "ratelimit/", "routing/"]
 
 /// The files, and rooms, of the policy that may ask the host. All others get what they need as
 /// arguments, and decide.
-const MAY_ASK: [&str; 24] = [
+const MAY_ASK: [&str; 23] = [
     "fused.rs",
     "http/stage.rs",
     "secret.rs",
     "ratelimit/stage.rs",
     "ratelimit/charge.rs",
     "ratelimit/local.rs",
-    "ratelimit/shard.rs",
     "breaker/stage.rs",
     "breaker/request.rs",
     "breaker/asking.rs",
@@ -43,7 +42,7 @@ const MAY_ASK: [&str; 24] = [
 ];
 
 /// Rooms whose circles are still to be opened. This list only ever gets shorter.
-const WITH_CIRCLES: [&str; 5] = ["balance/", "breaker/", "http/matcher/", "ratelimit/", "routing/"];
+const WITH_CIRCLES: [&str; 4] = ["balance/", "breaker/", "http/matcher/", "routing/"];
 /// Rooms with types whose methods still stand in several files. This list only ever gets shorter.
 const WITH_SPREAD_TYPES: [&str; 3] = ["breaker/", "discovery/config/", "routing/"];
 

@@ -9,7 +9,7 @@
 //! absent one decide alike, so forgetting idle buckets is free. And a refusal changes
 //! nothing, so a flood of refused requests writes nothing to the shared store.
 //!
-//! Reference 2.2 is normative: T = ⌈period / requests⌉, τ = burst · T, and a request of
+//! The vector `gcra` pins it: T = ⌈period / requests⌉, τ = burst · T, and a request of
 //! cost c passes iff max(TAT, now) + c·T − now ≤ τ.
 
 use core::num::NonZeroU32;

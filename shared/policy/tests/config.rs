@@ -1,6 +1,7 @@
 //! What the rate-limit filter says about its configuration.
 
-use tidegate_policy::ratelimit::config::{Mode, OnFailure, OnMissingKey, Style};
+use tidegate_policy::ratelimit::config::{Mode, OnFailure, OnMissingKey};
+use tidegate_policy::ratelimit::headers::Style;
 use tidegate_policy::ratelimit::Policy;
 use tidegate_policy::time::Span;
 

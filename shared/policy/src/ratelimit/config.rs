@@ -9,9 +9,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
-use super::lease::Terms;
+use super::headers::Style;
+use super::lease::LeaseParams;
 use super::reply;
-use super::state::{self, WAYS};
+use super::state::{self, SLOTS};
 use crate::config::{document, number, unique_name, ConfigError, Object, Reader};
 use crate::gcra::Rate;
 use crate::http::matcher::collect;
@@ -62,7 +63,7 @@ pub struct Limit {
     /// Whether it refuses.
     pub mode: Mode,
     /// Bounds of its leases.
-    pub terms: Terms,
+    pub lease: LeaseParams,
     /// Blocks of its table, as a power of two.
     pub block_bits: u32,
 }
@@ -94,17 +95,6 @@ pub enum OnFailure {
     Allow,
     /// It is answered with 503.
     Refuse,
-}
-
-/// The headers that tell a client about its limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// Envoy's `X-RateLimit-*`.
-    Draft03Envoy,
-    /// `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-11.
-    Draft11,
-    /// None but `Retry-After`.
-    None,
 }
 
 /// Most limits of one filter.
@@ -230,7 +220,7 @@ impl Limit {
     /// Keys that its table has room for.
     #[must_use]
     pub fn keys(&self) -> u64 {
-        (WAYS as u64).checked_shl(self.block_bits).unwrap_or(u64::MAX)
+        (SLOTS as u64).checked_shl(self.block_bits).unwrap_or(u64::MAX)
     }
 
     fn read(reader: &Reader<'_>, earlier: &[Reader<'_>], defaults: &Defaults) -> Option<Self> {
@@ -256,7 +246,7 @@ impl Limit {
         let number = number(&name);
         let rule = u16::try_from(number & 0xffff).unwrap_or(0);
         let key = Key::new(rule, parts?);
-        let terms = Terms::new(rate, cost, defaults.lease_units, defaults.lease_ttl);
+        let lease = LeaseParams::new(rate, cost, defaults.lease_units, defaults.lease_ttl);
         let block_bits = if key.is_constant() { 0 } else { block_bits(keys?) };
         Some(Self {
             matches: matches?,
@@ -270,7 +260,7 @@ impl Limit {
             period,
             rate,
             cost,
-            terms,
+            lease,
             block_bits,
         })
     }
@@ -310,5 +300,5 @@ fn read_rate(object: &Object<'_>) -> Option<(u32, Span, Rate, u64)> {
 
 /// Blocks for `keys` keys, rounded up to a power of two, as its exponent.
 fn block_bits(keys: u64) -> u32 {
-    keys.div_ceil(WAYS as u64).next_power_of_two().trailing_zeros()
+    keys.div_ceil(SLOTS as u64).next_power_of_two().trailing_zeros()
 }

@@ -31,6 +31,17 @@ pub struct Quota<'a> {
     pub reset: Span,
 }
 
+/// The headers that tell a client about its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Envoy's `X-RateLimit-*`.
+    Draft03Envoy,
+    /// `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-11.
+    Draft11,
+    /// None but `Retry-After`.
+    None,
+}
+
 /// The values of `RateLimit-Policy` and `RateLimit`.
 #[must_use]
 pub fn draft11(quotas: &[Quota<'_>]) -> (String, String) {

@@ -7,13 +7,13 @@
 
 use alloc::vec::Vec;
 
-use super::lease::{Taken, WINDOW};
+use super::lease::{Lease, WINDOW};
 use crate::gcra::Bucket;
 use crate::time::{Span, Timestamp};
 
 /// The cache of one limit in one worker.
 #[derive(Debug)]
-pub struct Hot {
+pub struct HotKeys {
     entries: Vec<Entry>,
 }
 
@@ -49,8 +49,8 @@ pub struct Unspent {
     pub until: Timestamp,
     /// The key's bucket right after the lease was taken.
     pub bucket: Bucket,
-    /// The key's way in its block then.
-    pub way: usize,
+    /// The key's slot in its block then.
+    pub slot: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +65,7 @@ struct Entry {
     refused_until: Timestamp,
     believed_until: Timestamp,
     bucket: Bucket,
-    way: usize,
+    slot: usize,
 }
 
 /// For how long an entry is kept for its key, and a refusal believed.
@@ -73,15 +73,15 @@ const MOMENT: Span = Span::from_millis(100);
 /// Entries of a cache. Each key may be in one of two.
 pub const ENTRIES: usize = 256;
 
-// === impl Hot ===
+// === impl HotKeys ===
 
-impl Default for Hot {
+impl Default for HotKeys {
     fn default() -> Self {
         Self { entries: alloc::vec![Entry::default(); ENTRIES] }
     }
 }
 
-impl Hot {
+impl HotKeys {
     /// Counts a request of the key at `now` and says what is known about it, and what is left
     /// of a lease that ended or lost its entry to this key.
     pub fn see(&mut self, hash: u64, now: Timestamp) -> (Known, Option<Unspent>) {
@@ -103,7 +103,7 @@ impl Hot {
     }
 
     /// How often the key came in the last whole [`WINDOW`], as this worker saw it. Not in the one
-    /// under way: a short blip is over before its lease would be spent.
+    /// in flight: a short blip is over before its lease would be spent.
     #[must_use]
     pub fn seen(&self, hash: u64) -> u64 {
         self.find(hash).map_or(0, |entry| entry.rate)
@@ -116,13 +116,13 @@ impl Hot {
         }
     }
 
-    /// Keeps a lease for the key, which has this way in its block, if it still has its entry.
-    pub fn keep(&mut self, hash: u64, taken: &Taken, way: usize) {
+    /// Keeps a lease for the key, which has this slot in its block, if it still has its entry.
+    pub fn keep(&mut self, hash: u64, taken: &Lease, slot: usize) {
         if let Some(entry) = self.find_mut(hash) {
             entry.leased = taken.requests;
             entry.leased_until = taken.until;
             entry.bucket = taken.next;
-            entry.way = way;
+            entry.slot = slot;
         }
     }
 
@@ -142,8 +142,8 @@ impl Hot {
 
     /// The entry of the key, or one that it may take.
     fn entry(&mut self, hash: u64, now: Timestamp) -> Option<&mut Entry> {
-        let (first, second) = slots(hash);
-        let of = |slot: usize| self.entries.get(slot);
+        let (first, second) = candidates(hash);
+        let of = |at: usize| self.entries.get(at);
         let slot = [first, second]
             .into_iter()
             .find(|slot| of(*slot).is_some_and(|entry| entry.hash == hash))
@@ -152,12 +152,12 @@ impl Hot {
     }
 
     fn find(&self, hash: u64) -> Option<&Entry> {
-        let (first, second) = slots(hash);
+        let (first, second) = candidates(hash);
         [first, second].into_iter().filter_map(|slot| self.entries.get(slot)).find(|entry| entry.hash == hash)
     }
 
     fn find_mut(&mut self, hash: u64) -> Option<&mut Entry> {
-        let (first, second) = slots(hash);
+        let (first, second) = candidates(hash);
         let slot = [first, second]
             .into_iter()
             .find(|slot| self.entries.get(*slot).is_some_and(|entry| entry.hash == hash))?;
@@ -166,7 +166,7 @@ impl Hot {
 }
 
 /// The two entries that a key may have, from bits that neither block nor neighbour use.
-fn slots(hash: u64) -> (usize, usize) {
+fn candidates(hash: u64) -> (usize, usize) {
     let at = |bits: u64| usize::try_from(bits.checked_rem(ENTRIES as u64).unwrap_or(0)).unwrap_or(0);
     (at(hash), at(hash >> 20))
 }
@@ -193,8 +193,8 @@ impl Entry {
 
     fn take_lease(&mut self) -> Option<Unspent> {
         let requests = core::mem::take(&mut self.leased);
-        let Self { hash, leased_until: until, bucket, way, .. } = *self;
-        (requests > 0).then_some(Unspent { hash, requests, until, bucket, way })
+        let Self { hash, leased_until: until, bucket, slot, .. } = *self;
+        (requests > 0).then_some(Unspent { hash, requests, until, bucket, slot })
     }
 
     /// A lease ended unspent: the key comes less often than it seemed, so the next is half
@@ -227,26 +227,26 @@ mod tests {
         T0.plus(Span::from_millis(ms))
     }
 
-    fn taken(requests: u64, until: Timestamp) -> Taken {
-        Taken { requests, until, next: Bucket::full_at(until) }
+    fn taken(requests: u64, until: Timestamp) -> Lease {
+        Lease { requests, until, next: Bucket::full_at(until) }
     }
 
     #[test]
     fn a_lease_is_spent_until_it_ends() {
-        let mut hot = Hot::default();
+        let mut hot = HotKeys::default();
         assert_eq!(hot.see(7, at(0)), (Known::Nothing, None));
         hot.keep(7, &taken(3, at(50)), 3);
         hot.spend(7);
         assert_eq!(hot.see(7, at(50)).0, Known::Leased { left: 2, bucket: Bucket::full_at(at(50)) });
         let unspent =
-            Unspent { hash: 7, requests: 2, until: at(50), bucket: Bucket::full_at(at(50)), way: 3 };
+            Unspent { hash: 7, requests: 2, until: at(50), bucket: Bucket::full_at(at(50)), slot: 3 };
         assert_eq!(hot.see(7, at(51)), (Known::Nothing, Some(unspent)));
         assert_eq!(hot.see(7, at(52)), (Known::Nothing, None));
     }
 
     #[test]
     fn a_refusal_is_remembered_until_it_ends_or_grows_old() {
-        let mut hot = Hot::default();
+        let mut hot = HotKeys::default();
         let _ = hot.see(7, at(0));
         hot.refuse(7, at(0), at(10), Bucket::FULL);
         let refused = |ms| Known::Refused { retry_after: Span::from_millis(ms), bucket: Bucket::FULL };
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_what_came_in_the_last_window() {
-        let mut hot = Hot::default();
+        let mut hot = HotKeys::default();
         for ms in 0..=200 {
             let _ = hot.see(7, at(ms));
         }
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_lease_that_ends_unspent_halves_the_rate() {
-        let mut hot = Hot::default();
+        let mut hot = HotKeys::default();
         for ms in 0..=200 {
             let _ = hot.see(7, at(ms));
         }
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_busy_key_keeps_its_entry_and_an_idle_one_loses_it() {
-        let mut hot = Hot::default();
+        let mut hot = HotKeys::default();
         let rival = 7 + ENTRIES as u64; // the same first entry, another second one: entry 0
         let third = rival + ENTRIES as u64;
         let _ = hot.see(7, at(0));
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_sweep_takes_what_ended() {
-        let mut hot = Hot::default();
+        let mut hot = HotKeys::default();
         for hash in 1..10 {
             let _ = hot.see(hash, at(0));
             hot.keep(hash, &taken(hash, at(hash)), 3);

@@ -11,14 +11,14 @@
 //! that its early charge costs less than 1 % of the burst; it takes half of what the
 //! worker will probably need in that time, so that it is nearly always spent; and at most
 //! 1/16 of what is left, so that leases shrink to single units as a bucket empties and the
-//! last units are handed out one by one (reference 2.7).
+//! last units are handed out one by one.
 
 use crate::gcra::{Bucket, Rate};
 use crate::time::{Span, Timestamp};
 
 /// Bounds of the leases of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct LeaseParams {
     max_units: u64,
     ttl: Span,
     cost: u64,
@@ -26,7 +26,7 @@ pub struct Terms {
 
 /// A lease that was taken together with the bucket's new state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct Lease {
     /// Requests that may be admitted from it.
     pub requests: u64,
     /// Until when, inclusive.
@@ -45,9 +45,9 @@ const CAPACITY_PART: u64 = 128;
 /// A lease takes this part of what is left at the most.
 const REMAINING_PART: u64 = 16;
 
-// === impl Terms ===
+// === impl LeaseParams ===
 
-impl Terms {
+impl LeaseParams {
     /// Leases of at most `max_units` units for at most `ttl`, for requests of `cost` units.
     #[must_use]
     pub fn new(rate: Rate, cost: u64, max_units: u64, ttl: Span) -> Self {
@@ -78,14 +78,14 @@ impl Terms {
     /// Takes up to `requests` from `bucket` at `now`, as of the lease's end; `None` when
     /// not even one fits.
     #[must_use]
-    pub fn take(&self, rate: Rate, bucket: Bucket, now: Timestamp, requests: u64) -> Option<Taken> {
+    pub fn take(&self, rate: Rate, bucket: Bucket, now: Timestamp, requests: u64) -> Option<Lease> {
         let until = now.plus(self.ttl);
         let base = bucket.instant().max(until);
         let room = rate.capacity().minus(base.since(now));
         let each = rate.interval().checked_times(self.cost)?;
         let requests = requests.min(room.count_of(each));
         let next = Bucket::full_at(base.plus(each.times(requests)));
-        (requests > 0).then_some(Taken { requests, until, next })
+        (requests > 0).then_some(Lease { requests, until, next })
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_lease_is_sized_by_need_and_by_what_is_left() {
         // 1000 a second, burst 1000: leases end after 7.8 ms.
-        let terms = Terms::new(rate(1000, 1000, 1000), 1, 32, Span::from_millis(100));
+        let params = LeaseParams::new(rate(1000, 1000, 1000), 1, 32, Span::from_millis(100));
         #[rustfmt::skip]
         let cases = [
             // seen in 25 ms   left   lease
@@ -112,22 +112,22 @@ mod tests {
             (500,              127,   0),
         ];
         for (seen, left, expected) in cases {
-            assert_eq!(terms.size(seen, left), expected, "seen {seen}, {left} left");
+            assert_eq!(params.size(seen, left), expected, "seen {seen}, {left} left");
         }
     }
 
     #[test]
     fn leases_can_be_switched_off() {
-        let terms = Terms::new(rate(1000, 1000, 1000), 1, 0, Span::from_millis(100));
-        assert_eq!(terms.size(u64::MAX, u64::MAX), 0);
+        let params = LeaseParams::new(rate(1000, 1000, 1000), 1, 0, Span::from_millis(100));
+        assert_eq!(params.size(u64::MAX, u64::MAX), 0);
     }
 
     #[test]
     fn units_are_charged_as_of_the_end() {
         let rate = rate(10, 1000, 128);
-        let terms = Terms::new(rate, 1, 32, Span::from_millis(100));
+        let params = LeaseParams::new(rate, 1, 32, Span::from_millis(100));
         let now = Timestamp::from_nanos(5_000_000_000);
-        let taken = terms.take(rate, Bucket::FULL, now, 3).unwrap();
+        let taken = params.take(rate, Bucket::FULL, now, 3).unwrap();
         assert_eq!(taken.requests, 3);
         assert_eq!(taken.until, now.plus(Span::from_millis(100)));
         assert_eq!(taken.next.instant(), now.plus(Span::from_millis(400)));
@@ -136,11 +136,11 @@ mod tests {
     #[test]
     fn a_lease_takes_no_more_than_there_is() {
         let rate = rate(10, 1000, 10);
-        let terms = Terms::new(rate, 1, 32, Span::ZERO);
+        let params = LeaseParams::new(rate, 1, 32, Span::ZERO);
         let now = Timestamp::from_nanos(5_000_000_000);
         let low = Bucket::full_at(now.plus(Span::from_millis(800)));
-        assert_eq!(terms.take(rate, low, now, 10).unwrap().requests, 2);
+        assert_eq!(params.take(rate, low, now, 10).unwrap().requests, 2);
         let empty = Bucket::full_at(now.plus(Span::from_millis(950)));
-        assert_eq!(terms.take(rate, empty, now, 10), None);
+        assert_eq!(params.take(rate, empty, now, 10), None);
     }
 }

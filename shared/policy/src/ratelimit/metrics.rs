@@ -1,6 +1,6 @@
 //! What the filter counts: a closed list for each limit.
 //!
-//! `tidegate.ratelimit.limit.<name>.<what>`. The name is the configuration's; nothing that
+//! `tidegate.ratelimit.limit.<name>.<metric>`. The name is the configuration's; nothing that
 //! a client sends ever becomes part of one. `envoy-config/` has the `stats_tags` rule that
 //! turns the name into a label.
 
@@ -11,12 +11,12 @@ use crate::http::{Metric, MetricKind};
 
 /// What is counted of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum LimitMetric {
     /// Requests that the limit let pass.
     Admitted,
     /// Compare-and-swaps lost to another worker, each tried again.
     Contended,
-    /// Keys that lost their place in a full block to a newcomer, which took their debt.
+    /// Keys that lost their slot in a full block to a newcomer, which took their debt.
     Evicted,
     /// Requests that the filter could not decide and treated as `on_failure` says.
     Failed,
@@ -34,17 +34,25 @@ pub enum What {
     Stranded,
 }
 
-const ALL: [(What, &str, &str); 10] = [
-    (What::Admitted, "admitted", "Requests let through."),
-    (What::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
-    (What::Evicted, "evicted", "Keys displaced by a newcomer, which took over their debt."),
-    (What::Failed, "failed", "Requests that could not be decided and were treated as on_failure says."),
-    (What::Leases, "leases", "Leases taken for keys that are hot in a worker."),
-    (What::Leased, "leased", "Requests let through from a lease, without a shared cell."),
-    (What::Observed, "observed", "Requests beyond the limit let through by mode observe."),
-    (What::Overflow, "overflow", "Requests of newcomers let through by a full block's overflow bucket."),
-    (What::Refused, "refused", "Requests refused."),
-    (What::Stranded, "stranded", "Leased requests that ended unspent and could not be given back."),
+const ALL: [(LimitMetric, &str, &str); 10] = [
+    (LimitMetric::Admitted, "admitted", "Requests let through."),
+    (LimitMetric::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
+    (LimitMetric::Evicted, "evicted", "Keys displaced by a newcomer, which took over their debt."),
+    (
+        LimitMetric::Failed,
+        "failed",
+        "Requests that could not be decided and were treated as on_failure says.",
+    ),
+    (LimitMetric::Leases, "leases", "Leases taken for keys that are hot in a worker."),
+    (LimitMetric::Leased, "leased", "Requests let through from a lease, without a shared cell."),
+    (LimitMetric::Observed, "observed", "Requests beyond the limit let through by mode observe."),
+    (
+        LimitMetric::Overflow,
+        "overflow",
+        "Requests of newcomers let through by a full block's overflow bucket.",
+    ),
+    (LimitMetric::Refused, "refused", "Requests refused."),
+    (LimitMetric::Stranded, "stranded", "Leased requests that ended unspent and could not be given back."),
 ];
 
 /// The metrics of limits with these names, in order.
@@ -60,10 +68,10 @@ pub fn metrics<'a>(limits: impl Iterator<Item = &'a str>) -> Vec<Metric> {
     limits.flat_map(of).collect()
 }
 
-/// Where the counter `what` of the limit at `limit` stands in that list.
+/// The index of the counter `metric` of the limit at `limit` in that list.
 #[must_use]
-pub fn index(limit: usize, what: What) -> usize {
-    limit.saturating_mul(ALL.len()).saturating_add(what as usize)
+pub fn index(limit: usize, metric: LimitMetric) -> usize {
+    limit.saturating_mul(ALL.len()).saturating_add(metric as usize)
 }
 
 #[cfg(test)]
@@ -74,9 +82,9 @@ mod tests {
     fn every_counter_stands_where_its_index_says() {
         let list = metrics(["a", "b"].into_iter());
         for (limit, name) in ["a", "b"].iter().enumerate() {
-            for (what, word, _) in ALL {
+            for (metric, word, _) in ALL {
                 let expected = format!("tidegate.ratelimit.limit.{name}.{word}");
-                assert_eq!(list[index(limit, what)].name, expected);
+                assert_eq!(list[index(limit, metric)].name, expected);
             }
         }
         assert_eq!(list.len(), 20);

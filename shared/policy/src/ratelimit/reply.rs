@@ -4,8 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::config::Style;
-use super::headers::{self, Quota};
+use super::headers::{self, Quota, Style};
 use crate::http::grpc::RESOURCE_EXHAUSTED;
 use crate::http::problem::{self, Kind};
 use crate::http::{Reply, ReplyPolicy};

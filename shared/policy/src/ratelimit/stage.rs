@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::charge::{Charge, Found};
-use super::config::{Mode, OnFailure, OnMissingKey, Policy, Style};
-use super::headers::{self, Quota};
-use super::metrics::{self, What};
+use super::config::{Mode, OnFailure, OnMissingKey, Policy};
+use super::headers::{self, Quota, Style};
+use super::local::{count, LocalLimit};
+use super::metrics::{self, LimitMetric};
 use super::reply::{self, Refusal};
-use super::shard::Shard;
 use crate::config::Reader;
 use crate::hash::sip::SipKey;
 use crate::host::{Host, Store, StoreError};
@@ -33,8 +33,8 @@ pub struct Limiter<const RESPONSES: bool> {
     policy: Policy,
     secret: SipKey,
     /// What this worker keeps of each limit, in the policy's order.
-    shards: Vec<Shard>,
-    /// The charges of the request under way; kept to reuse its memory.
+    locals: Vec<LocalLimit>,
+    /// The charges of the request in flight; kept to reuse its memory.
     charges: RefCell<Vec<Charge>>,
     observed: Vec<String>,
     refused: Vec<String>,
@@ -76,7 +76,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         let labels = |word: &str| policy.limits.iter().map(|l| alloc::format!("{word}:{}", l.name)).collect();
         Some(Self {
             secret: SipKey::from_bytes([0; 16]),
-            shards: policy.limits.iter().map(Shard::new).collect(),
+            locals: policy.limits.iter().map(LocalLimit::new).collect(),
             charges: RefCell::default(),
             observed: labels("observed"),
             refused: labels("refused"),
@@ -85,18 +85,18 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
-        self.shards.iter().flat_map(Shard::cells)
+        self.locals.iter().flat_map(LocalLimit::cells)
     }
 
     fn start(&mut self, _memory: &Rc<()>, store: &impl Store) -> Result<(), StoreError> {
         self.secret = SipKey::from_bytes(secret::load(store)?);
-        let mut limits = self.policy.limits.iter().zip(&self.shards);
-        limits.try_for_each(|(limit, shard)| shard.announce(limit, store))
+        let mut limits = self.policy.limits.iter().zip(&self.locals);
+        limits.try_for_each(|(limit, local)| local.announce(limit, store))
     }
 
     fn stop(&self, store: &impl Store) {
-        for (limit, shard) in self.policy.limits.iter().zip(&self.shards) {
-            shard.withdraw(limit, store);
+        for (limit, local) in self.policy.limits.iter().zip(&self.locals) {
+            local.withdraw(limit, store);
         }
     }
 
@@ -142,10 +142,10 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
 
     fn on_tick(&self, host: &impl Host) {
         let now = host.now();
-        for (index, (limit, shard)) in self.policy.limits.iter().zip(&self.shards).enumerate() {
-            let ended = shard.hot.borrow_mut().sweep(now);
+        for (index, (limit, local)) in self.policy.limits.iter().zip(&self.locals).enumerate() {
+            let ended = local.hot.borrow_mut().sweep(now);
             for unspent in ended {
-                count(host, index, What::Stranded, shard.give_back(limit, unspent, host));
+                count(host, index, LimitMetric::Stranded, local.give_back(limit, unspent, host));
             }
         }
     }
@@ -156,13 +156,13 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
 impl<const RESPONSES: bool> Limiter<RESPONSES> {
     /// Finds what each limit that applies says, without charging any.
     fn evaluate(&self, charges: &mut Vec<Charge>, request: &impl Request, now: Timestamp, host: &impl Host) {
-        for (index, (limit, shard)) in self.policy.limits.iter().zip(&self.shards).enumerate() {
+        for (index, (limit, local)) in self.policy.limits.iter().zip(&self.locals).enumerate() {
             if !limit.matches.is_empty() && !limit.matches.iter().any(|m| m.holds(request)) {
                 continue;
             }
             let lenient = limit.on_missing_key == OnMissingKey::Shared;
             let charge = match limit.key.hash(self.secret, request, lenient) {
-                Ok(hash) => Charge::evaluate(limit, shard, index, hash, now, host),
+                Ok(hash) => Charge::evaluate(limit, local, index, hash, now, host),
                 Err(_) if limit.on_missing_key == OnMissingKey::Skip => continue,
                 Err(_) => Charge::without_key(index),
             };
@@ -193,26 +193,26 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
         for at in 0..charges.len() {
             let (done, rest) = charges.split_at_mut_checked(at).unwrap_or((&mut [], &mut []));
             let Some(charge) = rest.first_mut() else { return };
-            let Some((limit, shard)) = self.of(charge) else { return };
-            charge.commit(limit, shard, now, host);
+            let Some((limit, local)) = self.of(charge) else { return };
+            charge.commit(limit, local, now, host);
             if self.blocks(charge) {
                 for earlier in done {
-                    if let Some((limit, shard)) = self.of(earlier) {
-                        earlier.undo(limit, shard, now, host);
+                    if let Some((limit, local)) = self.of(earlier) {
+                        earlier.undo(limit, local, now, host);
                     }
                 }
                 return;
             }
         }
         for charge in charges.iter() {
-            if let Some((_, shard)) = self.of(charge) {
-                charge.settle(shard, host);
+            if let Some((_, local)) = self.of(charge) {
+                charge.settle(local, host);
             }
         }
     }
 
-    fn of(&self, charge: &Charge) -> Option<(&super::Limit, &Shard)> {
-        self.policy.limits.get(charge.limit).zip(self.shards.get(charge.limit))
+    fn of(&self, charge: &Charge) -> Option<(&super::Limit, &LocalLimit)> {
+        self.policy.limits.get(charge.limit).zip(self.locals.get(charge.limit))
     }
 
     /// Counts what happened and says what becomes of the request.
@@ -232,7 +232,7 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
             let (index, enforced) = (charge.limit, self.enforces(charge));
             match charge.found {
                 Found::Refused { retry_after, .. } if enforced => {
-                    count(host, index, What::Refused, 1);
+                    count(host, index, LimitMetric::Refused, 1);
                     violated.extend(self.policy.limits.get(index).map(|limit| limit.name.as_str()));
                     wait = wait.zip(retry_after).map(|(a, b)| a.max(b));
                     if !matches!(outcome, Outcome::Refused(_)) {
@@ -240,18 +240,18 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
                     }
                 }
                 Found::Refused { .. } if !blocked => {
-                    count(host, index, What::Observed, 1);
+                    count(host, index, LimitMetric::Observed, 1);
                     if outcome == Outcome::Admitted {
                         outcome = Outcome::Observed(index);
                     }
                 }
                 Found::Failed => {
-                    count(host, index, What::Failed, 1);
+                    count(host, index, LimitMetric::Failed, 1);
                     if !matches!(outcome, Outcome::Refused(_)) {
                         outcome = Outcome::Failed;
                     }
                 }
-                _ if !blocked => count(host, index, What::Admitted, 1),
+                _ if !blocked => count(host, index, LimitMetric::Admitted, 1),
                 _ => {}
             }
         }
@@ -293,12 +293,5 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
             })
         };
         charges.iter().filter(|charge| self.enforces(charge)).filter_map(quota).collect()
-    }
-}
-
-/// Adds to a counter of the limit at `index`.
-pub(super) fn count(host: &impl Host, index: usize, what: What, n: u64) {
-    if n > 0 {
-        host.add(metrics::index(index, what), n);
     }
 }

@@ -6,19 +6,19 @@
 //!      1     3  zero
 //!      4     4  tag of the rate that the times below belong to
 //!      8     8  overflow bucket, ns
-//!     16  16×16 ways: fingerprint (6 bytes), zero (2 bytes), bucket in ns (8 bytes)
+//!     16  16×16 slots: fingerprint (6 bytes), zero (2 bytes), bucket in ns (8 bytes)
 //! ```
 //!
 //! 272 bytes. A bucket of 0 was never charged. Decoding is total: bytes of another size or
 //! layout are an empty block, which is also what a freshly created cell of zeros is.
 
-use super::table::Way;
+use super::table::Slot;
 use crate::gcra::{Bucket, Rate};
 use crate::hash::xxh64::xxh64;
 use crate::time::{Span, Timestamp};
 
-/// Ways of a block.
-pub const WAYS: usize = 16;
+/// Slots of a block.
+pub const SLOTS: usize = 16;
 /// Bytes of a block.
 pub const BYTES: usize = 272;
 /// Bytes of an announcement.
@@ -31,10 +31,10 @@ const HEAD: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     tag: u32,
-    /// What the block has given away to newcomers that no way could take.
+    /// What the block has given away to newcomers that no slot could take.
     pub overflow: Bucket,
     /// The keys.
-    pub ways: [Way; WAYS],
+    pub slots: [Slot; SLOTS],
 }
 
 /// The rate that a limit has now, as its latest configuration announced it: one small cell
@@ -62,25 +62,25 @@ pub fn tag(rate: Rate) -> u32 {
 // === impl Block ===
 
 impl Block {
-    /// A block that knows nobody.
+    /// A block without keys.
     #[must_use]
     pub fn empty() -> Self {
-        Self { tag: 0, overflow: Bucket::FULL, ways: [Way::default(); WAYS] }
+        Self { tag: 0, overflow: Bucket::FULL, slots: [Slot::default(); SLOTS] }
     }
 
     /// The block in `bytes`.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Self {
         let mut block = Self::empty();
-        let Some((head, ways)) = bytes.split_at_checked(HEAD) else { return block };
+        let Some((head, slots)) = bytes.split_at_checked(HEAD) else { return block };
         if bytes.len() != BYTES || head.first() != Some(&LAYOUT) {
             return block;
         }
         block.tag = head.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
         block.overflow = bucket(head.get(8..));
-        for (way, entry) in block.ways.iter_mut().zip(ways.chunks_exact(16)) {
-            way.fingerprint = word(entry.get(..8)) & (u64::MAX >> 16);
-            way.bucket = bucket(entry.get(8..));
+        for (slot, entry) in block.slots.iter_mut().zip(slots.chunks_exact(16)) {
+            slot.fingerprint = word(entry.get(..8)) & (u64::MAX >> 16);
+            slot.bucket = bucket(entry.get(8..));
         }
         block
     }
@@ -89,10 +89,10 @@ impl Block {
     #[must_use]
     pub fn encode(&self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
-        let (head, ways) = bytes.split_at_mut(HEAD);
+        let (head, slots) = bytes.split_at_mut(HEAD);
         put(head, u64::from(LAYOUT) | (u64::from(self.tag) << 32), self.overflow);
-        for (entry, way) in ways.chunks_exact_mut(16).zip(&self.ways) {
-            put(entry, way.fingerprint, way.bucket);
+        for (entry, slot) in slots.chunks_exact_mut(16).zip(&self.slots) {
+            put(entry, slot.fingerprint, slot.bucket);
         }
         bytes
     }
@@ -121,7 +121,7 @@ impl Block {
             core::mem::replace(bucket, bound.min(*bucket)) > bound
         };
         let overflow = cut(&mut self.overflow, rate.interval());
-        self.ways.iter_mut().fold(overflow, |any, way| cut(&mut way.bucket, rate.capacity()) || any)
+        self.slots.iter_mut().fold(overflow, |any, slot| cut(&mut slot.bucket, rate.capacity()) || any)
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
         let mut block = Block::empty();
         block.tag = 0xaabb_ccdd;
         block.overflow = Bucket::full_at(Timestamp::from_nanos(1));
-        block.ways[0] = Way {
+        block.slots[0] = Slot {
             fingerprint: 0x1122_3344_5566,
             bucket: Bucket::full_at(Timestamp::from_nanos(0x0102_0304_0506_0708)),
         };
@@ -225,11 +225,11 @@ mod tests {
         let now = Timestamp::from_nanos(1_000_000_000_000);
         let mut block = Block::empty();
         assert!(!block.adopt(slow, tag(slow), now));
-        block.ways[3].bucket = Bucket::full_at(now.plus(Span::from_secs(60)));
-        block.ways[4].bucket = Bucket::full_at(now.plus(Span::from_millis(10)));
+        block.slots[3].bucket = Bucket::full_at(now.plus(Span::from_secs(60)));
+        block.slots[4].bucket = Bucket::full_at(now.plus(Span::from_millis(10)));
         assert!(block.adopt(fast, tag(fast), now));
-        assert_eq!(block.ways[3].bucket, Bucket::full_at(now.plus(Span::from_secs(1))));
-        assert_eq!(block.ways[4].bucket, Bucket::full_at(now.plus(Span::from_millis(10))));
+        assert_eq!(block.slots[3].bucket, Bucket::full_at(now.plus(Span::from_secs(1))));
+        assert_eq!(block.slots[4].bucket, Bucket::full_at(now.plus(Span::from_millis(10))));
         assert!(!block.adopt(fast, tag(fast), now), "only once");
         assert!(!block.adopt(slow, tag(slow), now), "nothing is too much for a slower rate");
     }

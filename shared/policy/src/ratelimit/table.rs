@@ -1,18 +1,18 @@
 //! Many keys in a fixed set of cells, without letting anyone reset a limit.
 //!
 //! A key's hash picks a block (top bits) and a fingerprint (low 48 bits); a block has a
-//! few ways. A key that is not in its full block takes the way with the least debt, *and
+//! few slots. A key that is not in its full block takes the slot with the least debt, *and
 //! its debt*, and only if it is admitted with it (Metwally's Space-Saving, 2005): so a
 //! client that rotates keys inherits what it owes, and one that is refused changes
 //! nothing. An honest newcomer to a block full of debtors still gets a trickle through
-//! the block's overflow bucket. Reference 2.10 is normative, with its guarantees.
+//! the block's overflow bucket. The vector `rl_table` pins it.
 
 use crate::gcra::{Bucket, Decision, Rate};
 use crate::time::{Span, Timestamp};
 
-/// One key of a block. A way whose bucket was never charged is free.
+/// Room for one key of a block. A slot whose bucket was never charged is free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Way {
+pub struct Slot {
     /// The low 48 bits of the key's hash.
     pub fingerprint: u64,
     /// What the key owes.
@@ -28,20 +28,20 @@ pub struct Place {
     pub fingerprint: u64,
 }
 
-/// How a key met its block.
+/// What looking a key up in its block found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// It took the way of the key that owed least, with its debt.
+pub enum Lookup {
+    /// It took the slot of the key that owed least, with its debt.
     EvictLive,
     /// It is in the block.
     Hit,
-    /// It took a way that was never used.
+    /// It took a slot that was never used.
     InsertFree,
     /// It was admitted by the block's overflow bucket and left no trace of its own.
     Overflow,
     /// It was refused by the least debt and by the overflow bucket.
     OverflowDeny,
-    /// It took a way that owed nothing any more.
+    /// It took a slot that owed nothing any more.
     ReuseDead,
 }
 
@@ -49,8 +49,8 @@ pub enum How {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Outcome {
-    /// How the key met its block.
-    pub how: How,
+    /// What looking the key up found.
+    pub lookup: Lookup,
     /// Admit or refuse.
     pub decision: Decision,
     /// What to write when the request is charged.
@@ -64,8 +64,8 @@ pub struct Outcome {
 pub enum Change {
     /// The overflow bucket becomes this.
     Overflow(Bucket),
-    /// The way at this index becomes this.
-    Way(usize, Way),
+    /// The slot at this index becomes this.
+    Slot(usize, Slot),
 }
 
 const FINGERPRINT_BITS: u32 = 48;
@@ -87,47 +87,47 @@ impl Place {
 /// Decides a request of `cost` units of the key `fingerprint` against its block.
 pub fn decide(
     rate: Rate,
-    ways: &[Way],
+    slots: &[Slot],
     overflow: Bucket,
     fingerprint: u64,
     now: Timestamp,
     cost: u64,
 ) -> Outcome {
-    let way = |next| Way { fingerprint, bucket: next };
-    let (how, index, before) = find(ways, fingerprint, now);
+    let slot = |next| Slot { fingerprint, bucket: next };
+    let (lookup, index, before) = find(slots, fingerprint, now);
     let decision = rate.decide(before, now, cost);
-    match (how, decision) {
+    match (lookup, decision) {
         (_, Decision::Admit { next }) => {
-            Outcome { how, decision, change: Some(Change::Way(index, way(next))), before }
+            Outcome { lookup, decision, change: Some(Change::Slot(index, slot(next))), before }
         }
-        (How::EvictLive, Decision::Refuse { retry_after }) => {
+        (Lookup::EvictLive, Decision::Refuse { retry_after }) => {
             through_overflow(rate, overflow, before, retry_after, now, cost)
         }
-        (_, Decision::Refuse { .. }) => Outcome { how, decision, change: None, before },
+        (_, Decision::Refuse { .. }) => Outcome { lookup, decision, change: None, before },
     }
 }
 
-/// The way that a key has or would take, and the bucket that decides about it.
-fn find(ways: &[Way], fingerprint: u64, now: Timestamp) -> (How, usize, Bucket) {
+/// The slot that a key has or would take, and the bucket that decides about it.
+fn find(slots: &[Slot], fingerprint: u64, now: Timestamp) -> (Lookup, usize, Bucket) {
     let mut free = None;
     let mut dead = None;
     let mut least = (0, Bucket::FULL);
-    for (index, way) in ways.iter().enumerate() {
-        if way.bucket == Bucket::FULL {
+    for (index, slot) in slots.iter().enumerate() {
+        if slot.bucket == Bucket::FULL {
             free = free.or(Some(index));
-        } else if way.fingerprint == fingerprint {
-            return (How::Hit, index, way.bucket);
-        } else if way.bucket.is_full(now) {
+        } else if slot.fingerprint == fingerprint {
+            return (Lookup::Hit, index, slot.bucket);
+        } else if slot.bucket.is_full(now) {
             dead = dead.or(Some(index));
         }
-        if index == 0 || way.bucket < least.1 {
-            least = (index, way.bucket);
+        if index == 0 || slot.bucket < least.1 {
+            least = (index, slot.bucket);
         }
     }
     match (free, dead) {
-        (Some(index), _) => (How::InsertFree, index, Bucket::FULL),
-        (None, Some(index)) => (How::ReuseDead, index, Bucket::FULL),
-        (None, None) => (How::EvictLive, least.0, least.1),
+        (Some(index), _) => (Lookup::InsertFree, index, Bucket::FULL),
+        (None, Some(index)) => (Lookup::ReuseDead, index, Bucket::FULL),
+        (None, None) => (Lookup::EvictLive, least.0, least.1),
     }
 }
 
@@ -142,7 +142,7 @@ fn through_overflow(
     cost: u64,
 ) -> Outcome {
     let refuse = |retry_after| Outcome {
-        how: How::OverflowDeny,
+        lookup: Lookup::OverflowDeny,
         decision: Decision::Refuse { retry_after },
         change: None,
         before: least,
@@ -152,7 +152,7 @@ fn through_overflow(
     }
     match rate.single().decide(overflow, now, 1) {
         Decision::Admit { next } => Outcome {
-            how: How::Overflow,
+            lookup: Lookup::Overflow,
             decision: Decision::Admit { next },
             change: Some(Change::Overflow(next)),
             before: overflow,

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tidegate_policy::gcra::Bucket;
-use tidegate_policy::ratelimit::state::{tag, Block, BYTES, WAYS};
+use tidegate_policy::ratelimit::state::{tag, Block, BYTES, SLOTS};
 use tidegate_policy::time::Timestamp;
 
 use crate::{cases, rates};
@@ -12,16 +12,16 @@ fn bucket(nanos: u64) -> Bucket {
 }
 
 fn blocks() -> impl Strategy<Value = Block> {
-    let ways = prop::collection::vec((0_u64..1 << 48, any::<u64>()), WAYS);
-    (prop::option::of(rates()), any::<u64>(), ways).prop_map(|(rate, overflow, ways)| {
+    let slots = prop::collection::vec((0_u64..1 << 48, any::<u64>()), SLOTS);
+    (prop::option::of(rates()), any::<u64>(), slots).prop_map(|(rate, overflow, slots)| {
         let mut block = Block::empty();
         if let Some(rate) = rate {
             block.adopt(rate, tag(rate), Timestamp::ZERO);
         }
         block.overflow = bucket(overflow);
-        for (way, (fingerprint, nanos)) in block.ways.iter_mut().zip(ways) {
-            way.fingerprint = fingerprint;
-            way.bucket = bucket(nanos);
+        for (slot, (fingerprint, nanos)) in block.slots.iter_mut().zip(slots) {
+            slot.fingerprint = fingerprint;
+            slot.bucket = bucket(nanos);
         }
         block
     })
@@ -58,7 +58,7 @@ proptest! {
         let now = Timestamp::from_nanos(now);
         let mut adopted = block.clone();
         adopted.adopt(rate, tag(rate), now);
-        for (old, new) in block.ways.iter().zip(&adopted.ways) {
+        for (old, new) in block.slots.iter().zip(&adopted.slots) {
             prop_assert_eq!(old.fingerprint, new.fingerprint);
             prop_assert!(new.bucket <= old.bucket);
             let spared = old.bucket.instant() > now.plus(rate.capacity());

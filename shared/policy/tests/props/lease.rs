@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use tidegate_policy::gcra::{Bucket, Decision, Rate};
-use tidegate_policy::ratelimit::hot::{Hot, Known};
-use tidegate_policy::ratelimit::lease::{Taken, Terms};
+use tidegate_policy::ratelimit::hot::{HotKeys, Known};
+use tidegate_policy::ratelimit::lease::{Lease, LeaseParams};
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::{cases, envelope, rate, within_envelope, START};
@@ -47,11 +47,11 @@ fn moves() -> impl Strategy<Value = Move> {
 /// A bucket, its workers with all leases that they hold, and what was admitted when.
 struct World {
     rate: Rate,
-    terms: Terms,
+    params: LeaseParams,
     cost: u64,
     now: Timestamp,
     bucket: Bucket,
-    held: Vec<Vec<Taken>>,
+    held: Vec<Vec<Lease>>,
     admitted: Vec<(Timestamp, u64)>,
 }
 
@@ -89,7 +89,7 @@ impl World {
     }
 
     fn lease(&mut self, worker: usize, size: u64) {
-        if let Some(taken) = self.terms.take(self.rate, self.bucket, self.now, size) {
+        if let Some(taken) = self.params.take(self.rate, self.bucket, self.now, size) {
             self.bucket = taken.next;
             self.held[worker].push(taken);
         }
@@ -125,7 +125,7 @@ proptest! {
     ) {
         let mut world = World {
             rate,
-            terms: Terms::new(rate, cost, u64::MAX, Span::from_nanos(ttl)),
+            params: LeaseParams::new(rate, cost, u64::MAX, Span::from_nanos(ttl)),
             cost,
             now: START,
             bucket: Bucket::FULL,
@@ -147,9 +147,9 @@ proptest! {
         ahead in 0_u64..20_000,
         size in 0_u64..2_000,
     ) {
-        let terms = Terms::new(rate, cost, u64::MAX, Span::from_secs(1));
+        let params = LeaseParams::new(rate, cost, u64::MAX, Span::from_secs(1));
         let bucket = Bucket::full_at(START.plus(Span::from_nanos(ahead)));
-        if let Some(taken) = terms.take(rate, bucket, START, size) {
+        if let Some(taken) = params.take(rate, bucket, START, size) {
             prop_assert!((1..=size).contains(&taken.requests));
             prop_assert_eq!(
                 rate.decide(bucket, taken.until, taken.requests * cost),
@@ -166,11 +166,11 @@ proptest! {
         (cost, units, ttl, seen, left) in (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>()),
         (bucket, now, wish) in (any::<u64>(), any::<u64>(), any::<u64>()),
     ) {
-        let terms = Terms::new(rate, cost, units, Span::from_nanos(ttl));
-        let size = terms.size(seen, left);
+        let params = LeaseParams::new(rate, cost, units, Span::from_nanos(ttl));
+        let size = params.size(seen, left);
         prop_assert!(u128::from(size) * u128::from(cost.max(1)) <= u128::from(units.min(left)));
         let bucket = Bucket::full_at(Timestamp::from_nanos(bucket));
-        if let Some(taken) = terms.take(rate, bucket, Timestamp::from_nanos(now), wish) {
+        if let Some(taken) = params.take(rate, bucket, Timestamp::from_nanos(now), wish) {
             prop_assert!(taken.requests <= wish && taken.next >= bucket);
         }
     }
@@ -178,9 +178,9 @@ proptest! {
 
 /// Requests admitted by one bucket alone, and by workers that lease from one as the stage does.
 fn alone_and_leased(rate: Rate, workers: usize, arrivals: &[(Timestamp, usize)]) -> (u64, u64) {
-    let terms = Terms::new(rate, 1, 32, Span::from_millis(100));
+    let params = LeaseParams::new(rate, 1, 32, Span::from_millis(100));
     let (mut alone, mut shared) = (Bucket::FULL, Bucket::FULL);
-    let mut hot: Vec<Hot> = (0..workers).map(|_| Hot::default()).collect();
+    let mut hot: Vec<HotKeys> = (0..workers).map(|_| HotKeys::default()).collect();
     let (mut by_one, mut by_all) = (0, 0);
     for (now, worker) in arrivals.iter().copied() {
         if let Decision::Admit { next } = rate.decide(alone, now, 1) {
@@ -195,8 +195,8 @@ fn alone_and_leased(rate: Rate, workers: usize, arrivals: &[(Timestamp, usize)])
             }
             (Known::Refused { .. }, _) => {}
             (Known::Nothing, Decision::Admit { next }) => {
-                let size = terms.size(memory.seen(7), rate.remaining(next, now));
-                let taken = terms.take(rate, next, now, size);
+                let size = params.size(memory.seen(7), rate.remaining(next, now));
+                let taken = params.take(rate, next, now, size);
                 if let Some(taken) = &taken {
                     memory.keep(7, taken, 0);
                 }

@@ -2,30 +2,30 @@
 
 use proptest::prelude::*;
 use tidegate_policy::gcra::{Bucket, Decision, Rate};
-use tidegate_policy::ratelimit::table::{decide, Change, How, Outcome, Place, Way};
+use tidegate_policy::ratelimit::table::{decide, Change, Lookup, Outcome, Place, Slot};
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::{cases, envelope, rates, within_envelope, START};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Block {
-    ways: Vec<Way>,
+    slots: Vec<Slot>,
     overflow: Bucket,
 }
 
 impl Block {
-    fn of(ways: usize) -> Self {
-        Self { ways: vec![Way::default(); ways], overflow: Bucket::FULL }
+    fn of(slots: usize) -> Self {
+        Self { slots: vec![Slot::default(); slots], overflow: Bucket::FULL }
     }
 
     fn ask(&self, rate: Rate, key: u64, now: Timestamp, cost: u64) -> Outcome {
-        decide(rate, &self.ways, self.overflow, key, now, cost)
+        decide(rate, &self.slots, self.overflow, key, now, cost)
     }
 
     fn apply(&mut self, change: Change) {
         match change {
             Change::Overflow(bucket) => self.overflow = bucket,
-            Change::Way(index, way) => self.ways[index] = way,
+            Change::Slot(index, slot) => self.slots[index] = slot,
         }
     }
 }
@@ -43,13 +43,13 @@ proptest! {
     /// Whatever others do to the block, a key is never admitted, other than through the
     /// overflow, when a bucket of its own would have refused it.
     #[test]
-    fn no_eviction_resets_a_limit(rate in rates(), ways in 1_usize..5, trace in traces()) {
-        let (mut block, mut now) = (Block::of(ways), START);
+    fn no_eviction_resets_a_limit(rate in rates(), slots in 1_usize..5, trace in traces()) {
+        let (mut block, mut now) = (Block::of(slots), START);
         let mut own = [Bucket::FULL; 7];
         for (later, key, cost) in trace {
             now = now.plus(Span::from_nanos(rate.interval().as_nanos() * later / 8));
             let got = block.ask(rate, key, now, cost);
-            if let (Decision::Admit { .. }, Change::Way(..)) = (got.decision, got.change.unwrap_or(Change::Overflow(Bucket::FULL))) {
+            if let (Decision::Admit { .. }, Change::Slot(..)) = (got.decision, got.change.unwrap_or(Change::Overflow(Bucket::FULL))) {
                 match rate.decide(own[key as usize], now, cost) {
                     Decision::Admit { next } => own[key as usize] = next,
                     Decision::Refuse { .. } => prop_assert!(false, "{key} at {now:?}: {got:?}"),
@@ -59,10 +59,10 @@ proptest! {
         }
     }
 
-    /// All keys of a block together have what its ways and its overflow have, in any window.
+    /// All keys of a block together have what its slots and its overflow have, in any window.
     #[test]
-    fn a_block_admits_no_more_than_its_ways(rate in rates(), ways in 1_usize..5, trace in traces()) {
-        let (mut block, mut now) = (Block::of(ways), START);
+    fn a_block_admits_no_more_than_its_slots(rate in rates(), slots in 1_usize..5, trace in traces()) {
+        let (mut block, mut now) = (Block::of(slots), START);
         let mut events = Vec::new();
         for (later, key, cost) in trace {
             now = now.plus(Span::from_nanos(rate.interval().as_nanos() * later / 8));
@@ -72,15 +72,15 @@ proptest! {
             }
         }
         within_envelope(&events, |window| {
-            ways as u64 * envelope(rate, window) + envelope(rate.single(), window)
+            slots as u64 * envelope(rate, window) + envelope(rate.single(), window)
         })?;
     }
 
     /// A refused request changes nothing, and passes after exactly the time that it was
     /// told when nothing else comes.
     #[test]
-    fn a_refusal_changes_nothing_and_its_wait_is_exact(rate in rates(), ways in 1_usize..5, trace in traces()) {
-        let (mut block, mut now) = (Block::of(ways), START);
+    fn a_refusal_changes_nothing_and_its_wait_is_exact(rate in rates(), slots in 1_usize..5, trace in traces()) {
+        let (mut block, mut now) = (Block::of(slots), START);
         for (later, key, cost) in trace {
             now = now.plus(Span::from_nanos(rate.interval().as_nanos() * later / 8));
             let got = block.ask(rate, key, now, cost);
@@ -98,20 +98,20 @@ proptest! {
         }
     }
 
-    /// A key takes at most one way, and a new one never displaces who owes more than another.
+    /// A key takes at most one slot, and a new one never displaces who owes more than another.
     #[test]
-    fn a_key_has_one_way_and_the_least_debt_is_evicted(rate in rates(), ways in 1_usize..5, trace in traces()) {
-        let (mut block, mut now) = (Block::of(ways), START);
+    fn a_key_has_one_slot_and_the_least_debt_is_evicted(rate in rates(), slots in 1_usize..5, trace in traces()) {
+        let (mut block, mut now) = (Block::of(slots), START);
         for (later, key, cost) in trace {
             now = now.plus(Span::from_nanos(rate.interval().as_nanos() * later / 8));
             let got = block.ask(rate, key, now, cost);
-            if let (How::EvictLive, Some(Change::Way(index, _))) = (got.how, got.change) {
-                prop_assert!(block.ways.iter().all(|way| block.ways[index].bucket <= way.bucket));
-                prop_assert!(block.ways[..index].iter().all(|way| block.ways[index].bucket < way.bucket));
+            if let (Lookup::EvictLive, Some(Change::Slot(index, _))) = (got.lookup, got.change) {
+                prop_assert!(block.slots.iter().all(|slot| block.slots[index].bucket <= slot.bucket));
+                prop_assert!(block.slots[..index].iter().all(|slot| block.slots[index].bucket < slot.bucket));
             }
             got.change.into_iter().for_each(|change| block.apply(change));
-            let live = |way: &&Way| way.bucket != Bucket::FULL && way.fingerprint == key;
-            prop_assert!(block.ways.iter().filter(live).count() <= 1);
+            let live = |slot: &&Slot| slot.bucket != Bucket::FULL && slot.fingerprint == key;
+            prop_assert!(block.slots.iter().filter(live).count() <= 1);
         }
     }
 

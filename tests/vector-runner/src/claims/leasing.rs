@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use tidegate_policy::gcra::{Bucket, Decision, Rate};
-use tidegate_policy::ratelimit::lease::Terms;
+use tidegate_policy::ratelimit::lease::LeaseParams;
 use tidegate_policy::time::{Span, Timestamp};
 
 use super::count;
@@ -41,7 +41,7 @@ fn case(case: &Node<'_>) -> Result<(), Fault> {
 fn lease_out(limit: NonZeroU32, workers: NonZeroU32, lease: NonZeroU32, requests: u64) -> Option<Leased> {
     let now = Timestamp::ZERO.plus(Span::from_secs(1000));
     let rate = Rate::new(limit, Span::from_secs(1), limit)?;
-    let terms = Terms::new(rate, 1, u64::from(lease.get()), Span::ZERO);
+    let params = LeaseParams::new(rate, 1, u64::from(lease.get()), Span::ZERO);
     let mut bucket = Bucket::FULL;
     let mut held = vec![0_u64; workers.get() as usize];
     let mut admitted = 0;
@@ -51,7 +51,7 @@ fn lease_out(limit: NonZeroU32, workers: NonZeroU32, lease: NonZeroU32, requests
             held[worker] -= 1;
             admitted += 1;
         } else if let Decision::Admit { next } = rate.decide(bucket, now, 1) {
-            let taken = terms.take(rate, next, now, u64::from(lease.get()) - 1);
+            let taken = params.take(rate, next, now, u64::from(lease.get()) - 1);
             held[worker] = taken.map_or(0, |taken| taken.requests);
             bucket = taken.map_or(next, |taken| taken.next);
             admitted += 1;

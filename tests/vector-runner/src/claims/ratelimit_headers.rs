@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 use tidegate_policy::http::{grpc, Reply};
-use tidegate_policy::ratelimit::config::Style;
-use tidegate_policy::ratelimit::headers::Quota;
+use tidegate_policy::ratelimit::headers::{Quota, Style};
 use tidegate_policy::ratelimit::reply::{self, Refusal};
 use tidegate_policy::time::Span;
 

@@ -6,7 +6,7 @@ use tidegate_policy::gcra::{Bucket, Decision, Rate};
 use tidegate_policy::hash::sip::SipHash13;
 use tidegate_policy::http::{Attribute, Header, Request};
 use tidegate_policy::key::{Key, Part};
-use tidegate_policy::ratelimit::table::{decide, Change, How, Outcome, Place, Way};
+use tidegate_policy::ratelimit::table::{decide, Change, Lookup, Outcome, Place, Slot};
 use tidegate_policy::time::{Span, Timestamp};
 
 use super::{hex, rate, suffix, test_key};
@@ -19,9 +19,9 @@ const RULE: u16 = 7;
 /// A request without anything, for keys that need nothing.
 struct Nobody;
 
-/// A block of any number of ways.
+/// A block of any number of slots.
 struct Block {
-    ways: Vec<Way>,
+    slots: Vec<Slot>,
     overflow: Bucket,
 }
 
@@ -58,13 +58,13 @@ fn case(case: &Node<'_>) -> Result<(), Fault> {
     let rate = rate(case)?;
     let blocks = case.field("blocks")?;
     let bits = block_bits(blocks.natural()?, &blocks)?;
-    let ways = case.field("ways")?;
-    let ways: usize = match ways.count::<u16>()? {
-        0 => return Err(ways.malformed("found 0, expected at least 1".to_string())),
-        ways => usize::from(ways),
+    let slots = case.field("ways")?;
+    let slots: usize = match slots.count::<u16>()? {
+        0 => return Err(slots.malformed("found 0, expected at least 1".to_string())),
+        slots => usize::from(slots),
     };
     let rule = case.optional("rule")?.map_or(Ok(RULE), |rule| rule.count())?;
-    let fresh = || Block { ways: vec![Way::default(); ways], overflow: Bucket::FULL };
+    let fresh = || Block { slots: vec![Slot::default(); slots], overflow: Bucket::FULL };
     let mut table: Vec<Block> = (0..1_u32 << bits).map(|_| fresh()).collect();
     let mut outcomes = Vec::new();
     for step in case.field("steps")?.items()? {
@@ -72,15 +72,22 @@ fn case(case: &Node<'_>) -> Result<(), Fault> {
         let cost = step.field("cost")?.natural()?;
         let place = Place::of(hash(rule, step.field("client")?.text()?), bits);
         let block = &mut table[place.block as usize];
-        let outcome = decide(rate, &block.ways, block.overflow, place.fingerprint, now, cost);
+        let outcome = decide(rate, &block.slots, block.overflow, place.fingerprint, now, cost);
         answer(&step.field("expect")?, rate, place, now, &outcome)?;
         // A cost of 0 asks without charging.
         block.apply(outcome.change.filter(|_| cost > 0));
-        outcomes.push(outcome.how);
+        outcomes.push(outcome.lookup);
     }
     let stats = case.field("stats")?;
-    for how in [How::EvictLive, How::Hit, How::InsertFree, How::Overflow, How::OverflowDeny, How::ReuseDead] {
-        stats.field(word(how))?.is(outcomes.iter().filter(|other| **other == how).count())?;
+    for lookup in [
+        Lookup::EvictLive,
+        Lookup::Hit,
+        Lookup::InsertFree,
+        Lookup::Overflow,
+        Lookup::OverflowDeny,
+        Lookup::ReuseDead,
+    ] {
+        stats.field(word(lookup))?.is(outcomes.iter().filter(|other| **other == lookup).count())?;
     }
     Ok(())
 }
@@ -90,11 +97,11 @@ fn answer(expected: &Node<'_>, rate: Rate, place: Place, now: Timestamp, got: &O
         Decision::Admit { next } => (true, next, Some(Span::ZERO)),
         Decision::Refuse { retry_after } => (false, got.before, retry_after),
     };
-    let rate = if got.how == How::Overflow { rate.single() } else { rate };
+    let rate = if got.lookup == Lookup::Overflow { rate.single() } else { rate };
     expected.field("allow")?.is(allow)?;
     expected.field("block")?.is(place.block)?;
     expected.field("fp")?.is(format!("{:012x}", place.fingerprint))?;
-    expected.field("how")?.is(word(got.how))?;
+    expected.field("how")?.is(word(got.lookup))?;
     expected.field("remaining")?.is(rate.remaining(bucket, now))?;
     expected.field("retry_after_ns")?.is(retry_after.map(Span::as_nanos))
 }
@@ -113,14 +120,14 @@ fn block_bits(blocks: u64, node: &Node<'_>) -> Result<u32, Fault> {
     }
 }
 
-fn word(how: How) -> &'static str {
-    match how {
-        How::EvictLive => "evict_live",
-        How::Hit => "hit",
-        How::InsertFree => "insert_free",
-        How::Overflow => "overflow",
-        How::OverflowDeny => "overflow_deny",
-        How::ReuseDead => "reuse_dead",
+fn word(lookup: Lookup) -> &'static str {
+    match lookup {
+        Lookup::EvictLive => "evict_live",
+        Lookup::Hit => "hit",
+        Lookup::InsertFree => "insert_free",
+        Lookup::Overflow => "overflow",
+        Lookup::OverflowDeny => "overflow_deny",
+        Lookup::ReuseDead => "reuse_dead",
     }
 }
 
@@ -131,24 +138,24 @@ fn maths(maths: &Node<'_>) -> Result<usize, Fault> {
     let shares = maths.field("p_false_share_per_lookup")?.fields()?;
     for (name, node) in &shares {
         let sizes = name.strip_prefix("fp").and_then(|n| n.strip_suffix("way")?.split_once('_'));
-        let (bits, ways) = sizes.and_then(numbers).ok_or_else(|| unknown(node))?;
-        node.is_about(models::false_share(bits, ways), 0.0)?;
+        let (bits, slots) = sizes.and_then(numbers).ok_or_else(|| unknown(node))?;
+        node.is_about(models::false_share(bits, slots), 0.0)?;
     }
     let pairs = maths.field("expected_colliding_pairs_full_table")?.fields()?;
     for (name, node) in &pairs {
         let sizes =
             name.split_once("_fp").and_then(|(size, bits)| Some((numbers(size.split_once('x')?)?, bits)));
-        let ((blocks, ways), bits) = sizes.ok_or_else(|| unknown(node))?;
+        let ((blocks, slots), bits) = sizes.ok_or_else(|| unknown(node))?;
         let bits = bits.parse().map_err(|_| unknown(node))?;
-        node.is_about(models::colliding_pairs(blocks, ways, bits), 0.0)?;
+        node.is_about(models::colliding_pairs(blocks, slots, bits), 0.0)?;
     }
     let overflows = maths.field("overflow_probability")?.items()?;
     for row in &overflows {
-        let (blocks, ways) = (row.field("blocks")?.number()?, row.field("ways")?.count()?);
+        let (blocks, slots) = (row.field("blocks")?.number()?, row.field("ways")?.count()?);
         let keys = row.field("live_keys")?.number()?;
-        row.field("load")?.is_about(keys / (blocks * f64::from(ways)), 0.0)?;
+        row.field("load")?.is_about(keys / (blocks * f64::from(slots)), 0.0)?;
         // Usually computed as one minus the rest, which leaves an error of some 1e-16.
-        row.field("p_block_over_ways")?.is_about(models::poisson_above(keys / blocks, ways), 1e-15)?;
+        row.field("p_block_over_ways")?.is_about(models::poisson_above(keys / blocks, slots), 1e-15)?;
     }
     let sketches = maths.field("count_min")?.items()?;
     for row in &sketches {
@@ -190,7 +197,7 @@ impl Block {
     fn apply(&mut self, change: Option<Change>) {
         match change {
             Some(Change::Overflow(bucket)) => self.overflow = bucket,
-            Some(Change::Way(index, way)) => self.ways[index] = way,
+            Some(Change::Slot(index, slot)) => self.slots[index] = slot,
             None => {}
         }
     }

@@ -11,7 +11,8 @@ use alloc::string::String;
 use core::cell::RefCell;
 
 use super::config::Limit;
-use super::hot::{Hot, Unspent};
+use super::hot::{HotKeys, Unspent};
+use super::metrics::{self, LimitMetric};
 use super::state::{self, Block, InForce};
 use super::table::Place;
 use crate::gcra::Rate;
@@ -20,8 +21,8 @@ use crate::http::{CellSpec, Seed};
 use crate::time::{Span, Timestamp};
 
 /// What a worker keeps of one limit.
-pub(super) struct Shard {
-    pub(super) hot: RefCell<Hot>,
+pub(super) struct LocalLimit {
+    pub(super) hot: RefCell<HotKeys>,
     /// The name of the cell last used; its last four bytes change.
     cell: RefCell<String>,
     block_bits: u32,
@@ -45,11 +46,11 @@ pub(super) struct Loaded {
 /// In place of a block's number: the cell that announces the rate.
 const ANNOUNCEMENT: &str = "rate";
 
-// === impl Shard ===
+// === impl LocalLimit ===
 
-impl Shard {
+impl LocalLimit {
     pub(super) fn new(limit: &Limit) -> Self {
-        // 22 bytes, which Envoy's strings hold without a heap block of their own: on the way to
+        // 22 bytes, which Envoy's strings hold without a heap block of their own: on the slot to
         // a cold cell that is one miss of the processor's cache less.
         let bits = char::from_digit(limit.block_bits, 36).unwrap_or('0');
         let cell = format!("tidegate/r1{:06x}{bits}{ANNOUNCEMENT}", limit.number);
@@ -146,7 +147,7 @@ impl Shard {
     }
 
     /// Gives back what a lease did not spend: all of it where nobody has charged the key since,
-    /// else less the time since it was taken; nothing where the key has lost its way. Says how
+    /// else less the time since it was taken; nothing where the key has lost its slot. Says how
     /// many requests could not be given back.
     pub(super) fn give_back(&self, limit: &Limit, unspent: Unspent, host: &impl Host) -> u64 {
         let place = self.place(unspent.hash);
@@ -154,13 +155,13 @@ impl Shard {
         let charge = each.times(unspent.requests);
         for _ in 0..TRIES {
             let Ok((mut block, version)) = self.read(place.block, host) else { break };
-            let way = block.ways.get_mut(unspent.way);
-            let Some(way) = way.filter(|way| way.fingerprint == place.fingerprint) else { break };
-            // Taken one length of a lease before its end; others may have taken theirs as of
+            let slot = block.slots.get_mut(unspent.slot);
+            let Some(slot) = slot.filter(|slot| slot.fingerprint == place.fingerprint) else { break };
+            // Lease one length of a lease before its end; others may have taken theirs as of
             // one from now.
-            let since = host.now().since(unspent.until).plus(limit.terms.ttl()).plus(limit.terms.ttl());
-            let ago = if way.bucket == unspent.bucket { Span::ZERO } else { since };
-            way.bucket = way.bucket.refund(charge, ago);
+            let since = host.now().since(unspent.until).plus(limit.lease.ttl()).plus(limit.lease.ttl());
+            let ago = if slot.bucket == unspent.bucket { Span::ZERO } else { since };
+            slot.bucket = slot.bucket.refund(charge, ago);
             if ago >= charge || !block.claim(limit.tag) {
                 break;
             }
@@ -192,5 +193,12 @@ impl Shard {
         let digits = cell.len().saturating_sub(ANNOUNCEMENT.len());
         cell.truncate(digits);
         cell.push_str(ANNOUNCEMENT);
+    }
+}
+
+/// Adds `n` to the counter `metric` of the limit at `limit`.
+pub(super) fn count(host: &impl Host, limit: usize, metric: LimitMetric, n: u64) {
+    if n > 0 {
+        host.add(metrics::index(limit, metric), n);
     }
 }
