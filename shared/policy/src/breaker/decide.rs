@@ -1,16 +1,17 @@
-//! The transitions of a breaker, each a function from a record to the next.
+//! What a breaker decides, as functions from a record to the next: a request passes or not, an
+//! outcome opens or closes.
 //!
-//! Closed opens when a merge fills a condition, in this order: failures in a row, failure
+//! Closed opens when a merge fulfils a condition, in this order: consecutive failures, failure
 //! rate, slow rate. Open becomes half-open with the first request after its time, which is
 //! the first probe. Half-open admits as many probes as it has permits, opens again as soon
 //! as their failures cannot be made up for, closes when all came back, and gives up after
-//! its time. Each transition is one generation, and whoever's write wins made it: only then
+//! its time. Each transition is one generation, and the worker whose write wins made it: only then
 //! was the random part of an open time drawn (reference 1.8, T1 to T5).
 
 use super::params::BreakerParams;
-use super::transition::Reason;
+use super::state::State;
+use super::transition::{self, Reason};
 use crate::breaker::cells::record::{Counts, Probes, Record};
-use crate::breaker::state::State;
 use crate::breaker::worker::delta::{Delta, LeftOut};
 use crate::http::classify::Class;
 
@@ -18,140 +19,149 @@ use crate::http::classify::Class;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Admission {
-    /// It passes. Its outcome is for `generation` only.
+    /// It passes. Its outcome counts for `generation` only.
     Admit {
         /// The generation of the state that admitted it.
         generation: u32,
-        /// Whether it is a probe, whose outcome must be told at once.
+        /// Whether it is a probe, whose outcome is merged at once.
         probe: bool,
     },
     /// It does not pass.
     Refuse {
-        /// When it is worth asking again, in milliseconds; `None` when nobody knows.
+        /// When it is worth asking again, in milliseconds; `None` when that is not known.
         retry_after_ms: Option<u64>,
     },
 }
 
-/// What became of counts that were merged.
+/// A merge: what it left out, and what it led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Merged {
     /// What was left out.
     pub left: LeftOut,
     /// Why the state changed, if it did.
     pub reason: Option<Reason>,
-    /// What was in the window that made up the decision.
+    /// The window that the decision was made on.
     pub window: Counts,
-    /// How many failures in a row there were.
+    /// How many consecutive failures there were.
     pub run: u32,
 }
 
-// === impl Record ===
-
-impl Record {
-    /// Decides a request at `now_ms`; changes the record when that is a transition or takes
-    /// a permit. `draw` is for the random part of an open time.
-    pub fn admit(&mut self, params: &BreakerParams, now_ms: u64, draw: u64) -> (Admission, Option<Reason>) {
-        let admit = |generation, probe| Admission::Admit { generation, probe };
-        if self.expire(params, now_ms, draw) {
-            return (self.refuse(now_ms), Some(Reason::Expired));
-        }
-        match self.state {
-            State::Closed | State::Disabled | State::MetricsOnly => (admit(self.generation, false), None),
-            State::ForcedOpen => (Admission::Refuse { retry_after_ms: None }, None),
-            State::Open if now_ms < self.at_ms => (self.refuse(now_ms), None),
-            State::Open => {
-                self.enter(State::HalfOpen);
-                self.at_ms = match params.max_half_open_ms {
-                    0 => 0,
-                    most => now_ms.saturating_add(most),
-                };
-                self.probes.issued = 1;
-                (admit(self.generation, true), Some(Reason::WaitedOut))
-            }
-            State::HalfOpen if self.probes.issued < params.half_open_permits => {
-                self.probes.issued = self.probes.issued.saturating_add(1);
-                (admit(self.generation, true), None)
-            }
-            State::HalfOpen => (self.refuse(now_ms), None),
-        }
+/// Decides a request at `now_ms`; changes the record when that is a transition or takes a permit.
+/// `draw` is for the random part of an open time.
+///
+/// ```
+/// use tidegate_policy::breaker::decide::{admit, merge, Admission};
+/// use tidegate_policy::breaker::{BreakerParams, Delta, Reason, Record};
+/// use tidegate_policy::http::classify::Class;
+///
+/// let params = BreakerParams { consecutive_failures: 2, jitter_percent: 0, ..Default::default() };
+/// let (mut record, mut delta) = (Record::new(&params), Delta::new(0));
+/// delta.count(&params, 10, Class::Failure, false);
+/// delta.count(&params, 20, Class::Failure, false);
+/// assert_eq!(merge(&mut record, &params, &delta, 20, 0).reason, Some(Reason::Consecutive));
+///
+/// let refused = Admission::Refuse { retry_after_ms: Some(params.base_open_ms) };
+/// assert_eq!(admit(&mut record, &params, 20, 0), (refused, None));
+/// ```
+pub fn admit(
+    record: &mut Record,
+    params: &BreakerParams,
+    now_ms: u64,
+    draw: u64,
+) -> (Admission, Option<Reason>) {
+    let admit = |generation, probe| Admission::Admit { generation, probe };
+    if transition::expire(record, params, now_ms, draw) {
+        return (refuse(record, now_ms), Some(Reason::Expired));
     }
-
-    /// Takes the outcome of a probe that `generation` admitted. `None` when it comes too
-    /// late for this state.
-    pub fn probed(
-        &mut self,
-        params: &BreakerParams,
-        generation: u32,
-        class: Class,
-        slow: bool,
-        now_ms: u64,
-        draw: u64,
-    ) -> Option<Option<Reason>> {
-        if generation != self.generation || self.state != State::HalfOpen {
-            return None;
+    match record.state {
+        State::Closed | State::Disabled | State::MetricsOnly => (admit(record.generation, false), None),
+        State::ForcedOpen => (Admission::Refuse { retry_after_ms: None }, None),
+        State::Open if now_ms < record.at_ms => (refuse(record, now_ms), None),
+        State::Open => {
+            transition::half_open(record, params, now_ms);
+            record.probes.issued = 1;
+            (admit(record.generation, true), Some(Reason::WaitedOut))
         }
-        self.probes = self.probes.with(class, slow);
-        let Probes { ok, failed, slow, .. } = self.probes;
-        let permits = u32::from(params.half_open_permits);
-        if reaches(failed.into(), params.failure_rate_percent, permits)
-            || reaches(slow.into(), params.slow_rate_percent, permits)
-        {
-            self.open(params, self.streak.saturating_add(1), now_ms, draw);
-            return Some(Some(Reason::ProbesFailed));
+        State::HalfOpen if record.probes.issued < params.half_open_permits => {
+            record.probes.issued = record.probes.issued.saturating_add(1);
+            (admit(record.generation, true), None)
         }
-        if u32::from(ok).saturating_add(failed.into()) >= permits {
-            self.enter(State::Closed);
-            self.at_ms = now_ms;
-            if params.streak_decay_ms == 0 {
-                self.streak = 0;
-            }
-            return Some(Some(Reason::ProbesPassed));
-        }
-        Some(None)
-    }
-
-    /// Adds what a worker counted, and opens if that fills a condition.
-    pub fn merge(&mut self, params: &BreakerParams, delta: &Delta, now_ms: u64, draw: u64) -> Merged {
-        let nothing = Merged { left: LeftOut::default(), reason: None, window: Counts::default(), run: 0 };
-        if matches!(self.state, State::Disabled) {
-            return Merged { left: LeftOut { dropped: delta.total(), discarded: 0 }, ..nothing };
-        }
-        let may_trip = self.state == State::Closed && delta.generation == self.generation;
-        let left = delta.merge_into(self);
-        let (window, run) = (self.window(params, now_ms), self.consecutive);
-        let reason = if may_trip { self.exceeds(params, now_ms) } else { None };
-        if reason.is_some() {
-            let streak = self.decayed(params, now_ms).saturating_add(1);
-            self.open(params, streak, now_ms, draw);
-        }
-        Merged { left, reason, window, run }
-    }
-
-    /// Which condition for opening is filled.
-    #[must_use]
-    pub fn exceeds(&self, params: &BreakerParams, now_ms: u64) -> Option<Reason> {
-        if params.consecutive_failures > 0 && self.consecutive >= params.consecutive_failures {
-            return Some(Reason::Consecutive);
-        }
-        let Counts { total, failed, slow } = self.window(params, now_ms);
-        if total == 0 || total < params.minimum_calls {
-            return None;
-        }
-        if reaches(failed, params.failure_rate_percent, total) {
-            return Some(Reason::FailureRate);
-        }
-        reaches(slow, params.slow_rate_percent, total).then_some(Reason::SlowRate)
-    }
-
-    fn refuse(&self, now_ms: u64) -> Admission {
-        let retry_after_ms = (self.at_ms != 0).then(|| self.at_ms.saturating_sub(now_ms));
-        Admission::Refuse { retry_after_ms }
+        State::HalfOpen => (refuse(record, now_ms), None),
     }
 }
 
-/// Whether `part` of `total` is at least `pct` %.
-fn reaches(part: u32, pct: u32, total: u32) -> bool {
-    u64::from(part).saturating_mul(100) >= u64::from(pct).saturating_mul(total.into())
+/// Takes the outcome of a probe that `generation` admitted: the reason of a transition, if that
+/// makes one. `None` when it comes too late for this state.
+pub fn probed(
+    record: &mut Record,
+    params: &BreakerParams,
+    generation: u32,
+    class: Class,
+    slow: bool,
+    now_ms: u64,
+    draw: u64,
+) -> Option<Option<Reason>> {
+    if generation != record.generation || record.state != State::HalfOpen {
+        return None;
+    }
+    record.probes = record.probes.with(class, slow);
+    let Probes { ok, failed, slow, .. } = record.probes;
+    let permits = u32::from(params.half_open_permits);
+    if reaches(failed.into(), params.failure_rate_percent, permits)
+        || reaches(slow.into(), params.slow_rate_percent, permits)
+    {
+        let streak = record.streak.saturating_add(1);
+        transition::open(record, params, streak, now_ms, draw);
+        return Some(Some(Reason::ProbesFailed));
+    }
+    if u32::from(ok).saturating_add(failed.into()) >= permits {
+        transition::close(record, params, now_ms);
+        return Some(Some(Reason::ProbesPassed));
+    }
+    Some(None)
+}
+
+/// Adds what a worker counted, and opens the breaker if that fulfils a condition.
+pub fn merge(record: &mut Record, params: &BreakerParams, delta: &Delta, now_ms: u64, draw: u64) -> Merged {
+    let nothing = Merged { left: LeftOut::default(), reason: None, window: Counts::default(), run: 0 };
+    if record.state == State::Disabled {
+        return Merged { left: LeftOut { dropped: delta.total(), discarded: 0 }, ..nothing };
+    }
+    let may_trip = record.state == State::Closed && delta.generation == record.generation;
+    let left = delta.merge_into(record);
+    let (window, run) = (record.window(params, now_ms), record.consecutive);
+    let reason = if may_trip { exceeded(run, window, params) } else { None };
+    if reason.is_some() {
+        let streak = transition::decayed_streak(record, params, now_ms).saturating_add(1);
+        transition::open(record, params, streak, now_ms, draw);
+    }
+    Merged { left, reason, window, run }
+}
+
+/// Which condition for opening is fulfilled by `run` consecutive failures and the outcomes of a
+/// window.
+fn exceeded(run: u32, window: Counts, params: &BreakerParams) -> Option<Reason> {
+    if params.consecutive_failures > 0 && run >= params.consecutive_failures {
+        return Some(Reason::Consecutive);
+    }
+    let Counts { total, failed, slow } = window;
+    if total == 0 || total < params.minimum_calls {
+        return None;
+    }
+    if reaches(failed, params.failure_rate_percent, total) {
+        return Some(Reason::FailureRate);
+    }
+    reaches(slow, params.slow_rate_percent, total).then_some(Reason::SlowRate)
+}
+
+fn refuse(record: &Record, now_ms: u64) -> Admission {
+    let retry_after_ms = (record.at_ms != 0).then(|| record.at_ms.saturating_sub(now_ms));
+    Admission::Refuse { retry_after_ms }
+}
+
+/// Whether `part` of `total` is at least `percent` %.
+fn reaches(part: u32, percent: u32, total: u32) -> bool {
+    u64::from(part).saturating_mul(100) >= u64::from(percent).saturating_mul(total.into())
 }
 
 #[cfg(test)]
@@ -180,7 +190,7 @@ mod tests {
         for (class, slow) in calls(letters) {
             let mut delta = Delta::new(record.generation);
             delta.count(params, now_ms, class, slow);
-            reason = record.merge(params, &delta, now_ms, 0).reason;
+            reason = merge(record, params, &delta, now_ms, 0).reason;
         }
         reason
     }
@@ -191,29 +201,29 @@ mod tests {
         count(&mut record, params, "FFF", 0);
         let mut reason = None;
         for (class, slow) in calls(letters) {
-            let Admission::Admit { generation, probe: true } = record.admit(params, 5_000, 0).0 else {
+            let Admission::Admit { generation, probe: true } = admit(&mut record, params, 5_000, 0).0 else {
                 panic!("{letters}: no probe in {record:?}")
             };
-            reason = record.probed(params, generation, class, slow, 5_001, 0).unwrap();
+            reason = probed(&mut record, params, generation, class, slow, 5_001, 0).unwrap();
         }
         (record, reason)
     }
 
     #[test]
-    fn opens_for_the_first_condition_that_is_filled() {
+    fn opens_for_the_first_condition_that_is_fulfilled() {
         #[rustfmt::skip]
         let cases = [
             // name                          calls     expected
-            ("three in a row",               "FFF",    Some(Reason::Consecutive)),
-            ("in a row comes first",         "SSSFFF", Some(Reason::Consecutive)),
+            ("three consecutive",            "FFF",    Some(Reason::Consecutive)),
+            ("consecutive comes first",      "SSSFFF", Some(Reason::Consecutive)),
             ("ignored is transparent",       "FFIF",   Some(Reason::Consecutive)),
             ("ignored counts nowhere",       "FFSIII", None),
             ("too few for a rate",           "FSFSF",  None),
-            ("a success fills the rate",     "FSFSFS", Some(Reason::FailureRate)),
+            ("a success makes the rate",     "FSFSFS", Some(Reason::FailureRate)),
             ("below the rate",               "FFSSSS", None),
-            ("throttled is no row",          "TTTSS",  None),
+            ("throttled is no run",          "TTTSS",  None),
             ("throttled counts as failed",   "TTTSSS", Some(Reason::FailureRate)),
-            ("throttled does not end a row", "FFTF",   Some(Reason::Consecutive)),
+            ("throttled does not end a run", "FFTF",   Some(Reason::Consecutive)),
             ("all were slow",                "ssssss", Some(Reason::SlowRate)),
             ("most were slow",               "sssssS", None),
         ];
@@ -232,15 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_never_too_many() {
+    fn no_call_opens_nothing() {
         let params = BreakerParams { consecutive_failures: 0, ..params() };
         assert_eq!(count(&mut Record::new(&params), &params, "FFFFF", 0), None, "runs are off");
         let params = BreakerParams { minimum_calls: 0, ..params };
-        assert_eq!(Record::new(&params).merge(&params, &Delta::new(0), 0, 0).reason, None, "no calls");
+        assert_eq!(merge(&mut Record::new(&params), &params, &Delta::new(0), 0, 0).reason, None, "no calls");
     }
 
     #[test]
-    fn probes_decide_what_follows() {
+    fn probes_decide_whether_it_closes_or_opens_again() {
         #[rustfmt::skip]
         let cases = [
             // name                         probes  state            streak  reason
@@ -260,12 +270,12 @@ mod tests {
     }
 
     #[test]
-    fn half_open_ends_in_time_and_counts_when_something_was_learnt() {
+    fn an_expired_half_open_time_lengthens_the_next_open_time_if_a_probe_came_back() {
         for (probes, streak) in [("I", 1), ("S", 2), ("F", 2)] {
             let (mut record, _) = probe(&params(), probes);
             let (end, generation) = (record.at_ms, record.generation);
             let refused = Admission::Refuse { retry_after_ms: Some(params().wait(streak)) };
-            assert_eq!(record.admit(&params(), end, 0), (refused, Some(Reason::Expired)), "{probes}");
+            assert_eq!(admit(&mut record, &params(), end, 0), (refused, Some(Reason::Expired)), "{probes}");
             assert_eq!((record.streak, record.generation), (streak, generation + 1), "{probes}");
         }
     }
@@ -274,12 +284,15 @@ mod tests {
     fn half_open_without_an_end_waits_for_its_probes() {
         let params = BreakerParams { max_half_open_ms: 0, half_open_permits: 1, ..params() };
         let (mut record, _) = probe(&params, "I");
-        let _ = record.admit(&params, 5_002, 0);
-        assert_eq!(record.admit(&params, u64::MAX, 0), (Admission::Refuse { retry_after_ms: None }, None));
+        let _ = admit(&mut record, &params, 5_002, 0);
+        assert_eq!(
+            admit(&mut record, &params, u64::MAX, 0),
+            (Admission::Refuse { retry_after_ms: None }, None)
+        );
     }
 
     #[test]
-    fn what_is_demanded_stays() {
+    fn a_state_that_the_configuration_holds_stays() {
         #[rustfmt::skip]
         let cases = [
             // state             admission                                              counts
@@ -289,15 +302,15 @@ mod tests {
         ];
         for (state, expected, counts) in cases {
             let mut record = Record::new(&params());
-            record.force(state, 0);
+            transition::force(&mut record, state, 0);
             assert_eq!(count(&mut record, &params(), "FFF", 0), None, "{state:?}");
-            assert_eq!(record.admit(&params(), u64::MAX, 0), (expected, None), "{state:?}");
+            assert_eq!(admit(&mut record, &params(), u64::MAX, 0), (expected, None), "{state:?}");
             assert_eq!(record.window(&params(), 0).total, counts, "{state:?}");
         }
     }
 
     #[test]
-    fn a_closed_breaker_forgets_one_opening_a_span() {
+    fn a_closed_breaker_forgets_one_opening_for_each_decay_time() {
         let params = BreakerParams { streak_decay_ms: 10_000, ..params() };
         let (record, reason) = probe(&params, "SSS");
         assert_eq!((record.streak, reason), (1, Some(Reason::ProbesPassed)), "closing forgets nothing");

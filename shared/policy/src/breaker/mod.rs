@@ -13,6 +13,7 @@
 //! admitted it, so that a late outcome never moves a newer state. Reference 1.6 to 1.9 is
 //! normative. [`overload`] is the arithmetic of the softer form.
 
+mod breakers;
 pub mod cells;
 pub mod config;
 pub mod decide;
@@ -23,7 +24,7 @@ pub mod overload;
 pub mod params;
 pub mod reply;
 pub mod report;
-pub mod request;
+mod request;
 pub mod stage;
 pub mod state;
 pub mod transition;

@@ -66,6 +66,12 @@ impl Default for BreakerParams {
 // === impl BreakerParams ===
 
 impl BreakerParams {
+    /// The length of the window, in milliseconds.
+    #[must_use]
+    pub fn window_ms(&self) -> u64 {
+        self.slot_ms.saturating_mul(self.slots.into())
+    }
+
     /// The number of the slot that `now_ms` falls into.
     #[must_use]
     pub fn epoch(&self, now_ms: u64) -> u32 {

@@ -19,6 +19,22 @@ pub struct Evidence {
     pub probes: Probes,
 }
 
+// === impl Evidence ===
+
+impl Evidence {
+    /// What a merge was decided on.
+    #[must_use]
+    pub fn of_window(window: Counts, run: u32) -> Self {
+        Self { window, run, ..Self::default() }
+    }
+
+    /// What a half-open breaker was decided on.
+    #[must_use]
+    pub fn of_probes(probes: Probes) -> Self {
+        Self { probes, ..Self::default() }
+    }
+}
+
 /// The line for the log: `checkout: closed -> open (consecutive): …`.
 #[must_use]
 pub fn line(
@@ -32,7 +48,7 @@ pub fn line(
 ) -> String {
     let Counts { total, failed, slow } = evidence.window;
     let Probes { issued, ok, failed: bad, slow: slow_probes } = evidence.probes;
-    let window_ms = params.slot_ms.saturating_mul(params.slots.into());
+    let window_ms = params.window_ms();
     let came = u32::from(ok).saturating_add(bad.into());
     let why = match reason {
         Reason::Consecutive => {

@@ -1,40 +1,107 @@
-//! The request's side of the filter: which breakers it meets, and what becomes of it when one
-//! of them refuses.
+//! A request on its way past the breakers: which of them it meets, and what becomes of it when one
+//! refuses.
+//!
+//! Breakers are asked in the order of the configuration. The first that refuses decides: permits
+//! that earlier ones gave are given back, and the request goes to the first fallback that works.
 
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 
+use super::breakers::{count, Breakers};
 use super::config::{Breaker, Mode, OnFailure};
-use super::exchange::{count, Exchange, Label, View};
+use super::exchange::{Exchange, Label};
 use super::metrics::BreakerMetric;
 use super::reply;
-use super::stage::CircuitBreaker;
 use crate::breaker::config::target::{Fallback, Target};
-use crate::breaker::worker::entry::{Answer, Context};
-use crate::hash::sip::{SipHash13, SipKey};
+use crate::breaker::worker::context::Answer;
 use crate::host::{Host, StoreError};
-use crate::http::classify::Class;
 use crate::http::{steering, Attribute, Edit, Placement, Reply, ReplyPolicy, Request, RequestExt, Verdict};
 use crate::time::Timestamp;
 
-// === impl CircuitBreaker ===
+/// The checks of one request.
+pub(super) struct Checks<'a, H> {
+    breakers: &'a Breakers,
+    exchange: &'a mut Exchange,
+    now: Timestamp,
+    host: &'a H,
+}
 
-impl CircuitBreaker {
-    pub(super) fn context<'a, H: Host>(
-        &'a self,
-        breaker: &'a Breaker,
-        at: usize,
-        now: Timestamp,
-        host: &'a H,
-    ) -> Context<'a, H> {
-        Context { breaker, at, host, now_ms: now.as_millis(), draw: self.draws.next(now) }
+/// A request with what was asked about it, each at most once.
+struct View<'a, R> {
+    request: &'a R,
+    /// The cluster that an earlier filter of ours chose.
+    chosen: Option<Vec<u8>>,
+    cluster: OnceCell<Option<Vec<u8>>>,
+    route: OnceCell<Option<Vec<u8>>>,
+}
+
+/// The request header that names a cluster to Envoy.
+enum ClusterHeader {
+    Absent,
+    /// Sent by the client, and to be removed.
+    Forged,
+    /// Written by an earlier filter of ours.
+    Ours(Vec<u8>),
+}
+
+// === impl Checks ===
+
+impl<'a, H: Host> Checks<'a, H> {
+    pub(super) fn new(breakers: &'a Breakers, exchange: &'a mut Exchange, host: &'a H) -> Self {
+        Self { breakers, exchange, now: host.now(), host }
     }
 
-    /// Whether the request is gRPC. Every such request announces that it takes trailers, and hardly
+    /// Asks every breaker that applies.
+    pub(super) fn run(&mut self, request: &impl Request) -> Verdict {
+        self.exchange.started_ms = self.now.as_millis();
+        self.exchange.grpc = self.is_grpc(request);
+        let mut edits = Vec::new();
+        let header = self.unsteer(request, &mut edits);
+        let forged = matches!(header, ClusterHeader::Forged);
+        let view = View::new(request, header);
+        let breakers = self.breakers;
+        for (at, breaker) in breakers.policy.breakers.iter().enumerate() {
+            if breaker.target.placement() != breakers.placement {
+                continue;
+            }
+            if forged && matches!(breaker.target, Target::Cluster(_) | Target::Route(_)) {
+                let ask = || self.refuse_forged(at);
+                if let Some(reply) = applies(breaker, request).then(ask).flatten() {
+                    return Verdict::Reply(reply);
+                }
+                continue;
+            }
+            let Some(target) = self.target(breaker, &view) else { continue };
+            match self.admit(at, target) {
+                Ok(Answer::Admit(ticket)) => self.exchange.keep(ticket),
+                Ok(Answer::Pass) => {}
+                Ok(Answer::Refuse { .. }) if breaker.mode == Mode::Observe => {
+                    count(self.host, at, BreakerMetric::Observed);
+                    self.exchange.label = Some((at, Label::Observed));
+                }
+                Ok(Answer::Refuse { retry_after_ms }) => {
+                    self.give_back();
+                    return self.fall_back(at, edits, retry_after_ms);
+                }
+                Err(_) => {
+                    count(self.host, at, BreakerMetric::Undecided);
+                    if breakers.policy.on_failure == OnFailure::Refuse {
+                        self.give_back();
+                        self.exchange.label = Some((at, Label::Undecided));
+                        return Verdict::Reply(reply::undecided(self.exchange.grpc));
+                    }
+                }
+            }
+        }
+        Verdict::Continue(edits)
+    }
+
+    /// Whether the request is gRPC. Every gRPC request announces that it takes trailers, and hardly
     /// any other does; that a header is absent is the cheapest question there is.
-    pub(super) fn is_grpc(&self, request: &impl Request) -> bool {
-        if self.reads_headers {
+    fn is_grpc(&self, request: &impl Request) -> bool {
+        if self.breakers.reads_headers {
             return request.header("te").is_some() && request.is_grpc();
         }
         let is_grpc = |value: Vec<u8>| {
@@ -45,183 +112,155 @@ impl CircuitBreaker {
     }
 
     /// Removes what would steer us or Envoy and was sent by the client. The header that names a
-    /// cluster stays if an earlier filter of ours wrote it: then this is the cluster. Says, too,
-    /// whether the client forged it, as then the route is not the one that the request will have.
-    pub(super) fn unsteer(&self, request: &impl Request, edits: &mut Vec<Edit>) -> (Option<Vec<u8>>, bool) {
-        if self.placement == Placement::Attempt {
+    /// cluster stays if an earlier filter of ours wrote it: then the request goes to this cluster.
+    fn unsteer(&self, request: &impl Request, edits: &mut Vec<Edit>) -> ClusterHeader {
+        if self.breakers.placement == Placement::Attempt {
             // The route is chosen, and clients are far away.
-            return (None, false);
+            return ClusterHeader::Absent;
         }
-        let name = &*self.policy.cluster_header;
-        let value = if self.reads_headers {
+        let name = &*self.breakers.policy.cluster_header;
+        let value = if self.breakers.reads_headers {
             edits.extend(steering::look_alikes(request, name));
             request.header(name).map(<[u8]>::to_vec)
         } else {
             request.lone_header(name)
         };
-        let Some(value) = value else { return (None, false) };
+        let Some(value) = value else { return ClusterHeader::Absent };
         let first = |chosen: &[u8]| chosen.split(|b| *b == b' ').next() == Some(&*value);
-        let ours = request.attribute(Attribute::Chosen).is_some_and(|chosen| first(&chosen));
-        if ours {
-            return (Some(value), false);
+        if request.attribute(Attribute::Chosen).is_some_and(|chosen| first(&chosen)) {
+            return ClusterHeader::Ours(value);
         }
         edits.push(Edit::RemoveRequestHeader(String::from(name)));
-        (None, true)
+        ClusterHeader::Forged
     }
 
     /// Which target of a breaker the request has; `None` when the breaker does not apply.
-    pub(super) fn target<R: Request>(&self, breaker: &Breaker, view: &View<'_, R>) -> Option<u64> {
+    fn target<R: Request>(&self, breaker: &Breaker, view: &View<'_, R>) -> Option<u64> {
         let target = match &breaker.target {
             Target::Cluster(name) => (view.cluster()? == name.as_bytes()).then_some(0),
             Target::Route(name) => (view.route()? == name.as_bytes()).then_some(0),
-            Target::Key(key) => key.hash(self.secret, view.request, false).ok(),
+            Target::Key(key) => key.hash(self.breakers.secret, view.request, false).ok(),
             Target::Endpoint(name) => {
                 let here = view.cluster()? == name.as_bytes();
                 let address = || view.request.attribute(Attribute::Endpoint);
-                here.then(address).flatten().map(|address| endpoint(self.secret, &address))
+                here.then(address).flatten().map(|address| self.breakers.endpoint(&address))
             }
         }?;
         applies(breaker, view.request).then_some(target)
     }
 
     #[inline(never)]
-    pub(super) fn admit(
-        &self,
-        at: usize,
-        target: u64,
-        now: Timestamp,
-        host: &impl Host,
-    ) -> Result<Answer, StoreError> {
-        let Some((breaker, local)) = self.policy.breakers.get(at).zip(self.locals.get(at)) else {
+    fn admit(&self, at: usize, target: u64) -> Result<Answer, StoreError> {
+        let Some((local, cx)) = self.breakers.local(at, self.now, self.host) else {
             return Ok(Answer::Pass);
         };
-        let answer = local.admit(&self.context(breaker, at, now, host), target)?;
+        let answer = local.admit(&cx, target)?;
         match answer {
             Answer::Admit(ticket) => {
-                count(host, at, BreakerMetric::Admitted);
-                if ticket.probe {
-                    count(host, at, BreakerMetric::Probes);
-                }
+                cx.count(BreakerMetric::Admitted, 1);
+                cx.count(BreakerMetric::Probes, ticket.probe.into());
             }
-            Answer::Pass => count(host, at, BreakerMetric::Admitted),
+            Answer::Pass => cx.count(BreakerMetric::Admitted, 1),
             Answer::Refuse { .. } => {}
         }
         Ok(answer)
     }
 
-    /// Gives back the permits of breakers that had admitted a request which another one refuses.
-    #[inline(never)]
-    pub(super) fn give_back(&self, exchange: &mut Exchange, now: Timestamp, host: &impl Host) {
-        exchange.label = None;
-        for ticket in exchange.take().filter(|ticket| ticket.probe) {
-            let at = ticket.breaker;
-            let Some((breaker, local)) = self.policy.breakers.get(at).zip(self.locals.get(at)) else {
-                continue;
-            };
-            let cx = self.context(breaker, at, now, host);
-            if local.settle(&cx, ticket, Class::Ignored, false, &|| 0).is_err() {
-                count(host, at, BreakerMetric::Undecided);
-            }
-        }
+    fn give_back(&mut self) {
+        self.breakers.give_back(self.exchange, self.now, self.host);
     }
 
-    /// What becomes of a request that the breaker at `at` refuses: the first of its fallbacks that
-    /// works.
+    /// Sends a request that the breaker at `at` refuses to the first of its fallbacks that works.
     #[inline(never)]
-    pub(super) fn fall_back(
-        &self,
-        at: usize,
-        exchange: &mut Exchange,
-        mut edits: Vec<Edit>,
-        retry_after_ms: Option<u64>,
-        now: Timestamp,
-        host: &impl Host,
-    ) -> Verdict {
-        let Some(breaker) = self.policy.breakers.get(at) else { return Verdict::Continue(edits) };
+    fn fall_back(&mut self, at: usize, mut edits: Vec<Edit>, retry_after_ms: Option<u64>) -> Verdict {
+        let Breakers { policy, .. } = self.breakers;
+        let Some(breaker) = policy.breakers.get(at) else { return Verdict::Continue(edits) };
         for fallback in &breaker.fallback {
             match fallback {
                 Fallback::Reply(policy) => {
-                    return Verdict::Reply(self.refuse(at, policy, retry_after_ms, exchange, host));
+                    return Verdict::Reply(self.refuse(at, policy, retry_after_ms));
                 }
                 Fallback::Cluster { name, breaker } => {
-                    match self.admit(*breaker, 0, now, host) {
-                        Ok(Answer::Admit(ticket)) => exchange.keep(ticket),
+                    match self.admit(*breaker, 0) {
+                        Ok(Answer::Admit(ticket)) => self.exchange.keep(ticket),
                         Ok(Answer::Pass) => {}
                         Ok(Answer::Refuse { .. }) if self.observes(*breaker) => {}
                         Ok(Answer::Refuse { .. }) => continue,
                         Err(_) => {
-                            count(host, *breaker, BreakerMetric::Undecided);
-                            if self.policy.on_failure == OnFailure::Refuse {
+                            count(self.host, *breaker, BreakerMetric::Undecided);
+                            if policy.on_failure == OnFailure::Refuse {
                                 continue;
                             }
                         }
                     }
-                    count(host, at, BreakerMetric::FellBack);
-                    exchange.label = Some((at, Label::Fallback));
-                    edits.push(Edit::SetRequestHeader(
-                        Rc::clone(&self.policy.cluster_header),
-                        Rc::clone(name),
-                    ));
+                    count(self.host, at, BreakerMetric::FellBack);
+                    self.exchange.label = Some((at, Label::Fallback));
+                    edits.push(Edit::SetRequestHeader(Rc::clone(&policy.cluster_header), Rc::clone(name)));
                     return Verdict::Continue(edits);
                 }
             }
         }
-        Verdict::Reply(self.refuse(at, &self.policy.reply, retry_after_ms, exchange, host))
+        Verdict::Reply(self.refuse(at, &policy.reply, retry_after_ms))
     }
 
-    /// A request that tried to steer us is on a route that it will not keep, and its own cannot be
-    /// known here. So that nobody gets past an open breaker this way, it is refused when any
-    /// breaker of a cluster or route would not let it pass without a permit.
+    /// A request with a forged cluster header is on a route that it will not keep, and its own cannot
+    /// be known here. So that no client passes an open breaker this way, the request is refused when
+    /// any breaker of a cluster or route would not let it pass without a permit.
     #[inline(never)]
-    pub(super) fn refuse_forged(
-        &self,
-        at: usize,
-        exchange: &mut Exchange,
-        now: Timestamp,
-        host: &impl Host,
-    ) -> Option<Reply> {
-        let (breaker, local) = self.policy.breakers.get(at).zip(self.locals.get(at))?;
-        let passes = local.would_pass(&self.context(breaker, at, now, host)).unwrap_or_else(|_| {
-            count(host, at, BreakerMetric::Undecided);
-            self.policy.on_failure == OnFailure::Allow
+    fn refuse_forged(&mut self, at: usize) -> Option<Reply> {
+        let Breakers { policy, .. } = self.breakers;
+        let (local, cx) = self.breakers.local(at, self.now, self.host)?;
+        let passes = local.would_pass(&cx).unwrap_or_else(|_| {
+            cx.count(BreakerMetric::Undecided, 1);
+            policy.on_failure == OnFailure::Allow
         });
-        if breaker.mode == Mode::Observe || passes {
+        if cx.breaker.mode == Mode::Observe || passes {
             return None;
         }
-        self.give_back(exchange, now, host);
-        Some(self.refuse(at, &self.policy.reply, None, exchange, host))
+        self.give_back();
+        Some(self.refuse(at, &policy.reply, None))
     }
 
     fn observes(&self, at: usize) -> bool {
-        self.policy.breakers.get(at).is_some_and(|breaker| breaker.mode == Mode::Observe)
+        self.breakers.get(at).is_some_and(|breaker| breaker.mode == Mode::Observe)
     }
 
     #[inline(never)]
-    fn refuse(
-        &self,
-        at: usize,
-        policy: &ReplyPolicy,
-        retry_after_ms: Option<u64>,
-        exchange: &mut Exchange,
-        host: &impl Host,
-    ) -> Reply {
-        count(host, at, BreakerMetric::Refused);
-        exchange.label = Some((at, Label::Refused));
-        let Some(breaker) = self.policy.breakers.get(at) else { return reply::undecided(exchange.grpc) };
+    fn refuse(&mut self, at: usize, policy: &ReplyPolicy, retry_after_ms: Option<u64>) -> Reply {
+        count(self.host, at, BreakerMetric::Refused);
+        self.exchange.label = Some((at, Label::Refused));
+        let grpc = self.exchange.grpc;
+        let Some(breaker) = self.breakers.get(at) else { return reply::undecided(grpc) };
         let secs = reply::retry_after(&breaker.params, retry_after_ms);
-        reply::refused(policy, &breaker.name, secs, exchange.grpc)
+        reply::refused(policy, &breaker.name, secs, grpc)
     }
 }
 
-/// Whether a breaker is for such requests.
-pub(super) fn applies(breaker: &Breaker, request: &impl Request) -> bool {
-    breaker.matches.is_empty() || breaker.matches.iter().any(|m| m.holds(request))
+// === impl View ===
+
+impl<'a, R: Request> View<'a, R> {
+    fn new(request: &'a R, header: ClusterHeader) -> Self {
+        let chosen = match header {
+            ClusterHeader::Ours(cluster) => Some(cluster),
+            ClusterHeader::Absent | ClusterHeader::Forged => None,
+        };
+        Self { request, chosen, cluster: OnceCell::new(), route: OnceCell::new() }
+    }
+
+    /// The cluster that the request goes to: the one that an earlier filter of ours chose, else
+    /// the one of its route.
+    fn cluster(&self) -> Option<&[u8]> {
+        let asked = || self.request.attribute(Attribute::Cluster);
+        self.chosen.as_deref().or_else(|| self.cluster.get_or_init(asked).as_deref())
+    }
+
+    /// The name of the route.
+    fn route(&self) -> Option<&[u8]> {
+        self.route.get_or_init(|| self.request.attribute(Attribute::Route)).as_deref()
+    }
 }
 
-/// What stands for an endpoint in a table: the keyed hash of its address, as Envoy writes it.
-#[must_use]
-pub fn endpoint(secret: SipKey, address: &[u8]) -> u64 {
-    let mut hash = SipHash13::new(secret);
-    hash.write(address);
-    hash.finish()
+/// Whether the conditions of a breaker hold for a request.
+fn applies(breaker: &Breaker, request: &impl Request) -> bool {
+    breaker.matches.is_empty() || breaker.matches.iter().any(|m| m.holds(request))
 }

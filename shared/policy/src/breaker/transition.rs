@@ -1,4 +1,7 @@
-//! From one state of a breaker to another, and why.
+//! The transitions of a breaker, each with its reason.
+//!
+//! [`super::decide`] says when one is due; what it does to the record stands here, so that every
+//! transition counts a generation and forgets what was counted before it.
 
 use super::params::BreakerParams;
 use crate::breaker::cells::record::Record;
@@ -7,17 +10,17 @@ use crate::breaker::state::State;
 /// Why a breaker changed its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// So many failures in a row.
+    /// `consecutive_failures` was reached.
     Consecutive,
-    /// The half-open time was over.
+    /// The half-open time was over before enough probes came back.
     Expired,
-    /// The share of failures.
+    /// `failure_rate_percent` was reached.
     FailureRate,
     /// Too many probes failed.
     ProbesFailed,
-    /// Enough probes came back well.
+    /// Enough probes succeeded.
     ProbesPassed,
-    /// The share of slow calls.
+    /// `slow_rate_percent` was reached.
     SlowRate,
     /// The open time was over.
     WaitedOut,
@@ -37,11 +40,11 @@ impl Reason {
         Self::WaitedOut,
     ];
 
-    /// What it means, for the reference.
+    /// One sentence, as the help text of its metric.
     #[must_use]
     pub const fn help(self) -> &'static str {
         match self {
-            Self::Consecutive => "Opened after consecutive_failures failures in a row.",
+            Self::Consecutive => "Opened after consecutive_failures consecutive failures.",
             Self::Expired => "Opened again because probes did not come back in max_half_open_ms.",
             Self::FailureRate => "Opened at failure_rate_percent.",
             Self::ProbesFailed => "Opened again because probes failed or were slow.",
@@ -66,65 +69,83 @@ impl Reason {
     }
 }
 
-// === impl Record ===
+/// Opens a breaker for the `streak`th consecutive time.
+pub(super) fn open(record: &mut Record, params: &BreakerParams, streak: u16, now_ms: u64, draw: u64) {
+    enter(record, State::Open);
+    record.streak = streak;
+    let wait = params.wait(streak);
+    record.at_ms = now_ms.saturating_add(wait).saturating_add(params.jitter(wait, draw));
+}
 
-impl Record {
-    /// Ends a half-open state that is over: open again, and longer if something was learnt.
-    pub fn expire(&mut self, params: &BreakerParams, now_ms: u64, draw: u64) -> bool {
-        let over = self.state == State::HalfOpen && self.at_ms != 0 && now_ms >= self.at_ms;
-        if over {
-            let learnt = self.probes.ok > 0 || self.probes.failed > 0;
-            let streak = self.streak.saturating_add(u16::from(learnt));
-            self.open(params, streak, now_ms, draw);
-        }
-        over
-    }
+/// Makes an open breaker half-open, for `max_half_open_ms` or without an end.
+pub(super) fn half_open(record: &mut Record, params: &BreakerParams, now_ms: u64) {
+    enter(record, State::HalfOpen);
+    record.at_ms = match params.max_half_open_ms {
+        0 => 0,
+        most => now_ms.saturating_add(most),
+    };
+}
 
-    /// Enters the state that the configuration demands.
-    pub fn force(&mut self, state: State, now_ms: u64) {
-        self.enter(state);
-        self.at_ms = now_ms;
+/// Closes a breaker. Its streak goes at once, or one for each `streak_decay_ms`.
+pub(super) fn close(record: &mut Record, params: &BreakerParams, now_ms: u64) {
+    enter(record, State::Closed);
+    record.at_ms = now_ms;
+    if params.streak_decay_ms == 0 {
+        record.streak = 0;
     }
+}
 
-    /// Makes a record that was written for other parameters one of these, in the state that they
-    /// demand; `true` if it was.
-    pub fn adopt(&mut self, params: &BreakerParams, now_ms: u64) -> bool {
-        let tag = params.tag();
-        if self.tag == tag {
-            return false;
-        }
-        if self.tag != 0 || params.demanded != State::Closed {
-            self.take_over(params, now_ms);
-        }
-        self.tag = tag;
-        true
+/// Opens a breaker again whose half-open time is over: for longer, if any probe came back.
+/// `true` if it was over.
+pub fn expire(record: &mut Record, params: &BreakerParams, now_ms: u64, draw: u64) -> bool {
+    let over = record.state == State::HalfOpen && record.at_ms != 0 && now_ms >= record.at_ms;
+    if over {
+        let learnt = record.probes.ok > 0 || record.probes.failed > 0;
+        let streak = record.streak.saturating_add(u16::from(learnt));
+        open(record, params, streak, now_ms, draw);
     }
+    over
+}
 
-    /// Makes it a record of these parameters, in the state that they demand.
-    pub fn take_over(&mut self, params: &BreakerParams, now_ms: u64) {
-        self.force(params.demanded, now_ms);
-        self.streak = 0;
-        self.tag = params.tag();
-    }
+/// Enters the state that the configuration demands.
+pub fn force(record: &mut Record, state: State, now_ms: u64) {
+    enter(record, state);
+    record.at_ms = now_ms;
+}
 
-    /// The streak less one for each span that the breaker was closed.
-    pub(super) fn decayed(&self, params: &BreakerParams, now_ms: u64) -> u16 {
-        let forgotten = now_ms.saturating_sub(self.at_ms).checked_div(params.streak_decay_ms).unwrap_or(0);
-        self.streak.saturating_sub(u16::try_from(forgotten).unwrap_or(u16::MAX))
+/// Makes a record that was written for other parameters one of these, in the state that they
+/// demand; `true` if it was.
+pub fn adopt(record: &mut Record, params: &BreakerParams, now_ms: u64) -> bool {
+    let tag = params.tag();
+    if record.tag == tag {
+        return false;
     }
+    // A tag of 0 is a cell that was never written: closed already.
+    if record.tag != 0 || params.demanded != State::Closed {
+        take_over(record, params, now_ms);
+    }
+    record.tag = tag;
+    true
+}
 
-    pub(super) fn open(&mut self, params: &BreakerParams, streak: u16, now_ms: u64, draw: u64) {
-        self.enter(State::Open);
-        self.streak = streak;
-        let wait = params.wait(streak);
-        self.at_ms = now_ms.saturating_add(wait).saturating_add(params.jitter(wait, draw));
-    }
+/// Makes any record one of these parameters, in the state that they demand.
+pub fn take_over(record: &mut Record, params: &BreakerParams, now_ms: u64) {
+    force(record, params.demanded, now_ms);
+    record.streak = 0;
+    record.tag = params.tag();
+}
 
-    pub(super) fn enter(&mut self, state: State) {
-        self.state = state;
-        self.generation = self.generation.wrapping_add(1);
-        self.clear();
-    }
+/// The streak of a closed breaker, less one for each `streak_decay_ms` that it was closed.
+pub(super) fn decayed_streak(record: &Record, params: &BreakerParams, now_ms: u64) -> u16 {
+    let forgotten = now_ms.saturating_sub(record.at_ms).checked_div(params.streak_decay_ms).unwrap_or(0);
+    record.streak.saturating_sub(u16::try_from(forgotten).unwrap_or(u16::MAX))
+}
+
+/// Every transition is a generation of its own, and forgets what was counted.
+fn enter(record: &mut Record, state: State) {
+    record.state = state;
+    record.generation = record.generation.wrapping_add(1);
+    record.clear();
 }
 
 #[cfg(test)]
@@ -141,37 +162,37 @@ mod tests {
         for (before, generation) in [(0, 7), (tag, 7), (tag ^ 1, 8)] {
             let open = State::Open;
             let mut record = Record { state: open, generation: 7, tag: before, ..Record::new(&params()) };
-            assert_eq!(record.adopt(&params(), 1), before != tag);
+            assert_eq!(adopt(&mut record, &params(), 1), before != tag);
             assert_eq!((record.generation, record.tag), (generation, tag), "{before:#x}");
             assert_eq!(record.state == open, generation == 7, "{before:#x}");
         }
     }
 
     #[test]
-    fn what_the_parameters_demand_is_entered_once() {
+    fn a_demanded_state_is_entered_once() {
         let params = BreakerParams { demanded: State::ForcedOpen, ..params() };
         let mut record = Record::new(&params);
-        assert!(record.adopt(&params, 5));
+        assert!(adopt(&mut record, &params, 5));
         assert_eq!((record.state, record.generation, record.at_ms), (State::ForcedOpen, 1, 5));
-        assert!(!record.adopt(&params, 6));
+        assert!(!adopt(&mut record, &params, 6));
         assert_eq!((record.generation, record.at_ms), (1, 5));
     }
 
-    /// A document that demanded a state was withdrawn, and nobody configured the one before anew.
+    /// A document that held a state was withdrawn, and the host did not configure the one before again.
     #[test]
-    fn a_state_that_nobody_demands_any_more_is_left() {
+    fn a_state_that_no_document_demands_any_more_is_left() {
         use State::{Closed, Disabled, ForcedOpen, MetricsOnly};
         for held in [ForcedOpen, Disabled, MetricsOnly] {
             let mut record =
                 Record { state: held, generation: 7, streak: 3, tag: 1, ..Record::new(&params()) };
-            record.take_over(&params(), 5);
+            take_over(&mut record, &params(), 5);
             assert_eq!((record.state, record.generation, record.streak), (Closed, 8, 0), "{}", held.word());
             assert_eq!(record.tag, params().tag());
         }
     }
 
     #[test]
-    fn reasons_stand_where_their_number_says() {
+    fn each_reason_is_at_the_index_of_its_number() {
         for (index, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, index, "{}", reason.word());
         }

@@ -9,8 +9,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use super::exchange::Exchange;
-use super::params::BreakerParams;
-use crate::breaker::worker::entry::Ticket;
+use crate::breaker::worker::context::Ticket;
 
 /// Probes that wait for their status.
 #[derive(Default)]
@@ -59,16 +58,12 @@ impl Waiting {
 
     /// Takes those that have waited long enough, each with how long its headers took. Of a half-open
     /// time at most half is spent waiting.
-    pub(super) fn long(
-        &self,
-        now_ms: u64,
-        params: impl Fn(usize) -> Option<BreakerParams>,
-    ) -> Vec<(Ticket, u64)> {
+    pub(super) fn long(&self, now_ms: u64, half_open_ms: impl Fn(usize) -> u64) -> Vec<(Ticket, u64)> {
         let mut long = Vec::new();
         self.held.borrow_mut().retain(|held| {
-            let most = match params(held.ticket.breaker).map_or(0, |params| params.max_half_open_ms) {
+            let most = match half_open_ms(held.ticket.breaker) {
                 0 => LONG_MS,
-                half_open_ms => LONG_MS.min(half_open_ms / 2),
+                most => LONG_MS.min(most / 2),
             };
             let waits = now_ms.saturating_sub(held.since_ms) < most;
             if !waits {

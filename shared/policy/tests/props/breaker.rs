@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tidegate_policy::breaker::cells::record::{Counts, Probes, Slot};
-use tidegate_policy::breaker::{Admission, BreakerParams, Delta, Reason, Record, State};
+use tidegate_policy::breaker::{decide, transition, Admission, BreakerParams, Delta, Reason, Record, State};
 use tidegate_policy::http::classify::Class;
 
 use crate::cases;
@@ -106,7 +106,7 @@ impl World {
             Move::Finish(place, class, slow) => self.finish(worker, place, class, slow, draw)?,
             Move::Flush => self.flush(worker, draw)?,
             Move::Force(state) => {
-                self.record.force(state, self.now_ms);
+                transition::force(&mut self.record, state, self.now_ms);
                 prop_assert_eq!(self.record.generation, before.generation + 1, "forced");
                 return self.probes_are_accounted_for();
             }
@@ -118,7 +118,7 @@ impl World {
 
     fn ask(&mut self, worker: usize, draw: u64) -> Result<Option<Reason>, TestCaseError> {
         let before = self.record.clone();
-        let (admission, reason) = self.record.admit(&self.params, self.now_ms, draw);
+        let (admission, reason) = decide::admit(&mut self.record, &self.params, self.now_ms, draw);
         if let Admission::Admit { generation, probe } = admission {
             prop_assert_eq!(generation, self.record.generation);
             self.workers[worker].passes.push(Pass { generation, probe });
@@ -152,7 +152,7 @@ impl World {
             return Ok(None);
         }
         let before = self.record.clone();
-        let told = self.record.probed(&params, generation, class, slow, now_ms, draw);
+        let told = decide::probed(&mut self.record, &params, generation, class, slow, now_ms, draw);
         prop_assert_eq!(told.is_none(), generation != before.generation, "late is of another generation");
         if told.is_none() {
             prop_assert_eq!(&self.record, &before, "a late outcome");
@@ -161,7 +161,7 @@ impl World {
             let probes = Probes { issued: before.probes.issued - 1, ..before.probes };
             prop_assert_eq!(&self.record, &Record { probes, ..before }, "it gives its permit back");
             if !self.is_expired() {
-                let again = self.record.clone().admit(&params, now_ms, draw);
+                let again = decide::admit(&mut self.record.clone(), &params, now_ms, draw);
                 prop_assert_eq!(again, (Admission::Admit { generation, probe: true }, None));
             }
         }
@@ -172,7 +172,7 @@ impl World {
         let mut reason = None;
         for delta in std::mem::take(&mut self.workers[worker].deltas) {
             let before = self.record.clone();
-            let told = self.record.merge(&self.params, &delta, self.now_ms, draw);
+            let told = decide::merge(&mut self.record, &self.params, &delta, self.now_ms, draw);
             if delta.generation != before.generation {
                 prop_assert_eq!(&self.record, &before, "late counts");
                 prop_assert_eq!(
@@ -205,7 +205,7 @@ impl World {
         if self.record.state != State::Open {
             return Ok(());
         }
-        let ask = |now_ms| self.record.clone().admit(&self.params, now_ms, draw).0;
+        let ask = |now_ms| decide::admit(&mut self.record.clone(), &self.params, now_ms, draw).0;
         for now_ms in [self.now_ms, self.record.at_ms - 1] {
             let left = self.record.at_ms.saturating_sub(now_ms);
             if left > 0 {
@@ -277,9 +277,9 @@ proptest! {
         }
         let merged = |order: &[usize]| {
             let mut record = Record::new(&params);
-            record.force(State::MetricsOnly, now_ms);
+            transition::force(&mut record, State::MetricsOnly, now_ms);
             for worker in order {
-                let _ = record.merge(&params, &deltas[*worker], now_ms, 0);
+                let _ = decide::merge(&mut record, &params, &deltas[*worker], now_ms, 0);
             }
             record
         };
@@ -357,12 +357,12 @@ proptest! {
         let params = BreakerParams { slots: 1, slot_ms, base_open_ms: base, max_open_ms: u64::MAX, ..BreakerParams::default() };
         let bytes = [&[1, state], &bytes[2..]].concat();
         let record = Record::decode(&bytes, &params);
-        let _ = record.clone().admit(&params, now_ms, draw);
-        let told = record.clone().probed(&params, record.generation, class, slow, now_ms, draw);
+        let _ = decide::admit(&mut record.clone(), &params, now_ms, draw);
+        let told = decide::probed(&mut record.clone(), &params, record.generation, class, slow, now_ms, draw);
         prop_assert_eq!(told.is_some(), record.state == State::HalfOpen);
         let mut delta = Delta::new(record.generation);
         delta.count(&params, now_ms, class, slow);
-        let _ = record.clone().merge(&params, &delta, now_ms, draw);
-        record.clone().adopt(&params, now_ms);
+        let _ = decide::merge(&mut record.clone(), &params, &delta, now_ms, draw);
+        transition::adopt(&mut record.clone(), &params, now_ms);
     }
 }

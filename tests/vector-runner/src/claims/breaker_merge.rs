@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::{json, Map, Value};
-use tidegate_policy::breaker::{BreakerParams, Delta, Reason, Record};
+use tidegate_policy::breaker::{decide, BreakerParams, Delta, Reason, Record};
 
 use super::breaker::{calls, same, terms, DRAW};
 use super::hex;
@@ -87,7 +87,7 @@ impl<'a> Worker<'a> {
         self.ahead.clear();
         let delta = self.delta.take().unwrap_or_else(|| Delta::new(record.generation));
         let late = delta.generation != record.generation;
-        let told = record.merge(terms, &delta, now_ms, DRAW);
+        let told = decide::merge(record, terms, &delta, now_ms, DRAW);
         let left = if late {
             json!({"discarded": told.left.discarded})
         } else {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::json;
-use tidegate_policy::breaker::{Admission, BreakerParams, Delta, Record};
+use tidegate_policy::breaker::{decide, transition, Admission, BreakerParams, Delta, Record};
 use tidegate_policy::http::classify::Class;
 
 use super::breaker::{calls, same, state, terms, Call, DRAW};
@@ -54,7 +54,7 @@ fn case(case: &Node<'_>) -> Result<(), Fault> {
                 expected.is(worker.tell(pass, Call { class, slow }, now_ms))?;
             }
             "force" => {
-                worker.record.force(state(&event.field("to")?)?, now_ms);
+                transition::force(&mut worker.record, state(&event.field("to")?)?, now_ms);
                 expected.is("ok")?;
             }
             _ => return Err(op.malformed("expected `admit`, `burst`, `done` or `force`".to_string())),
@@ -78,7 +78,7 @@ fn class(result: &str) -> Option<Class> {
 impl Worker {
     /// Asks for one request and compares the answer. A probe is marked, no other is.
     fn admission(&mut self, expected: &Node<'_>, now_ms: u64) -> Result<Option<Pass>, Fault> {
-        let (admission, _) = self.record.admit(&self.terms, now_ms, DRAW);
+        let (admission, _) = decide::admit(&mut self.record, &self.terms, now_ms, DRAW);
         match admission {
             Admission::Admit { generation, probe: true } => {
                 expected.is(json!({"allow": true, "gen": generation, "probe": true}))?;
@@ -100,7 +100,7 @@ impl Worker {
         let ms = event.optional("ms")?.map_or(Ok(0), |ms| ms.natural())?;
         let mut last = "";
         for call in calls(&event.field("seq")?, &self.terms, ms)? {
-            last = match self.record.admit(&self.terms, now_ms, DRAW).0 {
+            last = match decide::admit(&mut self.record, &self.terms, now_ms, DRAW).0 {
                 Admission::Admit { generation, probe } => self.tell(Pass { generation, probe }, call, now_ms),
                 Admission::Refuse { .. } => "rejected",
             };
@@ -113,12 +113,20 @@ impl Worker {
         let Pass { generation, probe } = pass;
         let late = generation != self.record.generation;
         if probe {
-            let told = self.record.probed(&self.terms, generation, call.class, call.slow, now_ms, DRAW);
+            let told = decide::probed(
+                &mut self.record,
+                &self.terms,
+                generation,
+                call.class,
+                call.slow,
+                now_ms,
+                DRAW,
+            );
             return if told.is_some() { "recorded" } else { "stale" };
         }
         let mut delta = Delta::new(generation);
         delta.count(&self.terms, now_ms, call.class, call.slow);
-        let left = self.record.merge(&self.terms, &delta, now_ms, DRAW).left;
+        let left = decide::merge(&mut self.record, &self.terms, &delta, now_ms, DRAW).left;
         match (left.dropped, left.discarded) {
             // An ignored outcome leaves nothing that could be discarded.
             (0, 0) if late && call.class == Class::Ignored => "stale",

@@ -37,6 +37,16 @@ pub struct LeftOut {
     pub discarded: u32,
 }
 
+// === impl LeftOut ===
+
+impl LeftOut {
+    /// Outcomes that the record does not have.
+    #[must_use]
+    pub fn total(self) -> u32 {
+        self.discarded.saturating_add(self.dropped)
+    }
+}
+
 // === impl Delta ===
 
 impl Delta {
@@ -149,6 +159,7 @@ fn merge_slot(record: &mut Record, ours: Slot) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::breaker::decide::merge;
     use crate::breaker::transition::Reason;
 
     fn params() -> BreakerParams {
@@ -229,8 +240,8 @@ mod tests {
         let mut record = Record { generation: 1, ..Record::new(&params) };
         record.slots[1] = slot(5, 1, 0);
         record.slots[2] = slot(6, 1, 1);
-        assert_eq!(record.merge(&params, &delta(&[('F', 6_000)]), 9_000, 0).reason, None);
-        assert_eq!(record.merge(&params, &Delta::new(1), 9_000, 0).reason, Some(Reason::FailureRate));
+        assert_eq!(merge(&mut record, &params, &delta(&[('F', 6_000)]), 9_000, 0).reason, None);
+        assert_eq!(merge(&mut record, &params, &Delta::new(1), 9_000, 0).reason, Some(Reason::FailureRate));
     }
 
     /// An empty slot is of epoch 0, which looked newer than any epoch past half of the range:

@@ -1,47 +1,17 @@
-//! What a local is made of: what a worker knows of a target, and what it hands out.
+//! What a worker keeps of one target: its counts since the last merge, and the head of the record.
 
 use crate::breaker::cells::record::Record;
-use crate::breaker::config::Breaker;
-use crate::breaker::metrics::{self, BreakerMetric};
+use crate::breaker::metrics::BreakerMetric;
 use crate::breaker::state::State;
-use crate::breaker::transition::Reason;
+use crate::breaker::worker::context::{Context, Ticket};
 use crate::breaker::worker::delta::Delta;
 use crate::host::Host;
 use crate::http::classify::Class;
 
-/// What is at hand when a breaker is asked or told.
-pub(crate) struct Context<'a, H> {
-    pub(crate) breaker: &'a Breaker,
-    /// The breaker's place in the configuration.
-    pub(crate) at: usize,
-    pub(crate) host: &'a H,
-    pub(crate) now_ms: u64,
-    /// For the random part of an open time, and for the share that a soft breaker refuses.
-    pub(crate) draw: u64,
-}
+/// How often ticks merge good outcomes. A request does when no tick did for twice as long.
+const FLUSH_MS: u64 = 100;
 
-/// The permission to pass that an exchange keeps until its outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    pub(crate) breaker: usize,
-    pub(crate) target: u64,
-    pub(crate) generation: u32,
-    pub(crate) probe: bool,
-    pub(crate) started_ms: u64,
-}
-
-/// The answer for one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Admit(Ticket),
-    /// It passes, and nobody wants to know what came of it.
-    Pass,
-    Refuse {
-        retry_after_ms: Option<u64>,
-    },
-}
-
-/// A target that this worker met.
+/// One target, as this worker sees it.
 #[derive(Default)]
 pub(crate) struct Entry {
     pub(crate) delta: Delta,
@@ -49,23 +19,24 @@ pub(crate) struct Entry {
     pub(crate) since_ms: u64,
     pub(crate) flushed_ms: u64,
     pub(crate) used_ms: u64,
-    /// Whether others know the target, too.
+    /// Whether the target has a record. One with a single target always has.
     pub(crate) tracked: bool,
     pub(crate) head: Option<Head>,
     /// The counter of transitions as it was when the head was read.
     pub(crate) seen: Option<u64>,
 }
 
-/// What a worker knows of a record.
+/// What a worker remembers of a record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     pub(crate) state: State,
     pub(crate) generation: u32,
     pub(crate) at_ms: u64,
+    /// Consecutive failures.
     pub(crate) run: u32,
-    /// Whether anything in the window speaks against the target.
+    /// Whether anything in the window failed or was slow.
     pub(crate) troubled: bool,
-    /// Whether at least half of what makes it open speaks against it.
+    /// Whether the window has at least half of the failure rate that opens it.
     pub(crate) nearly: bool,
     /// The share of requests that a soft breaker refuses.
     pub(crate) share: f64,
@@ -74,22 +45,66 @@ pub(crate) struct Head {
 // === impl Entry ===
 
 impl Entry {
-    /// Takes what others know. Counts of an earlier state are not for the one that is now.
-    pub(crate) fn learn(&mut self, cx: &Context<'_, impl Host>, head: Option<Head>) {
-        self.head = head;
-        self.tracked = head.is_some();
-        if let (Some(head), false) = (head, cx.breaker.target.is_many()) {
-            if head.generation != self.delta.generation {
-                cx.count(BreakerMetric::Stale, self.delta.total().into());
-                self.delta.restart(head.generation);
-            }
+    /// The head, if no breaker changed its state since it was read.
+    pub(crate) fn fresh(&self, seen: u64) -> Option<Option<Head>> {
+        (self.seen == Some(seen)).then_some(self.head)
+    }
+
+    /// Takes what the record says; `None` when there is no record.
+    pub(crate) fn learn(&mut self, head: Option<Head>, seen: u64, now_ms: u64) {
+        (self.head, self.tracked) = (head, head.is_some());
+        (self.seen, self.used_ms) = (Some(seen), now_ms);
+    }
+
+    /// Counts the outcome of a request. Whether to merge now: a failure or slow call at once, since
+    /// it may open the breaker for all workers; a success when it ends a run, or when it is due.
+    #[inline(never)]
+    pub(crate) fn count(
+        &mut self,
+        cx: &Context<'_, impl Host>,
+        ticket: &Ticket,
+        class: Class,
+        slow: bool,
+    ) -> bool {
+        if self.delta.slots.is_empty() {
+            self.since_ms = ticket.started_ms;
         }
+        self.since_ms = self.since_ms.min(ticket.started_ms);
+        self.used_ms = cx.now_ms;
+        self.delta.count(cx.params, cx.now_ms, class, slow);
+        if class != Class::Success || slow {
+            return true;
+        }
+        let ends_run = self.head.is_some_and(|head| head.run > 0);
+        let due = cx.now_ms.saturating_sub(self.flushed_ms) >= FLUSH_MS.saturating_mul(2)
+            || self.head.is_some_and(|head| head.troubled)
+                && self.delta.total() >= cx.breaker.params.minimum_calls;
+        let now = (ends_run || due) && self.tracked;
+        if !now && self.delta.slots.len() > usize::try_from(cx.params.slots).unwrap_or(1) {
+            self.delta.prune(cx.params, cx.now_ms);
+        }
+        now
+    }
+
+    /// Takes the record that the delta was merged into; counts what the merge left out as stale.
+    #[inline(never)]
+    pub(crate) fn merged(&mut self, cx: &Context<'_, impl Host>, record: &Record, stale: u32) {
+        cx.count(BreakerMetric::Stale, stale.into());
+        self.delta.restart(record.generation);
+        self.head = Some(Head::of(record, cx));
+    }
+
+    /// Whether the target has consecutive failures, or half of the failure rate that opens it, so
+    /// that the class of a success must be known exactly.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.tracked && self.delta.has_trouble() || self.head.is_some_and(|head| head.run > 0 || head.nearly)
     }
 }
 
 // === impl Head ===
 
 impl Head {
+    #[inline(never)]
     pub(crate) fn of(record: &Record, cx: &Context<'_, impl Host>) -> Self {
         let window = record.window(&cx.breaker.params, cx.now_ms);
         let rate = cx.breaker.params.failure_rate_percent;
@@ -107,36 +122,10 @@ impl Head {
         }
     }
 
+    /// The share of requests that a soft breaker refuses, in percent.
     pub(crate) fn refusing_percent(self) -> u64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
-        let pct = (self.share * 100.0) as u64;
-        pct
-    }
-}
-
-// === impl Context ===
-
-impl<H: Host> Context<'_, H> {
-    pub(crate) fn count(&self, what: BreakerMetric, n: u64) {
-        if n > 0 {
-            self.host.add(metrics::index(self.at, what), n);
-        }
-    }
-
-    pub(crate) fn count_reason(&self, reason: Reason) {
-        self.host.add(metrics::reason(self.at, reason), 1);
-    }
-
-    pub(crate) fn count_outcome(&self, class: Class, slow: bool) {
-        self.count(
-            match class {
-                Class::Failure => BreakerMetric::Failed,
-                Class::Ignored => BreakerMetric::Ignored,
-                Class::Success => BreakerMetric::Succeeded,
-                Class::Throttled => BreakerMetric::Throttled,
-            },
-            1,
-        );
-        self.count(BreakerMetric::Slow, u64::from(slow && class != Class::Ignored));
+        let percent = (self.share * 100.0) as u64;
+        percent
     }
 }

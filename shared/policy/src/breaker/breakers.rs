@@ -1,0 +1,162 @@
+//! All breakers of one configuration as one worker has them: what `request.rs` and `outcome.rs`
+//! work on, and what a tick does.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::config::{Breaker, Policy};
+use super::exchange::Exchange;
+use super::metrics::{self, BreakerMetric};
+use super::waiting::Waiting;
+use crate::breaker::config::target::Target;
+use crate::breaker::worker::context::{Context, Ticket};
+use crate::breaker::worker::local::LocalBreaker;
+use crate::draws::Draws;
+use crate::hash::sip::{SipHash13, SipKey};
+use crate::hash::xxh64::xxh64;
+use crate::host::{Host, Store, StoreError};
+use crate::http::classify::Class;
+use crate::http::{CellSpec, Placement};
+use crate::secret;
+use crate::time::Timestamp;
+
+/// The policy, and this worker's state of it.
+pub(super) struct Breakers {
+    pub(super) policy: Policy,
+    pub(super) placement: Placement,
+    /// In the policy's order.
+    locals: Vec<LocalBreaker>,
+    /// Hashes keys and addresses, so that clients cannot choose who shares their record.
+    pub(super) secret: SipKey,
+    /// Whether requests are matched by headers.
+    pub(super) reads_headers: bool,
+    /// Whether an exchange that ends here may have been broken off by an endpoint that a breaker
+    /// guards.
+    pub(super) blames: bool,
+    draws: Draws,
+    pub(super) waiting: Waiting,
+    /// What access logs say, by breaker.
+    labels: Vec<[String; 5]>,
+}
+
+// === impl Breakers ===
+
+impl Breakers {
+    pub(super) fn new(policy: Policy, placement: Placement) -> Self {
+        let here = |breaker: &&Breaker| breaker.target.placement() == placement;
+        let reads = |breaker: &Breaker| {
+            !breaker.matches.is_empty() || matches!(&breaker.target, Target::Key(key) if !key.is_constant())
+        };
+        let words = ["fallback", "observed", "probe", "refused", "undecided"];
+        let label = |breaker: &Breaker| words.map(|word| alloc::format!("{word}:{}", breaker.name));
+        Self {
+            placement,
+            locals: policy.breakers.iter().map(LocalBreaker::new).collect(),
+            secret: SipKey::from_bytes([0; 16]),
+            reads_headers: policy.breakers.iter().filter(here).any(reads),
+            blames: placement == Placement::Downstream
+                && policy.breakers.iter().any(Breaker::guards_endpoints),
+            draws: Draws::default(),
+            waiting: Waiting::default(),
+            labels: policy.breakers.iter().map(label).collect(),
+            policy,
+        }
+    }
+
+    pub(super) fn cells(&self) -> impl Iterator<Item = CellSpec> + '_ {
+        let cells = self.policy.breakers.iter().zip(&self.locals);
+        cells.flat_map(|(breaker, local)| local.specs(&breaker.params))
+    }
+
+    pub(super) fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
+        let bytes = secret::load(store)?;
+        self.secret = SipKey::from_bytes(bytes);
+        self.draws = Draws::seeded(xxh64(&bytes, 0));
+        let mut breakers = self.policy.breakers.iter().zip(&self.locals);
+        breakers.try_for_each(|(breaker, local)| local.adopt(&breaker.params, store))
+    }
+
+    /// The breaker at a place of the configuration.
+    pub(super) fn get(&self, at: usize) -> Option<&Breaker> {
+        self.policy.breakers.get(at)
+    }
+
+    /// The worker's part of the breaker at `at`, with what it needs to decide at `now`.
+    #[inline(never)]
+    pub(super) fn local<'a, H: Host>(
+        &'a self,
+        at: usize,
+        now: Timestamp,
+        host: &'a H,
+    ) -> Option<(&'a LocalBreaker, Context<'a, H>)> {
+        let (breaker, local) = self.policy.breakers.get(at).zip(self.locals.get(at))?;
+        let (now_ms, draw) = (now.as_millis(), self.draws.next(now));
+        Some((local, Context { breaker, params: &local.params, at, host, now_ms, draw }))
+    }
+
+    /// Whether the class of a success must be known exactly.
+    pub(super) fn is_troubled(&self, ticket: &Ticket) -> bool {
+        self.locals.get(ticket.breaker).is_none_or(|local| local.is_troubled(ticket))
+    }
+
+    /// Takes the outcome of a request that passed the breaker of its ticket.
+    #[inline(never)]
+    pub(super) fn settle<H: Host>(
+        &self,
+        ticket: Ticket,
+        class: Class,
+        took_ms: u64,
+        hosts: &dyn Fn() -> u64,
+        now: Timestamp,
+        host: &H,
+    ) {
+        let Some((local, cx)) = self.local(ticket.breaker, now, host) else { return };
+        let slow = cx.breaker.params.is_slow(took_ms);
+        if local.settle(&cx, ticket, class, slow, hosts).is_err() {
+            cx.count(BreakerMetric::Undecided, 1);
+        }
+    }
+
+    /// Gives back the permits of breakers that admitted a request which is not sent.
+    #[inline(never)]
+    pub(super) fn give_back<H: Host>(&self, exchange: &mut Exchange, now: Timestamp, host: &H) {
+        exchange.label = None;
+        for ticket in exchange.take().filter(|ticket| ticket.probe) {
+            self.settle(ticket, Class::Ignored, 0, &|| 0, now, host);
+        }
+    }
+
+    /// What stands for an endpoint in a table: the keyed hash of its address, as Envoy writes it.
+    pub(super) fn endpoint(&self, address: &[u8]) -> u64 {
+        let mut hash = SipHash13::new(self.secret);
+        hash.write(address);
+        hash.finish()
+    }
+
+    /// What access logs say of an exchange.
+    pub(super) fn label(&self, exchange: &Exchange) -> Option<&str> {
+        let (at, label) = exchange.label?;
+        self.labels.get(at)?.get(label as usize).map(String::as_str)
+    }
+
+    /// Lets probes pass whose streams have been up for long, then does the housekeeping of each
+    /// breaker.
+    pub(super) fn tick(&self, host: &impl Host) {
+        let now = host.now();
+        let half_open_ms = |at: usize| self.get(at).map_or(0, |breaker| breaker.params.max_half_open_ms);
+        for (ticket, took_ms) in self.waiting.long(now.as_millis(), half_open_ms) {
+            self.settle(ticket, Class::Success, took_ms, &|| 0, now, host);
+        }
+        for at in 0..self.locals.len() {
+            let Some((local, cx)) = self.local(at, now, host) else { continue };
+            if local.tick(&cx).is_err() {
+                count(host, at, BreakerMetric::Undecided);
+            }
+        }
+    }
+}
+
+/// Counts one on a metric of the breaker at `at`.
+pub(super) fn count(host: &impl Host, at: usize, metric: BreakerMetric) {
+    host.add(metrics::index(at, metric), 1);
+}
