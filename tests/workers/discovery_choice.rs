@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::json;
-use tidegate_policy::discovery::cells::snapshot::{decode, encode, Entry, Origin, Snapshot, State};
+use tidegate_policy::discovery::cells::snapshot::{decode, encode, Entry, Snapshot, State};
 use tidegate_policy::discovery::endpoint::{Endpoint, Health};
 use tidegate_policy::host::Store;
 use tidegate_policy::http::{Attribute, Edit, Verdict};
+use tidegate_policy::watch::origin::Origin;
 use tidegate_policy::watch::status::Status;
 use tidegate_sim::{SimRequest, SimStore};
 

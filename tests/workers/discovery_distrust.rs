@@ -25,7 +25,7 @@ fn an_empty_answer_removes_no_endpoint() {
         assert_eq!((workers.count("hold_active"), workers.asked("failures")), (1, 0));
         let lines = workers.notes();
         let held = format!(
-            "registry main: orders: 0 endpoints where there were {}: held back, the others are served on",
+            "registry main: orders: answer shrank from {0} endpoints to 0: keeping the missing {0} until it is confirmed",
             list.len()
         );
         assert_eq!(lines, [held], "said once");

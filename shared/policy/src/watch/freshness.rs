@@ -1,14 +1,25 @@
-//! When to ask a registry again, and how long what it said may be served.
+//! When to ask again, and how long an answer serves.
 //!
-//! The states are those of RFC 5861. Requests never wait for a registry: what is stale is served
-//! while it is fetched anew, and when that fails for as long as [`Terms::stale_if_error`] says.
+//! The states are those of RFC 5861. Requests never wait for an answer: a stale one is served while the next
+//! is fetched, and when that fails for as long as [`CacheParams::stale_if_error`] says.
 //! Randomness is an argument, 64 bits of a draw.
 
 use crate::time::Span;
 
 /// How long an answer serves.
+///
+/// ```
+/// use tidegate_policy::time::Span;
+/// use tidegate_policy::watch::freshness::{CacheParams, Freshness};
+///
+/// let params = CacheParams::default();
+/// assert_eq!(params.freshness(Span::from_secs(9), false), Freshness::Fresh);
+/// assert_eq!(params.freshness(Span::from_secs(60), false), Freshness::StaleWhileRevalidate);
+/// assert_eq!(params.freshness(Span::from_secs(80), true), Freshness::StaleIfError);
+/// assert!(!params.freshness(Span::from_secs(80), false).serves());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct CacheParams {
     /// Time for which it is fresh. Default 10 s.
     pub ttl: Span,
     /// Time after that for which it serves while the next is fetched. Default 60 s.
@@ -17,36 +28,37 @@ pub struct Terms {
     pub stale_if_error: Span,
 }
 
-/// What an answer is good for.
+/// How fresh an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Nothing: it is too old.
+pub enum Freshness {
+    /// Too old to serve.
     Expired,
     /// Serving.
     Fresh,
-    /// Serving, because there is no newer and not for want of trying.
+    /// Serving, because fetching the next one failed.
     StaleIfError,
     /// Serving, while the next is fetched.
     StaleWhileRevalidate,
 }
 
-/// First wait after an answer that there is no such service,
+/// How long an answer that there is no such thing holds at first: shorter than the period of a good one, as
+/// it often comes while a service is being registered.
 pub const NEGATIVE_FIRST: Span = Span::from_secs(5);
-/// and first bound of a wait after an error,
+/// First bound of a wait after an error.
 const ERROR_FIRST: Span = Span::from_secs(1);
-/// both doubling up to this.
+/// Both double up to this: a server that is back is seen within a minute.
 const LONGEST: Span = Span::from_secs(60);
-/// Shortest wait after an error, which a draw of nothing would make none at all.
+/// Shortest wait after an error: a draw of 0 would make it none at all.
 const SHORTEST: Span = Span::from_millis(100);
 
-/// How long an answer holds that there is no such service, the `streak`th in a row: `first`, by default
+/// How long an answer that there is no such thing holds, the `streak`th consecutive one: `first`, by default
 /// 5 seconds, then 10, 20, 40 and so on up to 60 seconds. A streak of 0 counts as 1.
 #[must_use]
 pub fn negative_ttl(first: Span, streak: u32) -> Span {
     doubled(first, streak)
 }
 
-/// How long to wait after the `streak`th error in a row: a random part of 1, 2, 4 … 60 seconds
+/// How long to wait after the `streak`th consecutive error: a random part of 1, 2, 4 … 60 seconds
 /// ("full jitter"; Brooker, Exponential Backoff And Jitter, 2015), and at least 100 ms.
 #[must_use]
 pub fn error_wait(streak: u32, draw: u64) -> Span {
@@ -79,25 +91,25 @@ fn part(span: Span, draw: u64) -> Span {
     Span::from_millis(whole.saturating_mul(draw >> 32) >> 32)
 }
 
-// === impl Terms ===
+// === impl CacheParams ===
 
-impl Terms {
-    /// What an answer of this age is good for.
+impl CacheParams {
+    /// How fresh an answer of this age is.
     #[must_use]
-    pub fn state(&self, age: Span, last_fetch_failed: bool) -> State {
+    pub fn freshness(&self, age: Span, last_fetch_failed: bool) -> Freshness {
         if age < self.ttl {
-            State::Fresh
+            Freshness::Fresh
         } else if age < self.ttl.plus(self.stale_while_revalidate) {
-            State::StaleWhileRevalidate
+            Freshness::StaleWhileRevalidate
         } else if last_fetch_failed && age < self.ttl.plus(self.stale_if_error) {
-            State::StaleIfError
+            Freshness::StaleIfError
         } else {
-            State::Expired
+            Freshness::Expired
         }
     }
 }
 
-impl Default for Terms {
+impl Default for CacheParams {
     fn default() -> Self {
         Self {
             ttl: Span::from_secs(10),
@@ -107,9 +119,9 @@ impl Default for Terms {
     }
 }
 
-// === impl State ===
+// === impl Freshness ===
 
-impl State {
+impl Freshness {
     /// Whether it serves.
     #[must_use]
     pub const fn serves(self) -> bool {
@@ -147,8 +159,8 @@ mod tests {
 
     #[test]
     fn serving_for_ever_is_a_long_time() {
-        let terms = Terms { stale_if_error: Span::from_nanos(u64::MAX), ..Terms::default() };
-        assert_eq!(terms.state(Span::from_secs(1 << 30), true), State::StaleIfError);
-        assert!(!terms.state(Span::from_secs(1 << 30), false).serves());
+        let params = CacheParams { stale_if_error: Span::from_nanos(u64::MAX), ..CacheParams::default() };
+        assert_eq!(params.freshness(Span::from_secs(1 << 30), true), Freshness::StaleIfError);
+        assert!(!params.freshness(Span::from_secs(1 << 30), false).serves());
     }
 }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use tidegate_policy::discovery::distrust::flap::{Flaps, Terms as FlapTerms};
-use tidegate_policy::discovery::distrust::shrink::{Action, Guard, Terms};
+use tidegate_policy::discovery::distrust::flap::{FlapParams, Flaps};
+use tidegate_policy::discovery::distrust::shrink::{Action, Guard, ShrinkParams};
 use tidegate_policy::discovery::endpoint::{self, Endpoint};
 use tidegate_policy::discovery::json::{self, Shape};
 use tidegate_policy::discovery::registry::dns::message::{self, Kind};
@@ -215,7 +215,7 @@ proptest! {
         fetches in prop::collection::vec((0_u64..40, prop::collection::vec(0_u8..30, 0..20)), 1..40),
         repeats in 1_usize..4,
     ) {
-        let terms = Terms::default();
+        let terms = ShrinkParams::default();
         let mut guard = Guard::new(set(&start));
         let mut now = START;
         let mut since: Option<(Vec<Endpoint>, Timestamp, u32)> = None;
@@ -251,7 +251,7 @@ proptest! {
     fn damping_leaves_half(
         seen in prop::collection::vec((0_u64..20, prop::collection::vec(0_u8..8, 0..8)), 1..60),
     ) {
-        let terms = FlapTerms::default();
+        let terms = FlapParams::default();
         let mut flaps = Flaps::default();
         let mut now = START;
         for (secs, bytes) in &seen {

@@ -1,7 +1,7 @@
 //! What a cached answer is good for, and how long one holds that there is no such service.
 
 use tidegate_policy::time::Span;
-use tidegate_policy::watch::freshness::{negative_ttl, State, Terms, NEGATIVE_FIRST};
+use tidegate_policy::watch::freshness::{negative_ttl, CacheParams, Freshness, NEGATIVE_FIRST};
 
 use crate::data::{Fault, Node};
 
@@ -17,11 +17,11 @@ pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
 
 fn case(case: &Node<'_>) -> Result<(), Fault> {
     let age = Span::from_secs(case.field("age_s")?.natural()?);
-    let state = Terms::default().state(age, case.field("last_fetch_failed")?.boolean()?);
+    let state = CacheParams::default().freshness(age, case.field("last_fetch_failed")?.boolean()?);
     case.field("expect")?.is(match state {
-        State::Expired => "expired",
-        State::Fresh => "fresh",
-        State::StaleIfError => "stale_if_error",
-        State::StaleWhileRevalidate => "stale_while_revalidate",
+        Freshness::Expired => "expired",
+        Freshness::Fresh => "fresh",
+        Freshness::StaleIfError => "stale_if_error",
+        Freshness::StaleWhileRevalidate => "stale_while_revalidate",
     })
 }

@@ -1,6 +1,6 @@
 //! The penalty of an endpoint that comes and goes.
 
-use tidegate_policy::discovery::distrust::flap::{Flap, Terms};
+use tidegate_policy::discovery::distrust::flap::{Flap, FlapParams};
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::data::{Fault, Node};
@@ -24,7 +24,7 @@ pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
             },
             "up, down or check",
         )?;
-        flap = flap.seen(&Terms::default(), now, up);
+        flap = flap.seen(&FlapParams::default(), now, up);
         step.field("penalty")?.is_about(flap.penalty(), ROUNDED)?;
         step.field("suppressed")?.is(flap.is_damped())?;
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use tidegate_policy::discovery::distrust::shrink::{Action, Guard, Terms};
+use tidegate_policy::discovery::distrust::shrink::{Action, Guard, ShrinkParams};
 use tidegate_policy::discovery::endpoint::Endpoint;
 use tidegate_policy::time::{Span, Timestamp};
 
@@ -17,7 +17,7 @@ pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
 fn case(case: &Node<'_>) -> Result<(), Fault> {
     let config = case.field("config")?;
     let seconds = |name: &str| Ok(Span::from_secs(config.field(name)?.natural()?));
-    let terms = Terms {
+    let params = ShrinkParams {
         keep_percent: config.field("keep_pct")?.count()?,
         min_size: config.field("min_size")?.count()?,
         hold: seconds("shrink_hold_s")?,
@@ -29,7 +29,7 @@ fn case(case: &Node<'_>) -> Result<(), Fault> {
     let mut guard = Guard::new(set(&config.field("start")?)?);
     for step in case.field("steps")?.items()? {
         let now = Timestamp::ZERO.plus(Span::from_secs(step.field("t_s")?.natural()?));
-        let judged = guard.fetched(&terms, now, set(&step.field("fetched")?)?);
+        let judged = guard.fetched(&params, now, set(&step.field("fetched")?)?);
         step.field("ref")?.is(judged.reference)?;
         step.field("floor")?.is(judged.floor)?;
         step.field("action")?.is(match judged.action {

@@ -8,7 +8,6 @@ use crate::discovery::cells::question::Question;
 use crate::discovery::cells::snapshot::{self, Entry, Snapshot, State};
 use crate::discovery::endpoint::Endpoint;
 use crate::host::{Store, StoreError};
-use crate::watch::status::Status;
 
 /// Where endpoints come from.
 #[derive(Debug)]
@@ -60,14 +59,9 @@ impl Source {
     /// The cells cannot be read.
     pub fn read(&self, host: &dyn Store) -> Result<bool, StoreError> {
         let Self::Asked { question, version, snapshot } = self else { return Ok(false) };
-        let (bytes, _) = host.load(&question.status_cell)?.ok_or(StoreError::Unavailable)?;
-        let new = Status::decode(&bytes, question.hash).version;
-        if version.get() == Some(new) {
-            return Ok(false);
-        }
-        let (bytes, _) = host.load(&question.snapshot_cell)?.ok_or(StoreError::Unavailable)?;
+        let Some((new, bytes)) = question.cells.read(version.get(), host)? else { return Ok(false) };
         version.set(Some(new));
-        let Some(read) = snapshot::decode(&bytes, question.hash) else { return Ok(false) };
+        let Some(read) = snapshot::decode(&bytes, question.cells.question) else { return Ok(false) };
         let changed = *snapshot.borrow() != read;
         snapshot.replace(read);
         Ok(changed)

@@ -5,12 +5,11 @@
 //! the answer, it outlives a new configuration that still asks it, and one that asks something else
 //! never takes it for its own. A token, a timeout or a cache setting is no part of the question.
 
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::discovery::config::policy::{Policy, Source};
 use crate::discovery::registry::Query;
+use crate::watch::cells::Cells;
 
 /// What is asked of a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +18,8 @@ pub struct Question {
     pub registry: usize,
     /// What is asked.
     pub query: Query,
-    /// All of it, as a hash.
-    pub hash: u64,
-    /// The cell with who asks, and when.
-    pub status_cell: String,
-    /// The cell with the answer.
-    pub snapshot_cell: String,
+    /// Where workers share who asks, and the answer. They are named by a hash of the question.
+    pub cells: Cells,
 }
 
 /// All questions of a policy, and which of them each source of each service has; `None` for endpoints
@@ -35,15 +30,13 @@ pub fn all(policy: &Policy) -> (Vec<Question>, Vec<Vec<Option<usize>>>) {
     let mut of = |source: &Source| {
         let registry = policy.registries.get(source.registry)?;
         let hash = registry.kind.identity(&registry.name, &source.query)?;
-        if let Some(at) = questions.iter().position(|known| known.hash == hash) {
+        if let Some(at) = questions.iter().position(|known| known.cells.question == hash) {
             return Some(at);
         }
         questions.push(Question {
             registry: source.registry,
             query: source.query.clone(),
-            hash,
-            status_cell: format!("tidegate/d1w{hash:016x}"),
-            snapshot_cell: format!("tidegate/d1s{hash:016x}"),
+            cells: Cells::new("tidegate/d1", hash),
         });
         questions.len().checked_sub(1)
     };

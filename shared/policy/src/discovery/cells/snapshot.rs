@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::discovery::endpoint::{Endpoint, Health, Names, MAX_ENDPOINTS};
+use crate::watch::origin::{self, Origin};
 
 /// What all workers are told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,16 +58,6 @@ pub enum State {
     Expired = 3,
 }
 
-/// Who wrote a cell, and of what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The poller's term.
-    pub term: u32,
-    /// The question, as a hash.
-    pub question: u64,
-}
-
-const LAYOUT: u8 = 1;
 /// Most endpoints of a snapshot: a set, and another that it is not believed to replace.
 pub const MAX_ENTRIES: usize = 2 * MAX_ENDPOINTS;
 /// Bytes before the endpoints.
@@ -76,31 +67,20 @@ pub const HEADER: usize = 20;
 #[must_use]
 pub fn encode(origin: Origin, snapshot: &Snapshot) -> Vec<u8> {
     let mut out = Vec::with_capacity(snapshot.entries.len().saturating_mul(48).saturating_add(HEADER));
-    out.extend_from_slice(&[LAYOUT, snapshot.state as u8, 0, 0]);
-    out.extend_from_slice(&origin.term.to_le_bytes());
-    out.extend_from_slice(&origin.question.to_le_bytes());
+    out.extend_from_slice(&origin.encode([snapshot.state as u8, 0, 0]));
     out.extend_from_slice(&u32::try_from(snapshot.entries.len()).unwrap_or(u32::MAX).to_le_bytes());
     snapshot.entries.iter().for_each(|entry| put_entry(&mut out, entry));
     out
 }
 
-/// Who wrote a cell; `None` for one that nobody wrote, or that is not ours to read.
-#[must_use]
-pub fn origin(bytes: &[u8]) -> Option<Origin> {
-    let mut rest = Rest(bytes);
-    let [layout, ..] = rest.take::<4>()?;
-    let origin = Origin { term: rest.u32()?, question: rest.u64()? };
-    (layout == LAYOUT).then_some(origin)
-}
-
 /// What a cell says, if it is about `question`; `None` for one that nobody wrote or that is broken.
 #[must_use]
 pub fn decode(bytes: &[u8], question: u64) -> Option<Snapshot> {
-    if origin(bytes)?.question != question {
+    if Origin::decode(bytes)?.question != question {
         return None;
     }
     let state = State::of(*bytes.get(1)?)?;
-    let mut rest = Rest(bytes.get(HEADER.checked_sub(4)?..)?);
+    let mut rest = Rest(bytes.get(origin::BYTES..)?);
     let count = usize::try_from(rest.u32()?).ok()?;
     if count > MAX_ENTRIES {
         return None;
@@ -240,7 +220,7 @@ mod tests {
             let snapshot = Snapshot { state, ..snapshot() };
             let bytes = encode(ORIGIN, &snapshot);
             assert_eq!(decode(&bytes, ORIGIN.question), Some(snapshot));
-            assert_eq!(origin(&bytes), Some(ORIGIN));
+            assert_eq!(Origin::decode(&bytes), Some(ORIGIN));
             assert_eq!(decode(&bytes, 1), None, "another question");
         }
     }

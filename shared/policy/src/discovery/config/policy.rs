@@ -61,9 +61,9 @@ pub struct Cache {
     /// Most bytes of an answer.
     pub max_bytes: u32,
     /// Sets that shrink too fast to be true.
-    pub shrink: shrink::Terms,
+    pub shrink: shrink::ShrinkParams,
     /// Endpoints that come and go.
-    pub flap: Option<flap::Terms>,
+    pub flap: Option<flap::FlapParams>,
 }
 
 /// A service that requests can be for.

@@ -51,7 +51,7 @@ impl Cache {
 }
 
 #[inline(never)]
-fn read_shrink(cache: &Object<'_>) -> Option<shrink::Terms> {
+fn read_shrink(cache: &Object<'_>) -> Option<shrink::ShrinkParams> {
     let object = cache.inner("empty_protection", &SHRINK)?;
     let keep_percent = object.count("keep_percent", 50, 0, 100, "%");
     let min_size = object.count("min_size", 4, 1, 5_000, "endpoints");
@@ -60,7 +60,7 @@ fn read_shrink(cache: &Object<'_>) -> Option<shrink::Terms> {
     let confirmations = object.count("confirmations", 3, 1, 100, "answers");
     let allow_empty = object.or("allow_empty", false, Reader::boolean);
     let window_ms = object.natural("window_ms", 60_000, 0, HOUR, "ms");
-    Some(shrink::Terms {
+    Some(shrink::ShrinkParams {
         keep_percent: keep_percent?,
         min_size: min_size?,
         hold: Span::from_millis(hold_ms?),
@@ -73,7 +73,7 @@ fn read_shrink(cache: &Object<'_>) -> Option<shrink::Terms> {
 
 /// `false` is for none.
 #[inline(never)]
-fn read_flap(cache: &Object<'_>) -> Option<Option<flap::Terms>> {
+fn read_flap(cache: &Object<'_>) -> Option<Option<flap::FlapParams>> {
     let Some(object) = switched(cache, "flap_damping", &FLAP)? else { return Some(None) };
     let penalty = object.count("penalty", 1_000, 1, 1_000_000, "");
     let suppress = object.count("suppress", 2_000, 1, 1_000_000, "");
@@ -86,7 +86,7 @@ fn read_flap(cache: &Object<'_>) -> Option<Option<flap::Terms>> {
         cache.optional("flap_damping")?.report(alloc::format!("{found}, expected each above the one before"));
         return None;
     }
-    Some(Some(flap::Terms {
+    Some(Some(flap::FlapParams {
         penalty: penalty?.into(),
         suppress: suppress.into(),
         reuse: reuse.into(),

@@ -13,7 +13,7 @@ use crate::time::{Span, Timestamp};
 
 /// How fast and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Terms {
+pub struct FlapParams {
     /// Added each time that an endpoint goes down. Default 1,000.
     pub penalty: f64,
     /// From here on it is damped. Default 2,000.
@@ -69,21 +69,21 @@ impl Flap {
 
     /// After it was seen up or down. The clock may step back, which costs decay.
     #[must_use]
-    pub fn seen(self, terms: &Terms, now: Timestamp, up: bool) -> Self {
-        let fell = if self.up && !up { terms.penalty } else { 0.0 };
-        let penalty = (self.decayed(terms, now) + fell).min(terms.most);
-        let damped = if self.damped { penalty > terms.reuse } else { penalty >= terms.suppress };
+    pub fn seen(self, params: &FlapParams, now: Timestamp, up: bool) -> Self {
+        let fell = if self.up && !up { params.penalty } else { 0.0 };
+        let penalty = (self.decayed(params, now) + fell).min(params.most);
+        let damped = if self.damped { penalty > params.reuse } else { penalty >= params.suppress };
         Self { penalty, at: now.max(self.at), up, damped }
     }
 
-    fn decayed(&self, terms: &Terms, now: Timestamp) -> f64 {
-        let half_life = terms.half_life.as_nanos().max(1) as f64;
+    fn decayed(&self, params: &FlapParams, now: Timestamp) -> f64 {
+        let half_life = params.half_life.as_nanos().max(1) as f64;
         self.penalty * libm::exp2(-(now.since(self.at).as_nanos() as f64) / half_life)
     }
 
     /// Whether it can be forgotten (RFC 2439, section 4.8.2: at half of the mark for reuse).
-    fn is_calm(&self, terms: &Terms) -> bool {
-        !self.damped && self.penalty < terms.reuse / 2.0
+    fn is_calm(&self, params: &FlapParams) -> bool {
+        !self.damped && self.penalty < params.reuse / 2.0
     }
 }
 
@@ -92,7 +92,7 @@ impl Flap {
 impl Flaps {
     /// Takes the set that was fetched, in normal form, and says which of its endpoints to leave out:
     /// the most restless of those that are damped, up to half of those that are up.
-    pub fn seen(&mut self, terms: &Terms, now: Timestamp, set: &[Endpoint]) -> Vec<Key> {
+    pub fn seen(&mut self, params: &FlapParams, now: Timestamp, set: &[Endpoint]) -> Vec<Key> {
         let mut set = set.iter().map(|endpoint| (endpoint.key(), is_up(endpoint))).peekable();
         let mut there = core::mem::take(&mut self.flaps).into_iter().peekable();
         let mut up = 0_usize;
@@ -109,11 +109,11 @@ impl Flaps {
             up = up.saturating_add(usize::from(is_up));
             let Some(key) = seen.map(|(key, _)| key).or(known.map(|(key, _)| key)) else { break };
             let flap = match known {
-                Some((_, flap)) => flap.seen(terms, now, is_up),
+                Some((_, flap)) => flap.seen(params, now, is_up),
                 None => Flap { up: is_up, ..Flap::new(now) },
             };
             // One that is there is remembered, so that its first fall is known as one.
-            if seen.is_some() || !flap.is_calm(terms) {
+            if seen.is_some() || !flap.is_calm(params) {
                 self.flaps.push((key, flap));
             }
         }
@@ -147,7 +147,7 @@ fn is_up(endpoint: &Endpoint) -> bool {
     matches!(endpoint.health, Health::Healthy | Health::Degraded)
 }
 
-impl Default for Terms {
+impl Default for FlapParams {
     fn default() -> Self {
         Self {
             penalty: 1_000.0,
@@ -179,7 +179,7 @@ mod tests {
         let all = [flapping, others].concat();
         let mut out = Vec::new();
         for n in 0..9 {
-            out = flaps.seen(&Terms::default(), at(n), &set(if n % 2 == 0 { &all } else { others }));
+            out = flaps.seen(&FlapParams::default(), at(n), &set(if n % 2 == 0 { &all } else { others }));
         }
         (flaps, out)
     }
@@ -190,8 +190,8 @@ mod tests {
         let all = set(&[1, 5, 6, 7]);
         assert_eq!(out, [all[0].key()]);
         assert!(flaps.of(&out[0]).unwrap().is_damped());
-        assert_eq!(flaps.seen(&Terms::default(), at(100), &all).len(), 1);
-        assert_eq!(flaps.seen(&Terms::default(), at(200), &all), []);
+        assert_eq!(flaps.seen(&FlapParams::default(), at(100), &all).len(), 1);
+        assert_eq!(flaps.seen(&FlapParams::default(), at(200), &all), []);
     }
 
     #[test]
@@ -205,9 +205,9 @@ mod tests {
     #[test]
     fn who_is_gone_and_calm_is_forgotten() {
         let (mut flaps, _) = flapped(&[5, 6], &[1, 2]);
-        let _ = flaps.seen(&Terms::default(), at(100), &set(&[5]));
+        let _ = flaps.seen(&FlapParams::default(), at(100), &set(&[5]));
         assert_eq!(flaps.flaps.len(), 4, "falling is remembered for a while");
-        let _ = flaps.seen(&Terms::default(), at(1_000), &set(&[5]));
+        let _ = flaps.seen(&FlapParams::default(), at(1_000), &set(&[5]));
         assert_eq!(flaps.flaps.len(), 1);
     }
 
@@ -217,7 +217,7 @@ mod tests {
         let mut all = set(&[1, 2]);
         for n in 0..6 {
             all[0].health = if n % 2 == 0 { Health::Degraded } else { Health::Draining };
-            let out = flaps.seen(&Terms::default(), at(n), &all);
+            let out = flaps.seen(&FlapParams::default(), at(n), &all);
             assert_eq!(out, [], "one that is down is not left out as well");
         }
         assert!(flaps.of(&all[0].key()).unwrap().is_damped());

@@ -3,12 +3,12 @@
 //! A registry that was restarted, partitioned or upgraded answers with half of the endpoints or
 //! with none, and whoever believes it turns its outage into everybody's. So a set that is empty or
 //! lost more than half of what was served is *held*: its additions are served at once, its removals
-//! wait until the same endpoints were fetched [`Terms::confirmations`] times over
-//! [`Terms::hold`]. Half is counted against the most that was served of late, not against the last
+//! wait until the same endpoints were fetched [`ShrinkParams::confirmations`] times over
+//! [`ShrinkParams::hold`]. Half is counted against the most that was served of late, not against the last
 //! set, so that many small losses are one large one. Endpoints that really died are taken out of
 //! rotation by breakers and ejection long before.
 //!
-//! An empty set is served only where [`Terms::allow_empty`] says so.
+//! An empty set is served only where [`ShrinkParams::allow_empty`] says so.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -18,7 +18,7 @@ use crate::time::{Span, Timestamp};
 
 /// What is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct ShrinkParams {
     /// Part of the endpoints that a set must keep to be served at once, 0 to 100 %. Default 50.
     pub keep_percent: u32,
     /// Services that never had as many endpoints of late may shrink to one at once. Default 4.
@@ -121,21 +121,21 @@ impl Guard {
     }
 
     /// Takes a fetched set in normal form.
-    pub fn fetched(&mut self, terms: &Terms, now: Timestamp, set: Vec<Endpoint>) -> Judged {
-        self.before.retain(|(until, _)| now.since(*until) < terms.window);
+    pub fn fetched(&mut self, params: &ShrinkParams, now: Timestamp, set: Vec<Endpoint>) -> Judged {
+        self.before.retain(|(until, _)| now.since(*until) < params.window);
         let reference = self.before.iter().map(|(_, size)| *size).fold(self.serving().len(), usize::max);
-        let percent = usize::try_from(terms.keep_percent).unwrap_or(100).min(100);
+        let percent = usize::try_from(params.keep_percent).unwrap_or(100).min(100);
         let floor = reference.saturating_mul(percent).div_ceil(100);
         let judged = |action| Judged { action, reference, floor };
 
-        let protects = reference >= usize::try_from(terms.min_size).unwrap_or(usize::MAX);
+        let protects = reference >= usize::try_from(params.min_size).unwrap_or(usize::MAX);
         let emptied = set.is_empty() && reference > 0;
         if !(emptied || protects && set.len() < floor) {
             self.remember(now);
             (self.believed, self.served, self.held) = (set, None, None);
             return judged(Action::Apply);
         }
-        if self.confirmed(terms, now, &set) {
+        if self.confirmed(params, now, &set) {
             // What was served before no longer counts: it is known to be gone.
             *self = Self::new(set);
             return judged(Action::ApplyConfirmed);
@@ -146,7 +146,7 @@ impl Guard {
     }
 
     /// Counts a set that was held back, and says whether it was confirmed.
-    fn confirmed(&mut self, terms: &Terms, now: Timestamp, set: &[Endpoint]) -> bool {
+    fn confirmed(&mut self, params: &ShrinkParams, now: Timestamp, set: &[Endpoint]) -> bool {
         let keys = endpoint::keys_hash(set);
         let held = match self.held.filter(|held| held.keys == keys) {
             Some(held) => Held { times: held.times.saturating_add(1), ..held },
@@ -154,8 +154,8 @@ impl Guard {
         };
         self.held = Some(held);
         let (hold, allowed) =
-            if set.is_empty() { (terms.empty_hold, terms.allow_empty) } else { (terms.hold, true) };
-        allowed && held.times >= terms.confirmations && now.since(held.since) >= hold
+            if set.is_empty() { (params.empty_hold, params.allow_empty) } else { (params.hold, true) };
+        allowed && held.times >= params.confirmations && now.since(held.since) >= hold
     }
 
     /// Notes how much was served until now.
@@ -171,7 +171,7 @@ impl Guard {
     }
 }
 
-impl Default for Terms {
+impl Default for ShrinkParams {
     fn default() -> Self {
         Self {
             keep_percent: 50,
@@ -204,13 +204,17 @@ mod tests {
     fn an_empty_answer_is_never_served_unless_that_is_allowed() {
         let mut guard = Guard::new(set(1..3));
         for n in 0..100 {
-            assert_eq!(guard.fetched(&Terms::default(), at(n * 100), Vec::new()).action, Action::Hold);
+            assert_eq!(guard.fetched(&ShrinkParams::default(), at(n * 100), Vec::new()).action, Action::Hold);
             assert_eq!((guard.serving().len(), guard.is_holding()), (2, true));
         }
-        let terms = Terms { allow_empty: true, ..Terms::default() };
-        let judged = guard.fetched(&terms, at(10_000), Vec::new());
+        let params = ShrinkParams { allow_empty: true, ..ShrinkParams::default() };
+        let judged = guard.fetched(&params, at(10_000), Vec::new());
         assert_eq!((judged.action, guard.serving().len()), (Action::ApplyConfirmed, 0));
-        assert_eq!(guard.fetched(&terms, at(10_001), Vec::new()).action, Action::Apply, "nothing to protect");
+        assert_eq!(
+            guard.fetched(&params, at(10_001), Vec::new()).action,
+            Action::Apply,
+            "nothing to protect"
+        );
     }
 
     /// A registry that loses 49 % again and again would otherwise end at nothing.
@@ -218,12 +222,16 @@ mod tests {
     fn many_small_losses_are_one_large_one() {
         let mut guard = Guard::new(set(0..100));
         let sizes = [51, 26, 14, 8].map(|n| {
-            let _ = guard.fetched(&Terms::default(), at(u64::from(100 - n)), set(0..n));
+            let _ = guard.fetched(&ShrinkParams::default(), at(u64::from(100 - n)), set(0..n));
             guard.serving().len()
         });
         assert_eq!(sizes, [51, 51, 51, 51]);
-        assert_eq!(guard.fetched(&Terms::default(), at(108), set(0..26)).reference, 100);
-        assert_eq!(guard.fetched(&Terms::default(), at(109), set(0..26)).reference, 51, "a minute later");
+        assert_eq!(guard.fetched(&ShrinkParams::default(), at(108), set(0..26)).reference, 100);
+        assert_eq!(
+            guard.fetched(&ShrinkParams::default(), at(109), set(0..26)).reference,
+            51,
+            "a minute later"
+        );
     }
 
     #[test]
@@ -231,20 +239,20 @@ mod tests {
         let mut guard = Guard::new(set(0..8));
         let mut fetched = set([3, 20]);
         fetched[0].weight = 9;
-        assert_eq!(guard.fetched(&Terms::default(), at(0), fetched).action, Action::Hold);
+        assert_eq!(guard.fetched(&ShrinkParams::default(), at(0), fetched).action, Action::Hold);
         assert_eq!((guard.serving().len(), guard.serving()[3].weight), (9, 9));
-        let _ = guard.fetched(&Terms::default(), at(1), set([21]));
+        let _ = guard.fetched(&ShrinkParams::default(), at(1), set([21]));
         assert_eq!(guard.serving().len(), 9, "20 is in no set that was believed");
-        let another = guard.fetched(&Terms::default(), at(2), set(0..8));
+        let another = guard.fetched(&ShrinkParams::default(), at(2), set(0..8));
         assert_eq!((another.action, guard.is_holding(), guard.serving().len()), (Action::Apply, false, 8));
     }
 
     #[test]
     fn only_the_same_endpoints_confirm() {
         let mut guard = Guard::new(set(0..8));
-        let terms = Terms::default();
+        let params = ShrinkParams::default();
         let actions = [(0, 1), (20, 1), (40, 2), (60, 1), (80, 1), (89, 1), (90, 1)]
-            .map(|(secs, n)| guard.fetched(&terms, at(secs), set(0..n)).action);
+            .map(|(secs, n)| guard.fetched(&params, at(secs), set(0..n)).action);
         assert!(actions[..6].iter().all(|action| *action == Action::Hold), "{actions:?}");
         assert_eq!(actions[6], Action::ApplyConfirmed);
     }
@@ -252,11 +260,11 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut guard = Guard::new(set(0..4_000));
-        let terms = Terms { keep_percent: 1, ..Terms::default() };
+        let params = ShrinkParams { keep_percent: 1, ..ShrinkParams::default() };
         for n in 0..100 {
-            let _ = guard.fetched(&terms, at(0), set(0..4_000 - n));
+            let _ = guard.fetched(&params, at(0), set(0..4_000 - n));
         }
         assert!(guard.before.len() <= MAX_BEFORE);
-        assert_eq!(guard.fetched(&terms, at(1), set(0..10)).reference, 4_000);
+        assert_eq!(guard.fetched(&params, at(1), set(0..10)).reference, 4_000);
     }
 }

@@ -1,4 +1,8 @@
-//! What the worker that asks a question knows of it: pure, but for its clock.
+//! What the worker that asks a question does with its answers: pure, but for its session.
+//!
+//! An answer is distrusted when it shrinks too fast ([`crate::discovery::distrust::shrink`]), and its endpoints when
+//! they come and go ([`crate::discovery::distrust::flap`]). When to ask again and how long an answer serves is
+//! [`crate::watch::leader`]'s, but for registries that change all the time.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -11,91 +15,60 @@ use crate::discovery::distrust::shrink::{Action, Guard};
 use crate::discovery::endpoint::{Endpoint, Health};
 use crate::discovery::refresh::session::{FetchError, Session};
 use crate::discovery::registry::protocol::FetchAnswer;
-use crate::hash::sip::{SipHash13, SipKey};
 use crate::time::{Span, Timestamp};
-use crate::watch::freshness::{self, Terms};
+use crate::watch::freshness::{self, CacheParams};
+use crate::watch::leader::Leader;
 use crate::watch::pace::Pace;
-use crate::watch::status::Status;
 
-/// What the worker that asks knows.
+/// The leader of one question of a registry.
 #[derive(Debug)]
-pub struct Lead {
-    /// Of its lease.
-    pub term: u32,
-    /// When the lease ends, unless it is renewed.
-    pub expires_ms: u64,
+pub struct QuestionLeader {
+    /// When to ask, and how it went.
+    pub leader: Leader,
     /// The registry that is asked.
     pub session: Session,
-    /// When it was asked.
-    pub asked: Timestamp,
-    /// When to ask next.
-    pub next_ms: u64,
-    /// Failures in a row.
-    pub failures: u32,
-    /// What all workers are told.
+    /// What all workers are served.
     pub served: Snapshot,
-    /// What is to be said, each line once.
+    /// Lines for the log, each once.
     pub lines: Vec<String>,
-    /// What the gauge says of a set that is held back.
+    /// What the gauge shows of a set that is held back.
     pub shown_holding: Option<u64>,
-    fetched_ms: u64,
-    /// Answers in a row that there is no such service.
-    unknown: u32,
     guard: Guard,
     flaps: Flaps,
     pace: Pace,
-    /// What was wrong with the last answer, as a hash; 0 for nothing.
-    trouble: u64,
-    /// How long the last good answer held by itself; `None` when a change of it is waited for.
-    holds: Option<Span>,
-    /// Answers that changed something within a second, and when it began.
+    /// Answers within a second that changed something, and when that second began.
     changes: (u32, Timestamp),
-    /// Whether a set is held back that will be believed once it was said often enough.
+    /// Whether the held set will be served once it is confirmed.
     confirms: bool,
-    /// Whether somebody else's snapshot has to be told again.
+    /// Whether the snapshot of the leader before has to be published again.
     resumed: bool,
 }
 
-/// After so many answers within a second that changed something,
+/// After this many answers within a second that changed something,
 const MANY: u32 = 10;
-/// the next is asked for no sooner.
+/// the next query waits this long, so that a registry that changes all the time costs 20 a second at most.
 const RESPITE: Span = Span::from_millis(50);
 
-// === impl Lead ===
+// === impl QuestionLeader ===
 
-impl Lead {
-    /// Begins with what others were told before.
+impl QuestionLeader {
+    /// Begins with what workers were served before.
     #[must_use]
-    pub fn new(status: &Status, served: Snapshot, session: Session) -> Self {
+    pub fn new(leader: Leader, served: Snapshot, session: Session) -> Self {
         let believed = served.entries.iter().map(|entry| entry.endpoint.clone()).collect();
         Self {
-            term: status.lease.term,
-            expires_ms: status.lease.expires_ms,
+            leader,
             session,
-            asked: Timestamp::ZERO,
-            next_ms: status.next_ms,
-            failures: status.failures,
             lines: Vec::new(),
             shown_holding: None,
-            fetched_ms: status.fetched_ms,
-            unknown: 0,
             guard: Guard::new(believed),
             flaps: Flaps::default(),
             pace: Pace::default(),
-            trouble: status.trouble,
-            holds: Some(Span::ZERO),
             changes: (0, Timestamp::ZERO),
             confirms: false,
             resumed: served.state != State::None,
             served,
         }
-    }
-
-    /// The status with what is known by now.
-    #[must_use]
-    pub fn note(&self, status: Status) -> Status {
-        let (failures, fetched_ms, next_ms) = (self.failures, self.fetched_ms, self.next_ms);
-        Status { failures, fetched_ms, next_ms, trouble: self.trouble, ..status }
     }
 
     /// Whether a set is held back.
@@ -107,12 +80,12 @@ impl Lead {
     /// Whether the next answer must not wait for a change: what is held back wants to be confirmed.
     #[must_use]
     pub fn asks_at_once(&self) -> bool {
-        self.confirms || self.failures > 0
+        self.confirms || self.leader.failures > 0
     }
 
     /// Takes a good answer; whether workers have to be told.
     pub fn took(&mut self, answer: FetchAnswer, cache: &Cache, now: Timestamp, draw: u64) -> bool {
-        (self.failures, self.unknown, self.fetched_ms) = (0, 0, now.as_millis());
+        self.leader.succeeded(answer.holds, now);
         match answer.found.skipped {
             0 => self.recover(answer.found.endpoints.len()),
             skipped => {
@@ -122,7 +95,6 @@ impl Lead {
                 self.complain("skipped", line);
             }
         }
-        self.holds = answer.holds;
         let changed = self.serve(answer.found.endpoints, cache, now);
         let period = Span::from_millis(cache.ttl_ms);
         let next = match answer.holds {
@@ -132,7 +104,7 @@ impl Lead {
             None => {
                 // A wait whose time was up is no haste, however short it is configured.
                 let held = self.session.holds_queries();
-                let waited = held.is_some_and(|wait| now.since(self.asked) >= wait);
+                let waited = held.is_some_and(|wait| now.since(self.leader.asked) >= wait);
                 let (pace, next) = self.pace.next(now, changed || waited);
                 self.pace = pace;
                 // A registry that changes all the time is not followed all the time.
@@ -145,7 +117,7 @@ impl Lead {
             }
             Some(holds) => now.plus(holds),
         };
-        self.next_ms = next.as_millis();
+        self.leader.ask_at(next);
         changed
     }
 
@@ -163,18 +135,7 @@ impl Lead {
         if error.is_unknown() {
             return self.took_nothing(cache, now, draw);
         }
-        if self.failures == 0 && self.fetched_ms > 0 {
-            // While it was waited for all was well; until it answered, if it did.
-            let answered = error.is_answer();
-            let well = match self.holds {
-                Some(holds) => Span::from_millis(self.fetched_ms).plus(holds).as_millis(),
-                None if answered => now.as_millis(),
-                None => self.asked.as_millis(),
-            };
-            self.fetched_ms = self.fetched_ms.max(well.min(now.as_millis()));
-        }
-        self.failures = self.failures.saturating_add(1);
-        self.next_ms = now.plus(freshness::error_wait(self.failures, draw)).as_millis();
+        self.leader.failed(error.is_answer(), now, draw);
         let line = format!("{error}; {}", self.meanwhile());
         self.complain(&error.reason(), line);
         false
@@ -182,10 +143,7 @@ impl Lead {
 
     /// Takes the answer that there is no such service.
     fn took_nothing(&mut self, cache: &Cache, now: Timestamp, draw: u64) -> bool {
-        self.unknown = self.unknown.saturating_add(1);
-        (self.failures, self.fetched_ms) = (0, now.as_millis());
-        let wait = freshness::negative_ttl(Span::from_millis(cache.negative_ttl_ms), self.unknown);
-        self.next_ms = now.plus(freshness::next_fetch(wait, draw)).as_millis();
+        self.leader.absent(Span::from_millis(cache.negative_ttl_ms), now, draw);
         if !self.guard.serving().is_empty() {
             // As if it had answered with an empty set, which is not believed at once.
             return self.serve(Vec::new(), cache, now);
@@ -197,16 +155,16 @@ impl Lead {
 
     /// Gives up what is too old; whether workers have to be told.
     pub fn expire(&mut self, cache: &Cache, now: Timestamp) -> bool {
-        if self.failures == 0 || cache.serve_forever || self.served.state != State::Known {
+        if self.leader.failures == 0 || cache.serve_forever || self.served.state != State::Known {
             return false;
         }
-        let terms = Terms {
+        let params = CacheParams {
             ttl: Span::from_millis(cache.ttl_ms),
             stale_while_revalidate: Span::from_millis(cache.stale_while_revalidate_ms),
             stale_if_error: Span::from_millis(cache.stale_if_error_ms),
         };
-        let age = Span::from_millis(now.as_millis().saturating_sub(self.fetched_ms));
-        if terms.state(age, true).serves() {
+        let age = self.leader.age(now);
+        if params.freshness(age, true).serves() {
             return false;
         }
         self.lines.push(format!("the last good answer is {} s old and counts no longer", age.floor_secs()));
@@ -222,11 +180,12 @@ impl Lead {
         let out = cache.flap.as_ref().map(|terms| self.flaps.seen(terms, now, served)).unwrap_or_default();
         match judged.action {
             Action::Hold if !held_before => {
-                let keeps = format!("{count} endpoints where there were {}", judged.reference);
-                self.lines.push(format!("{keeps}: held back, the others are served on"));
+                let missing = self.guard.serving().len().saturating_sub(count);
+                let shrank = format!("answer shrank from {} endpoints to {count}", judged.reference);
+                self.lines.push(format!("{shrank}: keeping the missing {missing} until it is confirmed"));
             }
             Action::Apply | Action::ApplyConfirmed if held_before => {
-                self.lines.push(format!("{count} endpoints are believed now"));
+                self.lines.push(format!("serving the answer as it is: {count} endpoints"));
             }
             _ => {}
         }
@@ -268,17 +227,14 @@ impl Lead {
 
     /// Says what is wrong, once for each reason.
     fn complain(&mut self, reason: &str, line: String) {
-        let mut sip = SipHash13::new(SipKey::from_bytes([0; 16]));
-        sip.write(reason.as_bytes());
-        let trouble = sip.finish().max(1);
-        if core::mem::replace(&mut self.trouble, trouble) != trouble {
+        if self.leader.is_new_trouble(reason) {
             self.lines.push(line);
         }
     }
 
     /// Says that nothing is wrong any more.
     fn recover(&mut self, endpoints: usize) {
-        if core::mem::take(&mut self.trouble) != 0 {
+        if self.leader.ends_trouble() {
             self.lines.push(format!("answers again, with {endpoints} endpoints"));
         }
     }
@@ -300,6 +256,7 @@ mod tests {
     use crate::discovery::registry::dns::config::{Dns, NameQuery, Record, Resolver};
     use crate::discovery::registry::dns::protocol;
     use crate::discovery::registry::{AnswerError, Found};
+    use crate::watch::status::Status;
 
     const DRAW: u64 = 1 << 63;
 
@@ -311,16 +268,17 @@ mod tests {
             serve_forever: false,
             negative_ttl_ms: 5_000,
             max_bytes: 4 << 20,
-            shrink: shrink::Terms::default(),
-            flap: None::<flap::Terms>,
+            shrink: shrink::ShrinkParams::default(),
+            flap: None::<flap::FlapParams>,
         }
     }
 
     /// A leader of a name that the host resolves.
-    fn leader(status: &Status) -> Lead {
+    fn leader(status: &Status) -> QuestionLeader {
         let query = NameQuery { name: "orders".into(), record: Record::Any, port: 80 };
         let dns = Dns { resolver: Resolver::Host, timeout_ms: 1_000 };
-        Lead::new(status, Snapshot::default(), Session::new(protocol::of(&dns, &query)))
+        let session = Session::new(protocol::of(&dns, &query));
+        QuestionLeader::new(Leader::new(status), Snapshot::default(), session)
     }
 
     fn status_of(code: u16) -> FetchError {
@@ -341,22 +299,25 @@ mod tests {
         assert!(!first.failed(&down, &cache(), now, DRAW) && !first.failed(&down, &cache(), now, DRAW));
         assert_eq!(first.lines, ["the registry answered with status 500; there is no good answer yet"]);
 
-        let mut second = leader(&first.note(Status::default()));
+        let mut second = leader(&first.leader.note(Status::default()));
         assert!(!second.failed(&down, &cache(), now, DRAW));
-        assert_eq!((second.failures, second.lines.len()), (3, 0));
+        assert_eq!((second.leader.failures, second.lines.len()), (3, 0));
         assert!(!second.failed(&status_of(403), &cache(), now, DRAW));
         assert_eq!(second.lines, ["the registry answered with status 403; there is no good answer yet"]);
 
-        let mut third = leader(&second.note(Status::default()));
+        let mut third = leader(&second.leader.note(Status::default()));
         assert!(third.took(good(0), &cache(), now, DRAW));
         assert_eq!(third.lines, ["answers again, with 1 endpoints"]);
-        assert_eq!((third.note(Status::default()).failures, third.note(Status::default()).trouble), (0, 0));
+        assert_eq!(
+            (third.leader.note(Status::default()).failures, third.leader.note(Status::default()).trouble),
+            (0, 0)
+        );
     }
 
     /// One of two name servers does not have the zone, say.
     #[test]
     fn nobody_falls_who_is_gone_from_an_answer_that_is_not_believed() {
-        let cache = Cache { flap: Some(flap::Terms::default()), ..cache() };
+        let cache = Cache { flap: Some(flap::FlapParams::default()), ..cache() };
         let mut lead = leader(&Status::default());
         for n in 0..40_u64 {
             let now = Timestamp::ZERO.plus(Span::from_secs(5 * n));
