@@ -40,7 +40,9 @@ pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
     let gateway_cases = run(&gateway, &json!({"order": "gateway_api", "routes": routes}))?;
     let istio = document.field("istio")?;
     let rules = istio.field("rules")?.items()?;
-    let routes = rules.iter().map(istio_rule).collect::<Result<Vec<_>, _>>()?;
+    let paths = istio.field("cases")?.items()?;
+    let paths = paths.iter().map(|case| case.field("path")?.text()).collect::<Result<Vec<_>, _>>()?;
+    let routes = rules.iter().map(|rule| istio_rule(rule, &paths)).collect::<Result<Vec<_>, _>>()?;
     Ok(gateway_cases + run(&istio, &json!({"order": "first_match", "routes": routes}))?)
 }
 
@@ -92,6 +94,9 @@ fn gateway_match(condition: &Node<'_>) -> Result<Value, Fault> {
         let kind = exact.map_or(Ok("prefix"), |kind| kind.parsed(known, "Exact or PathPrefix"))?;
         ours.insert("path".to_string(), json!({kind: path.field("value")?.text()?}));
     }
+    if let Some(method) = condition.optional("method")? {
+        ours.insert("method".to_string(), method.text()?.into());
+    }
     for (theirs, field) in [("headers", "headers"), ("queryParams", "query")] {
         if let Some(list) = condition.optional(theirs)? {
             let named = |one: &Node<'_>| -> Result<Value, Fault> {
@@ -105,21 +110,22 @@ fn gateway_match(condition: &Node<'_>) -> Result<Value, Fault> {
 
 // === Istio ===
 
-fn istio_rule(rule: &Node<'_>) -> Result<Value, Fault> {
+fn istio_rule(rule: &Node<'_>, paths: &[&str]) -> Result<Value, Fault> {
     let name = rule.field("name")?.text()?;
     let Some(matches) = rule.optional("match")? else { return Ok(route(name, Value::Null)) };
     let mut ours = Vec::new();
     for condition in matches.items()? {
-        ours.extend(istio_match(&condition)?);
+        ours.extend(istio_match(&condition, paths)?);
     }
     Ok(route(name, ours.into()))
 }
 
-/// A match of Istio is one of ours, or several when it has a regular expression.
-fn istio_match(condition: &Node<'_>) -> Result<Vec<Value>, Fault> {
-    let mut all = vec![json!({"headers": []})];
-    if let Some(uri) = condition.optional("uri")? {
-        all[0]["path"] = json!({"starts_with": uri.field("prefix")?.text()?});
+/// A match of Istio is one of ours, or several when it has a regular expression or ignores case.
+fn istio_match(condition: &Node<'_>, paths: &[&str]) -> Result<Vec<Value>, Fault> {
+    let mut all = istio_paths(condition, paths)?;
+    if let Some(method) = condition.optional("method")? {
+        let method = method.field("exact")?.text()?;
+        all.iter_mut().for_each(|one| one["method"] = method.into());
     }
     let with = condition.optional("headers")?.map_or(Ok(Vec::new()), |headers| headers.fields())?;
     for (name, value) in with {
@@ -154,6 +160,26 @@ fn istio_match(condition: &Node<'_>) -> Result<Vec<Value>, Fault> {
     Ok(all)
 }
 
+/// The condition on the path, with room for those on headers. We have none that ignores case: in its
+/// place there is one for each spelling that a case's path begins with.
+fn istio_paths(condition: &Node<'_>, paths: &[&str]) -> Result<Vec<Value>, Fault> {
+    let ignores = condition.optional("ignoreUriCase")?.map_or(Ok(false), |ignores| ignores.boolean())?;
+    let Some(uri) = condition.optional("uri")? else { return Ok(vec![json!({"headers": []})]) };
+    let exact = uri.optional("exact")?;
+    let (ours, value) = match &exact {
+        Some(exact) => ("exact", exact.text()?),
+        None => ("starts_with", uri.field("prefix")?.text()?),
+    };
+    let mut spellings = vec![value];
+    for path in paths.iter().filter(|_| ignores) {
+        let path = path.split('?').next().unwrap_or(path);
+        let part = if exact.is_some() { Some(path) } else { path.get(..value.len()) };
+        let part = part.filter(|part| part.eq_ignore_ascii_case(value));
+        spellings.extend(part.filter(|part| !spellings.contains(part)));
+    }
+    Ok(spellings.iter().map(|text| json!({"headers": [], "path": {ours: text}})).collect())
+}
+
 /// The conditions of which one must hold: a regular expression of the two kinds that
 /// the vectors have is one or more of those that we have in its place.
 fn alternatives(value: &Node<'_>) -> Result<Vec<Value>, Fault> {
@@ -176,4 +202,69 @@ fn alternatives(value: &Node<'_>) -> Result<Vec<Value>, Fault> {
         ])
     };
     regex.parsed(ours, "a regular expression of a known form")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{all_seen, Seen};
+
+    /// Checks rules of either kind with cases of (method, path, rule that takes it); the other kind has
+    /// one rule that takes all.
+    fn checked(kind: &str, rules: &Value, cases: &[(&str, &str, &str)]) -> Result<usize, Fault> {
+        let case = |(method, path, expect): &(&str, &str, &str)| json!({"method": method, "path": path, "headers": [], "expect": expect});
+        let mut document = json!({
+            "gateway_api": {"rules": [{"name": "any", "matches": [{}]}], "cases": [case(&("GET", "/", "any"))]},
+            "istio": {"rules": [{"name": "any"}], "cases": [case(&("GET", "/", "any"))]},
+        });
+        document[kind] = json!({"rules": rules, "cases": cases.iter().map(case).collect::<Vec<_>>()});
+        let seen = Seen::default();
+        let cases = check(&Node::root(&document, &seen))?;
+        all_seen(&document, &seen).map(|()| cases - 1)
+    }
+
+    #[test]
+    fn a_method_of_the_gateway_api_is_compared() {
+        let rules = json!([
+            {"name": "any", "matches": [{"path": {"value": "/a"}}]},
+            {"name": "post", "matches": [{"path": {"value": "/a"}, "method": "POST"}]},
+            {"name": "put", "matches": [{"method": "PUT"}]},
+        ]);
+        let cases = [
+            ("GET", "/a", "any"),
+            ("POST", "/a", "post"),
+            ("PUT", "/a", "any"),
+            ("PUT", "/b", "put"),
+            ("GET", "/b", "none"),
+        ];
+        assert_eq!(checked("gateway_api", &rules, &cases), Ok(5));
+    }
+
+    #[test]
+    fn a_uri_of_istio_is_exact_or_a_prefix_and_may_ignore_case() {
+        let rules = json!([
+            {"name": "exact", "match": [{"uri": {"exact": "/a"}}]},
+            {"name": "any-case", "match": [{"uri": {"exact": "/B"}, "ignoreUriCase": true}]},
+            {"name": "its-case", "match": [{"uri": {"exact": "/C"}, "ignoreUriCase": false}]},
+            {"name": "put", "match": [{"uri": {"prefix": "/d"}, "method": {"exact": "PUT"}}]},
+            {"name": "start", "match": [{"uri": {"prefix": "/De"}, "ignoreUriCase": true}]},
+        ]);
+        let cases = [
+            ("GET", "/a", "exact"),
+            ("GET", "/a?x", "exact"),
+            ("GET", "/A", "none"),
+            ("GET", "/a/b", "none"),
+            ("GET", "/b", "any-case"),
+            ("GET", "/B?x", "any-case"),
+            ("GET", "/bb", "none"),
+            ("GET", "/C", "its-case"),
+            ("GET", "/c", "none"),
+            ("PUT", "/def", "put"),
+            ("GET", "/def", "start"),
+            ("GET", "/dEf", "start"),
+            ("PUT", "/DEf", "start"),
+            ("GET", "/d", "none"),
+        ];
+        assert_eq!(checked("istio", &rules, &cases), Ok(14));
+    }
 }
