@@ -176,7 +176,6 @@ impl Report {
 
     /// Answers per second.
     pub fn rate(&self) -> f64 {
-        #[allow(clippy::cast_precision_loss)]
         let answered = self.answered() as f64;
         answered / self.elapsed.as_secs_f64()
     }

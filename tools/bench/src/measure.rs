@@ -110,7 +110,6 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-#[allow(clippy::cast_precision_loss, reason = "no run has 2^52 requests")]
 fn per(requests: u64) -> f64 {
     requests as f64
 }

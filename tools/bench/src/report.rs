@@ -56,7 +56,6 @@ pub(crate) fn table(summary: &Summary<'_>, colour: bool) -> String {
     out
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and LONGEST")]
 fn bar(times: f64) -> String {
     let eighths = (times * UNIT).clamp(0.0, LONGEST) * 8.0;
     let eighths = if eighths.is_nan() { 0 } else { eighths.round() as usize };

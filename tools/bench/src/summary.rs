@@ -107,7 +107,6 @@ impl Quartiles {
 
     /// The standard error of the median, as a part of it: 0.93 of the span of the quartiles
     /// over the square root of the number of samples.
-    #[allow(clippy::cast_precision_loss, reason = "no run has 2^52 rounds")]
     fn error(self, samples: usize) -> f64 {
         0.93 * (self.high - self.low) / self.median / (samples.max(1) as f64).sqrt()
     }

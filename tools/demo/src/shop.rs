@@ -65,11 +65,8 @@ pub(crate) fn mean(now: Duration, from: u64, count: impl Fn(u64) -> u64) -> f64 
     let now = tick(now).max(1);
     let whole = now.saturating_sub(MEAN).max(from).min(now - 1)..now;
     let sum: u64 = whole.clone().map(count).sum();
-    #[allow(clippy::cast_precision_loss)]
     let ticks = (whole.end - whole.start) as f64;
-    #[allow(clippy::cast_precision_loss)]
-    let rate = sum as f64 / ticks / TICK.as_secs_f64();
-    rate
+    sum as f64 / ticks / TICK.as_secs_f64()
 }
 
 // === impl Shop ===

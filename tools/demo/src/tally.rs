@@ -75,7 +75,6 @@ impl Tally {
     pub(crate) fn per_second(&self, now: Duration) -> (f64, f64) {
         let now = now.as_secs();
         let whole = if now == 0 { 0..1 } else { now.saturating_sub(Self::MEAN)..now };
-        #[allow(clippy::cast_precision_loss)]
         let mean = |sum: u64| sum as f64 / (whole.end - whole.start) as f64;
         let sum = whole.clone().fold(Second::default(), |sum, number| sum.plus(self.second(number)));
         (mean(sum.admitted), mean(sum.refused))

@@ -75,7 +75,6 @@ impl Subject {
     }
 
     /// Processor time a request in microseconds, of so many.
-    #[allow(clippy::cast_precision_loss, reason = "no run has 2^52 requests")]
     fn ask(&self, requests: u64) -> f64 {
         self.send(LEAD);
         let before = self.envoy.cpu();

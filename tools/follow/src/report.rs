@@ -116,7 +116,6 @@ pub(crate) fn dear(all: &[Cost; SIZES.len()]) -> Option<String> {
 
 /// The median of the rounds' ratios, and how far it may be off by chance: 0.93 of the span of the
 /// quartiles over the square root of their number.
-#[allow(clippy::cast_precision_loss, reason = "no run has 2^52 rounds")]
 fn ratio([small, .., large]: &[Cost; SIZES.len()]) -> (f64, f64) {
     let each: Vec<f64> =
         large.samples.iter().zip(&small.samples).map(|(large, small)| large / small).collect();

@@ -82,7 +82,6 @@ impl RetryTokens {
 }
 
 /// Exact up to 2⁵³, far above any count.
-#[allow(clippy::cast_precision_loss)]
 fn as_f64(n: u64) -> f64 {
     n as f64
 }

@@ -1,7 +1,7 @@
 //! Shares that come of hashes and draws. Seeds are fixed; bounds are those that chance exceeds
 //! once in 10,000 runs with other ones.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use tidegate_policy::hash::sip::SipKey;
 use tidegate_policy::hash::xxh64::xxh64;
@@ -16,7 +16,7 @@ const SIGMAS: f64 = 3.89;
 #[test]
 fn people_spread_evenly_over_the_buckets() {
     let key = SipKey::from_bytes([1; 16]);
-    let mut groups: HashMap<u32, f64> = HashMap::new();
+    let mut groups: BTreeMap<u32, f64> = BTreeMap::new();
     for user in 0..100_000 {
         *groups.entry(bucket(key, "experiment", format!("user-{user}").as_bytes()) / 100).or_default() += 1.0;
     }

@@ -112,7 +112,6 @@ fn endpoint(host: &Node, names: &mut Names) -> Option<Endpoint> {
 }
 
 /// A weight in hundredths, to the nearest; Nacos' own default where there is none.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn hundredths(weight: &Node) -> u64 {
     match weight {
         Node::Natural(whole) => whole.saturating_mul(100),
