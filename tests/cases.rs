@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_policy::breaker::CircuitBreaker;
+use tidegate_policy::discovery::Discovery;
 use tidegate_policy::http::{Attribute, Edit, Stage, Verdict};
 use tidegate_policy::ratelimit::RateLimitWithHeaders;
 use tidegate_policy::routing::Routing;
@@ -26,9 +27,14 @@ fn the_simulator_routes_as_the_cases_say() {
 }
 
 #[test]
+fn the_simulator_finds_endpoints_as_the_cases_say() {
+    all_of::<Discovery>("discovery", 25);
+}
+
+#[test]
 fn every_file_of_cases_is_run() {
-    let others =
-        cases::all().into_iter().filter(|case| !["breaker", "ratelimit", "routing"].contains(&&*case.filter));
+    let run = ["breaker", "discovery", "ratelimit", "routing"];
+    let others = cases::all().into_iter().filter(|case| !run.contains(&&*case.filter));
     assert_eq!(others.map(|case| case.name).collect::<Vec<_>>(), [""; 0]);
 }
 
@@ -64,7 +70,10 @@ fn one<S: Stage>(worker: &Worker<S, SimHost>, step: &Step, place: &str) {
     let (verdict, exchange) = worker.begin(&request);
     let outcome = worker.outcome(&exchange);
     let (got, headers) = match verdict {
-        Verdict::Continue(_) => {
+        Verdict::Continue(edits) => {
+            for (name, expected) in &step.sends {
+                assert_eq!(&sent(step, &edits, name), expected, "{place}: {name} goes on");
+            }
             let edits = worker.end(exchange, &SimResponse::upstream(step.answers));
             (Expect::Admit, edits.iter().filter_map(added).collect())
         }
@@ -79,6 +88,21 @@ fn one<S: Stage>(worker: &Worker<S, SimHost>, step: &Step, place: &str) {
     if let Some(expected) = &step.logs {
         assert_eq!(outcome.as_deref().unwrap_or_default(), expected, "{place}: access log");
     }
+}
+
+/// The value of a request header as it goes on.
+fn sent(step: &Step, edits: &[Edit], name: &str) -> String {
+    let same = |other: &str| other.eq_ignore_ascii_case(name);
+    let own = step.header_pairs().filter(|(other, _)| same(other)).map(|(_, value)| value);
+    let mut value = own.collect::<Vec<_>>().join(",");
+    for edit in edits {
+        match edit {
+            Edit::RemoveRequestHeader(other) if same(other) => value.clear(),
+            Edit::SetRequestHeader(other, set) if same(other) => value = set.to_string(),
+            _ => {}
+        }
+    }
+    value
 }
 
 fn added(edit: &Edit) -> Option<(String, String)> {

@@ -50,6 +50,9 @@ pub struct Step {
     pub answers: u32,
     /// What each of them gets.
     pub expect: Expect,
+    /// Headers of the request that goes on; an empty text means that it is absent.
+    #[serde(default)]
+    pub sends: BTreeMap<String, String>,
     /// Headers of the response or the reply; an empty text means that it is absent.
     #[serde(default)]
     pub gives: BTreeMap<String, String>,
@@ -132,11 +135,13 @@ pub fn all() -> Vec<Case> {
 // === impl Case ===
 
 impl Case {
-    /// Whether it is true of a real server, too: it takes no time, no address and no upstream.
+    /// Whether it is true of a real server, too: it takes no time, no address, no answer of the
+    /// upstream and no cluster.
     #[must_use]
     pub fn is_timeless(&self) -> bool {
         let plain = |step: &Step| step.at_ms == 0 && step.from.is_none() && step.answers == well();
-        self.filter == "ratelimit" && self.steps.iter().all(plain)
+        let alone = ["discovery", "ratelimit"].contains(&self.filter.as_str());
+        alone && self.steps.iter().all(plain)
     }
 }
 
