@@ -1,6 +1,11 @@
 # Every command a person or CI runs. `make` lists them.
 
+# Every call of cargo takes these; where nobody is there to look at Cargo.lock, it must be as it is.
+CARGO_FLAGS := $(if $(CI),--locked)
+
 FILTERS := breaker discovery ratelimit ratelimit-headers routing
+# What the demo runs.
+DEMO    := breaker discovery ratelimit routing
 PROBES  := $(patsubst tests/probe/%/Cargo.toml,%,$(wildcard tests/probe/*/Cargo.toml))
 
 # Envoy to test with. Unless one is named, `make need-envoy` puts ours here.
@@ -12,9 +17,9 @@ WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
 # Packages with tests that need Envoy.
 E2E     := -p tidegate-tests -p tidegate-demo -p tidegate-follow
 NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-servers need-packages need-node
-TARGETS := help setup wasm run bench dead-upstream follow test test-fast e2e servers vectors check fmt audit clean distclean
+TARGETS := help setup wasm filters probes run bench dead-upstream follow test test-fast e2e servers vectors check fmt audit clean distclean
 
-export ENVOY FILTERS PROBES
+export CARGO_FLAGS ENVOY
 # What the machine has comes first.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 # The shell counts its own seconds under this name.
@@ -43,10 +48,16 @@ help: ## List the targets
 
 setup: need-rust need-envoy need-bindgen need-func-e need-packages ## Install what the other targets need (each also installs its own)
 
-wasm: need-rust ## Build the modules into dist/ and check their sizes
-	@tools/wasm.sh
+wasm: filters probes ## Build all modules into dist/ and check their sizes
 
-run: need-envoy wasm $(if $(filter consul,$(REGISTRY)),need-servers) ## Run the demo: SECONDS=20, or until Ctrl-C; REGISTRY=consul for a real Consul
+filters: need-rust ## Build the modules of the filters alone
+	@tools/wasm.sh filters $(FILTERS)
+
+probes: need-rust ## Build the modules that only tests and the benchmark need
+	@tools/wasm.sh probes $(PROBES)
+
+run: need-rust need-envoy $(if $(filter consul,$(REGISTRY)),need-servers) ## Run the demo: SECONDS=20, or until Ctrl-C; REGISTRY=consul for a real Consul
+	@tools/wasm.sh filters $(DEMO)
 	@tools/demo.sh "$(SECONDS)" "$(REGISTRY)"
 
 ##@ Prove
@@ -54,38 +65,38 @@ run: need-envoy wasm $(if $(filter consul,$(REGISTRY)),need-servers) ## Run the 
 test: test-fast e2e ## Run every test
 
 test-fast: vectors ## Run the tests that need no Envoy
-	$(STEP) "tests on the host" cargo test
+	$(STEP) "tests on the host" cargo test $(CARGO_FLAGS)
 
 e2e: need-envoy need-func-e need-servers wasm ## Run the tests inside the real Envoy
-	$(STEP) "tests in Envoy" cargo test $(E2E) --test e2e -- --test-threads=2
+	$(STEP) "tests in Envoy" cargo test $(CARGO_FLAGS) $(E2E) --test e2e -- --test-threads=2
 
 servers: need-servers ## Build the real registries that end-to-end tests ask: minutes, once
 
 vectors: need-rust need-bindgen need-node ## Run the test vectors, natively and on wasm32: TIDEGATE_VECTORS=folder for others
-	$(STEP) "vectors on the host" cargo run -q -p tidegate-vectors
+	$(STEP) "vectors on the host" cargo run $(CARGO_FLAGS) -q -p tidegate-vectors
 	$(STEP) "vectors on wasm32-unknown-unknown" \
 		env CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/.tools/bin/wasm-bindgen-test-runner" \
-		cargo test -p tidegate-vectors --target wasm32-unknown-unknown -- --nocapture
+		cargo test $(CARGO_FLAGS) -p tidegate-vectors --target wasm32-unknown-unknown -- --nocapture
 
 bench: need-envoy need-packages wasm ## Measure the cost of a request: BENCH_ARGS=... is passed on
-	$(STEP) "benchmark" cargo run --release -q -p tidegate-bench -- $(BENCH_ARGS)
+	$(STEP) "benchmark" cargo run $(CARGO_FLAGS) --release -q -p tidegate-bench -- $(BENCH_ARGS)
 
-dead-upstream: need-envoy wasm ## Count what still reaches an upstream that always fails: DEAD_ARGS=... is passed on
-	$(STEP) "dead upstream" cargo run --release -q -p tidegate-dead-upstream -- $(DEAD_ARGS)
+dead-upstream: need-envoy filters ## Count what still reaches an upstream that always fails: DEAD_ARGS=... is passed on
+	$(STEP) "dead upstream" cargo run $(CARGO_FLAGS) --release -q -p tidegate-dead-upstream -- $(DEAD_ARGS)
 
-follow: need-envoy need-servers wasm ## Measure how soon traffic follows Consul, and a large catalog: FOLLOW_ARGS=... is passed on
-	$(STEP) "follow" cargo run --release -q -p tidegate-follow -- $(FOLLOW_ARGS)
+follow: need-envoy need-servers filters ## Measure how soon traffic follows Consul, and a large catalog: FOLLOW_ARGS=... is passed on
+	$(STEP) "follow" cargo run $(CARGO_FLAGS) --release -q -p tidegate-follow -- $(FOLLOW_ARGS)
 
 ##@ Check
 
 check: need-rust need-deny ## Check format, lints, documentation, licences and sources
 	$(STEP) "format" cargo fmt --all --check
-	$(STEP) "lints, host" cargo clippy -q --all-targets -- -D warnings
-	$(STEP) "lints, end-to-end tests" cargo clippy -q $(E2E) --test e2e -- -D warnings
-	$(STEP) "lints, modules" cargo clippy -q --target wasm32-wasip1 $(WASM_P) -- -D warnings
-	$(STEP) "lints, policy without std" cargo clippy -q --target wasm32-unknown-unknown -p tidegate-policy -- -D warnings
-	$(STEP) "documentation" env RUSTDOCFLAGS=-Dwarnings cargo doc -q --no-deps
-	$(STEP) "dependencies" .tools/bin/cargo-deny --log-level error check bans licenses sources
+	$(STEP) "lints, host" cargo clippy $(CARGO_FLAGS) -q --all-targets -- -D warnings
+	$(STEP) "lints, end-to-end tests" cargo clippy $(CARGO_FLAGS) -q $(E2E) --test e2e -- -D warnings
+	$(STEP) "lints, modules" cargo clippy $(CARGO_FLAGS) -q --target wasm32-wasip1 $(WASM_P) -- -D warnings
+	$(STEP) "lints, policy without std" cargo clippy $(CARGO_FLAGS) -q --target wasm32-unknown-unknown -p tidegate-policy -- -D warnings
+	$(STEP) "documentation" env RUSTDOCFLAGS=-Dwarnings cargo doc $(CARGO_FLAGS) -q --no-deps
+	$(STEP) "dependencies" .tools/bin/cargo-deny --log-level error $(CARGO_FLAGS) check bans licenses sources
 
 fmt: ## Format the source
 	@cargo fmt --all

@@ -7,9 +7,13 @@ args=()
 [[ -z ${1:-} ]] || args+=(--seconds "$1")
 [[ -z ${2:-} ]] || args+=(--registry "$2")
 
-tools/step.sh "the demo" cargo build --release -q -p tidegate-demo
+source tools/step.sh
 
-run=(cargo run --release -q -p tidegate-demo -- ${args[@]+"${args[@]}"})
+# Not for release: that takes a minute longer, and the demo is not what is measured.
+step "the demo" cargo_build "the demo" --package tidegate-demo
+
+note "starting Envoy with its filters, the services and their clients"
+run=("${CARGO_TARGET_DIR:-target}/debug/demo" ${args[@]+"${args[@]}"})
 
 # Without a terminal the demo takes the place of this script, so that it gets make's signals.
 [[ -t 0 ]] || exec "${run[@]}"

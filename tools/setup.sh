@@ -63,7 +63,8 @@ install_envoy() {
 
 need_bindgen() {
     local version
-    cargo metadata --quiet --format-version 1 >/dev/null # brings Cargo.lock up to date
+    # shellcheck disable=SC2086 # none, or several
+    cargo metadata ${CARGO_FLAGS:-} --quiet --format-version 1 >/dev/null # brings Cargo.lock up to date
     version=$(locked wasm-bindgen)
     [[ -n $version ]] || fail "Cargo.lock has no wasm-bindgen"
     [[ $(version_of wasm-bindgen-test-runner) == "$version" ]] ||
@@ -145,6 +146,7 @@ server() {
     sum=$(cat "tests/servers/$program"/* | cksum)
     [[ ! -x $SERVERS/$program || $(cat "$SERVERS/$program.sum" 2>/dev/null) != "$sum" ]] || return 0
     have_go
+    note "$title takes minutes, once"
     step "$title into .tools/servers" patiently "$title" build "$program" "$package"
     echo "$sum" >"$SERVERS/$program.sum"
 }
@@ -154,22 +156,6 @@ build() {
     mkdir -p "$SERVERS"
     cd "tests/servers/$1"
     go build -buildvcs=false -mod=readonly -ldflags="-s -w" -o "$out" "$2"
-}
-
-# patiently WHAT COMMAND...: says now and then that the command still runs.
-patiently() {
-    local what=$1 begin ticker
-    shift
-    note "$what takes minutes, once"
-    begin=$(date +%s)
-    # Sleeps apart from the output, which would otherwise stay open until they end.
-    while sleep 30 >/dev/null 2>&1 && kill -0 $$; do
-        note "$what: still at it after $(($(date +%s) - begin)) s"
-    done &
-    ticker=$!
-    # shellcheck disable=SC2064 # this ticker
-    trap "kill $ticker" EXIT
-    "$@"
 }
 
 # === packages: wrk measures, wasm-opt makes modules smaller; both can be done without ===

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `step.sh WHAT COMMAND...` runs a command, says what it is for and how long it took.
-# Sourced, it gives a script the functions `step`, `note` and `have`.
+# Sourced, it gives a script the functions `step`, `patiently`, `cargo_build`, `note` and `have`.
 set -euo pipefail
 
 bold='' plain=''
@@ -36,6 +36,37 @@ step() {
         note "$what: failed after $(($(date +%s) - begin)) s"
     fi
     return "$status"
+}
+
+# patiently WHAT COMMAND...: says now and then that the command still runs.
+patiently() {
+    local what=$1 begin
+    shift
+    begin=$(date +%s)
+    # It waits on a pipe that stays silent, not in a `sleep`, which would outlive it; and apart from the
+    # output, which would otherwise stay open.
+    (
+        exec {silent}<> <(:) >/dev/null
+        while kill -0 $$ 2>/dev/null; do
+            read -rt 15 -u "$silent" || note "$what: still at it after $(($(date +%s) - begin)) s"
+        done
+    ) &
+    # shellcheck disable=SC2064 # this ticker
+    trap "kill $!" EXIT
+    "$@"
+}
+
+# cargo_build WHAT OPTION...: on a terminal cargo shows what it compiles; elsewhere a line says now
+# and then that it does.
+cargo_build() {
+    local what=$1
+    shift
+    # shellcheck disable=SC2086 # CARGO_FLAGS: none, or several
+    if [[ -t 2 ]]; then
+        cargo build ${CARGO_FLAGS:-} "$@"
+    else
+        (patiently "$what" cargo build ${CARGO_FLAGS:-} --quiet "$@")
+    fi
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# `wasm.sh` builds the modules in FILTERS and the probes in PROBES into dist/.
+# `wasm.sh filters NAME...` builds modules of filters into dist/, `wasm.sh probes NAME...` modules
+# of probes into dist/probes/.
 # Filters are packed and, where wasm-opt is at hand, optimized; probes stay as the linker
 # left them, as they stand for filters from elsewhere.
 set -euo pipefail
@@ -7,9 +8,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/step.sh
 
 readonly TARGET=wasm32-wasip1
-readonly BUILT=${CARGO_TARGET_DIR:-target}/$TARGET
-read -ra filters <<<"${FILTERS:-}"
-read -ra probes <<<"${PROBES:-}"
+readonly TARGETS=${CARGO_TARGET_DIR:-target}
+readonly BUILT=$TARGETS/$TARGET
+readonly KIND=${1:?filters or probes}
+shift
+readonly NAMES=("$@")
 
 # Filters that are compiled for size as a whole: profile `small`.
 readonly SMALL=" discovery "
@@ -23,33 +26,55 @@ limit() {
     esac
 }
 
-build() {
-    local packages=("${probes[@]/#/--package=tidegate-probe-}") small=() name
-    for name in "${filters[@]}"; do
-        if is_small "$name"; then small+=("--package=tidegate-$name"); else packages+=("--package=tidegate-$name"); fi
-    done
-    # Panic messages name source files: say the same on every machine.
-    export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
-    if ((${#packages[@]})); then cargo build --quiet --release --target "$TARGET" "${packages[@]}"; fi
-    if ((${#small[@]})); then cargo build --quiet --profile small --target "$TARGET" "${small[@]}"; fi
-    cargo build --quiet --package tidegate-pack
+profile() {
+    if [[ $SMALL == *" $1 "* ]]; then echo small; else echo release; fi
 }
 
-is_small() {
-    [[ $SMALL == *" $1 "* ]]
+# compile PROFILE PACKAGE...: nothing when there are none.
+compile() {
+    local profile=$1
+    shift
+    (($#)) || return 0
+    cargo_build "modules" --profile "$profile" --target "$TARGET" "${@/#/--package=tidegate-}"
+}
+
+build() {
+    local release=() small=() name
+    # Panic messages name source files: say the same on every machine.
+    export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+    if [[ $KIND == probes ]]; then
+        compile release "${NAMES[@]/#/probe-}"
+        return
+    fi
+    for name in "${NAMES[@]}"; do
+        if [[ $(profile "$name") == small ]]; then small+=("$name"); else release+=("$name"); fi
+    done
+    compile release ${release[@]+"${release[@]}"}
+    compile small ${small[@]+"${small[@]}"}
 }
 
 collect() {
-    local name profile
+    local name
     mkdir -p dist/probes
-    for name in "${probes[@]}"; do
+    for name in "${NAMES[@]}"; do
         cp "$BUILT/release/tidegate_probe_${name//-/_}.wasm" "dist/probes/$name.wasm"
     done
-    for name in "${filters[@]}"; do
-        profile=release
-        if is_small "$name"; then profile=small; fi
-        "${CARGO_TARGET_DIR:-target}/debug/tidegate-pack" "$BUILT/$profile/tidegate_${name//-/_}.wasm" "dist/tidegate-$name.wasm"
-        optimize "dist/tidegate-$name.wasm"
+}
+
+pack() {
+    local name built from out
+    local pack=$TARGETS/debug/tidegate-pack
+    cargo_build "pack" --package tidegate-pack
+    mkdir -p dist/made-from
+    for name in "${NAMES[@]}"; do
+        built=$BUILT/$(profile "$name")/tidegate_${name//-/_}.wasm
+        out=dist/tidegate-$name.wasm
+        # When all that it is made from is as it was, so is the module.
+        from=$(cat "$built" "$pack" tools/wasm.sh | cksum)$("${WASM_OPT:-wasm-opt}" --version 2>/dev/null || true)
+        if [[ -f $out && $(cat "dist/made-from/$name" 2>/dev/null) == "$from $(cksum <"$out")" ]]; then continue; fi
+        "$pack" "$built" "$out"
+        optimize "$out"
+        echo "$from $(cksum <"$out")" >"dist/made-from/$name"
     done
 }
 
@@ -72,11 +97,12 @@ optimize() {
 sizes() {
     local name above=0
     printf '%-26s %9s %8s %10s\n' module bytes KiB 'limit KiB'
-    for name in "${filters[@]}"; do
-        row "dist/tidegate-$name.wasm" "$(limit "$name")" || above=1
-    done
-    for name in "${probes[@]}"; do
-        row "dist/probes/$name.wasm" -
+    for name in "${NAMES[@]}"; do
+        if [[ $KIND == probes ]]; then
+            row "dist/probes/$name.wasm" -
+        else
+            row "dist/tidegate-$name.wasm" "$(limit "$name")" || above=1
+        fi
     done
     return "$above"
 }
@@ -91,6 +117,7 @@ row() {
     }'
 }
 
-step "modules for $TARGET: ${filters[*]} ${probes[*]/#/probe-}" build
-collect
+[[ $KIND == filters || $KIND == probes ]] || { note "no such kind: $KIND"; exit 1; }
+step "$KIND: ${NAMES[*]}" build
+if [[ $KIND == probes ]]; then collect; else step "pack and optimize" pack; fi
 sizes
