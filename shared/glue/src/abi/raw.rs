@@ -123,7 +123,7 @@ mod imports {
 
 /// A world without a host.
 #[cfg(not(target_arch = "wasm32"))]
-#[expect(clippy::too_many_arguments, reason = "as many as the ABI has")]
+#[allow(clippy::too_many_arguments, reason = "as many as the ABI has")]
 mod absent {
     use crate::abi::Status;
 
