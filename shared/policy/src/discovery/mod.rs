@@ -1,16 +1,16 @@
-//! Finding the endpoints of a service in a registry.
+//! Finding the endpoints of a service in a registry, and choosing one for each request.
 //!
 //! ```text
-//!  registry/*.rs ─► json.rs ─► endpoint.rs ─► shrink.rs ─► flap.rs ─► what is served
-//!  (path, answer)   by shape   normal form    empty and    damped
-//!                                             halved sets
-//!  cache.rs ── when to fetch and how long an answer serves     lease.rs ── who fetches
+//!  registry/ ─► refresh/ ─► distrust/ ─► cells/ ─► catalog/ ─► request/
+//!  queries,     one worker  answers that what all  what each   which endpoint,
+//!  answers      queries for shrink too   workers   worker      and how its
+//!               all         fast, flap   share     knows       attempts went
 //! ```
 //!
-//! A registry is believed as little as a client: its answer may be truncated, hostile, filtered
-//! by permissions or plainly wrong. Whatever it sends becomes a sorted list of [`Endpoint`]s or a
-//! [`Problem`](registry::Problem), and a list that lost most of its endpoints is held back until
-//! it was confirmed ([`distrust::shrink`]).
+//! A registry is trusted as little as a client: its answer may be truncated, hostile, filtered by
+//! permissions or plainly wrong. Any answer becomes a sorted list of [`Endpoint`]s or a
+//! [`Problem`](registry::Problem), and a list that lost most of its endpoints is held back until it is
+//! confirmed ([`distrust::shrink`]).
 
 pub mod catalog;
 pub mod cells;

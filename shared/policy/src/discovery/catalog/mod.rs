@@ -1,4 +1,4 @@
-//! What a worker knows of the services: their endpoints, who of them is ejected, what was counted.
+//! What a worker knows of the services: their endpoints, which of them are ejected, what was counted.
 
 pub mod ejections;
 pub mod endpoint_stats;

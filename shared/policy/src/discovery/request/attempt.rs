@@ -64,7 +64,7 @@ impl Attempts {
             flight.blame(suspect, Outcome::Broken, now, host);
         }
         let reported = || request.attribute(Attribute::Endpoint);
-        let Some(endpoint) = flight.endpoint(before, reported) else { return Verdict::Continue(Vec::new()) };
+        let Some(endpoint) = flight.endpoint(before, &reported) else { return Verdict::Continue(Vec::new()) };
         let retry = before > 0;
         if retry && !flight.view.retry_budget().take() {
             flight.view.count(ServiceMetric::RetriesRefused);

@@ -257,7 +257,7 @@ impl Downstream {
         } else {
             Outcome::of_flags(response)
         };
-        let endpoint = flight.endpoint(0, || response.attribute(Attribute::Endpoint));
+        let endpoint = flight.endpoint(0, &|| response.attribute(Attribute::Endpoint));
         exchange.answered = Some(Answered { endpoint, outcome, took: now.since(exchange.started) });
         if let Some(endpoint) = endpoint {
             flight.judge(endpoint, outcome, now, host);
@@ -287,7 +287,7 @@ impl Downstream {
             return;
         }
         let answered = exchange.answered.unwrap_or_else(|| {
-            let endpoint = flight.endpoint(0, || end.attribute(Attribute::Endpoint));
+            let endpoint = flight.endpoint(0, &|| end.attribute(Attribute::Endpoint));
             let outcome = Outcome::of_flags(end);
             if let Some(endpoint) = endpoint {
                 flight.judge(endpoint, outcome, now, host);

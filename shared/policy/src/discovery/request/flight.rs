@@ -87,7 +87,7 @@ impl Flight {
 
     /// The endpoint of the `attempt`th attempt, counted from 0. Where Envoy chooses from a list it
     /// passes over endpoints that its cluster does not have: there the one that it `reported` counts.
-    pub fn endpoint(&self, attempt: u32, reported: impl FnOnce() -> Option<Vec<u8>>) -> Option<u32> {
+    pub fn endpoint(&self, attempt: u32, reported: &dyn Fn() -> Option<Vec<u8>>) -> Option<u32> {
         match self.view.policy().steer {
             Steer::OriginalDst { .. } => self.picks.borrow().of(attempt),
             Steer::OverrideHost { .. } => self.table.place(&reported()?),
@@ -116,6 +116,7 @@ impl Flight {
     }
 
     /// Takes an outcome into the endpoint's latency and success.
+    #[inline(never)]
     pub fn learn(&self, endpoint: u32, outcome: Outcome, took: Span, now: Timestamp) {
         let rtt = match outcome {
             Outcome::Answered(_) => took,
@@ -132,6 +133,7 @@ impl Flight {
     }
 
     /// Takes an outcome into the endpoint's consecutive failures, and ejects it when they are enough.
+    #[inline(never)]
     pub fn judge(&self, endpoint: u32, outcome: Outcome, now: Timestamp, host: &impl Host) {
         let Some(params) = self.view.ejections().map(Ejections::params) else { return };
         let Some(status) = outcome.status() else { return };
