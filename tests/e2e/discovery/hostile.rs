@@ -87,9 +87,9 @@ fn no_client_header_chooses_the_endpoint() {
         assert_eq!(victim.count(), 0, "{name}");
         let victims = victim.addr().to_string();
         for seen in upstreams.iter().flat_map(Upstream::seen) {
-            let seen: Vec<_> =
+            let naming: Vec<_> =
                 seen.headers.iter().filter(|(_, value)| value.ends_with(victims.as_bytes())).collect();
-            assert!(seen.is_empty(), "{name}: {seen:?}");
+            assert!(naming.is_empty(), "{name}: {naming:?}");
             let own = seen.headers.iter().filter(|(name, _)| name == header).count();
             assert_eq!(own, 1, "{name}");
         }
