@@ -341,3 +341,49 @@ impl Limiter for SlidingWindow {
         admit
     }
 }
+
+/// The bucket of `key` by jump consistent hashing (Lamping and Veach, 2014); 0 when there are none.
+#[must_use]
+pub fn jump(key: u64, buckets: u32) -> u32 {
+    let (mut state, mut bucket, mut next) = (key, 0_u32, 0_u64);
+    while next < u64::from(buckets) {
+        bucket = u32::try_from(next).unwrap_or(0);
+        state = state.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        let step = 2_147_483_648.0 / ((state >> 33).wrapping_add(1) as f64);
+        // A float too large for an integer becomes the largest, which ends the loop.
+        next = ((f64::from(bucket) + 1.0) * step) as u64;
+    }
+    bucket
+}
+
+/// Envoy's success-rate rule over several hosts.
+#[derive(Clone, Debug)]
+pub struct SuccessRates {
+    /// Mean of the rates, in percent.
+    pub mean: f64,
+    /// Their standard deviation, of the population.
+    pub stdev: f64,
+    /// Below this a host is ejected.
+    pub threshold: f64,
+    /// The hosts below it, by index.
+    pub ejected: Vec<usize>,
+}
+
+/// Judges hosts by their success rates, in percent: those below mean − `stdev_factor` · σ are
+/// ejected.
+#[must_use]
+pub fn success_rates(rates: &[f64], stdev_factor: f64) -> SuccessRates {
+    let count = rates.iter().fold(0.0, |n, _| n + 1.0_f64).max(1.0);
+    let mean = rates.iter().sum::<f64>() / count;
+    let variance = rates.iter().map(|rate| (rate - mean) * (rate - mean)).sum::<f64>() / count;
+    let stdev = variance.sqrt();
+    let threshold = mean - stdev_factor * stdev;
+    let below = rates.iter().enumerate().filter(|(_, rate)| **rate < threshold);
+    SuccessRates { mean, stdev, threshold, ejected: below.map(|(index, _)| index).collect() }
+}
+
+/// Whether a host of this success rate fails as often as `threshold`, in percent.
+#[must_use]
+pub fn failure_percentage(success_rate: f64, threshold: f64) -> bool {
+    100.0 - success_rate >= threshold
+}

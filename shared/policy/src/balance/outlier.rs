@@ -1,26 +1,9 @@
 //! Ejecting single endpoints, by the rules of Envoy's outlier detection.
 //!
 //! Envoy applies them to its own hosts; here they serve endpoints that a filter picked.
-//! Two facts about them (reference 1.3): among n hosts the deviation of one from the mean is at
-//! most √(n−1) standard deviations, so few hosts are never ejected by 1.9 of them; and 10 % of
-//! five hosts is none, unless one may always be ejected.
+//! 10 % of five hosts is none, unless one may always be ejected.
 
-use alloc::vec::Vec;
-
-/// The success-rate rule over several endpoints.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SuccessRates {
-    /// Mean of the rates, in percent.
-    pub mean: f64,
-    /// Their standard deviation, of the population.
-    pub stdev: f64,
-    /// Below this an endpoint is ejected.
-    pub threshold: f64,
-    /// The endpoints below it, by index.
-    pub ejected: Vec<usize>,
-}
-
-/// Failures in a row of one endpoint.
+/// Consecutive failures of one endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Runs {
     any_5xx: u32,
@@ -36,25 +19,6 @@ pub struct Trips {
     pub gateway: bool,
 }
 
-/// Judges endpoints by their success rates, in percent: those below
-/// mean − `stdev_factor` · σ are ejected.
-#[must_use]
-pub fn success_rates(rates: &[f64], stdev_factor: f64) -> SuccessRates {
-    let count = rates.iter().fold(0.0, |n, _| n + 1.0_f64).max(1.0);
-    let mean = rates.iter().sum::<f64>() / count;
-    let variance = rates.iter().map(|rate| (rate - mean) * (rate - mean)).sum::<f64>() / count;
-    let stdev = libm::sqrt(variance);
-    let threshold = mean - stdev_factor * stdev;
-    let below = rates.iter().enumerate().filter(|(_, rate)| **rate < threshold);
-    SuccessRates { mean, stdev, threshold, ejected: below.map(|(index, _)| index).collect() }
-}
-
-/// Whether an endpoint of this success rate fails as often as `threshold`, in percent.
-#[must_use]
-pub fn failure_percentage(success_rate: f64, threshold: f64) -> bool {
-    100.0 - success_rate >= threshold
-}
-
 /// Whether one more of `hosts` may be ejected when `ejected` are: at most
 /// `max_ejection_percent` of all, or the first one when that is always allowed.
 #[must_use]
@@ -64,7 +28,7 @@ pub fn may_eject(hosts: u32, ejected: u32, max_ejection_percent: u32, always_one
         || after <= u64::from(hosts).saturating_mul(max_ejection_percent.into())
 }
 
-/// How long the `ejection`th ejection in a row lasts, and the multiplier of the base time: it
+/// How long the `ejection`th consecutive ejection lasts, and the multiplier of the base time: it
 /// stops growing once the time has reached its most.
 #[must_use]
 pub fn ejection_time(ejection: u32, base_ms: u64, max_ms: u64) -> (u32, u64) {
@@ -100,23 +64,6 @@ fn trip(run: &mut u32, limit: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn few_endpoints_are_too_few_for_the_mean() {
-        #[rustfmt::skip]
-        let cases = [
-            // name                       success rates                             ejected
-            ("none",                      &[][..],                                  &[][..]),
-            ("one",                       &[0.0],                                   &[]),
-            ("one of four",               &[0.0, 100.0, 100.0, 100.0],              &[]),
-            ("one of five",               &[50.0, 100.0, 100.0, 100.0, 100.0],      &[0]),
-            ("two of five hide",          &[0.0, 0.0, 100.0, 100.0, 100.0],         &[]),
-            ("all the same",              &[40.0, 40.0, 40.0, 40.0, 40.0],          &[]),
-        ];
-        for (name, rates, ejected) in cases {
-            assert_eq!(success_rates(rates, 1.9).ejected, ejected, "{name}");
-        }
-    }
 
     #[test]
     fn a_share_of_the_endpoints_may_be_ejected_and_perhaps_always_one() {

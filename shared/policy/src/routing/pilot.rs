@@ -13,7 +13,7 @@ use core::cell::{Cell, RefCell};
 use super::decide::Weights;
 use super::judge::{Fault, Judgement};
 use super::metrics::{Of, Places, What};
-use super::ramp::{self, Command, Event, Phase, Ramp, State};
+use super::ramp::{self, Event, Phase, Ramp, State};
 use super::route::Route;
 use super::tally::{self, Tally};
 use crate::config::number;
@@ -202,7 +202,7 @@ impl Pilot {
             let begins = state.phase == Phase::Waiting;
             let now_ms = if begins { clock_ms } else { clock_ms.saturating_sub(GRACE_MS) };
             let (next, event, why) = if open && !begins {
-                let (next, event) = ramp.command(state, Command::Abort);
+                let (next, event) = ramp.abort(state);
                 (next, event, "its breaker is open")
             } else if ramp.is_due(&state, now_ms) {
                 let judgement = self.judge(watch, route, ramp, &state, now_ms, host);

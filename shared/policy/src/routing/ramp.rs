@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!   Waiting ─► Ramping ─► Promoted          time counts in whole intervals since the start;
-//!                │  ▲                       an interval that passed moves the ramp on, any
-//!                ▼  │                       other only holds it where it is
-//!              Paused ─► Aborted (for good)
+//!                 │                         an interval that passed moves the ramp on, any
+//!                 ▼                         other only holds it where it is
+//!              Aborted (for good)
 //! ```
 //!
 //! Time alone never takes a step: it is taken by [`Ramp::check`], at most once for each
 //! interval, by whoever holds the lease. As intervals are counted from the start and not from
 //! the last check, replicas with the same start are on the same step when none of them holds,
-//! and one that starts later joins where the others are. Reference 3.12 is normative.
+//! and one that starts later joins where the others are.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -31,7 +31,7 @@ pub struct Ramp {
     pub paused: bool,
     /// What the variant must fulfil.
     pub demands: Demands,
-    /// Aborted at so many failed intervals, in a row or not.
+    /// Aborted at this number of failed intervals, consecutive or not.
     pub max_failed: u32,
     /// Aborted as soon as the breaker of this name opens.
     pub breaker: Option<String>,
@@ -70,8 +70,6 @@ pub struct State {
 pub enum Phase {
     /// It was given up: the variant has no traffic.
     Aborted,
-    /// Somebody holds it where it is.
-    Paused,
     /// It is through: the variant keeps the weight of the last step.
     Promoted,
     /// It goes on.
@@ -80,18 +78,7 @@ pub enum Phase {
     Waiting,
 }
 
-/// What somebody wants of a ramp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Give up, as when the variant's breaker opens.
-    Abort,
-    /// Stay where it is.
-    Pause,
-    /// Go on after a pause.
-    Resume,
-}
-
-/// What a check or a command did.
+/// What a check did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// It was given up.
@@ -138,7 +125,7 @@ impl Ramp {
         match state.phase {
             Phase::Aborted | Phase::Promoted => false,
             Phase::Waiting => self.start_ms.is_none_or(|start| start <= now_ms),
-            Phase::Paused | Phase::Ramping => self.intervals(state, now_ms) > state.checked,
+            Phase::Ramping => self.intervals(state, now_ms) > state.checked,
         }
     }
 
@@ -171,7 +158,7 @@ impl Ramp {
                 }
                 (next, Event::Halt)
             }
-            Judgement::Pass if state.phase == Phase::Ramping && !self.paused => {
+            Judgement::Pass if !self.paused => {
                 next.passed = state.passed.saturating_add(ended);
                 let moved = self.step(next.passed) > self.step(state.passed);
                 self.arrive(next, if moved { Event::Advance } else { Event::None })
@@ -183,21 +170,17 @@ impl Ramp {
     /// The interval that is under way, counted from the start; `None` when none is.
     #[must_use]
     pub fn interval(&self, state: &State, now_ms: u64) -> Option<u64> {
-        let goes = matches!(state.phase, Phase::Paused | Phase::Ramping);
+        let goes = state.phase == Phase::Ramping;
         goes.then(|| self.intervals(state, now_ms))
     }
 
-    /// Does what somebody wants. What is through or given up stays so.
+    /// Gives up, as when the variant's breaker opens. A ramp that is through or given up stays so.
     #[must_use]
-    pub fn command(&self, state: State, command: Command) -> (State, Event) {
-        let (phase, event) = match (command, state.phase) {
-            (_, Phase::Aborted | Phase::Promoted) => return (state, Event::None),
-            (Command::Abort, _) => (Phase::Aborted, Event::Abort),
-            (Command::Pause, Phase::Ramping) => (Phase::Paused, Event::Halt),
-            (Command::Resume, Phase::Paused) => (Phase::Ramping, Event::None),
-            _ => return (state, Event::None),
-        };
-        (State { phase, ..state }, event)
+    pub fn abort(&self, state: State) -> (State, Event) {
+        match state.phase {
+            Phase::Aborted | Phase::Promoted => (state, Event::None),
+            Phase::Ramping | Phase::Waiting => (State { phase: Phase::Aborted, ..state }, Event::Abort),
+        }
     }
 
     /// The weight of the variant; `usual` is the one that it has without a ramp.
@@ -220,15 +203,6 @@ impl Ramp {
     #[must_use]
     pub fn most(&self) -> u32 {
         self.steps.iter().map(|step| step.weight).max().unwrap_or(0)
-    }
-
-    /// How long it takes when every interval passes.
-    #[must_use]
-    pub fn shortest_ms(&self) -> u64 {
-        self.steps
-            .iter()
-            .fold(0_u64, |sum, step| sum.saturating_add(self.holds(step)))
-            .saturating_mul(self.interval_ms)
     }
 
     /// A tag of all that decides how far a state is: one that carries another was left by
@@ -345,15 +319,14 @@ impl State {
 // === impl Phase ===
 
 impl Phase {
-    const ALL: [Self; 5] = [Self::Waiting, Self::Ramping, Self::Paused, Self::Promoted, Self::Aborted];
+    const ALL: [Self; 4] = [Self::Waiting, Self::Ramping, Self::Promoted, Self::Aborted];
 
-    /// Its byte in a state.
+    /// Its byte in a state. No phase is 2.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
             Self::Waiting => 0,
             Self::Ramping => 1,
-            Self::Paused => 2,
             Self::Promoted => 3,
             Self::Aborted => 4,
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use tidegate_policy::hash::rendezvous::{pick, score};
+use tidegate_policy::hash::rendezvous::weigh;
+use tidegate_policy::hash::sip::{SipHash13, SipKey};
 
 use super::test_key;
 use crate::data::{Fault, Node};
@@ -71,4 +72,27 @@ fn picked<'a>(hosts: &Hosts<'a>, key: &str) -> &'a str {
     let nodes = hosts.iter().map(|(name, weight)| (name.as_bytes(), *weight));
     let index = pick(test_key(), nodes, key.as_bytes());
     index.and_then(|index| hosts.keys().nth(index)).copied().unwrap_or_default()
+}
+
+/// What `node` scores for `client`.
+fn score(key: SipKey, node: &[u8], client: &[u8], weight: u32) -> f64 {
+    let mut hash = SipHash13::new(key);
+    hash.write(node);
+    hash.write(&[0]);
+    hash.write(client);
+    weigh(hash.finish(), weight)
+}
+
+/// The index of the node with the best score, of equals the one whose name is first. `None` when no
+/// node has a weight.
+fn pick<'n>(key: SipKey, nodes: impl IntoIterator<Item = (&'n [u8], u32)>, client: &[u8]) -> Option<usize> {
+    let mut best: Option<(f64, &[u8], usize)> = None;
+    for (index, (node, weight)) in nodes.into_iter().enumerate() {
+        let score = score(key, node, client, weight);
+        let beats = |(top, name, _): (f64, &[u8], usize)| score > top || (score >= top && node < name);
+        if weight > 0 && best.is_none_or(beats) {
+            best = Some((score, node, index));
+        }
+    }
+    best.map(|(_, _, index)| index)
 }

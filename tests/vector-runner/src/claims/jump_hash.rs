@@ -1,9 +1,8 @@
-//! Jump consistent hash.
-
-use tidegate_policy::hash::jump::jump;
+//! Jump consistent hash, which no policy uses: compared with a model.
 
 use super::lists;
 use crate::data::{Fault, Node};
+use crate::models::jump;
 
 pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
     lists(document, &[("cases", case)])

@@ -1,11 +1,11 @@
-//! When single endpoints are ejected, and for how long.
+//! When single endpoints are ejected, and for how long. Success rates, by which no policy ejects,
+//! are compared with a model.
 
-use tidegate_policy::balance::outlier::{
-    ejection_time, failure_percentage, may_eject, success_rates, Runs, Trips,
-};
+use tidegate_policy::balance::outlier::{ejection_time, may_eject, Runs, Trips};
 
 use super::{lists, Row};
 use crate::data::{Fault, Node};
+use crate::models::{failure_percentage, success_rates};
 
 /// Envoy's defaults, which the rows of `backoff` do not repeat.
 const BASE_MS: u64 = 30_000;

@@ -92,7 +92,8 @@ fn formula(row: &Node<'_>) -> Result<(), Fault> {
     let interval_ms = row.field("interval_s")?.natural()?.saturating_mul(1000);
     if let Some(expected) = row.optional("min_promote_s")? {
         let ramp = ramp(row.field("stepWeight")?.count()?, row.field("maxWeight")?.count()?, 1, interval_ms);
-        return expected.is(ramp.shortest_ms() / 1000);
+        let intervals = ramp.steps.iter().map(|step| step.hold_ms.div_ceil(interval_ms).max(1)).sum::<u64>();
+        return expected.is(intervals * interval_ms / 1000);
     }
     let ramp = ramp(1, 100, row.field("threshold")?.count()?, interval_ms);
     let (mut state, _) = ramp.check(ramp.fresh(), 0, Judgement::Inconclusive);
