@@ -43,9 +43,9 @@ const MAY_ASK: [&str; 24] = [
 ];
 
 /// Rooms whose circles are still to be opened. This list only ever gets shorter.
-const WITH_CIRCLES: [&str; 3] = ["balance/", "http/matcher/", "routing/"];
+const WITH_CIRCLES: [&str; 1] = ["http/matcher/"];
 /// Rooms with types whose methods still stand in several files. This list only ever gets shorter.
-const WITH_SPREAD_TYPES: [&str; 3] = ["breaker/config/", "discovery/config/", "routing/"];
+const WITH_SPREAD_TYPES: [&str; 2] = ["breaker/config/", "discovery/config/"];
 
 static OF_POLICY: LazyLock<Uses> = LazyLock::new(|| uses_of(POLICY));
 

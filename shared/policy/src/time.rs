@@ -97,6 +97,12 @@ impl Span {
         self.0 / NANOS_PER_MILLI
     }
 
+    /// Milliseconds with their fraction, for averages.
+    #[must_use]
+    pub fn as_millis_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
     /// Whole seconds, rounded down.
     #[must_use]
     pub const fn floor_secs(self) -> u64 {

@@ -56,13 +56,13 @@ fn the_example_of_the_issue_is_a_policy() {
     assert_eq!((usual.weights.clone(), ramped.weights.clone()), (vec![90, 10], vec![50, 50]));
     // Buckets of the reference: alice 2539, bob 3018, carol 7796.
     for (user, expected) in [("alice", 1), ("bob", 1), ("carol", 0)] {
-        let choice = route.choose(&ramped, None, Some(user.as_bytes()), 0);
+        let choice = ramped.choose(route, None, Some(user.as_bytes()), 0);
         assert_eq!((choice.variant, choice.why), (expected, Why::Sticky), "{user}");
-        assert_eq!(route.choose(&usual, None, Some(user.as_bytes()), 0).variant, 0, "{user}");
-        let forced = route.choose(&usual, Some(b"canary"), Some(user.as_bytes()), 0);
+        assert_eq!(usual.choose(route, None, Some(user.as_bytes()), 0).variant, 0, "{user}");
+        let forced = usual.choose(route, Some(b"canary"), Some(user.as_bytes()), 0);
         assert_eq!((forced.variant, forced.why), (1, Why::Forced), "{user}");
     }
-    assert_eq!(route.choose(&usual, Some(b"nobody"), None, 0).why, Why::Drawn);
+    assert_eq!(usual.choose(route, Some(b"nobody"), None, 0).why, Why::Drawn);
 }
 
 #[test]

@@ -5,7 +5,6 @@
 //! what just was slow and slow to trust it again. A weight of `e^(−dt/τ)` is what is left of the
 //! past after `dt`: the half-life is `τ·ln 2`, 6.93 s of 10 s.
 
-use crate::balance::load::millis;
 use crate::time::{Span, Timestamp};
 
 /// The latency of one endpoint.
@@ -70,7 +69,7 @@ impl Recent {
         self.good += if ok { 1.0 } else { 0.0 };
         if let Some(rtt) = rtt {
             self.answered += 1.0;
-            self.millis += millis(rtt);
+            self.millis += rtt.as_millis_f64();
         }
     }
 

@@ -14,7 +14,7 @@ use crate::time::{Span, Timestamp};
 
 /// What the loads of one service have in common.
 #[derive(Debug)]
-pub struct Whole {
+pub struct ServiceLoad {
     active: Cell<u32>,
     decay: Span,
 }
@@ -22,7 +22,7 @@ pub struct Whole {
 /// One worker's memory of one endpoint.
 #[derive(Debug)]
 pub struct Load {
-    whole: Rc<Whole>,
+    service: Rc<ServiceLoad>,
     active: Cell<u32>,
     ejected: Cell<bool>,
     readmitted: Cell<Timestamp>,
@@ -37,9 +37,9 @@ const SCORE_EVERY: Span = Span::from_secs(1);
 /// In 10,000ths: nobody's score is less, so that who is better again is noticed.
 const LEAST_SCORE: u32 = 100;
 
-// === impl Whole ===
+// === impl ServiceLoad ===
 
-impl Whole {
+impl ServiceLoad {
     /// A service without requests, whose averages forget in `decay` all but 1/e; Finagle's and
     /// Envoy's default is 10 s.
     #[must_use]
@@ -59,9 +59,9 @@ impl Whole {
 impl Load {
     /// An endpoint of which nothing is known yet.
     #[must_use]
-    pub fn new(whole: &Rc<Whole>) -> Rc<Self> {
+    pub fn new(service: &Rc<ServiceLoad>) -> Rc<Self> {
         Rc::new(Self {
-            whole: Rc::clone(whole),
+            service: Rc::clone(service),
             active: Cell::default(),
             ejected: Cell::default(),
             readmitted: Cell::default(),
@@ -74,7 +74,7 @@ impl Load {
     /// A request was sent to it.
     pub fn began(&self) {
         self.active.set(self.active.get().saturating_add(1));
-        self.whole.active.set(self.whole.active.get().saturating_add(1));
+        self.service.active.set(self.service.active.get().saturating_add(1));
     }
 
     /// A request that began is over. `rtt` is the time to the response's headers, when there was
@@ -88,19 +88,19 @@ impl Load {
     /// A request that began is over, and there is nothing to learn of it.
     pub fn left(&self) {
         self.active.set(self.active.get().saturating_sub(1));
-        self.whole.active.set(self.whole.active.get().saturating_sub(1));
+        self.service.active.set(self.service.active.get().saturating_sub(1));
     }
 
     /// Takes in how a request went that is over, as [`Load::ended`] does.
     pub fn learned(&self, now: Timestamp, rtt: Option<Span>, ok: bool) {
         let mut recent = self.recent.get();
-        recent.take(now, rtt, ok, self.whole.decay);
+        recent.take(now, rtt, ok, self.service.decay);
         self.recent.set(recent);
         if let Some(rtt) = rtt {
             let mut latency = self.latency.get();
-            let ms = millis(rtt);
+            let ms = rtt.as_millis_f64();
             let ms = if ok { ms } else { ms.max(latency.millis()) };
-            latency.take(now, ms, self.whole.decay);
+            latency.take(now, ms, self.service.decay);
             self.latency.set(latency);
         }
     }
@@ -113,8 +113,8 @@ impl Load {
 
     /// Requests under way to all endpoints of its service.
     #[must_use]
-    pub fn whole_active(&self) -> u32 {
-        self.whole.active()
+    pub fn service_active(&self) -> u32 {
+        self.service.active()
     }
 
     /// Whether it is ejected.
@@ -146,7 +146,7 @@ impl Load {
     #[must_use]
     pub fn cost(&self, now: Timestamp) -> f64 {
         let mut latency = self.latency.get();
-        let cost = latency.cost(now, self.active.get(), self.whole.decay);
+        let cost = latency.cost(now, self.active.get(), self.service.decay);
         self.latency.set(latency);
         cost
     }
@@ -160,7 +160,7 @@ impl Load {
         if let Some((known, _)) = last.filter(|(_, at)| now.since(*at) < SCORE_EVERY) {
             return known;
         }
-        let (success, latency) = self.recent.get().rates(now, self.whole.decay);
+        let (success, latency) = self.recent.get().rates(now, self.service.decay);
         let aim = score(logistic, success, latency).max(LEAST_SCORE);
         let next = match last {
             Some((known, _)) if aim.abs_diff(known).saturating_mul(20) < known => known,
@@ -175,11 +175,6 @@ impl Load {
     }
 }
 
-/// Milliseconds with their fraction.
-pub(super) fn millis(span: Span) -> f64 {
-    span.as_nanos() as f64 / 1e6
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_fast_failure_does_not_make_an_endpoint_cheap() {
-        let load = Load::new(&Whole::new(SECOND));
+        let load = Load::new(&ServiceLoad::new(SECOND));
         let mut costs = std::vec::Vec::new();
         for (ms, rtt, ok) in [(0, 100, true), (500, 1, false), (1000, 1, true)] {
             load.began();
@@ -205,19 +200,19 @@ mod tests {
 
     #[test]
     fn ends_without_a_beginning_count_nothing() {
-        let whole = Whole::new(SECOND);
-        let (a, b) = (Load::new(&whole), Load::new(&whole));
+        let service = ServiceLoad::new(SECOND);
+        let (a, b) = (Load::new(&service), Load::new(&service));
         a.began();
         b.ended(at(0), None, false);
-        assert_eq!((a.active(), b.active(), whole.active()), (1, 0, 0));
+        assert_eq!((a.active(), b.active(), service.active()), (1, 0, 0));
         a.ended(at(0), None, true);
-        assert_eq!((a.active(), whole.active()), (0, 0));
+        assert_eq!((a.active(), service.active()), (0, 0));
     }
 
     #[test]
     fn a_score_moves_by_at_most_half_a_second_and_comes_back() {
         let logistic = Logistic { midpoint: 50.0, steepness: 0.2, target: SECOND };
-        let load = Load::new(&Whole::new(SECOND));
+        let load = Load::new(&ServiceLoad::new(SECOND));
         let mut scores = std::vec![load.score(at(0), &logistic)];
         for ms in (500..8_500).step_by(500) {
             (0..20).for_each(|_| load.ended(at(ms), None, false));

@@ -37,7 +37,7 @@ use alloc::vec::Vec;
 
 use crate::time::{Span, Timestamp};
 
-pub use load::{Load, Whole};
+pub use load::{Load, ServiceLoad};
 pub use pool::Pool;
 pub use score::Logistic;
 pub use weight::SlowStart;
@@ -100,7 +100,7 @@ pub enum Algorithm {
         hash_balance_factor: Option<u32>,
     },
     /// Of two chosen at random by weight, the one with the lower peak-EWMA latency times requests
-    /// under way. Its decay is that of [`Whole`].
+    /// under way. Its decay is that of [`ServiceLoad`].
     PeakEwma,
     /// Anyone, whatever the weights.
     Random,

@@ -7,7 +7,7 @@ use core::cell::{Cell, RefCell};
 use crate::balance::group::{Group, Pick};
 use crate::balance::level::{Health, Level, Spread};
 use crate::balance::table::Table;
-use crate::balance::zone::{effective, Route, Zones};
+use crate::balance::zone::{effective, ZoneRouting, Zones};
 use crate::balance::{Ask, Policy, View};
 use crate::sort;
 use crate::split::{below, derive};
@@ -46,7 +46,7 @@ struct Stage {
     healthy: Group,
     degraded: Group,
     /// Where zones matter: how, and the healthy members of each.
-    zones: Option<(Route, Vec<Group>)>,
+    zones: Option<(ZoneRouting, Vec<Group>)>,
 }
 
 /// Purposes of draws.
@@ -197,7 +197,7 @@ impl Pool {
     }
 
     /// How traffic spreads over the zones of a level; `None` when they do not matter.
-    fn route(&self, rank: usize, tier: &Tier, healthy: &[u32], view: &View<'_>) -> Option<Route> {
+    fn route(&self, rank: usize, tier: &Tier, healthy: &[u32], view: &View<'_>) -> Option<ZoneRouting> {
         if self.policy.algorithm.hashes() || tier.zones.len() < 2 {
             return None;
         }
@@ -208,7 +208,7 @@ impl Pool {
         if !weights.is_empty() {
             let weight = |zone: &Rc<str>| weights.iter().find(|(known, _)| known == zone).map_or(0, |w| w.1);
             let factor = self.policy.overprovisioning_factor;
-            return Route::weighted(tier.zones.iter().map(|zone| {
+            return ZoneRouting::weighted(tier.zones.iter().map(|zone| {
                 effective(weight(zone), count(healthy, zone), count(&tier.members, zone), factor)
             }));
         }

@@ -4,7 +4,6 @@
 //! θ, the steeper the larger k. Far from θ it saturates and endpoints look alike; 10 to 90 %
 //! spans 4.394/k.
 
-use crate::balance::load::millis;
 use crate::time::Span;
 
 /// How health becomes a weight.
@@ -43,7 +42,7 @@ pub fn health(success: f64, latency_ms: f64, target_ms: f64) -> f64 {
 }
 
 pub(super) fn score(logistic_of: &Logistic, success: f64, latency_ms: f64) -> u32 {
-    let health = health(success, latency_ms, millis(logistic_of.target));
+    let health = health(success, latency_ms, logistic_of.target.as_millis_f64());
     weight(logistic(health, logistic_of.midpoint, logistic_of.steepness))
 }
 

@@ -98,7 +98,7 @@ impl Table {
     fn overload(&self, pick: &Pick<'_>, index: u32) -> Option<f64> {
         let factor = pick.policy.algorithm.balance_factor()?;
         let load = pick.view.load(index)?;
-        let slots = slots(load.whole_active(), factor, pick.view.weight(index), self.total);
+        let slots = slots(load.service_active(), factor, pick.view.weight(index), self.total);
         overloaded(load.active(), slots).then(|| f64::from(load.active()) / slots as f64)
     }
 

@@ -28,12 +28,12 @@ pub struct Zones {
     /// The part of the endpoints in each.
     pub endpoints: Vec<u32>,
     /// What follows.
-    pub route: Route,
+    pub route: ZoneRouting,
 }
 
 /// Where requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
+pub enum ZoneRouting {
     /// All of them to the local zone.
     Direct,
     /// Some to the local zone.
@@ -63,7 +63,7 @@ impl Zones {
         let first = |parts: &[u32]| parts.first().copied().unwrap_or(0);
         let (ours, theirs) = (first(&proxies), first(&endpoints));
         if theirs > 0 && theirs >= ours {
-            return Self { proxies, endpoints, route: Route::Direct };
+            return Self { proxies, endpoints, route: ZoneRouting::Direct };
         }
         let local = theirs.saturating_mul(10_000).checked_div(ours).unwrap_or(0);
         let mut sum = 0_u64;
@@ -73,13 +73,13 @@ impl Zones {
             sum
         };
         let cumulative = proxies.iter().zip(&endpoints).enumerate().map(&mut room).collect();
-        Self { proxies, endpoints, route: Route::Residual { local, cumulative } }
+        Self { proxies, endpoints, route: ZoneRouting::Residual { local, cumulative } }
     }
 }
 
-// === impl Route ===
+// === impl ZoneRouting ===
 
-impl Route {
+impl ZoneRouting {
     /// By weights alone, whatever the zone of the proxy; `None` when nobody has one.
     pub(super) fn weighted(weights: impl Iterator<Item = u64>) -> Option<Self> {
         let mut sum = 0_u64;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::force::Force;
 use super::precedence::{Order, Rules};
 use super::read::list;
-use super::route::Route;
+use super::route::{Mode, Route};
 use super::rules::{Condition, Facts};
 use crate::config::{document, number, ConfigError, Object, Reader};
 use crate::http::matcher::header_name;
@@ -46,15 +46,6 @@ pub struct Headers {
     pub bucket: Option<Rc<str>>,
     /// Tells the client the variant.
     pub response: Option<String>,
-}
-
-/// What a route does about its requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Routes them.
-    Enforce,
-    /// Counts what it would do, and leaves them alone.
-    Observe,
 }
 
 /// What becomes of a request that no route takes.
@@ -167,13 +158,6 @@ fn numbered(object: &Object<'_>, routes: &[Route]) -> bool {
         }
     }
     true
-}
-
-// === impl Mode ===
-
-impl Mode {
-    pub(super) const WORDS: [(&'static str, Self); 2] =
-        [("enforce", Self::Enforce), ("observe", Self::Observe)];
 }
 
 // === impl Headers ===

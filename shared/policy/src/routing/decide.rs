@@ -69,38 +69,28 @@ impl Weights {
         let alias = Alias::new(&weights);
         Self { weights, buckets, alias }
     }
-}
 
-// === impl Route ===
-
-impl Route {
-    /// The variant of a request. `wish` is what a trusted caller asks for, `identity` who asks,
+    /// The variant of `route` that a request gets. `wish` is what a trusted caller asks for, `identity` who asks,
     /// `draw` 64 random bits.
     ///
     /// A wish for what is not there counts as none. Without an identity a sticky route draws,
     /// too.
-    pub fn choose(
-        &self,
-        weights: &Weights,
-        wish: Option<&[u8]>,
-        identity: Option<&[u8]>,
-        draw: u64,
-    ) -> Choice {
+    pub fn choose(&self, route: &Route, wish: Option<&[u8]>, identity: Option<&[u8]>, draw: u64) -> Choice {
         let drawn = derive(draw, BUCKET);
-        let bucket = match (&self.sticky, identity) {
+        let bucket = match (&route.sticky, identity) {
             (Some(sticky), Some(identity)) => Some(sticky::bucket(sticky.key, &sticky.experiment, identity)),
             _ => None,
         };
         let some = || u32::try_from(below(drawn, u64::from(BUCKETS))).unwrap_or(0);
-        let named = wish.and_then(|wish| self.variants.iter().position(|v| v.name.as_bytes() == wish));
+        let named = wish.and_then(|wish| route.variants.iter().position(|v| v.name.as_bytes() == wish));
         if let Some(variant) = named {
             return Choice { variant, bucket: bucket.unwrap_or_else(some), why: Why::Forced };
         }
-        if let Some((sticky, bucket)) = self.sticky.as_ref().zip(bucket) {
-            let variant = sticky.territories.owner(bucket, &weights.buckets).unwrap_or(self.baseline);
+        if let Some((sticky, bucket)) = route.sticky.as_ref().zip(bucket) {
+            let variant = sticky.territories.owner(bucket, &self.buckets).unwrap_or(route.baseline);
             return Choice { variant, bucket, why: Why::Sticky };
         }
-        let variant = weights.alias.as_ref().map_or(self.baseline, |alias| alias.pick(derive(draw, SPLIT)));
+        let variant = self.alias.as_ref().map_or(route.baseline, |alias| alias.pick(derive(draw, SPLIT)));
         Choice { variant, bucket: some(), why: Why::Drawn }
     }
 }

@@ -6,7 +6,6 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::config::Mode;
 use super::identity::{self, Generated};
 use super::read::list;
 use super::rules::{Condition, Share};
@@ -41,6 +40,15 @@ pub struct Route {
     pub upstream: Vec<Set>,
     /// Whether it acts.
     pub mode: Mode,
+}
+
+/// What a route does about its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Routes them.
+    Enforce,
+    /// Counts what it would do, and leaves them alone.
+    Observe,
 }
 
 /// How people stick to variants.
@@ -183,6 +191,13 @@ fn sizes(
         return None;
     }
     Some(sizes)
+}
+
+// === impl Mode ===
+
+impl Mode {
+    pub(super) const WORDS: [(&'static str, Self); 2] =
+        [("enforce", Self::Enforce), ("observe", Self::Observe)];
 }
 
 // === impl Sticky ===

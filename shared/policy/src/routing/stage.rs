@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt::Write;
 
-use super::config::{Mode, NoMatch, OnFailure, Policy};
+use super::config::{NoMatch, OnFailure, Policy};
 use super::decide::{Choice, Why};
 use super::identity::Generated;
 use super::metrics::{self, Of, Places, What};
 use super::pilot::Pilot;
 use super::reply;
-use super::route::Route;
+use super::route::{Mode, Route};
 use super::rules::Facts;
 use super::variant::Target;
 use crate::config::Reader;
@@ -250,7 +250,7 @@ impl Routing {
             _ => None,
         };
         let identity = known.as_deref().or(made.as_deref().map(str::as_bytes));
-        pilot.with_weights(route, &self.places, host, |weights| route.choose(weights, wish, identity, draw))
+        pilot.with_weights(route, &self.places, host, |weights| weights.choose(route, wish, identity, draw))
     }
 
     /// 128 bits that nobody can foresee who does not know the secret.

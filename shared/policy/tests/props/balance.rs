@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 use tidegate_policy::balance::{
-    Algorithm, Ask, Load, Logistic, Member, Policy, Pool, SlowStart, View, Whole, ZoneAware, DEFAULT_DECAY,
+    Algorithm, Ask, Load, Logistic, Member, Policy, Pool, ServiceLoad, SlowStart, View, ZoneAware,
+    DEFAULT_DECAY,
 };
 use tidegate_policy::hash::xxh64::xxh64;
 use tidegate_policy::time::{Span, Timestamp};
@@ -22,7 +23,7 @@ pub(crate) struct Service {
 impl Service {
     /// Endpoints of these weights in one level and no zone, long since healthy.
     pub(crate) fn new(weights: &[u32]) -> Self {
-        let whole = Whole::new(DEFAULT_DECAY);
+        let service = ServiceLoad::new(DEFAULT_DECAY);
         let member = |(index, weight): (usize, &u32)| Member {
             key: format!("10.0.{}.{}:80", index / 256, index % 256).into(),
             weight: *weight,
@@ -33,7 +34,7 @@ impl Service {
         };
         Self {
             members: weights.iter().enumerate().map(member).collect(),
-            loads: weights.iter().map(|_| Load::new(&whole)).collect(),
+            loads: weights.iter().map(|_| Load::new(&service)).collect(),
             now: START,
         }
     }

@@ -33,7 +33,7 @@ fn draws_split_by_weight() {
     let route = &policy.routes[0];
     let weights = Weights::new(route, &[]);
     let choices: Vec<_> =
-        (0..10_000_u64).map(|n| route.choose(&weights, None, None, xxh64(&n.to_le_bytes(), 0))).collect();
+        (0..10_000_u64).map(|n| weights.choose(route, None, None, xxh64(&n.to_le_bytes(), 0))).collect();
     assert!(choices.iter().all(|choice| choice.why == Why::Drawn));
     let seen = choices.iter().filter(|choice| choice.variant == 1).count() as f64;
     let most = SIGMAS * (10_000.0_f64 * 0.1 * 0.9).sqrt();

@@ -2,7 +2,7 @@
 //! exceeds once in 10,000 runs with other ones.
 
 use tidegate_policy::balance::level::{Level, Spread};
-use tidegate_policy::balance::zone::{Route, Zones};
+use tidegate_policy::balance::zone::{ZoneRouting, Zones};
 use tidegate_policy::balance::{Algorithm, Logistic, Policy, SlowStart, ZoneAware};
 use tidegate_policy::time::Span;
 
@@ -342,6 +342,6 @@ fn nothing_is_a_level_and_a_zone() {
     assert_eq!(Spread::new(&[all; 3], u32::MAX, u32::MAX).loads.healthy, [100, 0, 0]);
     assert_eq!(Spread::new(&[Level { excluded: 9, ..all }], 0, 0).normalized, 0);
     let zones = Zones::new(&[], &[]);
-    assert_eq!(zones.route, Route::Residual { local: 0, cumulative: Vec::new() });
+    assert_eq!(zones.route, ZoneRouting::Residual { local: 0, cumulative: Vec::new() });
     assert_eq!(zones.route.zone(u64::MAX), 0);
 }

@@ -13,7 +13,7 @@ pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
         let policy = policy(ramp, &configuration(experiment, ramp)?)?;
         let route = &policy.routes[0];
         let weights = Weights::new(route, &[]);
-        let choose = |user: &str| route.choose(&weights, None, Some(user.as_bytes()), 0);
+        let choose = |user: &str| weights.choose(route, None, Some(user.as_bytes()), 0);
         let assigned = ramp.field("assign")?;
         for (user, bucket) in &buckets {
             bucket.is(choose(user).bucket)?;

@@ -1,6 +1,6 @@
 //! Weighted localities and zone aware routing.
 
-use tidegate_policy::balance::zone::{effective, Route, Zones};
+use tidegate_policy::balance::zone::{effective, ZoneRouting, Zones};
 
 use super::least_request::counts;
 use super::lists;
@@ -30,8 +30,8 @@ fn zone(row: &Node<'_>) -> Result<(), Fault> {
     expected.field("local_pct")?.is(zones.proxies)?;
     expected.field("upstream_pct")?.is(zones.endpoints)?;
     match zones.route {
-        Route::Direct => expected.field("mode")?.is("LocalityDirect"),
-        Route::Residual { local, cumulative } => {
+        ZoneRouting::Direct => expected.field("mode")?.is("LocalityDirect"),
+        ZoneRouting::Residual { local, cumulative } => {
             expected.field("mode")?.is("LocalityResidual")?;
             expected.field("local_percent_to_route_x100")?.is(local)?;
             expected.field("residual_capacity_cumulative")?.is(cumulative)

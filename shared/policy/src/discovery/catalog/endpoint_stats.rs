@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use crate::balance::outlier::Runs;
-use crate::balance::{Load, Whole};
+use crate::balance::{Load, ServiceLoad};
 
 /// What a worker remembers of an endpoint from one table to the next. Requests in flight hold it, too,
 /// so that a request that ends after its table was replaced still counts.
@@ -21,7 +21,7 @@ pub struct EndpointStats {
 impl EndpointStats {
     /// Nothing, of an endpoint of the service with these requests.
     #[must_use]
-    pub fn new(requests: &Rc<Whole>) -> Self {
+    pub fn new(requests: &Rc<ServiceLoad>) -> Self {
         Self { load: Load::new(requests), runs: Rc::default() }
     }
 }

@@ -3,14 +3,14 @@
 use alloc::rc::Rc;
 use core::cell::Cell;
 
-use crate::balance::Whole;
+use crate::balance::ServiceLoad;
 use crate::discovery::config::policy::Retry;
 
 /// The retry budget of one service on one worker, as Envoy's: a share of the requests in flight, and
 /// a few in any case, so that retries cannot multiply the load of a service that fails.
 #[derive(Debug)]
 pub struct RetryBudget {
-    requests: Rc<Whole>,
+    requests: Rc<ServiceLoad>,
     percent: u32,
     min_concurrency: u32,
     in_flight: Cell<u32>,
@@ -21,7 +21,7 @@ pub struct RetryBudget {
 impl RetryBudget {
     /// A budget of which nothing is taken. `requests` knows how many are in flight to the service.
     #[must_use]
-    pub fn new(requests: &Rc<Whole>, retry: &Retry) -> Self {
+    pub fn new(requests: &Rc<ServiceLoad>, retry: &Retry) -> Self {
         Self {
             requests: Rc::clone(requests),
             percent: retry.budget_percent,

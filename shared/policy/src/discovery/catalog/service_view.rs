@@ -9,7 +9,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 
-use crate::balance::{Algorithm, Whole, DEFAULT_DECAY};
+use crate::balance::{Algorithm, ServiceLoad, DEFAULT_DECAY};
 use crate::discovery::catalog::ejections::Ejections;
 use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::catalog::retry_budget::RetryBudget;
@@ -49,7 +49,7 @@ pub struct ServiceView {
     at: usize,
     sources: Vec<Source>,
     ejections: Option<Ejections>,
-    requests: Rc<Whole>,
+    requests: Rc<ServiceLoad>,
     retry_budget: RetryBudget,
     counters: ServiceCounters,
     stats: RefCell<BTreeMap<Key, EndpointStats>>,
@@ -79,7 +79,7 @@ impl ServiceView {
             let question = place.and_then(|place| questions.get(place));
             Source::new(question, fixed)
         });
-        let requests = Whole::new(decay(service));
+        let requests = ServiceLoad::new(decay(service));
         Some(Self {
             at,
             sources: sources.collect(),

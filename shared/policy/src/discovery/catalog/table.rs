@@ -21,7 +21,7 @@ use crate::time::{Span, Timestamp};
 /// The endpoints of one service.
 ///
 /// ```
-/// use tidegate_policy::balance::{Ask, Whole, DEFAULT_DECAY};
+/// use tidegate_policy::balance::{Ask, ServiceLoad, DEFAULT_DECAY};
 /// use tidegate_policy::discovery::catalog::endpoint_stats::EndpointStats;
 /// use tidegate_policy::discovery::catalog::table::{Locality, Table};
 /// use tidegate_policy::discovery::cells::snapshot::Entry;
@@ -37,7 +37,7 @@ use crate::time::{Span, Timestamp};
 /// let endpoint = |last| Endpoint::new("", [10, 0, 0, last].into(), 8080).unwrap();
 /// let entries = [1, 2].map(|last| Entry { endpoint: endpoint(last), since_ms: 0 });
 ///
-/// let (orders, requests) = (&policy.services[0], Whole::new(DEFAULT_DECAY));
+/// let (orders, requests) = (&policy.services[0], ServiceLoad::new(DEFAULT_DECAY));
 /// let locality = Locality { zone: "".into(), seed: 1 };
 /// let mut stats = |_| EndpointStats::new(&requests);
 /// let table =
