@@ -3,8 +3,8 @@
 //! [`RoundRobin`] is nginx's smooth weighted round robin: in a row of Σw/gcd picks each has
 //! exactly its share, as evenly spread as can be. It is a worker's own, and starts in a phase
 //! drawn at random, so that workers that start together do not send the same burst. [`Alias`]
-//! (Vose, 1991) has no state: one draw, one pick, exact over all draws. Reference 3.1 is
-//! normative.
+//! (Vose, 1991) has no state: one draw, one pick, exact over all draws. Normative
+//! are the vectors `wrr` and `alias`.
 
 use alloc::vec::Vec;
 

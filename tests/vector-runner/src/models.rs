@@ -25,7 +25,8 @@ pub struct SlidingLog {
     log: VecDeque<u64>,
 }
 
-/// Estimates from the counts of two windows, in integers (reference 2.1; Cloudflare).
+/// Estimates from the counts of two windows, in integers (Cloudflare,
+/// "Counting things, a lot of different things").
 #[derive(Debug)]
 pub struct SlidingWindow {
     limit: u64,

@@ -6,7 +6,7 @@
 //! the first probe. Half-open admits as many probes as it has permits, opens again as soon
 //! as their failures cannot be made up for, closes when all came back, and gives up after
 //! its time. Each transition is one generation, and the worker whose write wins made it: only then
-//! was the random part of an open time drawn (reference 1.8, T1 to T5).
+//! was the random part of an open time drawn. Normative are the vectors `breaker_transitions`.
 
 use super::params::BreakerParams;
 use super::state::State;

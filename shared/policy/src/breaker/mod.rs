@@ -10,8 +10,8 @@
 //! time. Workers count in memory and merge what they counted ([`worker::delta`]); whoever's merge
 //! fills the condition opens the breaker for all ([`decide`]). Probes of a half-open breaker are
 //! counted permits, and every admitted request carries the *generation* of the state that
-//! admitted it, so that a late outcome never moves a newer state. Reference 1.6 to 1.9 is
-//! normative. [`overload`] is the arithmetic of the softer form.
+//! admitted it, so that a late outcome never moves a newer state. Normative are the
+//! vectors `breaker_transitions`, `breaker_merge` and `breaker_backoff`. [`overload`] is the arithmetic of the softer form.
 
 mod breakers;
 pub mod cells;

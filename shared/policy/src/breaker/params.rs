@@ -2,7 +2,7 @@
 
 use crate::breaker::state::State;
 
-/// The parameters of one breaker, with the defaults of reference 1.7. All times in
+/// The parameters of one breaker, with the defaults of `docs/config/breaker.md`. All times in
 /// milliseconds of the host's monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerParams {

@@ -42,7 +42,7 @@ pub fn undecided(grpc: bool) -> Reply {
 }
 
 /// Seconds after which to ask again: what is left of the open time, at most the first one of all,
-/// rounded up. Without a known end it is the first one (reference 1.8).
+/// rounded up. Without a known end it is the first one.
 #[must_use]
 pub fn retry_after(params: &BreakerParams, left_ms: Option<u64>) -> u64 {
     left_ms.unwrap_or(u64::MAX).min(params.base_open_ms).div_ceil(1_000).max(1)

@@ -1,8 +1,8 @@
 //! Probes of gRPC exchanges whose headers came and whose status did not yet.
 //!
 //! A stream may live for hours, and a half-open breaker waits for its probes. So a stream that has
-//! been up for long enough has passed, whatever its status will be (reference 1.8: streams longer
-//! than 60 s are judged by their headers). Who of the two is first, the status or the clock, has the
+//! been up for long enough has passed, whatever its status will be: streams longer
+//! than 60 s are judged by their headers. Who of the two is first, the status or the clock, has the
 //! ticket; the other finds none.
 
 use alloc::vec::Vec;

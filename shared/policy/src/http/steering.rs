@@ -2,7 +2,7 @@
 //!
 //! Filters of ours hand choices to Envoy and to each other in `x-tidegate-*` headers. One
 //! that arrives from outside is removed on entry, look-alikes with underscores included
-//! (many servers fold `_` to `-`; reference 7.7).
+//! (many servers fold `_` to `-`; Envoy's `headers_with_underscores_action` exists for that).
 
 use alloc::string::String;
 use alloc::vec::Vec;

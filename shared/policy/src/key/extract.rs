@@ -1,7 +1,7 @@
 //! From a request to the hash of its key.
 //!
 //! The hashed bytes are the rule's number (two bytes, little end first) and then the
-//! part's value, as reference 2.10 has it. With several parts each is preceded by its
+//! part's value. With several parts each is preceded by its
 //! length, so that `a` + `bc` and `ab` + `c` differ. A long value counts by its length,
 //! its first and its last 512 bytes: bounded work, and tokens whose beginnings are alike
 //! still differ in their signatures.

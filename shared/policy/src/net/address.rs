@@ -2,7 +2,7 @@
 //!
 //! `X-Forwarded-For` is a list to which each proxy appends the address of its peer, so
 //! only the entries that *trusted* proxies appended mean anything: counted from the
-//! right, starting with our own peer (reference 2.10). Everything further left is the
+//! right, starting with our own peer, as Envoy does with `xff_num_trusted_hops`. Everything further left is the
 //! client's own text.
 
 use core::fmt;

@@ -2,7 +2,7 @@
 //!
 //! A variant passes an interval when enough of its requests succeed, not noticeably fewer than
 //! the baseline's, and its slow ones take not much longer. Too few requests say nothing: an
-//! interval without evidence neither passes nor fails. Reference 3.12 is normative.
+//! interval without evidence neither passes nor fails. Normative are the vectors `progressive`.
 
 /// What a variant must fulfil.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

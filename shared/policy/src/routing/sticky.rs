@@ -5,7 +5,7 @@
 //! it weighs; all others are the baseline's. So a growing variant only adds people, a
 //! shrinking one only lets some go, and two variants never trade any. With plain cumulative
 //! ranges the second variant would lose people to the first as soon as that grows.
-//! Reference 3.6 is normative.
+//! Normative are the vectors `canary_sticky`.
 
 use alloc::vec::Vec;
 

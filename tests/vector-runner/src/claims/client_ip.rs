@@ -6,7 +6,7 @@ use tidegate_policy::net::address::{client, parse, Network};
 
 use crate::data::{Fault, Node};
 
-/// Bits of an IPv6 address that count (reference 2.10).
+/// Bits of an IPv6 address that count: a /64 is one client.
 const IPV6_PREFIX: u8 = 64;
 
 pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {

@@ -3,7 +3,7 @@
 //! Counts of one slot add up in any order, so the window is exact whoever flushes first.
 //! A run of failures is a monoid too: "since the last success so many failed, and there
 //! was, or was not, a success before". The run is as exact as the order in which workers
-//! flush (reference 1.9).
+//! flush. Normative are the vectors `breaker_merge`.
 
 use alloc::vec::Vec;
 

@@ -1,7 +1,7 @@
 //! One breaker as one worker sees it: how a request and an outcome meet its record.
 //!
 //! A closed breaker is decided from the worker's copy alone. Outcomes are counted in memory and
-//! merged into the shared record: bad ones at once, good ones within 100 ms (reference 1.9). An open
+//! merged into the shared record: bad ones at once, good ones within 100 ms. An open
 //! breaker whose time is over, and a half-open one, are decided by the record itself, because the
 //! answer may take a permit.
 //!
