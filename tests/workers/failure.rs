@@ -3,16 +3,17 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use serde_json::json;
 use tidegate_policy::host::StoreError;
 use tidegate_policy::http::{Reply, Verdict};
 use tidegate_policy::ratelimit::RateLimit;
 use tidegate_sim::{SimHost, SimRequest, SimStore, StoreCall, Worker};
 
 fn worker(on_failure: &str, mode: &str) -> (Arc<SimStore>, Worker<RateLimit, SimHost>) {
-    let json = format!(
-        r#"{{"log_admitted": true, "on_failure": "{on_failure}", "limits": [{{"name": "a", "key": [{{"header": "k"}}], "mode": "{mode}",
-            "requests": 1, "per_ms": 86400000}}]}}"#
-    );
+    let limit = json!({
+        "name": "a", "key": [{"header": "k"}], "mode": mode, "requests": 1, "per_ms": 86_400_000,
+    });
+    let json = json!({"log_admitted": true, "on_failure": on_failure, "limits": [limit]}).to_string();
     let store = Arc::new(SimStore::default());
     let worker = Worker::new(&json, SimHost::new(store.clone())).unwrap();
     (store, worker)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use tidegate_policy::host::Host;
 use tidegate_policy::http::Verdict;
 use tidegate_policy::ratelimit::RateLimit;
@@ -15,10 +16,10 @@ const TWO_LIMITS: &str = r#"{"limits": [
 
 /// One limit for everybody: a single cell, so that every request meets every other.
 fn one_limit(burst: u32) -> String {
-    format!(
-        r#"{{"limits": [{{"name": "all", "key": [{{"constant": "x"}}],
-            "requests": 1, "per_ms": 86400000, "burst": {burst}}}]}}"#
-    )
+    let limit = json!({
+        "name": "all", "key": [{"constant": "x"}], "requests": 1, "per_ms": 86_400_000, "burst": burst,
+    });
+    json!({"limits": [limit]}).to_string()
 }
 
 fn admits<H: Host>(worker: &Worker<RateLimit, H>) -> bool {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use tidegate_policy::gcra::{Bucket, Decision, Rate};
 use tidegate_policy::http::Verdict;
 use tidegate_policy::ratelimit::RateLimit;
@@ -40,10 +41,9 @@ impl Numbers {
 /// Sends requests of one key to random workers, `gap_ns` apart on average, for `millis`.
 fn run(workers: usize, limit: Limit, gap_ns: u64, millis: u64, pauses: bool) -> Run {
     let Limit { requests, burst } = limit;
-    let json = format!(
-        r#"{{"limits": [{{"name": "k", "key": [{{"header": "k"}}], "requests": {requests}, "per_ms": 1000,
-            "burst": {burst}}}], "table": {{"keys": 16}}}}"#
-    );
+    let limit =
+        json!({"name": "k", "key": [{"header": "k"}], "requests": requests, "per_ms": 1000, "burst": burst});
+    let json = json!({"limits": [limit], "table": {"keys": 16}}).to_string();
     let store = Arc::new(SimStore::default());
     let worker = |_| Worker::<RateLimit, _>::new(&json, SimHost::new(store.clone())).unwrap();
     let workers: Vec<_> = (0..workers).map(worker).collect();

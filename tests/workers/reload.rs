@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use tidegate_policy::http::{Stage, Verdict};
 use tidegate_policy::ratelimit::RateLimit;
 use tidegate_policy::time::Span;
@@ -9,9 +10,8 @@ use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
 
 /// Two requests every `per_ms`, all of them at once.
 fn worker(store: &Arc<SimStore>, per_ms: u64) -> Worker<RateLimit, SimHost> {
-    let json = format!(
-        r#"{{"limits": [{{"name": "a", "key": [{{"constant": "x"}}], "requests": 2, "per_ms": {per_ms}}}]}}"#
-    );
+    let limit = json!({"name": "a", "key": [{"constant": "x"}], "requests": 2, "per_ms": per_ms});
+    let json = json!({"limits": [limit]}).to_string();
     Worker::new(&json, SimHost::new(store.clone())).unwrap()
 }
 
@@ -62,10 +62,8 @@ fn a_configuration_that_comes_back_is_in_force_again() {
 
 /// Two requests every `per_ms` for each value of the header `k`, all in one block.
 fn by_key(store: &Arc<SimStore>, per_ms: u64) -> Worker<RateLimit, SimHost> {
-    let json = format!(
-        r#"{{"limits": [{{"name": "a", "key": [{{"header": "k"}}], "requests": 2, "per_ms": {per_ms}}}],
-            "table": {{"keys": 16}}}}"#
-    );
+    let limit = json!({"name": "a", "key": [{"header": "k"}], "requests": 2, "per_ms": per_ms});
+    let json = json!({"limits": [limit], "table": {"keys": 16}}).to_string();
     Worker::new(&json, SimHost::new(store.clone())).unwrap()
 }
 

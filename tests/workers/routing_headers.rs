@@ -1,5 +1,6 @@
 //! What Envoy, the upstream, the client and access logs are told.
 
+use serde_json::{json, Value};
 use tidegate_policy::http::Verdict;
 use tidegate_sim::SimRequest;
 
@@ -12,10 +13,15 @@ fn one(fields: &str, variant: &str) -> String {
 
 /// One route with these headers configured, and a caller to trust.
 fn with_headers(headers: &str) -> String {
-    format!(
-        r#"{{"headers": {headers}, "force": {{"secret": "0123456789abcdef", "header": "x-pick", "secret_header": "x-key"}},
-            "routes": [{{"name": "r", "mirror": {{"cluster": "shadow"}}, "variants": [{{"name": "v", "cluster": "c"}}]}}]}}"#
-    )
+    let route = json!({
+        "name": "r", "mirror": {"cluster": "shadow"}, "variants": [{"name": "v", "cluster": "c"}],
+    });
+    json!({
+        "headers": serde_json::from_str::<Value>(headers).unwrap(),
+        "force": {"secret": "0123456789abcdef", "header": "x-pick", "secret_header": "x-key"},
+        "routes": [route],
+    })
+    .to_string()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use serde_json::{json, Value};
 use tidegate_policy::http::Verdict;
 use tidegate_sim::SimRequest;
 
@@ -12,12 +13,11 @@ const SUB: &[&str] = &["envoy.filters.http.jwt_authn", "jwt", "sub"];
 /// Routes of these names and matches; each leads to a cluster of its own name.
 fn policy(order: &str, list: &[(&str, &str)]) -> String {
     let one = |(name, matches): &(&str, &str)| {
-        format!(
-            r#"{{"name": "{name}", "match": {matches}, "variants": [{{"name": "v", "cluster": "{name}"}}]}}"#
-        )
+        let matches: Value = serde_json::from_str(matches).unwrap();
+        json!({"name": name, "match": matches, "variants": [{"name": "v", "cluster": name}]})
     };
-    let list: Vec<String> = list.iter().map(one).collect();
-    format!(r#"{{"order": "{order}", "routes": [{}]}}"#, list.join(","))
+    let routes: Vec<Value> = list.iter().map(one).collect();
+    json!({"order": order, "routes": routes}).to_string()
 }
 
 /// A request to another host.

@@ -1,6 +1,7 @@
 //! How many get which variant. Draws are pseudo-random but the same in every run; the bounds are
 //! those of a test that a right split fails once in a million runs.
 
+use serde_json::{json, Value};
 use tidegate_sim::SimRequest;
 
 use crate::routing::{exchange, routes, split, variant, Workers};
@@ -34,9 +35,9 @@ fn requests_split_by_weight() {
     ];
     let names = ["a", "b", "c", "d"];
     for weights in cases {
-        let one = |(name, weight)| format!(r#"{{"name": "{name}", "cluster": "c", "weight": {weight}}}"#);
-        let variants: Vec<String> = names.iter().zip(weights).map(one).collect();
-        let json = routes(&format!(r#"{{"name": "r", "variants": [{}]}}"#, variants.join(",")));
+        let one = |(name, weight)| json!({"name": name, "cluster": "c", "weight": weight});
+        let variants: Vec<Value> = names.iter().zip(weights).map(one).collect();
+        let json = routes(&json!({"name": "r", "variants": variants}).to_string());
         for ids in [false, true] {
             let workers = Workers::new(1, &json);
             for n in 0..50_000_u32 {

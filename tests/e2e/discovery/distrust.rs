@@ -1,6 +1,5 @@
 //! A registry that answers anything: nothing traps, and the last endpoints serve on.
 
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
@@ -48,11 +47,8 @@ fn sit_out(attacks: Vec<(&str, Answer, &str)>) {
 fn unusable_bodies_change_nothing() {
     let upstreams = numbered::<2>();
     let text = json!(endpoints(&upstreams)).to_string();
-    let many: String = (0..100_000).fold("[".to_owned(), |mut all, n| {
-        let comma = if n == 0 { "" } else { "," };
-        let _ = write!(all, "{comma}{{\"Service\":{{\"Address\":\"n{n}\",\"Port\":8080}}}}");
-        all
-    });
+    let one = |n| json!({"Service": {"Address": format!("n{n}"), "Port": 8080}});
+    let many = Value::from((0..100_000).map(one).collect::<Vec<_>>()).to_string();
     let of = |body: &[u8]| Answer::new(200, body);
     sit_out(vec![
         ("nothing", of(b""), "malformed answer"),
@@ -70,7 +66,7 @@ fn unusable_bodies_change_nothing() {
             "malformed answer",
         ),
         ("10 MB", of(&vec![b' '; 10 << 20]), "bytes, too many to be read"),
-        ("100,000 entries", of(format!("{many}]").as_bytes()), "bytes, too many to be read"),
+        ("100,000 entries", of(many.as_bytes()), "bytes, too many to be read"),
         ("names", of(b"[{\"Service\":{\"Address\":\"db.internal\",\"Port\":80}}]"), "none of 1 entries"),
     ]);
 }
