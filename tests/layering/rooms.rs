@@ -31,7 +31,7 @@ const MAY_ASK: [&str; 23] = [
     "breaker/cells/table.rs",
     "breaker/worker/",
     "routing/stage.rs",
-    "routing/pilot.rs",
+    "routing/local.rs",
     "discovery/stage.rs",
     "discovery/request/",
     "discovery/refresh/",

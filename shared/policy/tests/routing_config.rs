@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use tidegate_policy::http::{Header, Request};
-use tidegate_policy::routing::{Facts, Policy, Target, Weights, Why};
+use tidegate_policy::routing::{ChoiceReason, Facts, Policy, Target, Weights};
 
 struct Asked<'a>(&'a [Header<'a>], IpAddr);
 
@@ -57,12 +57,12 @@ fn the_example_of_the_issue_is_a_policy() {
     // Buckets of the reference: alice 2539, bob 3018, carol 7796.
     for (user, expected) in [("alice", 1), ("bob", 1), ("carol", 0)] {
         let choice = ramped.choose(route, None, Some(user.as_bytes()), 0);
-        assert_eq!((choice.variant, choice.why), (expected, Why::Sticky), "{user}");
+        assert_eq!((choice.variant, choice.reason), (expected, ChoiceReason::Sticky), "{user}");
         assert_eq!(usual.choose(route, None, Some(user.as_bytes()), 0).variant, 0, "{user}");
         let forced = usual.choose(route, Some(b"canary"), Some(user.as_bytes()), 0);
-        assert_eq!((forced.variant, forced.why), (1, Why::Forced), "{user}");
+        assert_eq!((forced.variant, forced.reason), (1, ChoiceReason::Forced), "{user}");
     }
-    assert_eq!(usual.choose(route, Some(b"nobody"), None, 0).why, Why::Drawn);
+    assert_eq!(usual.choose(route, Some(b"nobody"), None, 0).reason, ChoiceReason::Drawn);
 }
 
 #[test]

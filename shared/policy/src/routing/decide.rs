@@ -29,12 +29,12 @@ pub struct Choice {
     /// The bucket of the identity, or one that was drawn.
     pub bucket: u32,
     /// What decided.
-    pub why: Why,
+    pub reason: ChoiceReason,
 }
 
 /// What decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum ChoiceReason {
     /// The dice.
     Drawn,
     /// A trusted caller.
@@ -84,13 +84,13 @@ impl Weights {
         let some = || u32::try_from(below(drawn, u64::from(BUCKETS))).unwrap_or(0);
         let named = wish.and_then(|wish| route.variants.iter().position(|v| v.name.as_bytes() == wish));
         if let Some(variant) = named {
-            return Choice { variant, bucket: bucket.unwrap_or_else(some), why: Why::Forced };
+            return Choice { variant, bucket: bucket.unwrap_or_else(some), reason: ChoiceReason::Forced };
         }
         if let Some((sticky, bucket)) = route.sticky.as_ref().zip(bucket) {
             let variant = sticky.territories.owner(bucket, &self.buckets).unwrap_or(route.baseline);
-            return Choice { variant, bucket, why: Why::Sticky };
+            return Choice { variant, bucket, reason: ChoiceReason::Sticky };
         }
         let variant = self.alias.as_ref().map_or(route.baseline, |alias| alias.pick(derive(draw, SPLIT)));
-        Choice { variant, bucket: some(), why: Why::Drawn }
+        Choice { variant, bucket: some(), reason: ChoiceReason::Drawn }
     }
 }

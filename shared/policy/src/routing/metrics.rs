@@ -1,6 +1,6 @@
 //! What the filter counts and shows: a closed list for each route and each variant.
 //!
-//! `tidegate.routing.route.<route>.<what>` and, below it, `variant.<variant>.<what>`. The names are
+//! `tidegate.routing.route.<route>.<metric>` and, below it, `variant.<variant>.<metric>`. The names are
 //! the configuration's; nothing that a client sends ever becomes part of one. After these stand the
 //! states of the breakers that ramps watch, which are the breaker filter's and are only read.
 
@@ -13,7 +13,7 @@ use crate::http::{Metric, MetricKind};
 
 /// What is told of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum RouteMetric {
     /// Ramps given up.
     Aborted,
     /// Steps taken.
@@ -36,7 +36,7 @@ pub enum What {
 
 /// What is told of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
+pub enum VariantMetric {
     /// Requests that failed, of routes with a ramp.
     Failed,
     /// Requests routed to it.
@@ -52,21 +52,21 @@ pub struct Places(Vec<usize>);
 /// Where the counter of requests that no route takes stands.
 pub const UNMATCHED: usize = 0;
 
-const ROUTE: [(What, &str, &str); 9] = [
-    (What::Aborted, "aborted", "Ramps given up."),
-    (What::Advanced, "advanced", "Steps that ramps took."),
-    (What::Forced, "forced", "Requests whose variant a trusted caller named."),
-    (What::Halted, "halted", "Intervals that held a ramp where it was."),
-    (What::Moves, "moves", "Changes of weights, whatever the reason."),
-    (What::Observed, "observed", "Requests left alone by mode observe that enforce would route."),
-    (What::Promoted, "promoted", "Ramps that are through."),
-    (What::Sticky, "sticky", "Requests whose identity chose the variant."),
-    (What::Undecided, "undecided", "Times that shared cells failed."),
+const ROUTE: [(RouteMetric, &str, &str); 9] = [
+    (RouteMetric::Aborted, "aborted", "Ramps given up."),
+    (RouteMetric::Advanced, "advanced", "Steps that ramps took."),
+    (RouteMetric::Forced, "forced", "Requests whose variant a trusted caller named."),
+    (RouteMetric::Halted, "halted", "Intervals that held a ramp where it was."),
+    (RouteMetric::Moves, "moves", "Changes of weights, whatever the reason."),
+    (RouteMetric::Observed, "observed", "Requests left alone by mode observe that enforce would route."),
+    (RouteMetric::Promoted, "promoted", "Ramps that are through."),
+    (RouteMetric::Sticky, "sticky", "Requests whose identity chose the variant."),
+    (RouteMetric::Undecided, "undecided", "Times that shared cells failed."),
 ];
-const VARIANT: [(Of, &str, &str); 3] = [
-    (Of::Failed, "failed", "Requests that failed, counted on routes with a ramp."),
-    (Of::Requests, "requests", "Requests routed to the variant."),
-    (Of::Weight, "weight", "What the variant weighs now, of the sum that is configured."),
+const VARIANT: [(VariantMetric, &str, &str); 3] = [
+    (VariantMetric::Failed, "failed", "Requests that failed, counted on routes with a ramp."),
+    (VariantMetric::Requests, "requests", "Requests routed to the variant."),
+    (VariantMetric::Weight, "weight", "RouteMetric the variant weighs now, of the sum that is configured."),
 ];
 
 /// The metrics of a policy, in order, and where each route's begin.
@@ -85,8 +85,8 @@ pub fn metrics(policy: &Policy) -> (Vec<Metric>, Places) {
         list.extend(ROUTE.iter().map(|(_, word, help)| metric(format!("{name}.{word}"), help, false)));
         for variant in &route.variants {
             let name = format!("{name}.variant.{}", variant.name);
-            let of = |(of, word, help): &(Of, &str, &'static str)| {
-                metric(format!("{name}.{word}"), help, *of == Of::Weight)
+            let of = |(of, word, help): &(VariantMetric, &str, &'static str)| {
+                metric(format!("{name}.{word}"), help, *of == VariantMetric::Weight)
             };
             list.extend(VARIANT.iter().map(of));
         }
@@ -106,13 +106,13 @@ pub fn breaker_state(name: &str) -> Metric {
 impl Places {
     /// Where `what` of a route stands.
     #[must_use]
-    pub fn route(&self, route: usize, what: What) -> usize {
+    pub fn route(&self, route: usize, what: RouteMetric) -> usize {
         self.0.get(route).map_or(usize::MAX, |from| from.saturating_add(what as usize))
     }
 
     /// Where `of` of a variant stands.
     #[must_use]
-    pub fn variant(&self, route: usize, variant: usize, of: Of) -> usize {
+    pub fn variant(&self, route: usize, variant: usize, of: VariantMetric) -> usize {
         let before = variant.saturating_mul(VARIANT.len()).saturating_add(ROUTE.len());
         self.0.get(route).map_or(usize::MAX, |from| from.saturating_add(before).saturating_add(of as usize))
     }

@@ -20,8 +20,8 @@ pub mod decide;
 pub mod force;
 pub mod identity;
 pub mod judge;
+mod local;
 pub mod metrics;
-mod pilot;
 pub mod precedence;
 pub mod ramp;
 mod read;
@@ -35,7 +35,7 @@ pub mod upstream;
 pub mod variant;
 
 pub use config::Policy;
-pub use decide::{Choice, Weights, Why};
+pub use decide::{Choice, ChoiceReason, Weights};
 pub use ramp::Ramp;
 pub use route::Route;
 pub use rules::Facts;

@@ -7,7 +7,7 @@ use crate::http::{grpc, problem, Reply};
 
 /// Why a request goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why<'a> {
+pub enum ReplyReason<'a> {
     /// No route takes it.
     NoRoute,
     /// The variant of this route is only a status.
@@ -18,13 +18,13 @@ pub enum Why<'a> {
 
 /// The answer with a status and nothing to add.
 #[must_use]
-pub fn plain(why: Why<'_>, grpc: bool) -> Reply {
+pub fn plain(why: ReplyReason<'_>, grpc: bool) -> Reply {
     let (status, word, title) = match why {
-        Why::NoRoute => (404, "no_route", "No route takes this request"),
-        Why::Status(status, _) => (status, "status:", "This variant answers with a status only"),
-        Why::Undecided => (503, "undecided", "The route of this request could not be decided"),
+        ReplyReason::NoRoute => (404, "no_route", "No route takes this request"),
+        ReplyReason::Status(status, _) => (status, "status:", "This variant answers with a status only"),
+        ReplyReason::Undecided => (503, "undecided", "The route of this request could not be decided"),
     };
-    let route = if let Why::Status(_, route) = why { route } else { "" };
+    let route = if let ReplyReason::Status(_, route) = why { route } else { "" };
     let body = format!("{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status}}}");
     Reply {
         status,

@@ -7,10 +7,10 @@ use core::cell::Cell;
 use core::fmt::Write;
 
 use super::config::{NoMatch, OnFailure, Policy};
-use super::decide::{Choice, Why};
+use super::decide::{Choice, ChoiceReason};
 use super::identity::Generated;
-use super::metrics::{self, Of, Places, What};
-use super::pilot::Pilot;
+use super::local::LocalRoute;
+use super::metrics::{self, Places, RouteMetric, VariantMetric};
 use super::reply;
 use super::route::{Mode, Route};
 use super::rules::Facts;
@@ -30,7 +30,7 @@ use crate::time::Timestamp;
 pub struct Routing {
     policy: Policy,
     /// What this worker keeps of each route, in the policy's order.
-    pilots: Vec<Pilot>,
+    locals: Vec<LocalRoute>,
     places: Places,
     secret: SipKey,
     draws: Cell<u64>,
@@ -67,23 +67,23 @@ impl Stage for Routing {
         let (list, places) = metrics::metrics(&policy);
         let mut breakers = list.len()..;
         let routes = policy.routes.iter().enumerate();
-        let pilots = routes.map(|(at, route)| Pilot::new(at, route, &mut breakers)).collect();
+        let locals = routes.map(|(at, route)| LocalRoute::new(at, route, &mut breakers)).collect();
         let (secret, wanted) = (SipKey::from_bytes([0; 16]), policy.metadata());
         // Whatever the reason for which Envoy could not deliver: to the client the variant failed.
         let usual = Rules::default();
         let lost = classify::FLAGS.iter().filter(|(name, _)| ["NC", "UH", "UO"].contains(name));
         let rules = Rules { flags: lost.fold(usual.flags, |all, (_, flag)| all | flag), ..usual };
-        Some(Self { pilots, places, secret, draws: Cell::default(), rules, wanted, policy })
+        Some(Self { locals, places, secret, draws: Cell::default(), rules, wanted, policy })
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
-        self.pilots.iter().flat_map(Pilot::cells)
+        self.locals.iter().flat_map(LocalRoute::cells)
     }
 
     fn start(&mut self, _memory: &Rc<()>, store: &impl Store) -> Result<(), StoreError> {
         self.secret = SipKey::from_bytes(secret::load(store)?);
-        let mut pilots = self.policy.routes.iter().zip(&self.pilots);
-        pilots.try_for_each(|(route, pilot)| pilot.adopt(route, store))
+        let mut locals = self.policy.routes.iter().zip(&self.locals);
+        locals.try_for_each(|(route, local)| local.adopt(route, store))
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -104,39 +104,41 @@ impl Stage for Routing {
         let Some(at) = self.policy.find(request, Facts { draw, metadata: &metadata }) else {
             host.add(metrics::UNMATCHED, 1);
             return match self.policy.no_match {
-                NoMatch::NotFound => Verdict::Reply(reply::plain(reply::Why::NoRoute, request.is_grpc())),
+                NoMatch::NotFound => {
+                    Verdict::Reply(reply::plain(reply::ReplyReason::NoRoute, request.is_grpc()))
+                }
                 NoMatch::Pass => Verdict::Continue(edits),
             };
         };
-        let Some((route, pilot)) = self.policy.routes.get(at).zip(self.pilots.get(at)) else {
+        let Some((route, local)) = self.policy.routes.get(at).zip(self.locals.get(at)) else {
             return Verdict::Continue(edits);
         };
-        let choice = match self.choose(exchange, route, pilot, request, draw, host) {
+        let choice = match self.choose(exchange, route, local, request, draw, host) {
             Ok(choice) => choice,
             Err(_) => {
-                host.add(self.places.route(at, What::Undecided), 1);
+                host.add(self.places.route(at, RouteMetric::Undecided), 1);
                 return match self.policy.on_failure {
                     OnFailure::Refuse if route.mode == Mode::Enforce => {
-                        Verdict::Reply(reply::plain(reply::Why::Undecided, request.is_grpc()))
+                        Verdict::Reply(reply::plain(reply::ReplyReason::Undecided, request.is_grpc()))
                     }
                     _ => Verdict::Continue(edits),
                 };
             }
         };
         if route.mode == Mode::Observe {
-            host.add(self.places.route(at, What::Observed), 1);
+            host.add(self.places.route(at, RouteMetric::Observed), 1);
             exchange.cookie = None;
             return Verdict::Continue(edits);
         }
         self.count(at, choice, host);
         exchange.label(route, choice);
         if let Some(Target::Status(status)) = route.variants.get(choice.variant).map(|v| &v.target) {
-            let mut reply = reply::plain(reply::Why::Status(*status, &route.name), request.is_grpc());
+            let mut reply = reply::plain(reply::ReplyReason::Status(*status, &route.name), request.is_grpc());
             reply.headers.extend(exchange.cookie.take().map(|cookie| ("set-cookie".to_string(), cookie)));
             return Verdict::Reply(reply);
         }
         exchange.chosen = Some((at, choice.variant));
-        if pilot.judges() {
+        if local.judges() {
             exchange.started_ms = host.now().as_millis();
             exchange.grpc = request.is_grpc();
         }
@@ -174,7 +176,7 @@ impl Stage for Routing {
         if let Some(took_ms) = exchange.took_ms.take() {
             let class = self.rules.classify(&Completion::of_end(end, 200).outcome());
             self.tell(at, variant, class, took_ms, host);
-        } else if !exchange.judged && self.pilots.get(at).is_some_and(Pilot::judges) {
+        } else if !exchange.judged && self.locals.get(at).is_some_and(LocalRoute::judges) {
             // No response came by: the client left, or another filter replaced what Envoy knew.
             let took_ms = host.now().as_millis().saturating_sub(exchange.started_ms);
             if self.rules.classify(&Completion::of_end(end, 0).outcome()) == Class::Failure {
@@ -190,9 +192,9 @@ impl Stage for Routing {
     }
 
     fn on_tick(&self, host: &impl Host) {
-        for (at, (route, pilot)) in self.policy.routes.iter().zip(&self.pilots).enumerate() {
-            if pilot.tick(route, &self.places, host).is_err() {
-                host.add(self.places.route(at, What::Undecided), 1);
+        for (at, (route, local)) in self.policy.routes.iter().zip(&self.locals).enumerate() {
+            if local.tick(route, &self.places, host).is_err() {
+                host.add(self.places.route(at, RouteMetric::Undecided), 1);
             }
         }
     }
@@ -233,7 +235,7 @@ impl Routing {
         &self,
         exchange: &mut Exchange,
         route: &Route,
-        pilot: &Pilot,
+        local: &LocalRoute,
         request: &impl Request,
         draw: u64,
         host: &impl Host,
@@ -250,7 +252,7 @@ impl Routing {
             _ => None,
         };
         let identity = known.as_deref().or(made.as_deref().map(str::as_bytes));
-        pilot.with_weights(route, &self.places, host, |weights| weights.choose(route, wish, identity, draw))
+        local.with_weights(route, &self.places, host, |weights| weights.choose(route, wish, identity, draw))
     }
 
     /// 128 bits that nobody can foresee who does not know the secret.
@@ -268,11 +270,11 @@ impl Routing {
     }
 
     fn count(&self, at: usize, choice: Choice, host: &impl Host) {
-        host.add(self.places.variant(at, choice.variant, Of::Requests), 1);
-        match choice.why {
-            Why::Forced => host.add(self.places.route(at, What::Forced), 1),
-            Why::Sticky => host.add(self.places.route(at, What::Sticky), 1),
-            Why::Drawn => {}
+        host.add(self.places.variant(at, choice.variant, VariantMetric::Requests), 1);
+        match choice.reason {
+            ChoiceReason::Forced => host.add(self.places.route(at, RouteMetric::Forced), 1),
+            ChoiceReason::Sticky => host.add(self.places.route(at, RouteMetric::Sticky), 1),
+            ChoiceReason::Drawn => {}
         }
     }
 
@@ -302,7 +304,8 @@ impl Routing {
 
     /// Judges a response of a route with a ramp, unless its status is still to come.
     fn judge(&self, at: usize, exchange: &mut Exchange, response: &impl Response, host: &impl Host) {
-        let Some((_, variant)) = exchange.chosen.filter(|_| self.pilots.get(at).is_some_and(Pilot::judges))
+        let Some((_, variant)) =
+            exchange.chosen.filter(|_| self.locals.get(at).is_some_and(LocalRoute::judges))
         else {
             return;
         };
@@ -319,14 +322,14 @@ impl Routing {
     }
 
     fn tell(&self, at: usize, variant: usize, class: Class, took_ms: u64, host: &impl Host) {
-        let Some((route, pilot)) = self.policy.routes.get(at).zip(self.pilots.get(at)) else { return };
+        let Some((route, local)) = self.policy.routes.get(at).zip(self.locals.get(at)) else { return };
         let failed = match class {
             Class::Ignored => return,
             Class::Failure => true,
             Class::Success | Class::Throttled => false,
         };
-        host.add(self.places.variant(at, variant, Of::Failed), u64::from(failed));
-        pilot.count(route, variant, failed, took_ms, host);
+        host.add(self.places.variant(at, variant, VariantMetric::Failed), u64::from(failed));
+        local.count(route, variant, failed, took_ms, host);
     }
 }
 
@@ -336,10 +339,10 @@ impl Exchange {
     /// What access logs and later filters are told: cluster, route, variant, bucket, why.
     fn label(&mut self, route: &Route, choice: Choice) {
         let Some(variant) = route.variants.get(choice.variant) else { return };
-        let why = match choice.why {
-            Why::Drawn => "drawn",
-            Why::Forced => "forced",
-            Why::Sticky => "sticky",
+        let why = match choice.reason {
+            ChoiceReason::Drawn => "drawn",
+            ChoiceReason::Forced => "forced",
+            ChoiceReason::Sticky => "sticky",
         };
         let goal: &str = match &variant.target {
             Target::Cluster(cluster) => cluster,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tidegate_policy::hash::sip::SipKey;
 use tidegate_policy::hash::xxh64::xxh64;
 use tidegate_policy::routing::sticky::bucket;
-use tidegate_policy::routing::{Policy, Weights, Why};
+use tidegate_policy::routing::{ChoiceReason, Policy, Weights};
 use tidegate_policy::split::RoundRobin;
 
 /// 3.89 standard deviations: two-sided, once in 10,000.
@@ -34,7 +34,7 @@ fn draws_split_by_weight() {
     let weights = Weights::new(route, &[]);
     let choices: Vec<_> =
         (0..10_000_u64).map(|n| weights.choose(route, None, None, xxh64(&n.to_le_bytes(), 0))).collect();
-    assert!(choices.iter().all(|choice| choice.why == Why::Drawn));
+    assert!(choices.iter().all(|choice| choice.reason == ChoiceReason::Drawn));
     let seen = choices.iter().filter(|choice| choice.variant == 1).count() as f64;
     let most = SIGMAS * (10_000.0_f64 * 0.1 * 0.9).sqrt();
     assert!((seen - 1000.0).abs() < most, "{seen} of 10,000 for 10 %, more than {most} off");

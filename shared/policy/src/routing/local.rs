@@ -12,7 +12,7 @@ use core::cell::{Cell, RefCell};
 
 use super::decide::Weights;
 use super::judge::{Fault, Judgement};
-use super::metrics::{Of, Places, What};
+use super::metrics::{Places, RouteMetric, VariantMetric};
 use super::ramp::{self, Event, Phase, Ramp, State};
 use super::route::Route;
 use super::tally::{self, Tally};
@@ -21,16 +21,16 @@ use crate::host::{rewrite, Host, Store, StoreError};
 use crate::http::{CellSpec, Seed};
 
 /// The ramps of a route on one worker.
-pub(super) struct Pilot {
+pub(super) struct LocalRoute {
     route: usize,
-    ramps: Vec<Watch>,
+    ramps: Vec<LocalRamp>,
     weights: RefCell<Weights>,
     /// The counter of moves as it was when the copies were made.
     seen: Cell<Option<u64>>,
 }
 
 /// One ramp on one worker.
-struct Watch {
+struct LocalRamp {
     variant: usize,
     /// The cell with its state; the one with its tally has the same name, ending in `t`.
     cell: String,
@@ -48,7 +48,7 @@ const OPEN: [u64; 2] = [1, 3];
 
 // === impl Pilot ===
 
-impl Pilot {
+impl LocalRoute {
     /// The ramps of a route. `breakers` is where states of breakers begin among the metrics, in the
     /// order of the ramps that watch one.
     pub(super) fn new(at: usize, route: &Route, breakers: &mut impl Iterator<Item = usize>) -> Self {
@@ -56,7 +56,7 @@ impl Pilot {
         for (variant, of) in route.variants.iter().enumerate() {
             let Some(ramp) = &of.ramp else { continue };
             let number = number(&format!("{}/{}", route.name, of.name));
-            ramps.push(Watch {
+            ramps.push(LocalRamp {
                 variant,
                 cell: format!("tidegate/w1{number:06x}"),
                 state: Cell::new(ramp.fresh()),
@@ -69,10 +69,10 @@ impl Pilot {
     }
 
     pub(super) fn cells(&self) -> impl Iterator<Item = CellSpec> + '_ {
-        self.ramps.iter().flat_map(|watch| {
+        self.ramps.iter().flat_map(|local| {
             [
-                CellSpec { name: watch.cell.clone(), seed: Seed::Zeros(ramp::BYTES) },
-                CellSpec { name: watch.tally(), seed: Seed::Zeros(tally::BYTES) },
+                CellSpec { name: local.cell.clone(), seed: Seed::Zeros(ramp::BYTES) },
+                CellSpec { name: local.tally(), seed: Seed::Zeros(tally::BYTES) },
             ]
         })
     }
@@ -81,16 +81,16 @@ impl Pilot {
     /// configuration from now on. Only a start does: a configuration that drains must not undo what
     /// the one that follows it began.
     pub(super) fn adopt(&self, route: &Route, store: &impl Store) -> Result<(), StoreError> {
-        for watch in &self.ramps {
-            let Some(ramp) = watch.ramp(route) else { continue };
+        for local in &self.ramps {
+            let Some(ramp) = local.ramp(route) else { continue };
             let tag = ramp.tag();
-            rewrite(store, &watch.tally(), &mut |bytes| {
+            rewrite(store, &local.tally(), &mut |bytes| {
                 (tally::tag(bytes) != Some(tag)).then(|| tally::empty(tag))
             })?;
-            rewrite(store, &watch.cell, &mut |bytes| {
+            rewrite(store, &local.cell, &mut |bytes| {
                 let before = State::decode(bytes);
                 let state = ramp.adopt(before);
-                watch.state.set(state);
+                local.state.set(state);
                 (state != before).then(|| state.encode().to_vec())
             })?;
         }
@@ -106,7 +106,7 @@ impl Pilot {
         decide: impl FnOnce(&Weights) -> T,
     ) -> Result<T, StoreError> {
         if !self.ramps.is_empty() {
-            let moves = host.read(places.route(self.route, What::Moves));
+            let moves = host.read(places.route(self.route, RouteMetric::Moves));
             if self.seen.get() != Some(moves) {
                 self.refresh(route, host)?;
                 self.seen.set(Some(moves));
@@ -122,13 +122,13 @@ impl Pilot {
 
     /// Counts what came of a request.
     pub(super) fn count(&self, route: &Route, variant: usize, failed: bool, took_ms: u64, host: &impl Host) {
-        for watch in &self.ramps {
-            let Some(ramp) = watch.ramp(route) else { continue };
-            if variant != watch.variant && variant != route.baseline {
+        for local in &self.ramps {
+            let Some(ramp) = local.ramp(route) else { continue };
+            if variant != local.variant && variant != route.baseline {
                 continue;
             }
-            let Some(interval) = ramp.interval(&watch.state.get(), clock(ramp, host)) else { continue };
-            let mut pending = watch.pending.borrow_mut();
+            let Some(interval) = ramp.interval(&local.state.get(), clock(ramp, host)) else { continue };
+            let mut pending = local.pending.borrow_mut();
             let at = match pending.iter().position(|tally| tally.interval == interval) {
                 Some(at) => at,
                 None => {
@@ -137,22 +137,22 @@ impl Pilot {
                 }
             };
             let Some(tally) = pending.get_mut(at) else { continue };
-            let counts = if variant == watch.variant { &mut tally.variant } else { &mut tally.baseline };
+            let counts = if variant == local.variant { &mut tally.variant } else { &mut tally.baseline };
             counts.add(failed, took_ms);
         }
     }
 
     /// Tells what was counted, and moves ramps whose interval is over.
     pub(super) fn tick(&self, route: &Route, places: &Places, host: &impl Host) -> Result<(), StoreError> {
-        let told = self.ramps.iter().try_for_each(|watch| {
-            watch.tell(route, host)?;
-            self.advance(watch, route, places, host)
+        let told = self.ramps.iter().try_for_each(|local| {
+            local.tell(route, host)?;
+            self.advance(local, route, places, host)
         });
-        let moves = host.read(places.route(self.route, What::Moves));
+        let moves = host.read(places.route(self.route, RouteMetric::Moves));
         self.refresh(route, host)?;
         self.seen.set(Some(moves));
         for (variant, weight) in self.weights.borrow().weights.iter().enumerate() {
-            host.set(places.variant(self.route, variant, Of::Weight), u64::from(*weight));
+            host.set(places.variant(self.route, variant, VariantMetric::Weight), u64::from(*weight));
         }
         told
     }
@@ -163,17 +163,17 @@ impl Pilot {
             return Ok(());
         }
         let mut ramped: Vec<Option<u32>> = alloc::vec![None; route.variants.len()];
-        for watch in &self.ramps {
-            let Some((ramp, variant)) = watch.ramp(route).zip(route.variants.get(watch.variant)) else {
+        for local in &self.ramps {
+            let Some((ramp, variant)) = local.ramp(route).zip(route.variants.get(local.variant)) else {
                 continue;
             };
-            let (bytes, _) = store.load(&watch.cell)?.ok_or(StoreError::Unavailable)?;
+            let (bytes, _) = store.load(&local.cell)?.ok_or(StoreError::Unavailable)?;
             let state = State::decode(&bytes);
             if state.tag == ramp.tag() {
-                watch.state.set(state);
+                local.state.set(state);
             }
-            if let Some(weight) = ramped.get_mut(watch.variant) {
-                *weight = Some(ramp.weight(&watch.state.get(), variant.weight));
+            if let Some(weight) = ramped.get_mut(local.variant) {
+                *weight = Some(ramp.weight(&local.state.get(), variant.weight));
             }
         }
         *self.weights.borrow_mut() = Weights::new(route, &ramped);
@@ -183,16 +183,16 @@ impl Pilot {
     /// Takes the turn of all workers, if there is one to take.
     fn advance(
         &self,
-        watch: &Watch,
+        local: &LocalRamp,
         route: &Route,
         places: &Places,
         host: &impl Host,
     ) -> Result<(), StoreError> {
-        let Some(ramp) = watch.ramp(route) else { return Ok(()) };
+        let Some(ramp) = local.ramp(route) else { return Ok(()) };
         let clock_ms = clock(ramp, host);
-        let open = watch.breaker.is_some_and(|breaker| OPEN.contains(&host.read(breaker)));
+        let open = local.breaker.is_some_and(|breaker| OPEN.contains(&host.read(breaker)));
         let mut done = None;
-        rewrite(host, &watch.cell, &mut |bytes| {
+        rewrite(host, &local.cell, &mut |bytes| {
             // What a try did that lost to another worker is done by that one.
             done = None;
             let state = State::decode(bytes);
@@ -205,7 +205,7 @@ impl Pilot {
                 let (next, event) = ramp.abort(state);
                 (next, event, "its breaker is open")
             } else if ramp.is_due(&state, now_ms) {
-                let judgement = self.judge(watch, route, ramp, &state, now_ms, host);
+                let judgement = self.judge(local, route, ramp, &state, now_ms, host);
                 let (next, event) = ramp.check(state, now_ms, judgement);
                 (next, event, if begins { "its time has come" } else { why(judgement) })
             } else {
@@ -217,15 +217,15 @@ impl Pilot {
         let Some((before, state, event, why)) = done.filter(|(before, state, ..)| before != state) else {
             return Ok(());
         };
-        watch.state.set(state);
-        self.announce(watch, route, ramp, (before, state), event, why, places, host);
+        local.state.set(state);
+        self.announce(local, route, ramp, (before, state), event, why, places, host);
         Ok(())
     }
 
     /// What the interval that ended last says.
     fn judge(
         &self,
-        watch: &Watch,
+        local: &LocalRamp,
         route: &Route,
         ramp: &Ramp,
         state: &State,
@@ -233,7 +233,7 @@ impl Pilot {
         store: &impl Store,
     ) -> Judgement {
         let ended = ramp.interval(state, now_ms).and_then(|interval| interval.checked_sub(1));
-        let (Some(ended), Ok(Some((bytes, _)))) = (ended, store.load(&watch.tally())) else {
+        let (Some(ended), Ok(Some((bytes, _)))) = (ended, store.load(&local.tally())) else {
             return Judgement::Inconclusive;
         };
         let tally = Tally::read(&bytes, ramp.tag(), ended);
@@ -244,7 +244,7 @@ impl Pilot {
     #[expect(clippy::too_many_arguments, reason = "what there is to say")]
     fn announce(
         &self,
-        watch: &Watch,
+        local: &LocalRamp,
         route: &Route,
         ramp: &Ramp,
         (before, state): (State, State),
@@ -254,17 +254,17 @@ impl Pilot {
         host: &impl Host,
     ) {
         let (what, word) = match event {
-            Event::Abort => (What::Aborted, "aborted"),
-            Event::Advance => (What::Advanced, "advanced"),
-            Event::Halt => (What::Halted, "halted"),
-            Event::Promote => (What::Promoted, "promoted"),
+            Event::Abort => (RouteMetric::Aborted, "aborted"),
+            Event::Advance => (RouteMetric::Advanced, "advanced"),
+            Event::Halt => (RouteMetric::Halted, "halted"),
+            Event::Promote => (RouteMetric::Promoted, "promoted"),
             Event::None => return,
         };
         host.add(places.route(self.route, what), 1);
-        let Some(variant) = route.variants.get(watch.variant) else { return };
+        let Some(variant) = route.variants.get(local.variant) else { return };
         let weight = |state| ramp.weight(state, variant.weight);
         if weight(&before) != weight(&state) || event != Event::Halt {
-            host.raise(places.route(self.route, What::Moves));
+            host.raise(places.route(self.route, RouteMetric::Moves));
         }
         let (from, to, total) = (weight(&before), weight(&state), route.total);
         if event == Event::Halt && before.failed == state.failed {
@@ -280,7 +280,7 @@ impl Pilot {
 
 // === impl Watch ===
 
-impl Watch {
+impl LocalRamp {
     fn ramp<'r>(&self, route: &'r Route) -> Option<&'r Ramp> {
         route.variants.get(self.variant)?.ramp.as_ref()
     }
