@@ -84,7 +84,7 @@ fn workers_that_start_together_share_one_table() {
     assert!(runs > 250, "only {runs} orders");
 }
 
-/// A request that the narrow limit refuses must not use up the wide one, whoever else
+/// A request that the narrow limit refuses must not use up the wide one, even if another worker
 /// charged the wide one in between.
 #[test]
 fn a_refusal_takes_back_what_other_limits_charged() {
@@ -118,7 +118,7 @@ fn a_refusal_is_not_remembered_for_longer_than_a_moment() {
 /// A worker that stops for good before any of its calls leaves nothing locked: the others
 /// get exactly what is left.
 #[test]
-fn a_worker_that_dies_half_way_blocks_nobody() {
+fn a_worker_that_dies_half_way_blocks_no_other() {
     let json = one_limit(2);
     for survives in 0..3 {
         let work = |worker, gate: Gate<'_>| {

@@ -21,7 +21,7 @@ fn admits(worker: &Worker<RateLimit, SimHost>, at_ms: u64) -> bool {
 }
 
 /// What a client owed to a slow limit used to be cut to the capacity of a faster one as of
-/// each of its requests, and written by none, because refusals wrote nothing: whoever kept
+/// each of its requests, and written by none, because refusals wrote nothing: a client that kept
 /// asking was refused for as long as by the slow limit.
 #[test]
 fn a_faster_rate_admits_a_client_that_kept_asking() {
@@ -37,7 +37,7 @@ fn a_faster_rate_admits_a_client_that_kept_asking() {
 
 /// A key that owes nothing is admitted by both, whichever of the two has used its block.
 #[test]
-fn both_configurations_admit_whoever_owes_nothing() {
+fn both_configurations_admit_a_key_without_debt() {
     for (old, new) in [(1_000, 86_400_000), (86_400_000, 1_000)] {
         for first in [0, 1] {
             let store = Arc::new(SimStore::default());

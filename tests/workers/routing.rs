@@ -67,7 +67,7 @@ pub(crate) fn cluster(worker: &Sim, request: &SimRequest<'_>) -> String {
     }
 }
 
-/// A whole exchange with this status: what access logs are told, and the headers that the
+/// A whole exchange with this status: what access logs get, and the headers that the
 /// response gets.
 pub(crate) fn exchange(
     worker: &Sim,
@@ -87,7 +87,7 @@ pub(crate) fn exchange(
     (label, headers.collect())
 }
 
-/// The name of the variant in what access logs are told.
+/// The name of the variant in what access logs get.
 pub(crate) fn variant(label: &str) -> &str {
     label.split(' ').nth(2).unwrap_or_default()
 }

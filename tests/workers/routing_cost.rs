@@ -6,7 +6,7 @@ use tidegate_sim::SimRequest;
 use crate::routing::{exchange, split, Workers};
 use crate::routing_ramp::{crowd, ramping, run, WELL};
 
-/// Store calls of so many exchanges.
+/// Store calls of `exchanges` exchanges.
 fn store_calls(workers: &Workers, exchanges: u32) -> u64 {
     let before = workers.store.calls();
     for n in 0..exchanges {

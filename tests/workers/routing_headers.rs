@@ -1,4 +1,4 @@
-//! What Envoy, the upstream, the client and access logs are told.
+//! What Envoy, the upstream, the client and access logs get.
 
 use serde_json::{json, Value};
 use tidegate_policy::http::Verdict;

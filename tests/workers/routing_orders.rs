@@ -28,7 +28,7 @@ fn state(store: &SimStore) -> State {
 }
 
 /// Requests of the canary and of the baseline that the interval has, and those that failed.
-fn told(store: &SimStore, interval: u64) -> [u64; 4] {
+fn published(store: &SimStore, interval: u64) -> [u64; 4] {
     let Tally { variant, baseline, .. } = Tally::read(&cell(store, tally::BYTES), state(store).tag, interval);
     let (canary, stable) = (variant.sample(), baseline.sample());
     [canary.total, canary.failed, stable.total, stable.failed]
@@ -109,7 +109,7 @@ fn what_all_workers_count_adds_up_in_any_order() {
         let is = |user: &String| {
             cluster(&workers.all[0], &SimRequest::get("/").header("x-user", user.as_bytes())) == cluster_of
         };
-        names.find(is).expect("somebody")
+        names.find(is).expect("a name in that bucket")
     });
     let work = |worker: usize, gate: Gate<'_>| {
         gate.set(Span::from_millis(1_400));
@@ -130,7 +130,7 @@ fn what_all_workers_count_adds_up_in_any_order() {
         let setup = || Arc::new(workers.store.snapshot());
         let mut seen = std::collections::BTreeSet::new();
         explore(2, setup, work, |_, store, _| {
-            seen.insert(told(store, 0));
+            seen.insert(published(store, 0));
         });
         let seen: Vec<_> = seen.into_iter().collect();
         match dead_after {
@@ -178,7 +178,7 @@ fn a_worker_that_dies_in_its_turn_does_not_block_the_ramp() {
 
 /// Whoever moved it died before it could tell: the others find out with their next tick.
 #[test]
-fn an_abort_that_nobody_told_is_found_by_the_next_tick() {
+fn an_abort_that_was_not_announced_is_found_by_the_next_tick() {
     let json = ramping("", r#", "max_failed": 1"#);
     let store = after(&json, "-");
     let mut untold = 0;
@@ -199,5 +199,5 @@ fn an_abort_that_nobody_told_is_found_by_the_next_tick() {
             assert_eq!(crowd(&later.all[1], 3_300, WELL, WELL), 0, "dead after {lives}");
         });
     }
-    assert!(untold > 0, "nobody died between the state and the counter");
+    assert!(untold > 0, "no worker died between the state and the counter");
 }

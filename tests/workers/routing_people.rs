@@ -21,7 +21,7 @@ fn label(workers: &Workers, request: &SimRequest<'_>) -> String {
 }
 
 #[test]
-fn whoever_knows_the_secret_may_choose() {
+fn a_caller_with_the_secret_may_choose() {
     let workers = forced(r#"{"secret": "0123456789abcdef"}"#);
     let wish = || SimRequest::get("/").header("x-force-variant", b"canary");
     #[rustfmt::skip]
@@ -52,7 +52,7 @@ fn whoever_knows_the_secret_may_choose() {
 }
 
 #[test]
-fn whoever_comes_from_a_trusted_address_may_choose() {
+fn a_caller_from_a_trusted_address_may_choose() {
     let workers = forced(r#"{"from": ["10.0.0.0/8"], "header": "x-pick"}"#);
     let wish = || SimRequest::get("/").header("x-pick", b"canary");
     let inside = wish().from(Some(IpAddr::from([10, 9, 9, 9])));
@@ -65,7 +65,7 @@ fn whoever_comes_from_a_trusted_address_may_choose() {
 
 /// Buckets of the reference: alice 2539, bob 3018, carol 7796.
 #[test]
-fn people_stick_to_the_bucket_of_whatever_tells_who_they_are() {
+fn clients_stick_to_the_bucket_of_their_first_identity() {
     let by = r#""by": [{"header": "x-user"}, {"cookie": "uid"}, {"query_parameter": "u"}, "client_address"]"#;
     let workers = sticky(by);
     let from = |last| IpAddr::from([192, 0, 2, last]);
@@ -97,14 +97,14 @@ fn people_stick_to_the_bucket_of_whatever_tells_who_they_are() {
 }
 
 #[test]
-fn nobody_known_is_drawn_for() {
+fn a_client_without_an_identity_is_drawn() {
     let workers = sticky(r#""by": [{"header": "x-user"}]"#);
     assert!(label(&workers, &SimRequest::get("/")).contains(" drawn "));
     assert_eq!(workers.count("sticky"), 0);
 }
 
 #[test]
-fn who_is_nobody_gets_a_cookie_and_is_the_same_with_it() {
+fn a_client_without_an_identity_gets_a_cookie_and_keeps_its_bucket() {
     let fields = r#""by": [{"header": "x-user"}], "cookie": {"name": "tg", "max_age_ms": 60000, "domain": "a.example"}"#;
     let workers = sticky(fields);
     let mut values = std::collections::BTreeSet::new();
@@ -137,7 +137,7 @@ fn a_cookie_is_sent_whatever_the_status() {
 }
 
 #[test]
-fn a_trusted_wish_comes_before_who_asks() {
+fn a_trusted_wish_comes_before_the_identity() {
     let fields = r#""sticky": {"experiment": "checkout-v2", "by": [{"header": "x-user"}]}"#;
     let json = split(fields).replacen('{', r#"{"force": {"secret": "0123456789abcdef"}, "#, 1);
     let workers = Workers::new(1, &json);

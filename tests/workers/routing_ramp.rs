@@ -142,7 +142,7 @@ fn a_ramp_that_is_late_joins_where_others_are() {
 }
 
 #[test]
-fn a_growing_ramp_only_adds_people() {
+fn a_growing_ramp_only_adds_clients() {
     let workers = Workers::new(1, &ramping("", ""));
     let people = || -> Vec<bool> {
         let canary = |n: u32| {
@@ -266,7 +266,7 @@ fn grpc_is_judged_by_its_own_status() {
     }
 }
 
-/// A cluster that is not there, or has nobody in it, fails as surely as one that answers 500.
+/// A cluster that is not there, or has no host, fails as surely as one that answers 500.
 #[test]
 fn what_envoy_could_not_deliver_counts_against_the_variant() {
     for (flag, bit) in tidegate_policy::http::classify::FLAGS {

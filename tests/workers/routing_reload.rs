@@ -11,7 +11,7 @@ fn seen(workers: &Workers, ms: u64) -> Vec<usize> {
 }
 
 #[test]
-fn one_worker_moves_it_for_all_and_tells_it_once() {
+fn one_worker_moves_it_for_all_and_logs_it_once() {
     let workers = Workers::new(4, &ramping("", ""));
     assert_eq!(run(&workers, 1, "+++++"), "25 25 50 50 50");
     let metrics = ["advanced", "promoted", "aborted", "moves"].map(|what| workers.count(what));
@@ -22,7 +22,7 @@ fn one_worker_moves_it_for_all_and_tells_it_once() {
 
 /// Only one worker ticks after the interval in which the canary failed.
 #[test]
-fn nobody_sees_the_variant_after_an_abort() {
+fn no_request_gets_the_variant_after_an_abort() {
     let workers = Workers::new(3, &ramping("", r#", "max_failed": 1"#));
     run(&workers, 1, "+-");
     assert!(seen(&workers, 3_200).iter().all(|seen| *seen > 0));
@@ -129,7 +129,7 @@ fn replicas_with_one_start_are_on_one_step() {
     let (one, other) = (Workers::new(1, &json), Workers::new(2, &json));
     let mut weights = Vec::new();
     for second in 0..8 {
-        // The other is not ticked at the same moments, and begins when the ramp is under way.
+        // The other is not ticked at the same moments, and begins when the ramp has begun.
         let first = run(&one, second, "+");
         let late = if second < 4 { "-".to_owned() } else { run(&other, second, "+") };
         weights.push(format!("{first}/{late}"));
@@ -160,7 +160,7 @@ fn the_shortest_interval_is_judged() {
 
 /// What a worker could not tell because the cells did not answer, it tells later.
 #[test]
-fn what_could_not_be_told_is_told_later() {
+fn counts_that_could_not_be_published_are_published_later() {
     let workers = Workers::new(1, &ramping("", r#", "max_failed": 1"#));
     run(&workers, 1, "+");
     let worker = &workers.at(2_000).all[0];
@@ -211,7 +211,7 @@ fn a_route_that_observes_never_refuses() {
 }
 
 #[test]
-fn cells_of_rubbish_and_cells_that_are_gone_harm_nobody() {
+fn cells_of_rubbish_and_cells_that_are_gone_harm_no_request() {
     let json = ramping("", "");
     let names: Vec<String> =
         Workers::new(1, &json).store.names().into_iter().filter(|name| !name.ends_with("secret")).collect();

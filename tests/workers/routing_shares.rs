@@ -54,7 +54,7 @@ fn requests_split_by_weight() {
 }
 
 #[test]
-fn people_split_by_weight() {
+fn clients_split_by_weight() {
     let workers = Workers::new(1, &split(r#""sticky": {"experiment": "e", "by": [{"header": "x-user"}]}"#));
     for n in 0..50_000_u32 {
         let user = format!("user-{n}@example.com");

@@ -1,4 +1,4 @@
-//! Random bits for choices that nobody gains by foreseeing: which endpoint, how much jitter.
+//! Random bits for choices that are not worth foreseeing: which endpoint, how much jitter.
 
 use core::cell::Cell;
 

@@ -1,6 +1,6 @@
 //! Splitting traffic by weight, for requests that stick to nothing.
 //!
-//! [`RoundRobin`] is nginx's smooth weighted round robin: in a row of Σw/gcd picks each has
+//! [`RoundRobin`] is nginx's smooth weighted round robin: in any Σw/gcd consecutive picks each has
 //! exactly its share, as evenly spread as can be. It is a worker's own, and starts in a phase
 //! drawn at random, so that workers that start together do not send the same burst. [`Alias`]
 //! (Vose, 1991) has no state: one draw, one pick, exact over all draws. Normative
@@ -77,7 +77,7 @@ impl RoundRobin {
         sum.checked_div(weights().fold(0, gcd)).unwrap_or(0)
     }
 
-    /// Whose turn it is; `None` when nobody has a weight.
+    /// The index whose turn it is; `None` when all weights are 0.
     #[must_use]
     pub fn pick(&mut self) -> Option<usize> {
         let mut total = 0_i64;
@@ -117,7 +117,7 @@ impl RoundRobin {
 // === impl Alias ===
 
 impl Alias {
-    /// The table of these weights; `None` when nobody has one.
+    /// The table of these weights; `None` when all are 0.
     #[must_use]
     pub fn new(weights: &[u32]) -> Option<Self> {
         let total = weights.iter().fold(0_u64, |sum, weight| sum.saturating_add(u64::from(*weight)));
@@ -151,7 +151,7 @@ impl Alias {
         self.total
     }
 
-    /// For each slot below which `u` it picks itself, and whom otherwise.
+    /// For each slot: below which `u` it picks itself, and which index otherwise.
     #[must_use]
     pub fn slots(&self) -> &[(u64, usize)] {
         &self.slots

@@ -1,9 +1,9 @@
 //! Consistent hashing with bounded loads (Mirrokni et al., arXiv 1608.01350), as in Envoy.
 //!
-//! A node may have at most a factor of its part of all requests that are under way; a key whose
+//! A node may have at most a factor of its part of all requests in flight; a key whose
 //! node has more goes elsewhere, along a path that its hash decides, until some come to an end.
 
-/// How many requests a node of `weight` of `total` may have when `active` are under way in all:
+/// How many requests a node of `weight` of `total` may have when `active` are in flight in all:
 /// `⌈⌈(active + 1) · factor / 100⌉ · weight / total⌉`, at least one.
 #[must_use]
 pub fn slots(active: u32, factor_percent: u32, weight: u32, total: u64) -> u64 {

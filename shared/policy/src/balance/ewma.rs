@@ -14,7 +14,7 @@ pub struct PeakEwma {
     at: Timestamp,
 }
 
-/// What came of recent requests: counts that forget.
+/// Outcomes of recent requests: counts that forget.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Recent {
     ended: f64,
@@ -49,7 +49,7 @@ impl PeakEwma {
 
     /// `average · (pending + 1)`. What never answered costs nothing while idle, so that it is
     /// tried, and more than any other once it has a request. Observes a latency of 0, so that an
-    /// endpoint that nobody asks becomes cheaper with time.
+    /// endpoint without requests becomes cheaper with time.
     pub fn cost(&mut self, now: Timestamp, pending: u32, decay: Span) -> f64 {
         self.take(now, 0.0, decay);
         if self.millis <= 0.0 && pending > 0 {

@@ -86,7 +86,7 @@ impl Spread {
         let total_panic = !panic.is_empty() && panic.iter().all(|panic| *panic);
         let mut loads = if total_panic { Loads::by_count(levels) } else { before.clone() };
         if sum(&loads.healthy).saturating_add(sum(&loads.degraded)) == 0 {
-            // Somewhere it must go, although nobody is there.
+            // The first level takes it, although it has no endpoint.
             add(&mut loads.healthy, 0, 100);
         }
         Self { health, degraded, normalized, before, loads, panic, total_panic }

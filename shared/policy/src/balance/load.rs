@@ -1,6 +1,6 @@
 //! One worker's memory of one endpoint.
 //!
-//! It lives in cells behind an `Rc`: the requests that are under way, every subset that has the
+//! It lives in cells behind an `Rc`: the requests in flight, every subset that has the
 //! endpoint and the next snapshot share it, so that a request that ends after a snapshot was
 //! replaced is still counted where it began. Nothing here is shared between workers: each of W
 //! workers sees about a Wth of the load, which is what Envoy's own balancers see, too.
@@ -34,7 +34,7 @@ pub struct Load {
 /// A score is worked out anew at most this often.
 const SCORE_EVERY: Span = Span::from_secs(1);
 
-/// In 10,000ths: nobody's score is less, so that who is better again is noticed.
+/// In 10,000ths: the least score, so that an endpoint that recovered is noticed.
 const LEAST_SCORE: u32 = 100;
 
 // === impl ServiceLoad ===
@@ -47,7 +47,7 @@ impl ServiceLoad {
         Rc::new(Self { active: Cell::new(0), decay })
     }
 
-    /// Requests under way to all its endpoints.
+    /// Requests in flight to all its endpoints.
     #[must_use]
     pub fn active(&self) -> u32 {
         self.active.get()
@@ -105,13 +105,13 @@ impl Load {
         }
     }
 
-    /// Requests under way to it.
+    /// Requests in flight to it.
     #[must_use]
     pub fn active(&self) -> u32 {
         self.active.get()
     }
 
-    /// Requests under way to all endpoints of its service.
+    /// Requests in flight to all endpoints of its service.
     #[must_use]
     pub fn service_active(&self) -> u32 {
         self.service.active()

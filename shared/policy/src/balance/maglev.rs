@@ -24,7 +24,7 @@ pub struct Order {
     pub skip: u64,
 }
 
-/// A slot that nobody has.
+/// A slot of no node.
 const FREE: u16 = u16::MAX;
 
 // === impl Order ===
@@ -81,7 +81,7 @@ impl Maglev {
         Self { slots }
     }
 
-    /// The node that has `hash`, by its place; `None` when nobody has anything.
+    /// The node that has `hash`, by its place; `None` when no node has a slot.
     #[must_use]
     pub fn at(&self, hash: u64) -> Option<usize> {
         let slot = hash.checked_rem(self.slots.len() as u64)?;

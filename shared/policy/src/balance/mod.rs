@@ -81,12 +81,12 @@ pub struct Policy {
 /// Who is picked among equals.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Algorithm {
-    /// Of some chosen at random, the one with the fewest requests under way. With unequal weights
+    /// Of some chosen at random, the one with the fewest requests in flight. With unequal weights
     /// or in a slow start, turns by `weight / (active + 1)^bias`, as in Envoy.
     LeastRequest {
         /// How many are compared, 2 to 16. Default 2.
         choice_count: u32,
-        /// How much requests under way count against a weight, 0 or more. Default 1.
+        /// How much requests in flight count against a weight, 0 or more. Default 1.
         bias: f64,
     },
     /// Turns by weight and recent health.
@@ -95,12 +95,12 @@ pub enum Algorithm {
     Maglev {
         /// Slots, a prime number up to 5,000,011. Default 65,537, for up to about 650 members.
         table_size: u32,
-        /// Requests that a member may have, in percent of its part of all that are under way to
+        /// Requests that a member may have, in percent of its part of all that are in flight to
         /// the service: 100 or more, usually 125 to 150. `None`: any number.
         hash_balance_factor: Option<u32>,
     },
     /// Of two chosen at random by weight, the one with the lower peak-EWMA latency times requests
-    /// under way. Its decay is that of [`ServiceLoad`].
+    /// in flight. Its decay is that of [`ServiceLoad`].
     PeakEwma,
     /// Anyone, whatever the weights.
     Random,

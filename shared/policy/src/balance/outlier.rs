@@ -75,7 +75,7 @@ mod tests {
             ("not always two",       5,     1,       10,      true,   false),
             ("one of ten",           10,    0,       10,      false,  true),
             ("not two of ten",       10,    1,       10,      false,  false),
-            ("nobody is there",      0,     0,       100,     true,   false),
+            ("no host",              0,     0,       100,     true,   false),
             ("all are out",          3,     3,       100,     false,  false),
         ];
         for (name, hosts, ejected, percent, always, expected) in cases {

@@ -87,8 +87,8 @@ impl Pool {
         pool
     }
 
-    /// Takes up who is ejected now. To be called whenever that changed: until then somebody who
-    /// was just ejected is passed over, and who was taken back waits. Once a slow start is over it
+    /// Takes up who is ejected now. To be called whenever that changed: until then a member
+    /// that was just ejected is passed over, and one that was taken back waits. Once a slow start is over it
     /// makes turns cheaper, no more. Looks at every member.
     pub fn refresh(&self, view: &View<'_>) {
         let seed = derive(self.seed.get(), 0);
@@ -101,7 +101,7 @@ impl Pool {
             self.stage(rank, tier, panic, view, derive(seed, rank as u64))
         };
         let stages = self.levels.iter().enumerate().map(stage).collect();
-        // Nobody holds it while a pick is not under way.
+        // It is borrowed only while a pick runs.
         if let Ok(mut plan) = self.plan.try_borrow_mut() {
             *plan = Plan { spread, stages };
         }
@@ -273,7 +273,7 @@ impl Stage {
         if group.len() == 0 {
             return None;
         }
-        // A walk that met nobody: few of many are left.
+        // A walk that met no member: few of many are left.
         table.aim(pick, hash, &ours).or_else(|| group.pick(pick))
     }
 }

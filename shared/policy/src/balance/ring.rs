@@ -60,7 +60,7 @@ impl Ring {
         Self { entries }
     }
 
-    /// The node that has `hash`, by its place; `None` when nobody has anything.
+    /// The node that has `hash`, by its place; `None` when the ring is empty.
     #[must_use]
     pub fn at(&self, hash: u64) -> Option<usize> {
         let after = self.entries.partition_point(|(entry, _)| *entry < hash);

@@ -1,6 +1,6 @@
 //! Which member of a level has a hash.
 //!
-//! A table is made once, of all members of a level, whoever is ejected: an ejection takes only
+//! A table is made once, of all members of a level, ejected or not: an ejection takes only
 //! the member's own keys away, and its return gives it back just these. A key whose member cannot
 //! have it walks on along further hashes of its own, so that the keys of one member spread
 //! over all others and not onto its neighbour (Chen et al., arXiv 1908.08762).
@@ -71,7 +71,7 @@ impl Table {
     }
 
     /// The first on the way that fits and is not overloaded; else the least overloaded that was
-    /// met; `None` when nobody on the way fits.
+    /// met; `None` when none on the way fits.
     fn walk(
         &self,
         pick: &Pick<'_>,

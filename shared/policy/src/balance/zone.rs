@@ -80,7 +80,7 @@ impl Zones {
 // === impl ZoneRouting ===
 
 impl ZoneRouting {
-    /// By weights alone, whatever the zone of the proxy; `None` when nobody has one.
+    /// By weights alone, whatever the zone of the proxy; `None` when no zone has one.
     pub(super) fn weighted(weights: impl Iterator<Item = u64>) -> Option<Self> {
         let mut sum = 0_u64;
         let add = |weight| {

@@ -176,8 +176,8 @@ impl Charge {
         }
     }
 
-    /// The bucket to tell the client about, and the leased requests to add to what it has
-    /// left; `None` when there is nothing to tell.
+    /// The bucket that the client learns about, and the leased requests to add to what it has
+    /// left; `None` when there is none.
     pub(super) fn standing(&self) -> Option<(Bucket, u64)> {
         match &self.found {
             Found::Admitted { outcome, .. } => Some((outcome.before, 0)),

@@ -3,25 +3,26 @@
 //! Two styles, because the standard is still a draft: [`draft11`] is the wire format of
 //! draft-ietf-httpapi-ratelimit-headers-11 (Structured Fields, RFC 9651), [`draft03`] is
 //! what Envoy calls `DRAFT_VERSION_03`. Times for clients round up, so that a client that
-//! waits as told is not refused again; Envoy's style truncates its reset, as Envoy does.
+//! waits that long is not refused again; Envoy's style truncates its reset, as Envoy does.
 
 use alloc::string::String;
 use core::fmt::Write;
 
 use crate::time::Span;
 
-/// What one limit tells a client.
+/// What a client learns of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota<'a> {
     /// The limit's name.
     pub name: &'a str,
     /// Units that come back in a window.
     pub units: u64,
-    /// What a unit is, when it is not a request.
+    /// What a unit is, when it is not a request. The draft has it and the vectors pin it; all limits
+    /// count requests today.
     pub unit: Option<&'a str>,
     /// The window, in seconds.
     pub window_secs: u64,
-    /// The partition key, in base64, when it is told.
+    /// The partition key, in base64. The draft has it and the vectors pin it; no limit sets it today.
     pub partition: Option<&'a str>,
     /// Units left.
     pub remaining: u64,

@@ -1,10 +1,10 @@
 //! What a worker keeps of one limit, and the limit's cells.
 //!
 //! Besides its blocks a limit has one small cell that announces the rate in force, written
-//! by whoever was configured last and withdrawn when that goes. Only a configuration that is
+//! by the configuration that started last and withdrawn when it goes. Only a configuration that is
 //! in force cuts what keys owe to its own capacity. One that was superseded and still serves
 //! decides by the rate in force wherever that has been at work, so that a key has one bucket
-//! of one rate, whoever asks (ADR 0008).
+//! of one rate for all configurations (ADR 0008).
 
 use alloc::format;
 use alloc::string::String;
@@ -94,7 +94,7 @@ impl LocalLimit {
         self.point_at_announcement();
         let Ok(Some((bytes, version))) = store.load(&self.cell.borrow()) else { return };
         if InForce::decode(&bytes).is_some_and(|announced| announced.tag == limit.tag) {
-            // Lost to somebody: then it is theirs.
+            // Lost to another configuration: then the cell is its own.
             let _ = store.replace(&self.cell.borrow(), &[0; state::IN_FORCE_BYTES], version);
         }
     }
@@ -134,7 +134,7 @@ impl LocalLimit {
         Ok((Block::decode(&bytes), version))
     }
 
-    /// Writes a block if nobody else did since `version`.
+    /// Writes a block if no other worker did since `version`.
     pub(super) fn replace(
         &self,
         block: u32,
@@ -146,7 +146,7 @@ impl LocalLimit {
         store.replace(&self.cell.borrow(), &new.encode(), version)
     }
 
-    /// Gives back what a lease did not spend: all of it where nobody has charged the key since,
+    /// Gives back what a lease did not spend: all of it where no worker has charged the key since,
     /// else less the time since it was taken; nothing where the key has lost its slot. Says how
     /// many requests could not be given back.
     pub(super) fn give_back(&self, limit: &Limit, unspent: Unspent, host: &impl Host) -> u64 {

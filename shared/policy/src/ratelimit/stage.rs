@@ -271,7 +271,7 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
         Verdict::Continue(steering::removals(request))
     }
 
-    /// What to tell the client about each limit that applied to its request. One that only
+    /// What the client learns about each limit that applied to its request. One that only
     /// observes is not the client's business.
     fn quotas<'a>(&'a self, charges: &[Charge], now: Timestamp) -> Vec<Quota<'a>> {
         let quota = |charge: &Charge| {

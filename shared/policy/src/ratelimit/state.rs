@@ -97,7 +97,7 @@ impl Block {
         bytes
     }
 
-    /// Takes a block that nobody has used; `true` if its times are those of the rate with
+    /// Takes a block that no configuration has used; `true` if its times are those of the rate with
     /// this tag.
     pub fn claim(&mut self, tag: u32) -> bool {
         if self.tag == 0 {

@@ -46,7 +46,7 @@ impl Force {
         let from = object.or("from", None, |r| ClientMatch::read(r).map(Some));
         let (header, secret_header, secret, from) = (header?, secret_header?, secret?, from?);
         if secret.is_none() && from.is_none() {
-            reader.report("trusts nobody, expected `secret` or `from`".into());
+            reader.report("trusts no caller, expected `secret` or `from`".into());
             return None;
         }
         if header == secret_header {

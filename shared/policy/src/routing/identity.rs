@@ -12,7 +12,7 @@ use crate::http::{path, Request, RequestExt};
 use crate::key::Part;
 use crate::net::address::{self, Network};
 
-/// A cookie for those whom nothing else identifies.
+/// A cookie for clients that nothing else identifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generated {
     /// Its name.

@@ -36,7 +36,7 @@ pub struct Sample {
 pub enum Judgement {
     /// It does not do well enough.
     Fail(Fault),
-    /// There were too few requests to tell.
+    /// There were too few requests to judge.
     Inconclusive,
     /// It does well.
     Pass,

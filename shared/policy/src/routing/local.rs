@@ -3,7 +3,7 @@
 //!
 //! Where a ramp is lies in one cell and what its requests did in another. Every worker adds what
 //! it counted with each tick; the first whose tick finds an interval over, and whose write wins,
-//! judges it and moves the ramp for all. A counter of moves tells the others at once.
+//! judges it and moves the ramp for all. A counter of moves shows it to the others at once.
 
 use alloc::format;
 use alloc::string::String;
@@ -35,13 +35,14 @@ struct LocalRamp {
     /// The cell with its state; the one with its tally has the same name, ending in `t`.
     cell: String,
     state: Cell<State>,
-    /// What was counted and not told yet: of one interval, or of two.
+    /// What was counted and not published yet: of one interval, or of two.
     pending: RefCell<Vec<Tally>>,
     /// Where the state of its breaker stands among the metrics.
     breaker: Option<usize>,
 }
 
-/// How long after its end an interval is judged, so that every worker has told what it counted.
+/// How long after its end an interval is judged, so that every worker has published its counts: it does
+/// with each tick, every 100 ms, and a tick may come late.
 const GRACE_MS: u64 = 250;
 /// States in which a breaker lets nothing through: open, and forced open.
 const OPEN: [u64; 2] = [1, 3];
@@ -120,7 +121,7 @@ impl LocalRoute {
         !self.ramps.is_empty()
     }
 
-    /// Counts what came of a request.
+    /// Counts a request that ended.
     pub(super) fn count(&self, route: &Route, variant: usize, failed: bool, took_ms: u64, host: &impl Host) {
         for local in &self.ramps {
             let Some(ramp) = local.ramp(route) else { continue };
@@ -144,8 +145,8 @@ impl LocalRoute {
 
     /// Tells what was counted, and moves ramps whose interval is over.
     pub(super) fn tick(&self, route: &Route, places: &Places, host: &impl Host) -> Result<(), StoreError> {
-        let told = self.ramps.iter().try_for_each(|local| {
-            local.tell(route, host)?;
+        let done = self.ramps.iter().try_for_each(|local| {
+            local.publish(route, host)?;
             self.advance(local, route, places, host)
         });
         let moves = host.read(places.route(self.route, RouteMetric::Moves));
@@ -154,7 +155,7 @@ impl LocalRoute {
         for (variant, weight) in self.weights.borrow().weights.iter().enumerate() {
             host.set(places.variant(self.route, variant, VariantMetric::Weight), u64::from(*weight));
         }
-        told
+        done
     }
 
     /// Reads where the ramps are. One that another schedule moved meanwhile stays where it was.
@@ -289,16 +290,16 @@ impl LocalRamp {
         format!("{}t", self.cell)
     }
 
-    /// Adds what was counted to what others counted. What could not be told is told with a later
-    /// tick, if it is of the last two intervals: of others nobody asks any more.
-    fn tell(&self, route: &Route, store: &impl Store) -> Result<(), StoreError> {
+    /// Adds the counts to those of the other workers. Counts that could not be published are
+    /// published with a later tick, if they are of the last two intervals: older ones are not judged.
+    fn publish(&self, route: &Route, store: &impl Store) -> Result<(), StoreError> {
         let Some(tag) = self.ramp(route).map(Ramp::tag) else { return Ok(()) };
         let mut done = Ok(());
         let mut pending = self.pending.borrow_mut();
         pending.retain(|tally| {
-            let told = rewrite(store, &self.tally(), &mut |bytes| tally.merge_into(bytes, tag));
-            done = done.and(told);
-            told.is_err()
+            let published = rewrite(store, &self.tally(), &mut |bytes| tally.merge_into(bytes, tag));
+            done = done.and(published);
+            published.is_err()
         });
         let old = pending.len().saturating_sub(2);
         pending.drain(..old);
@@ -316,7 +317,7 @@ fn clock(ramp: &Ramp, host: &impl Host) -> u64 {
 fn why(judgement: Judgement) -> &'static str {
     match judgement {
         Judgement::Pass => "the interval went well",
-        Judgement::Inconclusive => "too few requests to tell",
+        Judgement::Inconclusive => "too few requests to judge",
         Judgement::Fail(Fault::Success) => "too many requests failed",
         Judgement::Fail(Fault::Latency) => "slow requests took too long",
     }

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use super::config::Policy;
 use crate::http::{Metric, MetricKind};
 
-/// What is told of a route.
+/// What is counted of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteMetric {
     /// Ramps given up.
@@ -34,7 +34,7 @@ pub enum RouteMetric {
     Undecided,
 }
 
-/// What is told of a variant.
+/// What is counted of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VariantMetric {
     /// Requests that failed, of routes with a ramp.

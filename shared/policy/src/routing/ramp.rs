@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Time alone never takes a step: it is taken by [`Ramp::check`], at most once for each
-//! interval, by whoever holds the lease. As intervals are counted from the start and not from
+//! interval, by the worker whose write wins. As intervals are counted from the start and not from
 //! the last check, replicas with the same start are on the same step when none of them holds,
 //! and one that starts later joins where the others are.
 
@@ -87,7 +87,7 @@ pub enum Event {
     Advance,
     /// It stays where it is, because the interval did not pass or it is paused.
     Halt,
-    /// Nothing worth telling.
+    /// Nothing to report.
     None,
     /// It is through.
     Promote,
@@ -100,7 +100,7 @@ const LAYOUT: u8 = 1;
 // === impl Ramp ===
 
 impl Ramp {
-    /// A ramp that nobody looked at yet.
+    /// A ramp that was not checked yet.
     #[must_use]
     pub fn fresh(&self) -> State {
         let start_ms = self.start_ms.unwrap_or(0);
@@ -132,7 +132,7 @@ impl Ramp {
     /// Takes the judgement of the interval that ended last.
     ///
     /// A state that waited past its start joins where a ramp is that passed all its
-    /// intervals. Intervals that nobody checked count as the one that ended last.
+    /// intervals. Intervals that no worker checked count as the one that ended last.
     #[must_use]
     pub fn check(&self, state: State, now_ms: u64, judgement: Judgement) -> (State, Event) {
         if !self.is_due(&state, now_ms) {
@@ -167,7 +167,7 @@ impl Ramp {
         }
     }
 
-    /// The interval that is under way, counted from the start; `None` when none is.
+    /// The current interval, counted from the start; `None` when none is.
     #[must_use]
     pub fn interval(&self, state: &State, now_ms: u64) -> Option<u64> {
         let goes = state.phase == Phase::Ramping;
@@ -249,7 +249,7 @@ impl Ramp {
         now_ms.saturating_sub(state.start_ms).checked_div(self.interval_ms).unwrap_or(0)
     }
 
-    /// The step after so many passed intervals; as many as there are steps when all are over.
+    /// The step after `passed` intervals that passed; the number of steps when all are over.
     fn step(&self, passed: u64) -> usize {
         let mut end = 0_u64;
         let over = |step: &&Step| {

@@ -1,11 +1,11 @@
-//! What a request gets that goes nowhere.
+//! The reply to a request that has no destination.
 
 use alloc::format;
 use alloc::string::ToString;
 
 use crate::http::{grpc, problem, Reply};
 
-/// Why a request goes nowhere.
+/// Why a request has no destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyReason<'a> {
     /// No route takes it.

@@ -221,7 +221,7 @@ impl Sticky {
         let key = object.or("key", SipKey::from_bytes(KEY), key);
         let (by, generated) = (by?, generated?);
         if by.is_empty() && generated.is_none() {
-            reader.report("knows nobody, expected `by` or `cookie`".to_owned());
+            reader.report("identifies no client, expected `by` or `cookie`".to_owned());
             return None;
         }
         let territories = Territories::default();
@@ -239,7 +239,7 @@ fn source(reader: &Reader<'_>) -> Option<Part> {
     );
     if !tells {
         let right = "one of `header`, `cookie`, `query_parameter`, `client_address`";
-        reader.report(format!("tells nobody apart, expected {right}"));
+        reader.report(format!("identifies no client, expected {right}"));
         return None;
     }
     Some(part)

@@ -1,7 +1,7 @@
 //! To which requests a route applies: a [`Matcher`], and what only routes ask for.
 //!
 //! Metadata, such as the claims of a token that an earlier filter checked, is not among the
-//! headers; whoever evaluates rules looks up what they name ([`Condition::metadata`]) and
+//! headers; the stage looks up what they name ([`Condition::metadata`]) and
 //! hands it in with the request's draw, as [`Facts`].
 
 use alloc::borrow::ToOwned;

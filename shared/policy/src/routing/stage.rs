@@ -1,4 +1,4 @@
-//! One exchange: routed before it goes on, judged by what came of it.
+//! One exchange: routed before it goes on, judged by how it completed.
 
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -168,19 +168,19 @@ impl Stage for Routing {
         let (Some((at, variant)), Some(took_ms)) = (exchange.chosen, exchange.took_ms.take()) else { return };
         let completion = Completion::of_trailers(trailers);
         let status = completion.and_then(|completion| completion.grpc_status).unwrap_or(grpc::UNKNOWN);
-        self.tell(at, variant, self.rules.judge(200, Some(status)), took_ms, host);
+        self.record(at, variant, self.rules.judge(200, Some(status)), took_ms, host);
     }
 
     fn on_end(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         let Some((at, variant)) = exchange.chosen.filter(|_| ending != Ending::NeverSent) else { return };
         if let Some(took_ms) = exchange.took_ms.take() {
             let class = self.rules.classify(&Completion::of_end(end, 200).outcome());
-            self.tell(at, variant, class, took_ms, host);
+            self.record(at, variant, class, took_ms, host);
         } else if !exchange.judged && self.locals.get(at).is_some_and(LocalRoute::judges) {
             // No response came by: the client left, or another filter replaced what Envoy knew.
             let took_ms = host.now().as_millis().saturating_sub(exchange.started_ms);
             if self.rules.classify(&Completion::of_end(end, 0).outcome()) == Class::Failure {
-                self.tell(at, variant, Class::Failure, took_ms, host);
+                self.record(at, variant, Class::Failure, took_ms, host);
             }
         }
     }
@@ -219,7 +219,7 @@ impl Routing {
         hash.finish()
     }
 
-    /// What clients must not send: headers that steer us or Envoy, and wishes of whomever.
+    /// What clients must not send: headers that steer us or Envoy, and names of variants.
     fn removals(&self, request: &impl Request) -> Vec<Edit> {
         let mut edits = steering::removals(request);
         for (name, _) in request.headers().iter().filter(|(name, _)| self.policy.owns(name)) {
@@ -255,7 +255,7 @@ impl Routing {
         local.with_weights(route, &self.places, host, |weights| weights.choose(route, wish, identity, draw))
     }
 
-    /// 128 bits that nobody can foresee who does not know the secret.
+    /// 128 bits that cannot be foreseen without the secret.
     fn random(&self, now: Timestamp) -> u128 {
         let next = self.draws.get().wrapping_add(1);
         self.draws.set(next);
@@ -318,10 +318,10 @@ impl Routing {
             (200..=399, None) => Class::Success,
             _ => self.rules.classify(&completion.outcome()),
         };
-        self.tell(at, variant, class, took_ms, host);
+        self.record(at, variant, class, took_ms, host);
     }
 
-    fn tell(&self, at: usize, variant: usize, class: Class, took_ms: u64, host: &impl Host) {
+    fn record(&self, at: usize, variant: usize, class: Class, took_ms: u64, host: &impl Host) {
         let Some((route, local)) = self.policy.routes.get(at).zip(self.locals.get(at)) else { return };
         let failed = match class {
             Class::Ignored => return,
@@ -336,7 +336,7 @@ impl Routing {
 // === impl Exchange ===
 
 impl Exchange {
-    /// What access logs and later filters are told: cluster, route, variant, bucket, why.
+    /// What access logs and later filters get: cluster, route, variant, bucket, reason.
     fn label(&mut self, route: &Route, choice: Choice) {
         let Some(variant) = route.variants.get(choice.variant) else { return };
         let why = match choice.reason {

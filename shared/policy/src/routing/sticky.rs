@@ -66,7 +66,7 @@ impl Territories {
         (from <= BUCKETS).then_some(Self { parts })
     }
 
-    /// Who has `bucket` when each takes so many of its own; `None` for the baseline.
+    /// The variant that has `bucket` when each takes `taken` buckets of its territory; `None` for the baseline.
     #[must_use]
     pub fn owner(&self, bucket: u32, taken: &[u32]) -> Option<usize> {
         let (index, (from, size)) =

@@ -139,7 +139,8 @@ impl Target {
         match (given.next(), given.next()) {
             (Some(one), None) => one,
             (None, _) => {
-                reader.report("goes nowhere, expected one of `cluster`, `service`, `status`".to_owned());
+                reader
+                    .report("has no destination, expected one of `cluster`, `service`, `status`".to_owned());
                 None
             }
             _ => {
