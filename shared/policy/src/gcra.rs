@@ -17,6 +17,23 @@ use core::num::NonZeroU32;
 use crate::time::{Span, Timestamp};
 
 /// How fast and how much at once.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use tidegate_policy::gcra::{Bucket, Decision, Rate};
+/// use tidegate_policy::time::{Span, Timestamp};
+///
+/// // Ten requests a second, two of them at once.
+/// let (ten, two) = (NonZeroU32::new(10).unwrap(), NonZeroU32::new(2).unwrap());
+/// let rate = Rate::new(ten, Span::from_secs(1), two).unwrap();
+/// let now = Timestamp::from_nanos(5_000_000_000);
+///
+/// let Decision::Admit { next } = rate.decide(Bucket::FULL, now, 1) else { panic!() };
+/// let Decision::Admit { next } = rate.decide(next, now, 1) else { panic!() };
+/// let wait = Span::from_millis(100);
+/// assert_eq!(rate.decide(next, now, 1), Decision::Refuse { retry_after: Some(wait) });
+/// assert_eq!(rate.remaining(next, now.plus(wait)), 1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     interval: Span,

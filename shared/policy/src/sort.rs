@@ -8,6 +8,14 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 /// Sorts a list; what is equal stays in order.
+///
+/// ```
+/// use tidegate_policy::sort::sort_by;
+///
+/// let mut list = ["bb", "a", "cc", "d"];
+/// sort_by(&mut list, &|a, b| a.len().cmp(&b.len()));
+/// assert_eq!(list, ["a", "d", "bb", "cc"]);
+/// ```
 pub fn sort_by<T>(list: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
     let order = order(list.len(), &|a, b| match (list.get(a), list.get(b)) {
         (Some(a), Some(b)) => compare(a, b),

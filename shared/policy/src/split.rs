@@ -25,6 +25,15 @@ struct Peer {
 }
 
 /// A table that turns a draw into a pick.
+///
+/// ```
+/// use tidegate_policy::split::Alias;
+///
+/// let alias = Alias::new(&[3, 1]).unwrap();
+/// // The draws 0, 1/8, … 7/8 of all: three quarters of them pick the first.
+/// let picks: Vec<usize> = (0..8).map(|eighth: u64| alias.pick(eighth << 61)).collect();
+/// assert_eq!(picks.iter().filter(|pick| **pick == 0).count(), 6);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alias {
     total: u64,

@@ -8,6 +8,17 @@
 ///
 /// All workers of one host read the same clock. The origin is before any reading, so
 /// [`Timestamp::ZERO`] lies in the past of every request.
+///
+/// ```
+/// use tidegate_policy::time::{Span, Timestamp};
+///
+/// let start = Timestamp::from_nanos(1_000);
+/// let later = start.plus(Span::from_millis(2));
+/// assert_eq!(later.since(start), Span::from_millis(2));
+/// // A clock that stepped back is no time at all, and nothing wraps.
+/// assert_eq!(start.since(later), Span::ZERO);
+/// assert_eq!(Timestamp::from_nanos(u64::MAX).plus(Span::from_secs(1)).as_nanos(), u64::MAX);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 

@@ -13,6 +13,36 @@ use crate::sort;
 use crate::split::{below, derive};
 
 /// The members of a service, or a subset of them, ready to be picked from.
+///
+/// ```
+/// use std::rc::Rc;
+/// use tidegate_policy::balance::{
+///     Algorithm, Ask, Load, Member, Policy, Pool, ServiceLoad, View, DEFAULT_DECAY,
+/// };
+/// use tidegate_policy::time::Timestamp;
+///
+/// let member = |key: &str| Member {
+///     key: key.into(),
+///     weight: 1,
+///     zone: "".into(),
+///     priority: 0,
+///     degraded: false,
+///     since: Timestamp::ZERO,
+/// };
+/// let members = [member("10.0.0.1:80"), member("10.0.0.2:80")];
+/// let service = ServiceLoad::new(DEFAULT_DECAY);
+/// let loads = [Load::new(&service), Load::new(&service)];
+/// let view = View { members: &members, loads: &loads, now: Timestamp::ZERO };
+/// let policy = Rc::new(Policy::new(Algorithm::RoundRobin));
+/// let pool = Pool::new(&view, vec![0, 1], &policy, "", 7);
+///
+/// let ask = Ask { draw: 0, hash: None, taken: &[] };
+/// let first = pool.pick(&view, &ask).unwrap();
+/// assert_ne!(pool.pick(&view, &ask), Some(first), "turns");
+/// loads[0].eject();
+/// pool.refresh(&view);
+/// assert_eq!(pool.pick(&view, &ask), Some(1));
+/// ```
 #[derive(Debug)]
 pub struct Pool {
     policy: Rc<Policy>,

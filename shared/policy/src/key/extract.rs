@@ -15,6 +15,36 @@ use crate::http::{path, Request, RequestExt};
 use crate::net::address::{self, Network};
 
 /// What a limit counts by.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use tidegate_policy::hash::sip::SipKey;
+/// use tidegate_policy::http::{Attribute, Header, Request};
+/// use tidegate_policy::key::{Key, Missing, Part};
+///
+/// struct Headers<'a>(&'a [Header<'a>]);
+/// impl Request for Headers<'_> {
+///     fn headers(&self) -> &[Header<'_>] {
+///         self.0
+///     }
+///     fn peer(&self) -> Option<IpAddr> {
+///         None
+///     }
+///     fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
+///         None
+///     }
+///     fn attribute(&self, _: Attribute) -> Option<Vec<u8>> {
+///         None
+///     }
+/// }
+///
+/// let key = Key::new(1, vec![Part::Header("x-api-key".to_owned())]);
+/// let secret = SipKey::from_bytes([7; 16]);
+/// let hash = |headers: &[Header<'_>], lenient| key.hash(secret, &Headers(headers), lenient);
+/// assert_ne!(hash(&[(b"x-api-key", b"a")], false), hash(&[(b"x-api-key", b"b")], false));
+/// assert_eq!(hash(&[], false), Err(Missing));
+/// assert!(hash(&[], true).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     rule: u16,

@@ -5,6 +5,15 @@ use core::net::IpAddr;
 use crate::config::Reader;
 
 /// All addresses that begin with the same bits.
+///
+/// ```
+/// use tidegate_policy::net::range::Range;
+///
+/// let range = Range::parse("10.0.0.0/8").unwrap();
+/// assert!(range.contains("10.1.2.3".parse().unwrap()));
+/// assert!(range.contains("::ffff:10.1.2.3".parse().unwrap()));
+/// assert_eq!(Range::parse("10.0.0.1/8"), None, "bits behind the prefix");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     /// IPv4 as IPv6: one comparison for both.

@@ -17,6 +17,23 @@ use crate::gcra::{Bucket, Rate};
 use crate::time::{Span, Timestamp};
 
 /// Bounds of the leases of one limit.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use tidegate_policy::gcra::{Bucket, Rate};
+/// use tidegate_policy::ratelimit::lease::LeaseParams;
+/// use tidegate_policy::time::{Span, Timestamp};
+///
+/// let thousand = NonZeroU32::new(1000).unwrap();
+/// let rate = Rate::new(thousand, Span::from_secs(1), thousand).unwrap();
+/// let params = LeaseParams::new(rate, 1, 32, Span::from_millis(100));
+/// assert_eq!(params.size(500, 1000), 32, "a busy key, a full bucket");
+/// assert_eq!(params.size(500, 100), 0, "the last units go one by one");
+///
+/// let now = Timestamp::from_nanos(5_000_000_000);
+/// let lease = params.take(rate, Bucket::FULL, now, 32).unwrap();
+/// assert_eq!(lease.next.instant(), lease.until.plus(Span::from_millis(32)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseParams {
     max_units: u64,

@@ -85,6 +85,25 @@ impl Place {
 }
 
 /// Decides a request of `cost` units of the key `fingerprint` against its block.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use tidegate_policy::gcra::{Bucket, Rate};
+/// use tidegate_policy::ratelimit::table::{decide, Change, Lookup, Slot};
+/// use tidegate_policy::time::{Span, Timestamp};
+///
+/// let one = NonZeroU32::MIN;
+/// let rate = Rate::new(one, Span::from_secs(1), one).unwrap();
+/// let mut slots = [Slot::default(); 2];
+/// let now = Timestamp::from_nanos(5_000_000_000);
+///
+/// let outcome = decide(rate, &slots, Bucket::FULL, 7, now, 1);
+/// assert_eq!(outcome.lookup, Lookup::InsertFree);
+/// let Some(Change::Slot(at, slot)) = outcome.change else { panic!() };
+/// slots[at] = slot;
+/// let again = decide(rate, &slots, Bucket::FULL, 7, now, 1);
+/// assert_eq!((again.lookup, again.change), (Lookup::Hit, None), "refused: nothing to write");
+/// ```
 pub fn decide(
     rate: Rate,
     slots: &[Slot],

@@ -11,6 +11,23 @@ use super::sticky::{self, BUCKETS};
 use crate::split::{below, derive, Alias};
 
 /// What each variant of a route weighs at the moment.
+///
+/// ```
+/// use tidegate_policy::routing::{ChoiceReason, Policy, Weights};
+///
+/// let json = br#"{"routes": [{"name": "shop", "variants": [
+///     {"name": "stable", "cluster": "v1", "weight": 9},
+///     {"name": "canary", "cluster": "v2", "weight": 1}]}]}"#;
+/// let policy = Policy::parse(json).unwrap();
+/// let route = &policy.routes[0];
+/// let weights = Weights::new(route, &[]);
+///
+/// let choice = weights.choose(route, Some(b"canary"), None, 7);
+/// assert_eq!((choice.variant, choice.reason), (1, ChoiceReason::Forced));
+/// let drawn = (0..1000_u64).map(|n| weights.choose(route, None, None, n << 54).variant);
+/// let canary = drawn.filter(|variant| *variant == 1).count();
+/// assert!((70..130).contains(&canary), "{canary} of 1000");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weights {
     /// By variant; together as much as was configured.

@@ -19,6 +19,27 @@ use super::judge::{Demands, Judgement};
 use crate::hash::xxh64::xxh64;
 
 /// How a variant gets its traffic. Times are in milliseconds.
+///
+/// ```
+/// use tidegate_policy::routing::judge::{Demands, Fault, Judgement};
+/// use tidegate_policy::routing::ramp::{Event, Ramp, Step};
+///
+/// let ramp = Ramp {
+///     steps: vec![Step { weight: 5, hold_ms: 10_000 }, Step { weight: 50, hold_ms: 10_000 }],
+///     interval_ms: 10_000,
+///     start_ms: None,
+///     paused: false,
+///     demands: Demands::default(),
+///     max_failed: 1,
+///     breaker: None,
+/// };
+/// let (state, _) = ramp.check(ramp.fresh(), 0, Judgement::Inconclusive);
+/// assert_eq!(ramp.weight(&state, 0), 5);
+/// let (state, event) = ramp.check(state, 10_000, Judgement::Pass);
+/// assert_eq!((ramp.weight(&state, 0), event), (50, Event::Advance));
+/// let (state, event) = ramp.check(state, 20_000, Judgement::Fail(Fault::Success));
+/// assert_eq!((ramp.weight(&state, 0), event), (0, Event::Abort));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ramp {
     /// The steps, at least one.
