@@ -28,6 +28,7 @@ mod failure;
 mod orders;
 mod rates;
 mod reload;
+mod replies;
 mod routing;
 mod routing_cost;
 mod routing_headers;

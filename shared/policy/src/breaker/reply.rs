@@ -32,7 +32,7 @@ pub fn refused(policy: &ReplyPolicy, name: &str, retry_after_secs: u64, grpc: bo
         None => problem::body(kind, policy.status, core::iter::once(name)),
     };
     let details = format!("tidegate_breaker_open:{name}");
-    Reply { status: policy.status, grpc_status: policy.grpc_status, headers, body, details }
+    Reply { status: policy.status, grpc_status: policy.grpc_status, headers, body, details }.not_stored()
 }
 
 /// The answer to a request that the filter could not decide and may not let pass.

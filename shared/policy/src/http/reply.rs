@@ -27,6 +27,8 @@ pub struct ReplyPolicy {
     pub headers: Vec<(String, String)>,
 }
 
+const CACHE_CONTROL: &str = "cache-control";
+
 // === impl Reply ===
 
 impl Reply {
@@ -46,6 +48,18 @@ impl Reply {
             body: if grpc { kind.title().to_string() } else { problem::body(kind, 503, none) },
             details: details.to_string(),
         }
+        .not_stored()
+    }
+
+    /// The same with `cache-control: no-store`, unless it says already who may store it. A client
+    /// can mark its request as gRPC, and gets its refusal with status 200: no cache may take that
+    /// for the resource.
+    #[must_use]
+    pub fn not_stored(mut self) -> Self {
+        if !self.headers.iter().any(|(name, _)| name == CACHE_CONTROL) {
+            self.headers.push((CACHE_CONTROL.to_string(), "no-store".to_string()));
+        }
+        self
     }
 }
 

@@ -66,6 +66,7 @@ pub fn refused(policy: &ReplyPolicy, style: Style, quotas: &[Quota<'_>], refusal
         body,
         details: format!("tidegate_ratelimit_refused:{first}"),
     }
+    .not_stored()
 }
 
 /// What refused clients get unless configured otherwise.

@@ -33,4 +33,5 @@ pub fn plain(why: ReplyReason<'_>, grpc: bool) -> Reply {
         body: if grpc { title.to_string() } else { body },
         details: format!("tidegate_routing_{word}{route}"),
     }
+    .not_stored()
 }

@@ -40,7 +40,7 @@ pub fn refused(policy: &ReplyPolicy, why: RefusalReason, service: &str, grpc: bo
         None => problem(title, policy.status, Some((service, word))),
     };
     let details = format!("tidegate_discovery_{word}:{service}");
-    Reply { status: policy.status, grpc_status: policy.grpc_status, headers, body, details }
+    Reply { status: policy.status, grpc_status: policy.grpc_status, headers, body, details }.not_stored()
 }
 
 /// The reply to a request for no service.
@@ -55,6 +55,7 @@ pub fn no_service(grpc: bool) -> Reply {
         body: if grpc { title.to_string() } else { problem(title, 404, None) },
         details: "tidegate_discovery_no_service".to_string(),
     }
+    .not_stored()
 }
 
 /// Problem details (RFC 9457). Names of services are letters, digits, `-` and `_`.
