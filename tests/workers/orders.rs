@@ -108,7 +108,7 @@ fn a_refusal_is_not_remembered_for_longer_than_a_moment() {
     assert!(admits(&first) && !admits(&second));
     // As if the first worker had taken its charge back: every cell as it was.
     for name in store.names().iter().filter(|name| name.ends_with("0000")) {
-        store.put(name, &[0; 272]);
+        store.put(name, &[0; 280]);
     }
     assert!(!admits(&second), "it remembers");
     second.host.set(Span::from_millis(100));

@@ -102,3 +102,26 @@ fn a_fast_old_configuration_does_not_feed_a_slow_new_one() {
     });
     assert!(admitted.count() <= 4, "two at once and two an hour");
 }
+
+/// A client that had used up 10 a day was refused by the 1,000 a day that it was raised to, too,
+/// for its debt was kept as time: 0 of 20 passed.
+#[test]
+fn a_raised_limit_admits_what_it_was_raised_by() {
+    let store = Arc::new(SimStore::default());
+    let a_day = |requests: u32| {
+        let limit =
+            json!({"name": "a", "key": [{"constant": "x"}], "requests": requests, "per_ms": 86_400_000});
+        let json = json!({"limits": [limit], "leases": {"units": 0}}).to_string();
+        Worker::<RateLimit, _>::new(&json, SimHost::new(store.clone())).unwrap()
+    };
+    let admitted =
+        |worker: &Worker<RateLimit, SimHost>, at_ms| (0..1_100).filter(|_| admits(worker, at_ms)).count();
+    let ten = a_day(10);
+    assert_eq!(admitted(&ten, 1), 10);
+    let thousand = a_day(1_000);
+    assert_eq!(admitted(&thousand, 1), 990);
+    // The old configuration drains beside it and admits nothing more.
+    assert_eq!(admitted(&ten, 1), 0);
+    // Lowered again: all of it is owed.
+    assert_eq!(admitted(&a_day(10), 1), 0);
+}

@@ -126,6 +126,15 @@ impl Span {
         self.0.div_ceil(NANOS_PER_SEC)
     }
 
+    /// As many of `new` as this span has of `old`, rounded up; the same when `old` is zero.
+    #[must_use]
+    pub fn rescaled(self, old: Self, new: Self) -> Self {
+        let nanos = u128::from(self.0).saturating_mul(new.0.into());
+        let rounded = nanos.saturating_add(u128::from(old.0).saturating_sub(1));
+        let scaled = rounded.checked_div(old.0.into());
+        scaled.map_or(self, |nanos| Self(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+
     /// The two spans one after the other.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {

@@ -87,13 +87,13 @@ impl Charge {
     fn ask(&self, limit: &Limit, local: &LocalLimit, now: Timestamp, host: &impl Host) -> Found {
         let place = local.place(self.hash);
         let Ok(loaded) = local.load(limit, place.block, now, host) else { return Found::Failed };
-        let Loaded { block, version, rate, cost, cut, .. } = &loaded;
+        let Loaded { block, version, rate, cost, changed, .. } = &loaded;
         let outcome = table::decide(*rate, &block.slots, block.overflow, place.fingerprint, now, *cost);
         match outcome.decision {
             Decision::Admit { .. } => Found::Admitted { loaded, outcome },
             Decision::Refuse { retry_after } => {
-                if *cut {
-                    // Unwritten, the debt would be cut anew as of each refusal, and never end.
+                if *changed {
+                    // Unwritten, the debt would be converted anew as of each refusal, and end too late.
                     let _ = local.replace(place.block, block, *version, host);
                 }
                 let until = now.plus(retry_after.unwrap_or(Span::ZERO));

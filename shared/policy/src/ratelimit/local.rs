@@ -2,7 +2,7 @@
 //!
 //! Besides its blocks a limit has one small cell that announces the rate in force, written
 //! by the configuration that started last and withdrawn when it goes. Only a configuration that is
-//! in force cuts what keys owe to its own capacity. One that was superseded and still serves
+//! in force converts what keys owe to its own rate. One that was superseded and still serves
 //! decides by the rate in force wherever that has been at work, so that a key has one bucket
 //! of one rate for all configurations (ADR 0008).
 
@@ -39,8 +39,8 @@ pub(super) struct Loaded {
     pub(super) cost: u64,
     /// Whether the limit's rate is the one in force.
     pub(super) in_force: bool,
-    /// Whether a debt was cut, so that the block must be written.
-    pub(super) cut: bool,
+    /// Whether a debt became another time, so that the block must be written.
+    pub(super) changed: bool,
 }
 
 /// In place of a block's number: the cell that announces the rate.
@@ -109,8 +109,8 @@ impl LocalLimit {
     ) -> Result<Loaded, StoreError> {
         let (mut block, version) = self.read(block, store)?;
         let (rate, cost) = (limit.rate, limit.cost);
-        if block.claim(limit.tag) {
-            return Ok(Loaded { block, version, rate, cost, in_force: true, cut: false });
+        if block.claim(limit.rate, limit.tag) {
+            return Ok(Loaded { block, version, rate, cost, in_force: true, changed: false });
         }
         self.point_at_announcement();
         let (bytes, _) = store.load(&self.cell.borrow())?.ok_or(StoreError::Unavailable)?;
@@ -118,13 +118,13 @@ impl LocalLimit {
             Some(other) if other.tag != limit.tag => {
                 let rate = other.rate;
                 let cost = cost.min(rate.burst().get().into());
-                return Ok(Loaded { block, version, rate, cost, in_force: false, cut: false });
+                return Ok(Loaded { block, version, rate, cost, in_force: false, changed: false });
             }
             Some(_) => {}
             None => self.announce(limit, store)?,
         }
-        let cut = block.adopt(limit.rate, limit.tag, now);
-        Ok(Loaded { block, version, rate, cost, in_force: true, cut })
+        let changed = block.adopt(limit.rate, limit.tag, now);
+        Ok(Loaded { block, version, rate, cost, in_force: true, changed })
     }
 
     /// Reads a block as it is.
@@ -162,7 +162,7 @@ impl LocalLimit {
             let since = host.now().since(unspent.until).plus(limit.lease.ttl()).plus(limit.lease.ttl());
             let ago = if slot.bucket == unspent.bucket { Span::ZERO } else { since };
             slot.bucket = slot.bucket.refund(charge, ago);
-            if ago >= charge || !block.claim(limit.tag) {
+            if ago >= charge || !block.claim(limit.rate, limit.tag) {
                 break;
             }
             match self.replace(place.block, &block, version, host) {
