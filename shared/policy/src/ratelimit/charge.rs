@@ -40,8 +40,9 @@ pub(super) enum Found {
     Leased { left: u64, bucket: Bucket },
     /// The cell was charged and the charge taken back, for another limit refuses the request.
     Spared { bucket: Bucket },
-    /// It is refused. `bucket` is `None` when it has no key to count by.
-    Refused { retry_after: Option<Span>, bucket: Option<Bucket> },
+    /// It is refused. `bucket` is `None` when it has no key to count by, and another key's when a
+    /// `newcomer` found its block full.
+    Refused { retry_after: Option<Span>, bucket: Option<Bucket>, newcomer: bool },
 }
 
 /// What a write replaced.
@@ -56,7 +57,7 @@ pub(super) enum Undo {
 impl Charge {
     /// A request that lacks what the limit counts by, and may not pass without.
     pub(super) fn without_key(limit: usize) -> Self {
-        Self { limit, hash: 0, found: Found::Refused { retry_after: None, bucket: None } }
+        Self { limit, hash: 0, found: Found::Refused { retry_after: None, bucket: None, newcomer: false } }
     }
 
     /// Asks worker memory, then the cell.
@@ -76,8 +77,8 @@ impl Charge {
         charge.found = match known {
             Known::Leased { left, bucket } => Found::Leased { left, bucket },
             Known::Nothing => charge.ask(limit, local, now, host),
-            Known::Refused { retry_after, bucket } => {
-                Found::Refused { retry_after: Some(retry_after), bucket: Some(bucket) }
+            Known::Refused { retry_after, bucket, newcomer } => {
+                Found::Refused { retry_after: Some(retry_after), bucket: Some(bucket), newcomer }
             }
         };
         charge
@@ -97,8 +98,9 @@ impl Charge {
                     let _ = local.replace(place.block, block, *version, host);
                 }
                 let until = now.plus(retry_after.unwrap_or(Span::ZERO));
-                local.hot.borrow_mut().refuse(self.hash, now, until, outcome.before);
-                Found::Refused { retry_after, bucket: Some(outcome.before) }
+                let newcomer = outcome.lookup == Lookup::OverflowDeny;
+                local.hot.borrow_mut().refuse(self.hash, now, until, outcome.before, newcomer);
+                Found::Refused { retry_after, bucket: Some(outcome.before), newcomer }
             }
         }
     }

@@ -35,6 +35,8 @@ pub enum Known {
         retry_after: Span,
         /// The bucket that refused it.
         bucket: Bucket,
+        /// Whether the key had no place of its own.
+        newcomer: bool,
     },
 }
 
@@ -65,6 +67,7 @@ struct Entry {
     refused_until: Timestamp,
     believed_until: Timestamp,
     bucket: Bucket,
+    newcomer: bool,
     slot: usize,
 }
 
@@ -95,7 +98,8 @@ impl HotKeys {
         let known = if entry.leased > 0 {
             Known::Leased { left: entry.leased, bucket: entry.bucket }
         } else if now < entry.refused_until.min(entry.believed_until) {
-            Known::Refused { retry_after: entry.refused_until.since(now), bucket: entry.bucket }
+            let Entry { refused_until, bucket, newcomer, .. } = *entry;
+            Known::Refused { retry_after: refused_until.since(now), bucket, newcomer }
         } else {
             Known::Nothing
         };
@@ -126,12 +130,14 @@ impl HotKeys {
         }
     }
 
-    /// Remembers for 100 ms that the key is refused until `until`.
-    pub fn refuse(&mut self, hash: u64, now: Timestamp, until: Timestamp, bucket: Bucket) {
+    /// Remembers for 100 ms that the key is refused until `until`, by `bucket`, which is another
+    /// key's if this one is a `newcomer`.
+    pub fn refuse(&mut self, hash: u64, now: Timestamp, until: Timestamp, bucket: Bucket, newcomer: bool) {
         if let Some(entry) = self.find_mut(hash) {
             entry.refused_until = until;
             entry.believed_until = now.plus(MOMENT);
             entry.bucket = bucket;
+            entry.newcomer = newcomer;
         }
     }
 
@@ -248,12 +254,15 @@ mod tests {
     fn a_refusal_is_remembered_until_it_ends_or_grows_old() {
         let mut hot = HotKeys::default();
         let _ = hot.see(7, at(0));
-        hot.refuse(7, at(0), at(10), Bucket::FULL);
-        let refused = |ms| Known::Refused { retry_after: Span::from_millis(ms), bucket: Bucket::FULL };
-        assert_eq!(hot.see(7, at(4)).0, refused(6));
+        hot.refuse(7, at(0), at(10), Bucket::FULL, false);
+        let refused = |ms, newcomer| {
+            let (retry_after, bucket) = (Span::from_millis(ms), Bucket::FULL);
+            Known::Refused { retry_after, bucket, newcomer }
+        };
+        assert_eq!(hot.see(7, at(4)).0, refused(6, false));
         assert_eq!(hot.see(7, at(10)).0, Known::Nothing);
-        hot.refuse(7, at(10), at(5_000), Bucket::FULL);
-        assert_eq!(hot.see(7, at(109)).0, refused(4_891));
+        hot.refuse(7, at(10), at(5_000), Bucket::FULL, true);
+        assert_eq!(hot.see(7, at(109)).0, refused(4_891, true));
         assert_eq!(hot.see(7, at(110)).0, Known::Nothing, "believed for 100 ms");
     }
 

@@ -24,6 +24,8 @@ pub enum LimitMetric {
     Leases,
     /// Requests admitted from a lease, without touching the shared cell.
     Leased,
+    /// Requests of newcomers refused for the debts of others: a part of those refused or observed.
+    NewcomersRefused,
     /// Requests beyond the limit that passed because it only observes.
     Observed,
     /// Requests of newcomers to a full block admitted by its overflow bucket.
@@ -34,7 +36,7 @@ pub enum LimitMetric {
     Stranded,
 }
 
-const ALL: [(LimitMetric, &str, &str); 10] = [
+const ALL: [(LimitMetric, &str, &str); 11] = [
     (LimitMetric::Admitted, "admitted", "Requests let through."),
     (LimitMetric::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
     (LimitMetric::Evicted, "evicted", "Keys displaced by a newcomer, which took over their debt."),
@@ -45,6 +47,11 @@ const ALL: [(LimitMetric, &str, &str); 10] = [
     ),
     (LimitMetric::Leases, "leases", "Leases taken for keys that are hot in a worker."),
     (LimitMetric::Leased, "leased", "Requests let through from a lease, without a shared cell."),
+    (
+        LimitMetric::NewcomersRefused,
+        "newcomers_refused",
+        "Requests refused at a full block, of keys that have no place in it.",
+    ),
     (LimitMetric::Observed, "observed", "Requests beyond the limit let through by mode observe."),
     (
         LimitMetric::Overflow,
@@ -87,6 +94,6 @@ mod tests {
                 assert_eq!(list[index(limit, metric)].name, expected);
             }
         }
-        assert_eq!(list.len(), 20);
+        assert_eq!(list.len(), 22);
     }
 }

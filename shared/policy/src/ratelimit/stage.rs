@@ -230,6 +230,9 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
         let mut outcome = if charges.is_empty() { Outcome::Unlimited } else { Outcome::Admitted };
         for charge in charges {
             let (index, enforced) = (charge.limit, self.enforces(charge));
+            if matches!(charge.found, Found::Refused { newcomer: true, .. }) && (enforced || !blocked) {
+                count(host, index, LimitMetric::NewcomersRefused, 1);
+            }
             match charge.found {
                 Found::Refused { retry_after, .. } if enforced => {
                     count(host, index, LimitMetric::Refused, 1);

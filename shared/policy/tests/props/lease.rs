@@ -204,7 +204,7 @@ fn alone_and_leased(rate: Rate, workers: usize, arrivals: &[(Timestamp, usize)])
                 by_all += 1;
             }
             (Known::Nothing, Decision::Refuse { retry_after }) => {
-                memory.refuse(7, now, now.plus(retry_after.unwrap_or(Span::ZERO)), shared);
+                memory.refuse(7, now, now.plus(retry_after.unwrap_or(Span::ZERO)), shared, false);
             }
         }
     }

@@ -1,0 +1,75 @@
+//! A table that is full of made-up keys: who is refused, and what says so.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tidegate_policy::http::Verdict;
+use tidegate_policy::ratelimit::RateLimit;
+use tidegate_policy::time::Span;
+use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
+
+type Limiter = Worker<RateLimit, SimHost>;
+
+/// Five a minute for each value of the header `k`, with room for `places` values.
+fn worker(places: u32) -> Limiter {
+    let limit = json!({"name": "a", "key": [{"header": "k"}], "requests": 5, "per_ms": 60_000});
+    let json = json!({"limits": [limit], "table": {"keys": places}}).to_string();
+    Worker::new(&json, SimHost::new(Arc::new(SimStore::default()))).unwrap()
+}
+
+/// How many of `each` requests of each of `keys` pass.
+fn passed(worker: &Limiter, keys: &[String], each: usize) -> usize {
+    let asks = |key: &String| {
+        let one = |_: &usize| {
+            let request = SimRequest::get("/").header("k", key.as_bytes());
+            matches!(worker.request(&request), Verdict::Continue(_))
+        };
+        (0..each).filter(one).count()
+    };
+    keys.iter().map(asks).sum()
+}
+
+fn keys(word: &str, n: usize) -> Vec<String> {
+    (0..n).map(|n| format!("{word}{n}")).collect()
+}
+
+fn count(worker: &Limiter, metric: &str) -> u64 {
+    worker.host.count(worker.counter(&format!("tidegate.ratelimit.limit.a.{metric}")))
+}
+
+/// They were counted as any other refusal: nothing said that a client was refused for what
+/// others owe.
+#[test]
+fn newcomers_that_others_debts_refuse_are_counted_apart() {
+    let worker = worker(1_024);
+    let made_up = passed(&worker, &keys("junk", 3_000), 5);
+    // All units of the table, and one of each block for newcomers.
+    assert_eq!(made_up, 1_024 * 5 + 64);
+    let before = count(&worker, "newcomers_refused");
+    assert_eq!(passed(&worker, &keys("honest", 200), 1), 0, "as documented");
+    assert_eq!(count(&worker, "newcomers_refused") - before, 200);
+    // A key that has a place, and used it up, is no newcomer, however often it comes.
+    let refused = |metric| count(&worker, metric);
+    let (newcomers, all) = (refused("newcomers_refused"), refused("refused"));
+    assert_eq!(passed(&worker, &keys("junk", 1), 9), 0);
+    assert_eq!((refused("newcomers_refused") - newcomers, refused("refused") - all), (0, 9));
+}
+
+/// A table is full while more than `keys · requests / period` requests of made-up keys come: here
+/// 128 · 5 in a minute, 11 a second. With half of them, newcomers pass.
+#[test]
+fn the_rate_that_fills_a_table_is_all_its_keys_rates_together() {
+    for (a_second, honest_of_100) in [(5, 99..=100), (16, 0..=60), (22, 0..=30)] {
+        let worker = worker(128);
+        let mut made_up = 0;
+        for second in 0..400_u64 {
+            worker.host.set(Span::from_millis(second * 1_000));
+            for _ in 0..a_second {
+                made_up += 1;
+                let _ = passed(&worker, &[format!("junk{made_up}")], 1);
+            }
+        }
+        let honest = passed(&worker, &keys("honest", 100), 1);
+        assert!(honest_of_100.contains(&honest), "{a_second} a second: {honest} of 100 passed");
+    }
+}
