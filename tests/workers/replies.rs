@@ -34,7 +34,8 @@ fn cache_control(reply: &Reply) -> Vec<&str> {
 fn no_reply_of_any_filter_is_stored() {
     let limit = json!({"name": "a", "key": [{"constant": "x"}], "requests": 1, "per_ms": 60_000});
     let limits = json!({"limits": [limit]});
-    let breaker = json!({"breakers": [{"name": "a", "target": {"cluster": "origin"}, "state": "forced_open"}]});
+    let breaker =
+        json!({"breakers": [{"name": "a", "target": {"cluster": "origin"}, "state": "forced_open"}]});
     let elsewhere = json!({"host": "other.test"});
     let route = json!({"name": "a", "match": elsewhere, "variants": [{"name": "v", "cluster": "c"}]});
     let routes = json!({"routes": [route], "no_match": "not_found"});
@@ -44,7 +45,11 @@ fn no_reply_of_any_filter_is_stored() {
                           "no_match": "not_found"});
     for grpc in [false, true] {
         assert_eq!(cache_control(&reply::<RateLimit>(&limits, grpc, 2)), ["no-store"], "limits, {grpc}");
-        assert_eq!(cache_control(&reply::<CircuitBreaker>(&breaker, grpc, 1)), ["no-store"], "breaker, {grpc}");
+        assert_eq!(
+            cache_control(&reply::<CircuitBreaker>(&breaker, grpc, 1)),
+            ["no-store"],
+            "breaker, {grpc}"
+        );
         assert_eq!(cache_control(&reply::<Routing>(&routes, grpc, 1)), ["no-store"], "routing, {grpc}");
         assert_eq!(cache_control(&reply::<Discovery>(&services, grpc, 1)), ["no-store"], "discovery, {grpc}");
     }

@@ -72,8 +72,8 @@ fn clients_learn_their_limits_in_the_style_asked_for() {
         // style           when refused                                       when admitted and asked for
         ("draft11",       vec![("ratelimit-policy", r#""hourly";q=10;w=3600"#), ("ratelimit", r#""hourly";r=0;t=360"#)],
                           vec![("ratelimit-policy", r#""hourly";q=10;w=3600"#), ("ratelimit", r#""hourly";r=1;t=360"#)]),
-        ("draft03_envoy", vec![("x-ratelimit-limit", r#"10, 10;w=3600;name="hourly""#), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "719")],
-                          vec![("x-ratelimit-limit", r#"10, 10;w=3600;name="hourly""#), ("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "360")]),
+        ("draft03_envoy", vec![("x-ratelimit-limit", r#"2, 10;w=3600;name="hourly""#), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "360")],
+                          vec![("x-ratelimit-limit", r#"2, 10;w=3600;name="hourly""#), ("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "0")]),
         ("none",          vec![], vec![]),
     ];
     for (style, when_refused, when_admitted) in cases {

@@ -3,7 +3,7 @@
 //! Two styles, because the standard is still a draft: [`draft11`] is the wire format of
 //! draft-ietf-httpapi-ratelimit-headers-11 (Structured Fields, RFC 9651), [`draft03`] is
 //! what Envoy calls `DRAFT_VERSION_03`. Times for clients round up, so that a client that
-//! waits that long is not refused again; Envoy's style truncates its reset, as Envoy does.
+//! waits that long is not refused again.
 
 use alloc::string::String;
 use core::fmt::Write;
@@ -24,12 +24,12 @@ pub struct Quota<'a> {
     pub window_secs: u64,
     /// The partition key, in base64. The draft has it and the vectors pin it; no limit sets it today.
     pub partition: Option<&'a str>,
+    /// Units that a full bucket has.
+    pub burst: u64,
     /// Units left.
     pub remaining: u64,
     /// Time until one more is left; zero when all are.
     pub next_unit: Span,
-    /// Time until all are left.
-    pub reset: Span,
 }
 
 /// The headers that tell a client about its limits.
@@ -70,17 +70,20 @@ pub fn draft11(quotas: &[Quota<'_>]) -> (String, String) {
     (policy, limit)
 }
 
-/// The values of `X-RateLimit-Limit`, `-Remaining` and `-Reset`; `None` without a quota.
+/// The values of `X-RateLimit-Limit`, `-Remaining` and `-Reset`; `None` without a quota. They speak of
+/// the limit with the fewest units left, as Envoy's local rate limit does of its bucket: the burst, what
+/// is left of it, and, when nothing is, the time until one unit is.
 #[must_use]
 pub fn draft03(quotas: &[Quota<'_>]) -> Option<(String, String, String)> {
     let tightest = quotas.iter().min_by_key(|quota| quota.remaining)?;
-    let mut limit = alloc::format!("{}", tightest.units);
+    let mut limit = alloc::format!("{}", tightest.burst);
     for quota in quotas {
         let _ = write!(limit, ", {};w={};name=", quota.units, quota.window_secs);
         string(&mut limit, quota.name);
     }
     let remaining = alloc::format!("{}", tightest.remaining);
-    let reset = alloc::format!("{}", tightest.reset.floor_secs());
+    let reset = if tightest.remaining > 0 { 0 } else { tightest.next_unit.ceil_secs().max(1) };
+    let reset = alloc::format!("{reset}");
     Some((limit, remaining, reset))
 }
 

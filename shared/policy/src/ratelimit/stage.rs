@@ -287,12 +287,12 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
                 unit: None,
                 window_secs,
                 partition: None,
+                burst: limit.rate.burst().get().into(),
                 remaining: limit
                     .rate
                     .remaining(bucket, now)
                     .saturating_add(leased.saturating_mul(limit.cost)),
                 next_unit: limit.rate.next_unit(bucket, now),
-                reset: limit.rate.reset_after(bucket, now),
             })
         };
         charges.iter().filter(|charge| self.enforces(charge)).filter_map(quota).collect()

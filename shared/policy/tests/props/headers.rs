@@ -72,7 +72,7 @@ struct Told {
     window_secs: u64,
     remaining: u64,
     next_unit: Span,
-    reset: Span,
+    burst: u64,
 }
 
 impl Told {
@@ -85,7 +85,7 @@ impl Told {
             partition: self.partition.as_deref(),
             remaining: self.remaining,
             next_unit: self.next_unit,
-            reset: self.reset,
+            burst: self.burst,
         }
     }
 }
@@ -96,8 +96,8 @@ fn told() -> impl Strategy<Value = Told> {
         || prop_oneof![Just(Span::ZERO), any::<u32>().prop_map(|n| Span::from_nanos(u64::from(n) * 7))];
     let names = prop_oneof!["[ -~]{0,12}", "[\"\\\\a]{0,4}"];
     let texts = (names, prop::option::of("[a-z-]{1,9}"), prop::option::of("[A-Za-z0-9+/]{4}"));
-    (texts, count(), 1_u64..100_000, count(), span(), span()).prop_map(
-        |((name, unit, partition), units, window_secs, remaining, next_unit, reset)| Told {
+    (texts, count(), 1_u64..100_000, count(), span(), count()).prop_map(
+        |((name, unit, partition), units, window_secs, remaining, next_unit, burst)| Told {
             name,
             unit,
             partition,
@@ -105,7 +105,7 @@ fn told() -> impl Strategy<Value = Told> {
             window_secs,
             remaining,
             next_unit,
-            reset,
+            burst,
         },
     )
 }
@@ -154,8 +154,9 @@ proptest! {
         let least = told.iter().map(|told| told.remaining).min().unwrap();
         let tightest = told.iter().find(|told| told.remaining == least).unwrap();
         prop_assert_eq!(remaining, least.to_string());
-        prop_assert_eq!(reset, (tightest.reset.as_nanos() / 1_000_000_000).to_string());
-        prop_assert!(limit.starts_with(&format!("{}, ", tightest.units)), "{limit}");
+        let next_secs = tightest.next_unit.as_nanos().div_ceil(1_000_000_000).max(1);
+        prop_assert_eq!(reset, if least > 0 { 0 } else { next_secs }.to_string());
+        prop_assert!(limit.starts_with(&format!("{}, ", tightest.burst)), "{limit}");
     }
 
     /// Names of any characters still make well-formed fields.
