@@ -70,6 +70,7 @@ impl Reason {
 }
 
 /// Opens a breaker for the `streak`th consecutive time.
+#[inline(never)]
 pub(super) fn open(record: &mut Record, params: &BreakerParams, streak: u16, now_ms: u64, draw: u64) {
     enter(record, State::Open);
     record.streak = streak;
@@ -97,6 +98,7 @@ pub(super) fn close(record: &mut Record, params: &BreakerParams, now_ms: u64) {
 
 /// Opens a breaker again whose half-open time is over: for longer, if any probe came back.
 /// `true` if it was over.
+#[inline(never)]
 pub fn expire(record: &mut Record, params: &BreakerParams, now_ms: u64, draw: u64) -> bool {
     let over = record.state == State::HalfOpen && record.at_ms != 0 && now_ms >= record.at_ms;
     if over {
@@ -129,6 +131,7 @@ pub fn adopt(record: &mut Record, params: &BreakerParams, now_ms: u64) -> bool {
 }
 
 /// Makes any record one of these parameters, in the state that they demand.
+#[inline(never)]
 pub fn take_over(record: &mut Record, params: &BreakerParams, now_ms: u64) {
     force(record, params.demanded, now_ms);
     record.streak = 0;

@@ -53,6 +53,7 @@ pub fn tag(bytes: &[u8], slots: u32) -> u32 {
 
 /// The way of a target, if it has one.
 #[must_use]
+#[inline(never)]
 pub fn find(bytes: &[u8], fingerprint: u64, params: &BreakerParams) -> Option<usize> {
     ways(bytes, params).position(|(of, _)| of == fingerprint)
 }
@@ -76,6 +77,7 @@ pub fn room(bytes: &[u8], params: &BreakerParams, now_ms: u64) -> Option<usize> 
 
 /// The record in a way.
 #[must_use]
+#[inline(never)]
 pub fn record(bytes: &[u8], way: usize, params: &BreakerParams) -> Record {
     let bytes = ways(bytes, params).nth(way).map_or(&[][..], |(_, record)| record);
     Record::decode(bytes, params)

@@ -29,6 +29,7 @@ pub(crate) struct Updated {
 }
 
 /// The name of a breaker's first cell, for this many blocks as a power of two.
+#[inline(never)]
 fn name(breaker: &Breaker, block_bits: Option<u32>) -> String {
     let words =
         [u64::from(breaker.params.slots), breaker.params.slot_ms, block_bits.map_or(u64::MAX, u64::from)];

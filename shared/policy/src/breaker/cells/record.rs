@@ -142,6 +142,7 @@ impl Record {
 
     /// The record in `bytes`.
     #[must_use]
+    #[inline(never)]
     pub fn decode(bytes: &[u8], params: &BreakerParams) -> Self {
         let mut record = Self::new(params);
         let Some((head, slots)) = bytes.split_at_checked(HEAD) else { return record };
@@ -170,6 +171,7 @@ impl Record {
 
     /// The bytes of the record.
     #[must_use]
+    #[inline(never)]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.slots.len().saturating_mul(SLOT).saturating_add(HEAD));
         bytes.extend([LAYOUT, self.state as u8]);
@@ -193,6 +195,7 @@ impl Record {
 
     /// What happened in the window that ends with the slot of `now_ms`.
     #[must_use]
+    #[inline(never)]
     pub fn window(&self, params: &BreakerParams, now_ms: u64) -> Counts {
         let current = params.epoch(now_ms);
         let inside = |slot: &&Slot| current.wrapping_sub(slot.epoch) < params.slots;
