@@ -87,7 +87,7 @@ pub(crate) fn ask(worker: &Sim, request: &SimRequest<'_>) -> (char, Exchange) {
     )
 }
 
-/// One exchange after another, each ended as its letter says; what became of the requests.
+/// One exchange after another, each ended as its letter says; the answers to the requests.
 pub(crate) fn calls(worker: &Sim, request: &SimRequest<'_>, letters: &str) -> String {
     let one = |letter| {
         let (word, exchange) = ask(worker, request);

@@ -1,4 +1,4 @@
-//! What the store is asked, and what becomes of requests when it does not answer.
+//! How often the store is called, and what requests get when it does not answer.
 
 use tidegate_policy::breaker::stage::CircuitBreaker;
 use tidegate_policy::http::{Stage, Verdict};
@@ -8,7 +8,7 @@ use crate::breaker::{ask, calls, config, end, of, reply, up, Workers};
 
 const BY_KEY: &str = r#"{"key": [{"header": "k"}]}"#;
 
-/// Store calls of so many good exchanges between two ticks.
+/// Store calls of this many good exchanges between two ticks.
 fn store_calls(workers: &Workers, exchanges: usize) -> u64 {
     let before = workers.store.calls();
     assert_eq!(workers.calls(&"S".repeat(exchanges)), "+".repeat(exchanges));
@@ -19,14 +19,14 @@ fn store_calls(workers: &Workers, exchanges: usize) -> u64 {
 fn a_closed_breaker_asks_the_store_nothing() {
     for fields in ["", r#""minimum_calls": 1"#, r#""admission": {}"#] {
         let workers = Workers::new(1, &config(fields));
-        // The first exchange reads the record, and tells at once that it went well.
+        // The first exchange reads the record, and merges its success at once.
         store_calls(&workers, 1);
         assert_eq!(store_calls(workers.at(99), 10_000), 0, "{fields}");
     }
 }
 
 #[test]
-fn what_went_well_is_told_ten_times_a_second() {
+fn successes_are_merged_ten_times_a_second() {
     let workers = Workers::new(1, &config(""));
     store_calls(&workers, 1);
     let before = workers.store.calls();
@@ -43,7 +43,7 @@ fn what_went_well_is_told_ten_times_a_second() {
 }
 
 #[test]
-fn keys_that_are_well_are_known_to_nobody() {
+fn healthy_keys_get_no_record() {
     let workers = Workers::new(1, &of(BY_KEY, ""));
     let names: Vec<String> = (0..3_000).map(|n| n.to_string()).collect();
     calls(&workers.all[0], &SimRequest::get("/").header("k", b"first"), "S");
@@ -59,7 +59,7 @@ fn keys_that_are_well_are_known_to_nobody() {
 
 /// More keys than a worker keeps counts of.
 #[test]
-fn keys_beyond_what_a_worker_keeps_still_open() {
+fn keys_beyond_a_workers_entries_still_open() {
     let workers = Workers::new(1, &of(BY_KEY, r#""consecutive_failures": 2"#));
     let names: Vec<String> = (0..5_000).map(|n| n.to_string()).collect();
     for name in &names {
@@ -81,7 +81,7 @@ fn an_open_breaker_asks_the_store_nothing() {
 }
 
 #[test]
-fn a_broken_store_lets_pass_unless_told_otherwise() {
+fn a_broken_store_admits_unless_on_failure_refuses() {
     for (on_failure, passes) in [("allow", true), ("refuse", false)] {
         let json = format!(
             r#"{{"on_failure": "{on_failure}", "breakers": [{{"name": "a", "target": {{"cluster": "up"}}}}]}}"#
@@ -111,7 +111,7 @@ fn a_closed_breaker_does_not_notice_a_broken_store() {
     workers.store.set_broken(true);
     assert_eq!(workers.calls("SSSSS"), "+++++");
     assert_eq!(workers.count("undecided"), 0);
-    // Failures cannot be told now; they are when the store is back.
+    // Failures cannot be merged now; they are when the store is back.
     assert_eq!(workers.calls("FF"), "++");
     assert!(workers.count("undecided") > 0);
     workers.tick();

@@ -1,4 +1,4 @@
-//! What becomes of refused requests: other clusters, replies, and what clients must not steer.
+//! Refused requests: other clusters, replies, and headers that clients must not steer by.
 
 use tidegate_policy::http::{Attribute, Edit, Verdict};
 use tidegate_sim::{SimRequest, SimResponse};
@@ -49,7 +49,7 @@ fn refused_requests_go_to_the_first_fallback_that_is_closed() {
 }
 
 #[test]
-fn access_logs_hear_of_fallbacks() {
+fn access_logs_name_the_fallback() {
     let workers = with(r#"{"cluster": "backup"}"#);
     goes(&workers, 'F');
     let (verdict, exchange) = workers.all[0].begin(&up());
@@ -70,7 +70,7 @@ fn a_static_reply_is_as_configured() {
 }
 
 #[test]
-fn without_a_fallback_left_the_filter_s_own_reply_is_given() {
+fn without_a_working_fallback_the_filter_replies() {
     let json = r#"{"reply": {"status": 599, "body": "no"}, "cluster_header": "X-To",
         "breakers": [{"name": "a", "target": {"cluster": "up"}, "consecutive_failures": 1,
                       "fallback": [{"cluster": "backup"}]}]}"#;
@@ -96,7 +96,7 @@ fn a_fallback_uses_the_breaker_that_its_cluster_has() {
 }
 
 #[test]
-fn a_fallback_that_only_observes_is_gone_to() {
+fn a_fallback_whose_breaker_observes_is_used() {
     let json = format!(
         r#"{{"breakers": [{{"name": "a", "target": {{"cluster": "up"}}, {ONE}, "fallback": [{{"cluster": "backup"}}]}},
             {{"name": "b", "target": {{"cluster": "backup"}}, "mode": "observe", {ONE}}}]}}"#
@@ -133,7 +133,7 @@ fn a_request_that_one_breaker_refuses_gives_back_the_permits_of_others() {
     assert!(matches!(verdict, Verdict::Reply(_)));
     assert_eq!(worker.outcome(&exchange).as_deref(), Some("refused:a"));
     assert_eq!((workers.count_of("k", "ignored"), workers.count_of("r", "ignored")), (1, 1));
-    // Their permits are there for somebody else.
+    // Their permits are free for other requests.
     let others = SimRequest::get("/").attribute(Attribute::Route, b"main").header("k", b"x");
     assert_eq!(calls(worker, &others, "SS"), "p+");
 }
@@ -164,7 +164,7 @@ fn a_forged_cluster_is_removed() {
 }
 
 #[test]
-fn a_forged_cluster_gets_nobody_past_an_open_breaker() {
+fn a_forged_cluster_passes_no_open_breaker() {
     for (target, opener) in [(r#"{"cluster": "up"}"#, up()), (r#"{"route": "main"}"#, meets_all())] {
         let json = crate::breaker::of(target, ONE);
         let workers = Workers::new(1, &json);
@@ -193,7 +193,7 @@ fn a_forged_request_that_is_refused_gives_back_the_permits_of_others() {
 }
 
 #[test]
-fn what_an_earlier_filter_of_ours_chose_is_kept() {
+fn the_choice_of_an_earlier_filter_of_ours_is_kept() {
     for fields in ["", r#", "match": {"method": "GET"}"#] {
         let workers = Workers::new(1, &config(&format!("{ONE}{fields}")));
         let chosen = to("other").header("x-tidegate-cluster", b"up").attribute(Attribute::Chosen, b"up");

@@ -85,7 +85,7 @@ fn keys_beyond_the_table_pass_and_are_counted() {
 
 /// A table of 16 whose ways are all taken by closed keys with calls in their window.
 #[test]
-fn only_idle_keys_make_room() {
+fn only_records_of_idle_keys_are_replaced() {
     let workers = Workers::new(
         1,
         &of(BY_KEY, r#""consecutive_failures": 2, "window_ms": 1000, "table": {"keys": 16}"#),
@@ -100,7 +100,7 @@ fn only_idle_keys_make_room() {
     assert_eq!(calls(workers.at(1_000).all.first().unwrap(), &key("new"), "FFS"), "++-", "after it");
 }
 
-/// Successes of a key are told only by workers that saw it fail, so its run ends with its window.
+/// Successes of a key are merged only by workers that saw it fail, so its run ends with its window.
 #[test]
 fn a_run_of_a_key_is_forgotten_with_its_window() {
     let workers = Workers::new(2, &of(BY_KEY, r#""consecutive_failures": 2"#));
@@ -108,10 +108,10 @@ fn a_run_of_a_key_is_forgotten_with_its_window() {
     assert_eq!(calls(&workers.at(11_000).all[1], &key("x"), "FFS"), "++-");
 }
 
-/// 256 are listed. More than that are told by the records alone: of healthy keys, too, which
-/// costs a look and must not make anybody forget those that are open.
+/// 256 are listed. Beyond that only records say which key is open: each worker reads those of
+/// healthy keys, too, and must not forget the open ones.
 #[test]
-fn a_full_index_forgets_nobody() {
+fn a_full_index_forgets_no_open_key() {
     let workers = keyed("");
     let worker = &workers.all[0];
     let names: Vec<String> = (0..300).map(|n| n.to_string()).collect();
@@ -141,7 +141,7 @@ fn an_index_that_was_full_is_empty_when_all_are_closed() {
     assert_eq!((index(&workers).len(), workers.count("open")), (0, 0));
     let calls_before = workers.store.calls();
     names.iter().for_each(|name| assert_eq!(ask(worker, &key(name)).0, '+', "{name}"));
-    assert_eq!(workers.store.calls(), calls_before, "nobody looks at records any more");
+    assert_eq!(workers.store.calls(), calls_before, "no worker reads records any more");
 }
 
 // Endpoints, around attempts.
@@ -227,7 +227,7 @@ fn an_attempt_without_an_answer_says_whether_there_was_a_connection() {
 }
 
 #[test]
-fn a_breaker_rests_where_it_was_not_put() {
+fn a_breaker_does_nothing_in_another_placement() {
     let both = r#"{"breakers": [
         {"name": "a", "target": {"cluster": "up"}, "consecutive_failures": 1},
         {"name": "e", "target": {"endpoint": "up"}, "consecutive_failures": 1}]}"#;

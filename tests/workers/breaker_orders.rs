@@ -16,7 +16,7 @@ use crate::breaker::{ask, config, of, up, Exchange, Workers};
 
 type Gated<'a> = Worker<CircuitBreaker, Gate<'a>>;
 
-/// The fields of all of these; the key is a constant, so that everybody has the same target.
+/// The fields of all of these; the key is a constant, so that all requests have the same target.
 const KEY: &str = r#"{"key": [{"constant": "x"}]}"#;
 const CLUSTER: &str = r#"{"cluster": "up"}"#;
 
@@ -75,7 +75,7 @@ fn index(store: &SimStore, json: &str) -> Option<Index> {
     (bytes.len() == tidegate_policy::breaker::cells::index::BYTES).then(|| Index::decode(&bytes))
 }
 
-/// The counter by which workers tell each other that something changed.
+/// The counter by which workers see that a cell changed.
 fn transitions(store: &SimStore, json: &str) -> u64 {
     let host = tidegate_sim::SimHost::new(Arc::new(store.snapshot()));
     let worker = Worker::<CircuitBreaker, _>::new(json, host).expect("the configuration is right");
@@ -83,7 +83,7 @@ fn transitions(store: &SimStore, json: &str) -> u64 {
 }
 
 #[test]
-fn as_many_failures_as_it_takes_open_it_once_in_any_order() {
+fn enough_failures_open_it_once_in_any_order() {
     for (target, workers) in [(CLUSTER, 3), (KEY, 2)] {
         let json = json(target, workers, 1);
         let setup = || after(&json, &[200]);
@@ -105,7 +105,7 @@ fn as_many_failures_as_it_takes_open_it_once_in_any_order() {
 }
 
 #[test]
-fn exactly_as_many_probes_as_permits_in_any_order() {
+fn exactly_the_permitted_probes_pass_in_any_order() {
     for (target, workers) in [(CLUSTER, 3), (KEY, 2)] {
         for permits in [1, 2] {
             let json = json(target, 1, permits);
@@ -199,9 +199,9 @@ fn attempt_worker<'a>(json: &str, gate: Gate<'a>) -> Gated<'a> {
 }
 
 /// A worker that dies after each number of its store calls, while another goes on and two more come
-/// later: it opens, is probed and closes all the same, and everybody knows.
+/// later: it opens, is probed and closes all the same, and all workers see it.
 #[test]
-fn a_worker_that_dies_half_way_leaves_nobody_stuck() {
+fn a_worker_that_dies_in_a_transition_leaves_no_breaker_stuck() {
     let (one, two): (&[u32], &[u32]) = (&[503], &[503, 503]);
     for (target, workers, statuses) in [(CLUSTER, 2, one), (KEY, 2, one), (CLUSTER, 2, two), (KEY, 1, two)] {
         let json = json(target, 2, 1);
@@ -232,7 +232,7 @@ const MOST_CALLS: u64 = 12;
 
 /// Whoever probes an open breaker dies after each number of store calls.
 #[test]
-fn a_prober_that_dies_leaves_nobody_stuck() {
+fn a_worker_that_dies_with_a_probe_leaves_no_breaker_stuck() {
     // Of a key the other workers come later: two at once have too many orders.
     for (target, workers) in [(CLUSTER, 2), (KEY, 1)] {
         let json = json(target, 1, 1);
@@ -293,7 +293,7 @@ fn recovers(store: &SimStore, json: &str, failures: &str, story: &str) {
 
 /// Whoever opened a key died before it could list it: the first failure after it does.
 #[test]
-fn an_open_key_that_nobody_listed_is_listed_by_the_next_failure() {
+fn an_unlisted_open_key_is_listed_by_the_next_failure() {
     let json = json(KEY, 1, 1);
     let mut found = 0;
     for lives in 0..=MOST_CALLS {
@@ -319,14 +319,14 @@ fn an_open_key_that_nobody_listed_is_listed_by_the_next_failure() {
             },
         );
     }
-    assert!(found > 0, "nobody died between the record and the index");
+    assert!(found > 0, "no worker died between the record and the index");
 }
 
-/// What the simulator promises about the dead.
+/// The simulator stops a worker between the two writes of a transition, too: here it does.
 #[test]
-fn the_dead_tell_nobody() {
+fn a_worker_that_dies_may_leave_a_transition_unpublished() {
     let json = config(r#""consecutive_failures": 1"#);
-    let mut told = Vec::new();
+    let mut published = Vec::new();
     for lives in 0..=6 {
         let work = |_, gate: Gate<'_>| {
             gate.die_after(lives);
@@ -337,9 +337,9 @@ fn the_dead_tell_nobody() {
             || after(&json, &[200]),
             work,
             |_, store, _| {
-                told.push((record(store).state == State::Open, transitions(store, &json)));
+                published.push((record(store).state == State::Open, transitions(store, &json)));
             },
         );
     }
-    assert!(told.contains(&(true, 0)) && told.contains(&(true, 1)), "{told:?}");
+    assert!(published.contains(&(true, 0)) && published.contains(&(true, 1)), "{published:?}");
 }

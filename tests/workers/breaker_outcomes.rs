@@ -1,4 +1,4 @@
-//! What counts as failed: responses, replies in their place, gRPC, and configured sets.
+//! Which outcomes fail: responses, replies in their place, gRPC, and configured sets.
 
 use tidegate_policy::http::Attribute;
 use tidegate_policy::time::Span;
@@ -9,7 +9,7 @@ use crate::breaker::{ask, config, end, up, Workers};
 /// Opens at the first failure.
 const ONE: &str = r#""consecutive_failures": 1"#;
 
-/// The metric that an outcome raised, `none` for none; whoever is in trouble is asked exactly.
+/// The metric that an outcome raised, `none` for none; of a troubled target the exact class is read.
 fn class(fields: &str, grpc: bool, finish: impl Fn(&Workers, crate::breaker::Exchange)) -> String {
     let workers = Workers::new(1, &config(&format!(r#""consecutive_failures": 0{fields}"#)));
     // A failure before, so that the breaker looks closely.
@@ -60,7 +60,7 @@ fn flags_of_the_upstream_fail_and_other_replies_say_nothing() {
 }
 
 #[test]
-fn statuses_mean_what_the_configuration_says() {
+fn statuses_are_classified_as_configured() {
     #[rustfmt::skip]
     let cases = [
         // fields                                             status  class
@@ -100,7 +100,7 @@ fn flags_can_be_chosen() {
 /// A success of a target that was never seen failing is taken without asking for its reasons, also
 /// where these are configured to be something else than success.
 #[test]
-fn the_configured_meaning_of_a_success_holds_before_the_first_failure() {
+fn a_success_is_classified_as_configured_before_the_first_failure() {
     let workers = Workers::new(1, &config(r#""consecutive_failures": 2, "failure_statuses": ["2xx"]"#));
     assert_eq!(workers.calls("SSS"), "++-");
 }

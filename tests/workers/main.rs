@@ -3,12 +3,12 @@
 mod breaker;
 mod breaker_cost;
 mod breaker_fallback;
-mod breaker_faults;
 mod breaker_keys;
 mod breaker_orders;
 mod breaker_outcomes;
-mod breaker_schedules;
+mod breaker_regressions;
 mod breaker_states;
+mod breaker_workers;
 mod discovery;
 mod discovery_attempts;
 mod discovery_catalog;

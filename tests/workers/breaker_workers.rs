@@ -1,4 +1,5 @@
-//! Several workers over time: what gets through together, who knows what when, and reloads.
+//! Several workers over time: how many requests pass together, when each sees a transition, and
+//! reloads.
 
 use std::sync::Arc;
 
@@ -19,10 +20,10 @@ impl Numbers {
     }
 }
 
-/// Requests under way, each with its worker.
+/// Requests in flight, each with its worker.
 type UnderWay = Vec<(usize, Exchange)>;
 
-/// One random step: somebody asks, or some outcome comes. What became of a request, if one asked.
+/// One random step: a request, or an outcome. The answer, if it was a request.
 fn step(
     workers: &Workers,
     numbers: &mut Numbers,
@@ -46,7 +47,7 @@ fn step(
 }
 
 #[test]
-fn a_dead_upstream_gets_no_more_than_the_run_and_what_was_under_way() {
+fn a_dead_upstream_gets_no_more_than_the_run_and_requests_in_flight() {
     for workers_count in [1, 2, 3, 4] {
         for seed in 1..=40 {
             let json = config(r#""consecutive_failures": 5"#);
@@ -70,7 +71,7 @@ fn a_dead_upstream_gets_no_more_than_the_run_and_what_was_under_way() {
 }
 
 #[test]
-fn exactly_so_many_probes_are_under_way_together() {
+fn exactly_the_permitted_probes_are_in_flight_together() {
     for workers_count in [2, 3, 4] {
         for seed in 1..=40 {
             let fields = r#""consecutive_failures": 1, "half_open_permits": 3, "base_open_ms": 1000, "failure_rate_percent": 100"#;
@@ -97,7 +98,7 @@ fn exactly_so_many_probes_are_under_way_together() {
 }
 
 #[test]
-fn every_transition_is_known_to_all_at_once_and_noted_once() {
+fn every_transition_reaches_all_workers_at_once_and_the_log_once() {
     for workers_count in [2, 3, 4] {
         let fields = r#""consecutive_failures": 2, "half_open_permits": 1, "base_open_ms": 1000"#;
         let workers = Workers::new(workers_count, &config(fields));
@@ -116,13 +117,13 @@ fn every_transition_is_known_to_all_at_once_and_noted_once() {
 }
 
 #[test]
-fn failures_of_several_workers_are_one_run() {
+fn consecutive_failures_of_several_workers_add_up() {
     let workers = Workers::new(3, &config(r#""consecutive_failures": 6"#));
     let one = |worker: usize, letters| calls(&workers.all[worker], &up(), letters);
     for worker in [0, 1, 2, 0, 1] {
         assert_eq!(one(worker, "F"), "+");
     }
-    // A success between, told at once because there was a run.
+    // A success between, merged at once because there was a run.
     workers.tick();
     assert_eq!(one(2, "S"), "+");
     for worker in [0, 1, 2, 0, 1, 2] {
@@ -177,7 +178,7 @@ fn a_reload_with_other_parameters_starts_closed() {
 /// A configuration that drains serves for minutes beside the new one. Both have the same record,
 /// and neither undoes what the other did.
 #[test]
-fn an_old_configuration_does_not_fight_with_the_new_one() {
+fn an_old_configuration_does_not_reset_the_record_of_the_new_one() {
     for target in [r#"{"cluster": "up"}"#, r#"{"key": [{"constant": "x"}]}"#] {
         let store: Arc<SimStore> = Arc::default();
         let old = Workers::on(&store, 1, &crate::breaker::of(target, SMALL));

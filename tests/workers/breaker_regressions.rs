@@ -1,4 +1,4 @@
-//! What a reviewer found, each as a claim.
+//! Bugs that were found in review, each with its story and as a claim.
 
 use crate::breaker::{ask, calls, config, end, of, up, Workers};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ fn a_service_of_long_streams_recovers() {
 }
 
 #[test]
-fn made_up_keys_open_nobody_elses_breaker() {
+fn made_up_keys_open_no_other_clients_breaker() {
     for flood in [0, 4_096] {
         let workers = Workers::new(1, &of(BY_KEY, ""));
         let worker = &workers.all[0];
@@ -147,7 +147,7 @@ fn replies_of_others_do_not_dilute_failures() {
 }
 
 #[test]
-fn a_target_that_is_gone_is_not_counted_for_ever() {
+fn a_target_without_requests_is_not_listed_for_ever() {
     let workers = Workers::new(1, &of(BY_KEY, r#""consecutive_failures": 1"#));
     for n in 0..300 {
         calls(&workers.all[0], &key(&format!("gone-{n}")), "F");
@@ -214,7 +214,7 @@ fn grpc_without_te_is_the_same_for_all() {
     assert_eq!(said[0], said[1]);
 }
 #[test]
-fn blame_is_for_the_state_that_admitted() {
+fn a_broken_off_exchange_counts_for_the_state_that_admitted_it() {
     let json = of(
         r#"{"endpoint": "up"}"#,
         r#""consecutive_failures": 3, "base_open_ms": 1000, "half_open_permits": 5"#,
@@ -229,7 +229,7 @@ fn blame_is_for_the_state_that_admitted() {
         attempts.at(ms);
         edge.at(ms);
     };
-    // Four requests under way that hang.
+    // Four requests in flight that hang.
     let old: Vec<_> = (0..4).map(|_| (ask(&edge.all[0], &up()), ask(&attempts.all[0], &at()))).collect();
     for _ in 0..3 {
         let (_, e) = ask(&attempts.all[0], &at());
