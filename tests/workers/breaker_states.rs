@@ -1,8 +1,8 @@
-//! One worker, one cluster: when the breaker opens, probes, closes, and what it says.
+//! One worker, one cluster: when the breaker opens, probes and closes; its replies, logs and metrics.
 
 use crate::breaker::{ask, config, end, reply, up, Workers};
 
-/// Three in a row or half of six open it for a second; two probes.
+/// Three consecutive failures or half of six open it for a second; two probes.
 const SMALL: &str = r#""consecutive_failures": 3, "minimum_calls": 6, "window_ms": 1000, "base_open_ms": 1000,
     "half_open_permits": 2, "max_half_open_ms": 5000"#;
 
@@ -18,23 +18,23 @@ fn opened() -> Workers {
 }
 
 #[test]
-fn opens_after_five_in_a_row_by_default() {
+fn opens_after_five_consecutive_failures_by_default() {
     let workers = Workers::new(1, &config(""));
     assert_eq!(workers.calls("FFFFSFFFFFSS"), "++++++++++--");
     assert_eq!((workers.count("transitions.consecutive"), workers.state()), (1, 1));
 }
 
 #[test]
-fn opens_when_a_condition_is_filled() {
+fn opens_when_a_condition_is_fulfilled() {
     #[rustfmt::skip]
     let cases = [
         // name                            calls          expected       reason
-        ("three in a row",                 "FFFS",        "+++-",        "consecutive"),
+        ("three consecutive",              "FFFS",        "+++-",        "consecutive"),
         ("a success between",              "FFSFFS",      "++++++",      "failure_rate"),
         ("half of six",                    "FSFSFSS",     "++++++-",     "failure_rate"),
         ("below half",                     "FSSFSSS",     "+++++++",     ""),
         ("not found is well",              "NNNNNNNN",    "++++++++",    ""),
-        // Successes are told within 100 ms, and by the next failure.
+        // Successes are merged within 100 ms, and by the next failure.
         ("throttled counts for the rate",  "TTTSSTS",     "++++++-",     "failure_rate"),
         ("a success fills it on a tick",   "TTTSSS",      "++++++",      "failure_rate"),
         ("throttled does not end a run",   "FFTFS",       "++++-",       "consecutive"),
@@ -56,8 +56,8 @@ fn opens_when_a_condition_is_filled() {
 }
 
 #[test]
-fn what_leaves_the_window_does_not_count() {
-    // Ten slots of 100 ms: what came at 50 is gone at 1000.
+fn outcomes_that_left_the_window_do_not_count() {
+    // Ten slots of 100 ms: an outcome of 50 is gone at 1000.
     for (at, expected) in [(999, "+++-"), (1_000, "++++")] {
         let workers = small();
         assert_eq!(workers.at(50).calls("FSF"), "+++");
@@ -83,7 +83,7 @@ fn slow_calls_open_at_their_rate() {
 }
 
 #[test]
-fn refuses_with_what_clients_understand() {
+fn a_refusal_has_status_retry_after_and_problem_details() {
     let workers = opened();
     let (verdict, exchange) = workers.all[0].begin(&up());
     assert_eq!(workers.outcome(&exchange), "refused:a");
@@ -97,7 +97,7 @@ fn refuses_with_what_clients_understand() {
 }
 
 #[test]
-fn a_grpc_client_reads_a_message() {
+fn a_grpc_client_gets_a_message() {
     let workers = opened();
     let request = up().header("te", b"trailers").header("content-type", b"application/grpc+proto");
     let refused = reply(workers.all[0].begin(&request).0);
@@ -106,7 +106,7 @@ fn a_grpc_client_reads_a_message() {
 }
 
 #[test]
-fn asks_to_come_again_when_it_is_worth_it() {
+fn retry_after_is_the_rest_of_the_open_time() {
     let workers = Workers::new(1, &config(r#""consecutive_failures": 1, "base_open_ms": 2500"#));
     assert_eq!(workers.calls("F"), "+");
     for (at, expected) in [(0, "3"), (499, "3"), (500, "2"), (1_500, "1"), (2_499, "1")] {
@@ -117,7 +117,7 @@ fn asks_to_come_again_when_it_is_worth_it() {
 }
 
 #[test]
-fn as_many_probes_as_there_are_permits() {
+fn admits_as_many_probes_as_permits() {
     let workers = opened();
     let worker = &workers.all[0];
     assert_eq!(workers.at(999).calls("S"), "-");
@@ -136,7 +136,7 @@ fn as_many_probes_as_there_are_permits() {
 }
 
 #[test]
-fn a_probe_that_says_nothing_gives_its_permit_back() {
+fn an_ignored_probe_gives_its_permit_back() {
     for nothing in ['C', 'L'] {
         let workers = opened();
         workers.at(1_000);
@@ -147,7 +147,7 @@ fn a_probe_that_says_nothing_gives_its_permit_back() {
 }
 
 #[test]
-fn opens_again_at_the_probe_that_cannot_be_made_up_for() {
+fn opens_again_when_the_remaining_probes_cannot_close_it() {
     for (letter, throttled) in [('F', 0), ('T', 1)] {
         let workers = opened();
         // Of two permits one failure is half.
@@ -174,7 +174,7 @@ fn slow_probes_open_it_again() {
 }
 
 #[test]
-fn stays_open_twice_as_long_each_time_up_to_the_most() {
+fn each_open_time_is_twice_the_last_up_to_the_longest() {
     let fields =
         r#""consecutive_failures": 1, "half_open_permits": 1, "base_open_ms": 1000, "max_open_ms": 4000"#;
     let workers = Workers::new(1, &config(fields));
@@ -240,12 +240,12 @@ fn late_outcomes_change_nothing() {
     assert_eq!((workers.state(), workers.count("stale")), (2, 4));
     assert_eq!(workers.calls("S"), "p");
     late.for_each(|exchange| end(worker, exchange, 'F'));
-    assert_eq!(workers.calls("FFSS"), "++++", "two in a row, not four");
+    assert_eq!(workers.calls("FFSS"), "++++", "two consecutive, not four");
     assert_eq!((workers.state(), workers.count("stale")), (0, 6));
 }
 
 #[test]
-fn observing_it_lets_everything_pass_and_counts() {
+fn mode_observe_admits_everything_and_counts() {
     let workers = Workers::new(1, &config(&format!("{SMALL}, \"mode\": \"observe\"")));
     assert_eq!(workers.calls("FFFSSS"), "++++++");
     assert_eq!((workers.count("observed"), workers.count("refused"), workers.state()), (3, 0, 1));
@@ -273,7 +273,7 @@ fn held_states_hold() {
 }
 
 #[test]
-fn a_held_open_breaker_asks_to_come_again_after_its_base_time() {
+fn a_forced_open_breaker_sends_the_base_time_as_retry_after() {
     let workers = Workers::new(1, &config(r#""state": "forced_open", "base_open_ms": 7000"#));
     let refused = reply(workers.all[0].begin(&up()).0);
     assert!(refused.headers.contains(&("retry-after".to_owned(), "7".to_owned())));
@@ -284,7 +284,7 @@ fn a_soft_breaker_refuses_a_share_and_never_opens() {
     let fields = r#""minimum_calls": 20, "admission": {}"#;
     let workers = Workers::new(1, &config(fields));
     assert_eq!(workers.calls(&"F".repeat(20)), "+".repeat(20));
-    // Of so many failures the formula refuses the most that it may: 80 %.
+    // Of this many failures the formula refuses the largest share: 80 %.
     workers.at(100).tick();
     assert_eq!(workers.count("refusing_percent"), 80);
     let said = (0..2_000).map(|_| ask(&workers.all[0], &up()).0);
@@ -298,7 +298,7 @@ fn a_soft_breaker_refuses_a_share_and_never_opens() {
 }
 
 #[test]
-fn each_transition_is_one_line_for_the_log() {
+fn each_transition_is_one_log_line() {
     let workers = small();
     let lines = |expected: &[&str]| {
         let notes = workers.notes();
@@ -308,7 +308,7 @@ fn each_transition_is_one_line_for_the_log() {
         }
     };
     workers.calls("SFFFSS");
-    lines(&["a: closed -> open (consecutive): 3 failures in a row; 3 of 4 calls failed in 1000 ms; open for 1000 ms"]);
+    lines(&["a: closed -> open (consecutive): 3 consecutive failures; 3 of 4 calls failed in 1000 ms; open for 1000 ms"]);
     workers.at(1_000).calls("F");
     lines(&["a: open -> half_open (waited_out)", "a: half_open -> open (probes_failed): 1 of 1"]);
     workers.at(3_000).calls("SS");
@@ -318,7 +318,7 @@ fn each_transition_is_one_line_for_the_log() {
 }
 
 #[test]
-fn metrics_say_what_happened() {
+fn metrics_count_admissions_outcomes_and_transitions() {
     let workers = small();
     workers.calls("SSNNTCLFFF");
     workers.calls("SS");

@@ -99,11 +99,11 @@ fn failed_probes_open_it_early_and_for_longer() {
             .filter_map(|line| Some(line.split_once("; open for ")?.1.to_owned()))
             .collect();
         let expected = [
-            "100 ms, the 1. time in a row",
-            "200 ms, the 2. time in a row",
-            "300 ms, the 3. time in a row",
-            "300 ms, the 4. time in a row",
-            "100 ms, the 1. time in a row",
+            "100 ms, 1st consecutive opening",
+            "200 ms, 2nd consecutive opening",
+            "300 ms, 3rd consecutive opening",
+            "300 ms, 4th consecutive opening",
+            "100 ms, 1st consecutive opening",
         ];
         assert_eq!(opened, expected, "{}", envoy.log());
         let counted = [
@@ -145,7 +145,7 @@ fn probes_that_do_not_come_back_end_the_half_open_state() {
         });
         let line = transitions(&envoy).into_iter().find(|line| line.contains("(expired)")).unwrap();
         assert!(
-            line.ends_with("0 of 2 probes came back in 300 ms; open for 100 ms, the 1. time in a row"),
+            line.ends_with("0 of 2 probes came back in 300 ms; open for 100 ms, 1st consecutive opening"),
             "{line}"
         );
 

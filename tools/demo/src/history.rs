@@ -91,8 +91,8 @@ fn rarity(state: State) -> u8 {
 // === impl Change ===
 
 impl Change {
-    /// From a line such as `… breaker: checkout: closed -> open (consecutive): 5 failures in a row;
-    /// 5 of 30 calls failed in 2000 ms; open for 1590 ms, the 1. time in a row`.
+    /// From a line such as `… breaker: checkout: closed -> open (consecutive): 5 consecutive failures;
+    /// 5 of 30 calls failed in 2000 ms; open for 1590 ms, 1st consecutive opening`.
     fn parse(at: Duration, line: &str, name: &str) -> Option<Self> {
         let (_, change) = line.split_once(&format!("breaker: {name}: "))?;
         let (states, why) = change.split_once("): ")?;
@@ -149,7 +149,7 @@ pub(crate) mod tests {
         let history = history();
         let [opened, half_open] = &history.changes[..] else { panic!("{history:?}") };
         assert_eq!((opened.from, opened.to), (State::Closed, State::Open));
-        assert!(opened.why.starts_with("5 failures in a row; 7 of 12 calls"), "{}", opened.why);
+        assert!(opened.why.starts_with("5 consecutive failures; 7 of 12 calls"), "{}", opened.why);
         assert_eq!((opened.open, half_open.open), (Some(Duration::from_secs(2)), None));
         assert_eq!((history.state(), history.opened), (State::HalfOpen, 1));
         assert_eq!([0, 1, 2, 3].map(|known| history.since(known).len()), [2, 1, 0, 0]);

@@ -169,7 +169,7 @@ mod tests {
                 " 0.0/s    by its backup    0.0       1                                 █",
                 "          failed           0.0       1                                 █",
                 "          refused          0.0       0",
-                "   6.2 s  open -> half-open: its time is over, 5 probes may pass",
+                "   6.2 s  open -> half-open: the open time is over, 5 probes may pass",
             ]
         );
     }

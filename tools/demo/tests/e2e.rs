@@ -50,7 +50,7 @@ fn demo(args: &[&str]) -> String {
 }
 
 fn tells_of_the_breaker(text: &str) {
-    assert!(text.contains("  closed -> open: 5 failures in a row; "), "{text}");
+    assert!(text.contains("  closed -> open: 5 consecutive failures; "), "{text}");
     let [reached, sent] = numbers(text, " While it failed, ")[..] else { panic!("{text}") };
     assert!(reached >= 5 && reached * 2 < sent, "{text}");
     assert!(text.contains("The breaker of checkout opened "), "{text}");

@@ -1,6 +1,6 @@
-//! What the filter counts and shows: a closed list for each breaker.
+//! The metrics of the filter: a closed list for each breaker.
 //!
-//! `tidegate.breaker.breaker.<name>.<what>`. The name is the configuration's; nothing that
+//! `tidegate.breaker.breaker.<name>.<metric>`. The name is the configuration's; nothing that
 //! a client sends ever becomes part of one. `envoy-config/` has the `stats_tags` rule that
 //! turns the name into a label.
 
@@ -37,7 +37,7 @@ pub enum BreakerMetric {
     RefusingPercent,
     /// Calls that were slow.
     Slow,
-    /// Outcomes that came too late for the state that had admitted them.
+    /// Outcomes that came too late for the state that admitted them.
     Stale,
     /// The state, by its number.
     State,
@@ -49,42 +49,42 @@ pub enum BreakerMetric {
     Transitions,
     /// Times that shared cells failed, for a request or for an outcome.
     Undecided,
-    /// Outcomes of targets that the table had no place for.
+    /// Outcomes of targets that the table had no room for.
     Untracked,
 }
 
 const ALL: [(BreakerMetric, &str, &str); 19] = [
-    (BreakerMetric::Admitted, "admitted", "Requests let through."),
+    (BreakerMetric::Admitted, "admitted", "Requests admitted."),
     (BreakerMetric::Capped, "capped", "Ejections that max_ejection_percent prevented."),
     (BreakerMetric::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
     (BreakerMetric::Failed, "failed", "Calls that failed."),
     (BreakerMetric::FellBack, "fell_back", "Refused requests that went to a fallback cluster."),
-    (BreakerMetric::Ignored, "ignored", "Calls that say nothing about the target."),
-    (BreakerMetric::Observed, "observed", "Requests let through by mode observe that enforce would refuse."),
+    (BreakerMetric::Ignored, "ignored", "Calls that count neither as success nor as failure."),
+    (BreakerMetric::Observed, "observed", "Requests that mode observe admitted and enforce would refuse."),
     (BreakerMetric::Open, "open", "Targets that are not closed now."),
-    (BreakerMetric::Probes, "probes", "Requests let through as probes."),
+    (BreakerMetric::Probes, "probes", "Requests admitted as probes."),
     (BreakerMetric::Refused, "refused", "Requests refused."),
     (
         BreakerMetric::RefusingPercent,
         "refusing_percent",
         "The share of requests that admission refuses now, in percent.",
     ),
-    (BreakerMetric::Slow, "slow", "Calls that were slow, well or failed."),
-    (BreakerMetric::Stale, "stale", "Outcomes that came after the state that had let them through."),
+    (BreakerMetric::Slow, "slow", "Calls that were slow, whether they succeeded or failed."),
+    (BreakerMetric::Stale, "stale", "Outcomes that came after the state that admitted them had ended."),
     (
         BreakerMetric::State,
         "state",
         "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only.",
     ),
-    (BreakerMetric::Succeeded, "succeeded", "Calls that went well."),
-    (BreakerMetric::Throttled, "throttled", "Calls that were asked to come less often."),
+    (BreakerMetric::Succeeded, "succeeded", "Calls that succeeded."),
+    (BreakerMetric::Throttled, "throttled", "Calls that the target throttled."),
     (BreakerMetric::Transitions, "transitions", "Changes of state, whatever the reason."),
     (
         BreakerMetric::Undecided,
         "undecided",
         "Times that shared cells failed, for a request, which on_failure decides, or for an outcome.",
     ),
-    (BreakerMetric::Untracked, "untracked", "Outcomes of targets that the table had no place for."),
+    (BreakerMetric::Untracked, "untracked", "Outcomes of targets that the table had no room for."),
 ];
 
 const EACH: usize = ALL.len() + Reason::ALL.len();
@@ -93,11 +93,12 @@ const EACH: usize = ALL.len() + Reason::ALL.len();
 #[must_use]
 pub fn metrics<'a>(breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
     let of = |breaker: &'a str| {
-        let kind = |what| match what {
+        let kind = |metric| match metric {
             BreakerMetric::Open | BreakerMetric::RefusingPercent | BreakerMetric::State => MetricKind::Gauge,
             _ => MetricKind::Counter,
         };
-        let all = ALL.iter().map(move |(what, word, help)| (format!("{breaker}.{word}"), *help, kind(*what)));
+        let all =
+            ALL.iter().map(move |(metric, word, help)| (format!("{breaker}.{word}"), *help, kind(*metric)));
         let reasons = Reason::ALL.into_iter().map(move |reason| {
             (format!("{breaker}.transitions.{}", reason.word()), reason.help(), MetricKind::Counter)
         });
@@ -107,13 +108,13 @@ pub fn metrics<'a>(breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
     breakers.flat_map(of).map(metric).collect()
 }
 
-/// Where `what` of the breaker at `breaker` stands in that list.
+/// The index of a metric of the breaker at `breaker` in [`metrics`].
 #[must_use]
-pub fn index(breaker: usize, what: BreakerMetric) -> usize {
-    breaker.saturating_mul(EACH).saturating_add(what as usize)
+pub fn index(breaker: usize, metric: BreakerMetric) -> usize {
+    breaker.saturating_mul(EACH).saturating_add(metric as usize)
 }
 
-/// Where the transitions for a reason of the breaker at `breaker` stand in that list.
+/// The index of the transitions for a reason of the breaker at `breaker` in [`metrics`].
 #[must_use]
 pub fn reason(breaker: usize, reason: Reason) -> usize {
     breaker.saturating_mul(EACH).saturating_add(ALL.len()).saturating_add(reason as usize)
@@ -124,16 +125,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_stands_where_its_index_says() {
+    fn every_metric_is_at_its_index() {
         let list = metrics(["a", "b"].into_iter());
         for (breaker, name) in ["a", "b"].iter().enumerate() {
-            for (what, word, _) in ALL {
+            for (metric, word, _) in ALL {
                 let expected = format!("tidegate.breaker.breaker.{name}.{word}");
-                assert_eq!(list[index(breaker, what)].name, expected);
+                assert_eq!(list[index(breaker, metric)].name, expected);
             }
-            for why in Reason::ALL {
-                let expected = format!("tidegate.breaker.breaker.{name}.transitions.{}", why.word());
-                assert_eq!(list[reason(breaker, why)].name, expected);
+            for of in Reason::ALL {
+                let expected = format!("tidegate.breaker.breaker.{name}.transitions.{}", of.word());
+                assert_eq!(list[reason(breaker, of)].name, expected);
             }
         }
         assert_eq!(list.len(), 52);

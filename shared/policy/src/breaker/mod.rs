@@ -6,12 +6,12 @@
 //!  request ─► decide.rs: admit? ◄──────────────► record.rs (state, window)
 //! ```
 //!
-//! One record a target says in which state its breaker is, with a window of outcomes over
-//! time. Workers count in memory and merge what they counted ([`worker::delta`]); whoever's merge
-//! fills the condition opens the breaker for all ([`decide`]). Probes of a half-open breaker are
-//! counted permits, and every admitted request carries the *generation* of the state that
-//! admitted it, so that a late outcome never moves a newer state. Normative are the
-//! vectors `breaker_transitions`, `breaker_merge` and `breaker_backoff`. [`overload`] is the arithmetic of the softer form.
+//! Each target has a record: the state of its breaker, and a window of outcomes over time. Workers
+//! count in memory and merge their counts ([`worker::delta`]); the merge that fulfils a condition
+//! opens the breaker for all workers ([`decide`]). Probes of a half-open breaker are counted
+//! permits, and every admitted request carries the *generation* of the state that admitted it, so
+//! that a late outcome never moves a newer state. The vectors `breaker_transitions`, `breaker_merge`
+//! and `breaker_backoff` are normative. [`overload`] is the arithmetic of the softer form.
 
 mod breakers;
 pub mod cells;

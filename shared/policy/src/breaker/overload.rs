@@ -3,10 +3,13 @@
 //! [`admission_control`] is Envoy's formula and [`client_throttling`] the one of Google's SRE
 //! book (chapter 21) that it comes from; [`RetryTokens`] is gRPC's retry throttling (proposal
 //! A6), [`retry_budget`] Envoy's. All are arithmetic on counts; the draw is an argument.
+//!
+//! Modules use [`admission_control`] and [`refuses`]. The other three are the published formulas that
+//! the test vectors compare these with; no module contains them.
 
 /// The share of requests to refuse: max(0, (n − s/T) / (n + 1))^(1/A), at most `max`.
 ///
-/// `total` requests of which `success` went well; `threshold` T is the success rate, 0 to 1,
+/// `total` requests of which `success` succeeded; `threshold` T is the success rate, 0 to 1,
 /// below which refusing begins; `aggression` A above 1 refuses more, sooner. Negative values
 /// are cut to 0 before the power, which for them has no value.
 #[must_use]
@@ -34,7 +37,7 @@ pub fn refuses(share: f64, draw: u64) -> bool {
     as_f64(draw.checked_rem(10_000).unwrap_or(0)) < share * 10_000.0
 }
 
-/// How many retries may be under way: `percent` of the requests under way, at least `min`.
+/// How many retries may be in flight: `percent` of the requests in flight, at least `min`.
 #[must_use]
 pub fn retry_budget(active: u64, percent: u32, min: u64) -> u64 {
     (active.saturating_mul(percent.into()) / 100).max(min)
@@ -96,7 +99,7 @@ mod tests {
         let cases = [
             // name                   total  success  threshold  aggression  max  expected
             ("nothing was asked",     0,     0,       0.95,      1.0,        0.8, 0.0),
-            ("enough went well",      100,   95,      0.95,      1.0,        0.8, 0.0),
+            ("enough succeeded",      100,   95,      0.95,      1.0,        0.8, 0.0),
             ("more than enough",      100,   100,     0.95,      2.0,        0.8, 0.0),
             ("all failed",            99,    0,       0.95,      1.0,        1.0, 0.99),
             ("up to the most",        99,    0,       0.95,      1.0,        0.8, 0.8),
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_so_many_of_all_draws() {
+    fn a_share_of_all_draws_refuses() {
         #[rustfmt::skip]
         let cases = [
             // name                       share    draw     expected
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_a_share_of_the_requests_or_its_least() {
+    fn a_budget_is_a_share_of_the_requests_or_its_minimum() {
         for (active, expected) in [(0, 3), (19, 3), (20, 4), (1_000, 200), (u64::MAX, u64::MAX / 100)] {
             assert_eq!(retry_budget(active, 20, 3), expected, "{active} requests");
         }

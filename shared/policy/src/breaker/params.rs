@@ -1,42 +1,69 @@
-//! When a breaker opens, for how long, and how it is probed: the parameters of one target.
+//! The parameters of one breaker: when it opens, for how long, and how it is probed.
+//!
+//! Plain data, read once from the configuration and copied where it is needed. Bounds are those that
+//! the reader enforces; functions here are total outside them, too.
 
 use crate::breaker::state::State;
 
-/// The parameters of one breaker, with the defaults of `docs/config/breaker.md`. All times in
-/// milliseconds of the host's monotonic clock.
+/// The parameters of one breaker. Names and meanings are Resilience4j's, unless a field says
+/// otherwise; defaults are those of `docs/config/breaker.md`. All times are in milliseconds of the
+/// host's monotonic clock.
+///
+/// ```
+/// use tidegate_policy::breaker::BreakerParams;
+///
+/// let params = BreakerParams { base_open_ms: 1_000, max_open_ms: 3_000, ..Default::default() };
+/// assert_eq!([1, 2, 3, 4].map(|streak| params.wait(streak)), [1_000, 2_000, 3_000, 3_000]);
+/// assert!(params.is_slow(2_001) && !params.is_slow(2_000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerParams {
-    /// Opens at this share of failed calls, 1 to 100 %.
+    /// Opens at this share of failed calls in the window; probes are judged by it, too. 1 to 100 %,
+    /// default 50 (Resilience4j, Hystrix).
     pub failure_rate_percent: u32,
-    /// Opens at this share of slow calls, 1 to 100 %.
+    /// Opens at this share of slow calls in the window; probes are judged by it, too. 1 to 100 %,
+    /// default 100 (Resilience4j): only a target whose every call is slow opens.
     pub slow_rate_percent: u32,
-    /// A call is slow when it takes longer than this; 0 for never.
+    /// A call is slow when it takes longer than this, and not when as long. 0 to 86,400,000 ms,
+    /// default 2,000; 0 for never. Resilience4j has 60 s.
     pub slow_call_ms: u64,
-    /// Calls in the window before a rate means anything.
+    /// Calls in the window below which no rate opens. 1 to 4,294,967,294, default 20 (Hystrix): at
+    /// half of them, ten failures.
     pub minimum_calls: u32,
-    /// Slots of the window, 1 to 64.
+    /// Slots of the window. 1 to 64, default 10 (Hystrix): the window moves by a tenth at a time.
     pub slots: u32,
-    /// Length of a slot.
+    /// The length of a slot. At least 100 ms, which is how often workers merge successes; default
+    /// 1,000, so that the window is 10 s (Hystrix).
     pub slot_ms: u64,
-    /// Opens at so many failures in a row; 0 for never.
+    /// Opens at this many consecutive failures, however few calls there were. Default 5 (Envoy's
+    /// `consecutive_5xx`, Finagle); 0 for never.
     pub consecutive_failures: u32,
-    /// Probes that a half-open breaker admits.
+    /// Probes that a half-open breaker admits, on all workers together. 1 to 65,535, default 5: one
+    /// bad probe of five does not open it again, three do.
     pub half_open_permits: u16,
-    /// How long it stays half-open at most; 0 for as long as it takes.
+    /// A half-open breaker whose probes did not come back in this time opens again. 0 to
+    /// 86,400,000 ms, default 30,000; 0 for no end, which is Resilience4j's default, and waits for
+    /// ever for a probe whose worker died.
     pub max_half_open_ms: u64,
-    /// How long it stays open the first time.
+    /// The first open time. 1 to 86,400,000 ms, default 5,000 (Hystrix, Polly).
     pub base_open_ms: u64,
-    /// Each time in a row it stays open so many hundredths of the time before.
+    /// The open time of each consecutive opening, in percent of the one before. 100 to 1,000 %,
+    /// default 200: it doubles (Linkerd).
     pub backoff_multiplier_percent: u32,
-    /// How long it stays open at most, jitter aside.
+    /// The longest open time, jitter aside. `base_open_ms` to 86,400,000 ms, default 300,000
+    /// (Finagle; Envoy's `max_ejection_time`).
     pub max_open_ms: u64,
-    /// Up to so many hundredths of an open time are added at random.
+    /// A random part of an open time, up to this share of it, is added to it. 0 to 100 %, default
+    /// 10: breakers of many hosts that opened together do not probe together.
     pub jitter_percent: u32,
-    /// A closed breaker forgets one opening for each such span; 0 forgets all on closing.
+    /// A closed breaker forgets one opening after each such time. 0 to 86,400,000 ms, default 0:
+    /// closing forgets all (Resilience4j). Envoy's ejections decay like this.
     pub streak_decay_ms: u64,
-    /// The state that it is held in; closed for one that moves by itself.
+    /// The state that the configuration holds the breaker in; default [`State::Closed`], which holds
+    /// it in none.
     pub demanded: State,
-    /// What else makes it another breaker: what it guards, and in which way.
+    /// A hash of what the breaker guards and by which means, so that a breaker of the same name with
+    /// another target starts over. Not configured; default 0.
     pub salt: u64,
 }
 
@@ -79,7 +106,9 @@ impl BreakerParams {
         u32::try_from(epoch & u64::from(u32::MAX)).unwrap_or(0)
     }
 
-    /// How long the breaker stays open the `streak`th time in a row, without jitter.
+    /// The open time of the `streak`th consecutive opening, without jitter. A streak of 0 counts as 1.
+    ///
+    /// The loop ends early: at `max_open_ms`, or when the time no longer grows.
     #[must_use]
     pub fn wait(&self, streak: u16) -> u64 {
         let mult = u64::from(self.backoff_multiplier_percent);
@@ -131,6 +160,7 @@ impl BreakerParams {
             self.salt,
         ];
         let fold = |seed, word: &u64| crate::hash::xxh64::xxh64(&word.to_le_bytes(), seed);
+        // At least 1: a tag of 0 is a cell that was never written.
         u32::try_from(words.iter().fold(0, fold) >> 32).unwrap_or(1).max(1)
     }
 }
@@ -140,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn open_times_double_up_to_the_most() {
+    fn open_times_double_up_to_the_longest() {
         let params = BreakerParams::default();
         let waits: std::vec::Vec<u64> = [1, 2, 3, 7, 8, u16::MAX].map(|streak| params.wait(streak)).to_vec();
         assert_eq!(waits, [5_000, 10_000, 20_000, 300_000, 300_000, 300_000]);
@@ -155,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_is_longer_than_and_not_as_long_as() {
+    fn a_call_as_long_as_the_limit_is_not_slow() {
         let params = BreakerParams::default();
         assert!(!params.is_slow(2_000) && params.is_slow(2_001));
         assert!(!BreakerParams { slow_call_ms: 0, ..params }.is_slow(u64::MAX));

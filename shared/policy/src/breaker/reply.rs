@@ -1,4 +1,4 @@
-//! What a request gets that a breaker refuses.
+//! The reply to a request that a breaker refuses.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -8,13 +8,13 @@ use crate::http::grpc::UNAVAILABLE;
 use crate::http::problem::{self, Kind};
 use crate::http::{Reply, ReplyPolicy};
 
-/// What refused clients get unless configured otherwise.
+/// The reply unless configured otherwise: 503 and gRPC 14, which clients may retry.
 #[must_use]
 pub fn default() -> ReplyPolicy {
     ReplyPolicy::new(503, UNAVAILABLE)
 }
 
-/// The answer to a request that the breaker `name` refuses.
+/// The reply to a request that the breaker `name` refuses.
 #[must_use]
 pub fn refused(policy: &ReplyPolicy, name: &str, retry_after_secs: u64, grpc: bool) -> Reply {
     let mut headers = alloc::vec![
@@ -35,14 +35,15 @@ pub fn refused(policy: &ReplyPolicy, name: &str, retry_after_secs: u64, grpc: bo
     Reply { status: policy.status, grpc_status: policy.grpc_status, headers, body, details }.not_stored()
 }
 
-/// The answer to a request that the filter could not decide and may not let pass.
+/// The reply to a request that the filter could not decide and `on_failure` refuses.
 #[must_use]
 pub fn undecided(grpc: bool) -> Reply {
     Reply::unavailable("tidegate_breaker_undecided", grpc)
 }
 
-/// Seconds after which to ask again: what is left of the open time, at most the first one of all,
-/// rounded up. Without a known end it is the first one.
+/// `retry-after` in seconds: the rest of the open time, at most `base_open_ms`, rounded up. The cap
+/// keeps clients from staying away long after the breaker closes. An open time without a known end
+/// counts as `base_open_ms`. At least 1, because 0 asks for an immediate retry.
 #[must_use]
 pub fn retry_after(params: &BreakerParams, left_ms: Option<u64>) -> u64 {
     left_ms.unwrap_or(u64::MAX).min(params.base_open_ms).div_ceil(1_000).max(1)
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn asking_again_is_worth_it_after_whole_seconds() {
+    fn retry_after_is_rounded_up_and_capped_by_the_base_time() {
         let params = BreakerParams::default();
         let cases = [(Some(0), 1), (Some(1_000), 1), (Some(1_001), 2), (Some(60_000), 5), (None, 5)];
         for (left_ms, expected) in cases {
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_is_no_error_does_not_ask_to_come_again() {
+    fn a_reply_that_is_no_error_has_no_retry_after() {
         for (status, expected) in [(200, false), (404, true), (503, true)] {
             let reply = refused(&ReplyPolicy::new(status, 14), "a", 5, false);
             let has = reply.headers.contains(&("retry-after".to_string(), "5".to_string()));

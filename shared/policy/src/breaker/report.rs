@@ -1,4 +1,4 @@
-//! One line for the log about each change of state: what, why, and the numbers.
+//! The log line of a transition: from which state to which, the reason, and the numbers behind it.
 
 use alloc::format;
 use alloc::string::String;
@@ -8,12 +8,12 @@ use super::transition::Reason;
 use crate::breaker::cells::record::{Counts, Probes, Record};
 use crate::breaker::state::State;
 
-/// What led to a change of state.
+/// The numbers behind a transition.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Evidence {
-    /// What was in the window.
+    /// The outcomes in the window.
     pub window: Counts,
-    /// Failures in a row.
+    /// Consecutive failures.
     pub run: u32,
     /// The probes that had come back.
     pub probes: Probes,
@@ -22,13 +22,13 @@ pub struct Evidence {
 // === impl Evidence ===
 
 impl Evidence {
-    /// What a merge was decided on.
+    /// Of a merge.
     #[must_use]
     pub fn of_window(window: Counts, run: u32) -> Self {
         Self { window, run, ..Self::default() }
     }
 
-    /// What a half-open breaker was decided on.
+    /// Of a half-open breaker.
     #[must_use]
     pub fn of_probes(probes: Probes) -> Self {
         Self { probes, ..Self::default() }
@@ -50,9 +50,12 @@ pub fn line(
     let Probes { issued, ok, failed: bad, slow: slow_probes } = evidence.probes;
     let window_ms = params.window_ms();
     let came = u32::from(ok).saturating_add(bad.into());
-    let why = match reason {
+    let because = match reason {
         Reason::Consecutive => {
-            format!("{} failures in a row; {failed} of {total} calls failed in {window_ms} ms", evidence.run)
+            format!(
+                "{} consecutive failures; {failed} of {total} calls failed in {window_ms} ms",
+                evidence.run
+            )
         }
         Reason::FailureRate => format!(
             "{failed} of {total} calls failed in {window_ms} ms, the limit is {} %",
@@ -69,16 +72,27 @@ pub fn line(
         Reason::Expired => {
             format!("{came} of {issued} probes came back in {} ms", params.max_half_open_ms)
         }
-        Reason::WaitedOut => format!("its time is over, {} probes may pass", params.half_open_permits),
+        Reason::WaitedOut => format!("the open time is over, {} probes may pass", params.half_open_permits),
     };
     let then = match to.state {
         State::Open => {
             let (left, streak) = (to.at_ms.saturating_sub(now_ms), to.streak);
-            format!("; open for {left} ms, the {streak}. time in a row")
+            format!("; open for {left} ms, {streak}{} consecutive opening", ordinal(streak))
         }
         _ => String::new(),
     };
-    format!("{name}: {} -> {} ({}): {why}{then}", from.word(), to.state.word(), reason.word())
+    format!("{name}: {} -> {} ({}): {because}{then}", from.word(), to.state.word(), reason.word())
+}
+
+/// The ending of an ordinal number: 1st, 2nd, 3rd, 4th, 11th.
+fn ordinal(number: u16) -> &'static str {
+    match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    }
 }
 
 #[cfg(test)]
@@ -86,22 +100,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_what_why_and_for_how_long() {
+    fn ordinals_end_as_in_english() {
+        let numbers = [1, 2, 3, 4, 11, 12, 13, 21, 22, 101, 111, 112];
+        let expected = ["st", "nd", "rd", "th", "th", "th", "th", "st", "nd", "st", "th", "th"];
+        assert_eq!(numbers.map(ordinal), expected);
+    }
+
+    #[test]
+    fn a_line_has_the_states_the_reason_and_the_open_time() {
         let params = BreakerParams::default();
         let window = Counts { total: 12, failed: 7, slow: 3 };
         let probes = Probes { issued: 5, ok: 1, failed: 3, slow: 0 };
         let evidence = Evidence { window, run: 5, probes };
         let open = Record { state: State::Open, at_ms: 6_000, streak: 2, ..Record::new(&params) };
         let half_open = Record { state: State::HalfOpen, ..Record::new(&params) };
-        let (closed, opens) = (Record::new(&params), "; open for 5000 ms, the 2. time in a row");
+        let (closed, opens) = (Record::new(&params), "; open for 5000 ms, 2nd consecutive opening");
         #[rustfmt::skip]
         let cases = [
-            (State::Closed, &open, Reason::Consecutive, "5 failures in a row; 7 of 12 calls failed in 10000 ms"),
+            (State::Closed, &open, Reason::Consecutive, "5 consecutive failures; 7 of 12 calls failed in 10000 ms"),
             (State::Closed, &open, Reason::FailureRate, "7 of 12 calls failed in 10000 ms, the limit is 50 %"),
             (State::Closed, &open, Reason::SlowRate, "3 of 12 calls took over 2000 ms, the limit is 100 %"),
             (State::HalfOpen, &open, Reason::ProbesFailed, "3 of 4 probes failed and 0 were slow, of 5 permitted"),
             (State::HalfOpen, &open, Reason::Expired, "4 of 5 probes came back in 30000 ms"),
-            (State::Open, &half_open, Reason::WaitedOut, "its time is over, 5 probes may pass"),
+            (State::Open, &half_open, Reason::WaitedOut, "the open time is over, 5 probes may pass"),
             (State::HalfOpen, &closed, Reason::ProbesPassed, "3 of 4 probes failed and 0 were slow, of 5 permitted"),
         ];
         for (from, to, reason, why) in cases {

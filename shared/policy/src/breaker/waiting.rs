@@ -1,9 +1,8 @@
-//! Probes of gRPC exchanges whose headers came and whose status did not yet.
+//! Probes of gRPC exchanges that have response headers and no status yet.
 //!
 //! A stream may live for hours, and a half-open breaker waits for its probes. So a stream that has
-//! been up for long enough has passed, whatever its status will be: streams longer
-//! than 60 s are judged by their headers. Who of the two is first, the status or the clock, has the
-//! ticket; the other finds none.
+//! been up for long enough counts as a success, whatever its status will be. The first of the two, the status or the clock, takes
+//! the ticket; the other finds none.
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -26,7 +25,8 @@ struct Held {
     since_ms: u64,
 }
 
-/// A stream that has been up for so long is judged by its headers.
+/// A stream that has been up for this long is judged by its headers: four times the 15 s that
+/// Envoy gives a whole response by default.
 const LONG_MS: u64 = 60_000;
 
 // === impl Waiting ===
@@ -45,7 +45,7 @@ impl Waiting {
         self.held.borrow_mut().extend(probes.into_iter().map(held));
     }
 
-    /// Gives an exchange those of its probes back that still wait.
+    /// Gives an exchange back those of its probes that still wait.
     pub(super) fn recall(&self, exchange: &mut Exchange) {
         let Some(id) = exchange.held.take() else { return };
         self.held.borrow_mut().retain(|held| {
@@ -56,8 +56,8 @@ impl Waiting {
         });
     }
 
-    /// Takes those that have waited long enough, each with how long its headers took. Of a half-open
-    /// time at most half is spent waiting.
+    /// Takes out those that have waited long enough, each with how long its headers took. Waiting
+    /// takes at most half of a half-open time, so that the other half is left for the decision.
     pub(super) fn long(&self, now_ms: u64, half_open_ms: impl Fn(usize) -> u64) -> Vec<(Ticket, u64)> {
         let mut long = Vec::new();
         self.held.borrow_mut().retain(|held| {

@@ -8,10 +8,10 @@
 //!      8  4×(8+32+N×16)  ways: fingerprint (8 bytes), record
 //! ```
 //!
-//! A fingerprint of 0 is a free way. A record that is closed and has seen nothing for a whole
-//! window equals an absent one: its way goes to the next that needs one. After those go the ways
-//! of open breakers whose time is over and whom nobody asked since. Others stay, and a target that
-//! finds no way is not tracked: it counts nowhere and is never refused.
+//! A fingerprint of 0 is a free way. A record that is closed and has counted nothing for a whole
+//! window equals an absent one: its way goes to the next target that needs one. After those go the
+//! ways of open breakers whose time is over and that had no request since. Others stay, and a target
+//! that finds no way is not tracked: it counts nowhere and is never refused.
 
 use crate::breaker::cells::record::Record;
 use crate::breaker::params::BreakerParams;
@@ -40,7 +40,7 @@ pub fn empty(slots: u32, tag: u32) -> alloc::vec::Vec<u8> {
     bytes
 }
 
-/// The tag of the parameters that a block was written for; 0 of one that cannot be read.
+/// The tag of the parameters that a block was written for; 0 for one that cannot be read.
 #[must_use]
 pub fn tag(bytes: &[u8], slots: u32) -> u32 {
     let tag = bytes.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);

@@ -9,9 +9,9 @@
 //!      8  256×16  entries: fingerprint (8 bytes), open or half-open until, ms (8 bytes)
 //! ```
 //!
-//! One cell a table. Workers keep a copy and read the cell anew when a breaker changed its state.
+//! Each table has one. Workers keep a copy and read the cell again when a breaker changed its state.
 //! An entry is a hint and the record is the truth: one too many costs a look at the record, one too
-//! few is made up for by whoever meets the record next.
+//! few is added by the next worker that meets the record.
 
 use alloc::vec::Vec;
 
@@ -115,9 +115,9 @@ impl Index {
     }
 
     /// Lists a target until `until_ms`. In a full index it takes the place of the one that has
-    /// waited longest for a probe, if any has. `anew` is a target that was closed before; another
+    /// waited longest for a probe, if any has. `newly` is a target that was closed before; another
     /// one that has no entry is among those that found none, and counted already.
-    pub fn insert(&mut self, fingerprint: u64, until_ms: u64, now_ms: u64, anew: bool) {
+    pub fn insert(&mut self, fingerprint: u64, until_ms: u64, now_ms: u64, newly: bool) {
         if let Some((_, until)) = self.entries.iter_mut().find(|(of, _)| *of == fingerprint) {
             *until = until_ms;
             return;
@@ -127,16 +127,16 @@ impl Index {
         match oldest.filter(|(_, until)| full && *until < now_ms) {
             Some(oldest) => *oldest = (fingerprint, until_ms),
             None if full => {
-                self.unlisted = self.unlisted.saturating_add(u32::from(anew));
+                self.unlisted = self.unlisted.saturating_add(u32::from(newly));
                 return;
             }
             None => self.entries.push((fingerprint, until_ms)),
         }
-        self.unlisted = self.unlisted.saturating_sub(u32::from(!anew));
+        self.unlisted = self.unlisted.saturating_sub(u32::from(!newly));
     }
 
     /// Takes a target off, which was not closed and is now. With the last entry go those that had
-    /// none, in case that too many were counted: who is still open is listed at
+    /// none, in case that too many were counted: a target that is still open is listed at
     /// its next outcome.
     pub fn remove(&mut self, fingerprint: u64) {
         let before = self.entries.len();
@@ -180,19 +180,19 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_is_full_makes_room_or_says_that_some_are_missing() {
+    fn a_full_index_makes_room_or_says_that_targets_are_missing() {
         let mut index = full();
         index.insert(500, 2_000, 1_001, true);
         assert!(index.may_list(500) && !index.may_list(1), "the oldest was waited out");
         index.insert(501, 2_000, 0, true);
-        assert!(index.may_list(1) && index.may_list(501), "anyone may be missing now");
+        assert!(index.may_list(1) && index.may_list(501), "any target may be missing now");
         index.insert(501, 3_000, 0, false);
         index.remove(501);
         assert!(!index.may_list(1), "one that had no place is counted once");
     }
 
     #[test]
-    fn one_that_had_no_place_gets_one_when_there_is_one() {
+    fn an_unlisted_target_is_listed_when_there_is_room() {
         let mut index = full();
         index.insert(501, 2_000, 0, true);
         index.remove(7);

@@ -4,17 +4,17 @@
 //! offset  size  what                                   little endian throughout
 //!      0     1  layout, 1
 //!      1     1  state: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only
-//!      2     2  streak: times opened in a row
+//!      2     2  streak: consecutive openings
 //!      4     4  generation: counts transitions
 //!      8     8  at, ms: closed since · open until · half-open until (0: no end)
 //!     16   4×2  half-open: probes issued, succeeded, failed, slow; else 8: run since, ms
-//!     24     4  failures in a row
+//!     24     4  consecutive failures
 //!     28     4  tag of the parameters
 //!     32  N×16  slots: epoch, total, failed, slow (4 bytes each)
 //! ```
 //!
 //! Decoding is total: bytes of another layout, or with another number of slots, are a
-//! closed breaker that has seen nothing, which is what a cell of zeros is too.
+//! closed breaker without outcomes, which is what a cell of zeros is too.
 
 use alloc::vec::Vec;
 
@@ -22,12 +22,22 @@ use crate::breaker::params::BreakerParams;
 use crate::breaker::state::State;
 use crate::http::classify::Class;
 
-/// What is remembered of one target.
+/// What workers share of one target.
+///
+/// ```
+/// use tidegate_policy::breaker::{BreakerParams, Record, State};
+///
+/// let params = BreakerParams::default();
+/// let record = Record { state: State::Open, at_ms: 5_000, ..Record::new(&params) };
+/// assert_eq!(Record::decode(&record.encode(), &params), record);
+/// // Bytes that cannot be read are a closed breaker without outcomes.
+/// assert_eq!(Record::decode(&[], &params), Record::new(&params));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The state.
     pub state: State,
-    /// Times opened in a row.
+    /// Consecutive openings: closing forgets them, at once or over time.
     pub streak: u16,
     /// Counts transitions; an outcome of another generation is not for this state.
     pub generation: u32,
@@ -35,9 +45,10 @@ pub struct Record {
     pub at_ms: u64,
     /// Probes of a half-open breaker.
     pub probes: Probes,
-    /// Failures in a row.
+    /// Consecutive failures.
     pub consecutive: u32,
-    /// When the first of these came. Half-open there are none, and probes stand in its place.
+    /// When the first of these came, in milliseconds. A half-open breaker has none; its bytes hold
+    /// the probes in this place.
     pub run_ms: u64,
     /// [`BreakerParams::tag`] of the parameters that it was written for.
     pub tag: u32,
@@ -48,22 +59,22 @@ pub struct Record {
 /// Probes of a half-open breaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Probes {
-    /// Let through.
+    /// Admitted.
     pub issued: u16,
-    /// Came back well.
+    /// Succeeded.
     pub ok: u16,
-    /// Came back failed.
+    /// Failed.
     pub failed: u16,
-    /// Came back slow, well or failed.
+    /// Slow, whether they succeeded or failed.
     pub slow: u16,
 }
 
-/// What happened in one slot of time.
+/// The outcomes of one slot of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slot {
     /// The slot's number since the clock's origin.
     pub epoch: u32,
-    /// What happened.
+    /// The outcomes.
     pub counts: Counts,
 }
 
@@ -99,7 +110,7 @@ impl Counts {
 // === impl Probes ===
 
 impl Probes {
-    /// With the outcome of one that came back. An ignored one gives its permit back.
+    /// These and the outcome of one more. An ignored one gives its permit back.
     #[must_use]
     pub fn with(mut self, class: Class, slow: bool) -> Self {
         match class {
@@ -117,7 +128,7 @@ impl Probes {
 // === impl Record ===
 
 impl Record {
-    /// A closed breaker that has seen nothing.
+    /// A closed breaker without outcomes.
     #[must_use]
     pub fn new(params: &BreakerParams) -> Self {
         let slots = usize::try_from(params.slots).unwrap_or(1);
@@ -193,7 +204,7 @@ impl Record {
         bytes
     }
 
-    /// What happened in the window that ends with the slot of `now_ms`.
+    /// The outcomes in the window that ends with the slot of `now_ms`.
     #[must_use]
     #[inline(never)]
     pub fn window(&self, params: &BreakerParams, now_ms: u64) -> Counts {
@@ -202,8 +213,8 @@ impl Record {
         self.slots.iter().filter(inside).fold(Counts::default(), |sum, slot| sum.plus(slot.counts))
     }
 
-    /// Whether it equals one that was never made: closed, nothing in its window, nothing to
-    /// remember of earlier times.
+    /// Whether it equals one that was never made: closed, an empty window, and no earlier openings
+    /// to remember.
     #[must_use]
     pub fn is_idle(&self, params: &BreakerParams, now_ms: u64) -> bool {
         let forgotten = self.streak == 0 || params.streak_decay_ms > 0;
@@ -261,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_closed_and_empty() {
+    fn bytes_that_cannot_be_read_are_closed_and_empty() {
         let other_size = Record::new(&BreakerParams::default()).encode();
         let mut other_layout = Record::new(&params()).encode();
         other_layout[0] = 2;

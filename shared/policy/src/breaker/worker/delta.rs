@@ -1,9 +1,9 @@
-//! What one worker counted since it last told the others.
+//! What one worker counted of a target since its last merge into the record.
 //!
-//! Counts of one slot add up in any order, so the window is exact whoever flushes first.
-//! A run of failures is a monoid too: "since the last success so many failed, and there
-//! was, or was not, a success before". The run is as exact as the order in which workers
-//! flush. Normative are the vectors `breaker_merge`.
+//! Counts of one slot add up in any order, so the window is exact whichever worker merges first.
+//! A run of failures is a monoid too: the failures since the last success, and whether there was a
+//! success before them. The run is as exact as the order in which workers
+//! flush.
 
 use alloc::vec::Vec;
 
@@ -12,6 +12,18 @@ use crate::breaker::params::BreakerParams;
 use crate::http::classify::Class;
 
 /// One worker's counts of one target.
+///
+/// ```
+/// use tidegate_policy::breaker::{BreakerParams, Delta, Record};
+/// use tidegate_policy::http::classify::Class;
+///
+/// let params = BreakerParams::default();
+/// let (mut record, mut delta) = (Record::new(&params), Delta::new(0));
+/// delta.count(&params, 1_000, Class::Success, false);
+/// delta.count(&params, 1_500, Class::Failure, false);
+/// assert_eq!(delta.merge_into(&mut record).total(), 0, "nothing is left out");
+/// assert_eq!((record.window(&params, 1_500).total, record.consecutive), (2, 1));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
     /// The generation that admitted what is counted here.
@@ -68,7 +80,7 @@ impl Delta {
         self.slots.retain(|slot| current.wrapping_sub(slot.epoch) < params.slots);
     }
 
-    /// Whether there is anything in it that says something bad about the target.
+    /// Whether any outcome in it failed or was slow.
     #[must_use]
     pub fn has_trouble(&self) -> bool {
         self.slots.iter().any(|slot| slot.counts.failed > 0 || slot.counts.slow > 0)
@@ -80,7 +92,7 @@ impl Delta {
         self.slots.iter().fold(0, |sum, slot| sum.saturating_add(slot.counts.total))
     }
 
-    /// Counts one outcome that came at `now_ms`. Ignored ones leave no trace.
+    /// Counts one outcome that came at `now_ms`. Ignored ones do not count.
     pub fn count(&mut self, params: &BreakerParams, now_ms: u64, class: Class, slow: bool) {
         if class == Class::Ignored {
             return;
@@ -124,7 +136,7 @@ impl Delta {
             }
         }
         if newest_kept {
-            // A success that was told late does not end a run that is younger.
+            // A success that is merged late does not end a younger run.
             let ended = self.saw_success && self.well_ms >= record.run_ms;
             let before = if ended { 0 } else { record.consecutive };
             if before == 0 {
@@ -166,7 +178,7 @@ mod tests {
         BreakerParams { slots: 4, ..BreakerParams::default() }
     }
 
-    /// Counts a call at each instant, `F`ailed, `I`gnored, well (`S`) or `T`hrottled.
+    /// Counts a call at each instant, `F`ailed, `I`gnored, `S`ucceeded or `T`hrottled.
     fn delta(calls: &[(char, u64)]) -> Delta {
         let mut delta = Delta::new(0);
         for (letter, now_ms) in calls {
@@ -180,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_by_slot_and_leaves_out_what_is_ignored() {
+    fn counts_by_slot_and_leaves_out_ignored_outcomes() {
         let delta = delta(&[('F', 5_000), ('S', 5_999), ('I', 6_000), ('T', 7_000)]);
         assert_eq!(delta.slots, [slot(5, 2, 1), slot(7, 1, 1)]);
         assert_eq!(delta.total(), 3);

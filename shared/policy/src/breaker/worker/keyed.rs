@@ -39,7 +39,8 @@ pub(crate) struct Keyed {
     seen: Cell<Option<u64>>,
 }
 
-/// Most targets of one breaker that a worker keeps counts of: a megabyte, at most.
+/// Most targets of one breaker that a worker keeps counts of, so that memory is bounded whatever
+/// keys clients make up.
 const MAX_ENTRIES: usize = 4_096;
 
 // === impl Keyed ===
@@ -82,7 +83,7 @@ impl Keyed {
         Ok(head)
     }
 
-    /// Has the head of a target read again when it is next asked for.
+    /// Makes the next request read the head of a target again.
     pub(crate) fn forget_head(&self, target: u64) {
         self.seen.set(None);
         if let Some(entry) = self.entries.borrow_mut().get_mut(target) {
@@ -254,7 +255,7 @@ impl Keyed {
     }
 
     /// Whether a target may open: an endpoint only if enough others stay. An endpoint is listed
-    /// before its record says so: of two that fail at once, one sees the other.
+    /// before its record says so: of two that fail at once, the second counts the first.
     #[inline(never)]
     fn may_open(&self, cx: &Context<'_, impl Host>, target: u64, hosts: &dyn Fn() -> u64) -> bool {
         if !matches!(cx.breaker.target, Target::Endpoint(_)) {
@@ -274,20 +275,20 @@ impl Keyed {
         may && index.is_ok()
     }
 
-    /// Lists a target that is not closed, or takes it off. `anew` is one that was closed before.
+    /// Lists a target that is not closed, or takes it off. `newly` is one that was closed before.
     #[inline(never)]
     fn list(
         &self,
         cx: &Context<'_, impl Host>,
         target: u64,
         record: &Record,
-        anew: bool,
+        newly: bool,
     ) -> Result<(), StoreError> {
         let listed = fingerprint(target);
         let until = if record.at_ms == 0 { u64::MAX } else { record.at_ms };
         let index = self.table.reindex(cx.host, &mut |index| {
             if record.state.is_tripped() {
-                index.insert(listed, until, cx.now_ms, anew);
+                index.insert(listed, until, cx.now_ms, newly);
             } else {
                 index.remove(listed);
             }

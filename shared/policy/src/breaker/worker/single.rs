@@ -2,7 +2,7 @@
 //!
 //! The worker's copy of the record is fresh until the counter of transitions moves or a tick comes,
 //! so that between ticks a closed breaker costs no store call. Only here are the state gauge and the
-//! share that a soft breaker refuses; a half-open time that nobody ends is ended by a tick.
+//! share that a soft breaker refuses; a half-open time without requests is ended by a tick.
 
 use core::cell::RefCell;
 
@@ -51,7 +51,7 @@ impl Single {
         Ok(Some(head))
     }
 
-    /// Has the head read again when it is next asked for.
+    /// Makes the next request read the head again.
     pub(crate) fn forget_head(&self) {
         self.entry.borrow_mut().seen = None;
     }
