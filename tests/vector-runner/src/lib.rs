@@ -9,6 +9,7 @@ pub mod data;
 pub mod formula;
 pub mod models;
 pub mod sha256;
+pub mod throttling;
 
 use std::fmt;
 

@@ -1,11 +1,10 @@
 //! Which share of the requests, or of the retries, is refused.
 
-use tidegate_policy::breaker::overload::{
-    admission_control, client_throttling, refuses, retry_budget, RetryTokens,
-};
+use tidegate_policy::breaker::overload::{admission_control, refuses};
 
 use super::{lists, Row};
 use crate::data::{Fault, Node};
+use crate::throttling::{client_throttling, retry_budget, RetryTokens};
 
 /// Draws that tell all shares apart.
 const DRAWS: u64 = 10_000;
