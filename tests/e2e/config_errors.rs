@@ -39,7 +39,7 @@ fn every_problem_is_told_with_its_path() {
         "on_failure": "pass",
     });
     let fields =
-        "`name`, `match`, `key`, `requests`, `per_ms`, `burst`, `cost`, `on_missing_key`, `mode`, `table`";
+        "`name`, `match`, `key`, `requests`, `per_ms`, `burst`, `cost`, `repeated`, `on_missing_key`, `mode`, `table`";
     let parts = "`client_address`, `constant`, `cookie`, `header`, `host`, `method`, `path_segment`, `query_parameter`";
     let expected = [
         "header: unknown field `header`, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, `on_failure`".to_owned(),

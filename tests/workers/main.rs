@@ -25,6 +25,7 @@ mod discovery_refresh_orders;
 mod discovery_request;
 mod discovery_retries;
 mod failure;
+mod keys;
 mod newcomers;
 mod orders;
 mod rates;

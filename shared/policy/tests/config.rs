@@ -69,7 +69,7 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (limit(r#""per_ms": 86400001"#), "limits[0].per_ms: 86400001 ms is out of range, expected 1 to 86400000 ms"),
         (limit(r#""per_ms": null"#), "limits[0].per_ms: missing, expected an integer, 1 to 86400000 ms"),
         (limit(r#""burst": 0"#), "limits[0].burst: 0 requests is out of range, expected 1 to 4294967295 requests"),
-        (limit(r#""bursts": 3"#), "limits[0].bursts: unknown field `bursts`, expected one of `name`, `match`, `key`, `requests`, `per_ms`, `burst`, `cost`, `on_missing_key`, `mode`, `table`"),
+        (limit(r#""bursts": 3"#), "limits[0].bursts: unknown field `bursts`, expected one of `name`, `match`, `key`, `requests`, `per_ms`, `burst`, `cost`, `repeated`, `on_missing_key`, `mode`, `table`"),
         (limit(r#""cost": 6"#), "limits[0].cost: a cost of 6 with a burst of 5 never passes, expected 1 to 5"),
         (limit(r#""requests": 1, "per_ms": 86400000, "burst": 4294967295"#), "limits[0].burst: a burst of 4294967295 would take over 146 years to come back, expected a smaller one"),
         (limit(r#""name": "a b""#), "limits[0].name: \"a b\" is not a name, expected letters, digits, `-` and `_`"),

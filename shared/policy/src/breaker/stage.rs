@@ -14,7 +14,9 @@ use super::outcome::Settlement;
 use super::request::Checks;
 use crate::config::Reader;
 use crate::host::{Host, Store, StoreError};
-use crate::http::{Callback, CellSpec, Edit, Ending, Metric, Placement, Request, Response, Stage, Verdict};
+use crate::http::{
+    Callback, CellSpec, Edit, Ending, Metric, Parsed, Placement, Request, Response, Stage, Verdict,
+};
 
 /// The breaker filter.
 ///
@@ -61,6 +63,7 @@ impl Stage for CircuitBreaker {
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+        let request = &Parsed::new(request);
         Checks::new(&self.breakers, exchange, host).run(request)
     }
 

@@ -20,7 +20,7 @@ use crate::discovery::request::exchange::Exchange;
 use crate::discovery::request::memory::Memory;
 use crate::host::{Answer, Host, Store, StoreError};
 use crate::http::{
-    Callback, CellSpec, Edit, Ending, Metric, Placement, Request, Response, Seed, Stage, Verdict,
+    Callback, CellSpec, Edit, Ending, Metric, Parsed, Placement, Request, Response, Seed, Stage, Verdict,
 };
 use crate::secret;
 
@@ -117,6 +117,7 @@ impl Stage for Discovery {
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+        let request = &Parsed::new(request);
         match self {
             Self::Attempts(attempts) => attempts.begin(exchange, request, host),
             Self::Downstream { requests, .. } => requests.route(exchange, request, host),

@@ -28,6 +28,11 @@ pub trait Request {
     /// What the host knows about the request.
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>>;
 
+    /// Name and value of each cookie in order, where they are parsed once for all that ask.
+    fn parsed_cookies(&self) -> Option<&[Header<'_>]> {
+        None
+    }
+
     /// What an earlier filter left in the request's metadata: the filter's name, then the keys
     /// down to a text or a number.
     fn metadata(&self, path: &[String]) -> Option<Vec<u8>> {
@@ -114,6 +119,14 @@ pub trait RequestExt: Request {
     /// Every value of the header `name` (lower case), in order.
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.headers().iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| *value)
+    }
+
+    /// Every value of the cookie `name`, in order.
+    fn cookies<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let parsed = self.parsed_cookies();
+        let unparsed = parsed.is_none().then(|| self.values("cookie").flat_map(super::path::cookies));
+        let all = parsed.into_iter().flatten().copied().chain(unparsed.into_iter().flatten());
+        all.filter(move |(key, _)| *key == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// The request target without query and fragment; empty when there is none.

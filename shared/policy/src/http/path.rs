@@ -14,9 +14,17 @@ pub fn without_query(target: &[u8]) -> &[u8] {
 /// The value of the first query parameter `name`, undecoded; `None` when absent.
 #[must_use]
 pub fn query_parameter<'a>(target: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    query_parameters(target, name).next()
+}
+
+/// The values of all query parameters `name`, undecoded, in order.
+pub fn query_parameters<'a, 'n>(
+    target: &'a [u8],
+    name: &'n str,
+) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
     let (_, query) = split_at_any(target, b"?");
     let (query, _) = split_at_any(query, b"#");
-    query.split(|b| *b == b'&').find_map(|pair| {
+    query.split(|b| *b == b'&').filter_map(move |pair| {
         let (key, value) = split_at_any(pair, b"=");
         (key == name.as_bytes()).then_some(value)
     })
@@ -41,14 +49,19 @@ pub fn has_prefix(path: &[u8], prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
-/// The value of the first cookie `name` in one `cookie` header (RFC 6265).
+/// Name and value of each cookie in one `cookie` header (RFC 6265), in order.
+pub fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    header.split(|b| *b == b';').filter_map(|pair| {
+        let (name, value) = split_at_any(pair.trim_ascii(), b"=");
+        let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
+        (!name.is_empty()).then_some((name, value))
+    })
+}
+
+/// The value of the first cookie `name` in one `cookie` header.
 #[must_use]
 pub fn cookie<'a>(header: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    header.split(|b| *b == b';').find_map(|pair| {
-        let (key, value) = split_at_any(pair.trim_ascii(), b"=");
-        let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
-        (key == name.as_bytes()).then_some(value)
-    })
+    cookies(header).find_map(|(key, value)| (key == name.as_bytes()).then_some(value))
 }
 
 /// The host of an authority, without the port.

@@ -6,10 +6,12 @@
 //! its first and its last 512 bytes: bounded work, and tokens whose beginnings are alike
 //! still differ in their signatures.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::part::Part;
+use super::repeated::{self, Repeated, Values, MAX_KEYS};
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::http::{path, Request, RequestExt};
 use crate::net::address::{self, Network};
@@ -55,6 +57,22 @@ pub struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing;
 
+/// Why a request has no key under a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unkeyed {
+    /// A part has more values than may count.
+    Excess,
+    /// A part is not in the request, or is empty.
+    Missing,
+}
+
+/// The hashes of a request's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashes {
+    list: [u64; MAX_KEYS],
+    len: usize,
+}
+
 /// Bytes hashed at either end of a long value.
 const END: usize = 512;
 
@@ -73,13 +91,50 @@ impl Key {
         self.parts.iter().all(Part::is_constant)
     }
 
-    /// The hash of the request's key. When a part is missing, `lenient` takes it as empty:
-    /// all requests without it count together.
+    /// The hash of the request's key; of repeated parts the first counts. When a part is missing,
+    /// `lenient` takes it as empty: all requests without it count together.
     ///
     /// # Errors
     /// [`Missing`] when a part is not there, or empty, and `lenient` is false.
     pub fn hash(&self, secret: SipKey, request: &impl Request, lenient: bool) -> Result<u64, Missing> {
-        let mut sink = Sink { hash: SipHash13::new(secret), framed: self.parts.len() > 1 };
+        self.one(secret, request, lenient, &mut Pick::new(0, Repeated::First))
+    }
+
+    /// The hashes of the request's keys, several when a part is repeated and each of its values counts.
+    ///
+    /// # Errors
+    /// [`Unkeyed::Missing`] as [`Key::hash`], and [`Unkeyed::Excess`] when there are more values than
+    /// may count.
+    pub fn hashes(
+        &self,
+        secret: SipKey,
+        request: &impl Request,
+        lenient: bool,
+        repeated: Repeated,
+    ) -> Result<Hashes, Unkeyed> {
+        let mut hashes = Hashes { list: [0; MAX_KEYS], len: 0 };
+        loop {
+            let mut pick = Pick::new(hashes.len, repeated);
+            let hash = self.one(secret, request, lenient, &mut pick).map_err(|Missing| Unkeyed::Missing)?;
+            let place = hashes.list.get_mut(hashes.len).filter(|_| pick.of <= MAX_KEYS);
+            *place.ok_or(Unkeyed::Excess)? = hash;
+            hashes.len = hashes.len.saturating_add(1);
+            if hashes.len >= pick.of {
+                return Ok(hashes);
+            }
+        }
+    }
+
+    /// The hash of one of the request's keys.
+    fn one(
+        &self,
+        secret: SipKey,
+        request: &impl Request,
+        lenient: bool,
+        pick: &mut Pick,
+    ) -> Result<u64, Missing> {
+        let hash = SipHash13::new(secret);
+        let mut sink = Sink { hash, framed: self.parts.len() > 1, pick };
         sink.hash.write(&self.rule.to_le_bytes());
         for part in &self.parts {
             if !sink.part(part, request) {
@@ -93,14 +148,39 @@ impl Key {
     }
 }
 
-// === impl Sink ===
+// === impl Hashes ===
 
-struct Sink {
-    hash: SipHash13,
-    framed: bool,
+impl Hashes {
+    /// One after the other; all differ.
+    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        self.list.iter().take(self.len).copied()
+    }
 }
 
-impl Sink {
+// === impl Pick ===
+
+/// Which of a request's keys: the `nth`, of as many as the numbers of values multiplied.
+struct Pick {
+    nth: usize,
+    of: usize,
+    repeated: Repeated,
+}
+
+impl Pick {
+    fn new(nth: usize, repeated: Repeated) -> Self {
+        Self { nth, of: 1, repeated }
+    }
+}
+
+// === impl Sink ===
+
+struct Sink<'p> {
+    hash: SipHash13,
+    framed: bool,
+    pick: &'p mut Pick,
+}
+
+impl Sink<'_> {
     /// Hashes one part; `false`, and nothing hashed, when it is missing.
     fn part(&mut self, part: &Part, request: &impl Request) -> bool {
         match part {
@@ -109,20 +189,15 @@ impl Sink {
                 return self.address(request, hops, *ipv6_prefix);
             }
             Part::Constant(text) => self.value(text.as_bytes()),
-            Part::Cookie(name) => {
-                let mut cookies = request.values("cookie");
-                return self.some(cookies.find_map(|header| path::cookie(header, name)));
-            }
-            Part::Header(name) => return self.header(request, name),
+            Part::Cookie(name) => return self.one_of(repeated::cookie(request, name)),
+            Part::Header(name) => return self.one_of(repeated::header(request, name)),
             Part::Host => {
                 let host = path::host(request.authority());
                 return self.some(Some(&host.to_ascii_lowercase()));
             }
             Part::Method => return self.some(request.header(":method")),
             Part::PathSegment(index) => return self.some(path::segment(request.path(), *index)),
-            Part::QueryParameter(name) => {
-                return self.some(request.header(":path").and_then(|t| path::query_parameter(t, name)));
-            }
+            Part::QueryParameter(name) => return self.one_of(repeated::query(request, name)),
         }
         true
     }
@@ -137,19 +212,14 @@ impl Sink {
         }
     }
 
-    /// All values count, joined as Envoy joins them, so that a client cannot hide the one
-    /// that the upstream will read behind another.
-    fn header(&mut self, request: &impl Request, name: &str) -> bool {
-        let mut values = request.values(name);
-        let first = values.next();
-        let Some(second) = values.next() else { return self.some(first) };
-        let mut joined = first.unwrap_or_default().to_vec();
-        for value in core::iter::once(second).chain(values) {
-            joined.push(b',');
-            joined.extend_from_slice(value);
-        }
-        self.value(&joined);
-        true
+    /// Hashes the one of a part's values that the picked key has.
+    fn one_of<'a>(&mut self, all: impl Iterator<Item = Cow<'a, [u8]>>) -> bool {
+        let values = Values::of(all, self.pick.repeated);
+        let among = if values.excess { usize::MAX } else { values.len().max(1) };
+        let index = self.pick.nth.checked_rem(among).unwrap_or(0);
+        self.pick.nth = self.pick.nth.checked_div(among).unwrap_or(0);
+        self.pick.of = self.pick.of.saturating_mul(among);
+        self.some(values.get(index))
     }
 
     fn address(&mut self, request: &impl Request, hops: usize, ipv6_prefix: u8) -> bool {

@@ -4,6 +4,8 @@
 
 pub mod extract;
 pub mod part;
+pub mod repeated;
 
-pub use extract::{Key, Missing};
+pub use extract::{Hashes, Key, Missing, Unkeyed};
 pub use part::Part;
+pub use repeated::Repeated;

@@ -17,7 +17,7 @@ use crate::config::{document, number, unique_name, ConfigError, Object, Reader};
 use crate::gcra::Rate;
 use crate::http::matcher::collect;
 use crate::http::{Matcher, ReplyPolicy};
-use crate::key::{Key, Part};
+use crate::key::{Key, Part, Repeated};
 use crate::time::Span;
 
 /// Everything that the filter was told.
@@ -48,6 +48,8 @@ pub struct Limit {
     pub matches: Vec<Matcher>,
     /// What it counts by.
     pub key: Key,
+    /// What counts of a part that a request has several times.
+    pub repeated: Repeated,
     /// What happens to requests that lack a part of the key.
     pub on_missing_key: OnMissingKey,
     /// Requests in a period, as configured.
@@ -112,8 +114,19 @@ const FIELDS: [&str; 9] = [
     "mode",
     "on_failure",
 ];
-const LIMIT_FIELDS: [&str; 10] =
-    ["name", "match", "key", "requests", "per_ms", "burst", "cost", "on_missing_key", "mode", "table"];
+const LIMIT_FIELDS: [&str; 11] = [
+    "name",
+    "match",
+    "key",
+    "requests",
+    "per_ms",
+    "burst",
+    "cost",
+    "repeated",
+    "on_missing_key",
+    "mode",
+    "table",
+];
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
 
 // === impl Policy ===
@@ -236,6 +249,13 @@ impl Limit {
             ("skip", OnMissingKey::Skip),
             ("refuse", OnMissingKey::Refuse),
         ];
+        let repeated = [
+            ("each", Repeated::Each),
+            ("first", Repeated::First),
+            ("last", Repeated::Last),
+            ("refuse", Repeated::Refuse),
+        ];
+        let repeated = object.or("repeated", Repeated::Each, |r| r.choice(&repeated));
         let on_missing_key = object.or("on_missing_key", OnMissingKey::Shared, |r| r.choice(&missing));
         let mode = object.or("mode", defaults.mode, |r| r.choice(&MODES));
         let keys = object.or("table", defaults.keys, table_keys);
@@ -250,6 +270,7 @@ impl Limit {
         let block_bits = if key.is_constant() { 0 } else { block_bits(keys?) };
         Some(Self {
             matches: matches?,
+            repeated: repeated?,
             on_missing_key: on_missing_key?,
             mode: mode?,
             tag: state::tag(rate),

@@ -15,8 +15,10 @@ use crate::config::Reader;
 use crate::hash::sip::SipKey;
 use crate::host::{Host, Store, StoreError};
 use crate::http::{
-    steering, Callback, CellSpec, Edit, Metric, Placement, Request, RequestExt, Response, Stage, Verdict,
+    steering, Callback, CellSpec, Edit, Metric, Parsed, Placement, Request, RequestExt, Response, Stage,
+    Verdict,
 };
+use crate::key::Unkeyed;
 use crate::secret;
 use crate::time::{Span, Timestamp};
 
@@ -105,6 +107,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+        let request = &Parsed::new(request);
         let now = host.now();
         let mut charges = self.charges.take();
         charges.clear();
@@ -161,12 +164,14 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
                 continue;
             }
             let lenient = limit.on_missing_key == OnMissingKey::Shared;
-            let charge = match limit.key.hash(self.secret, request, lenient) {
-                Ok(hash) => Charge::evaluate(limit, local, index, hash, now, host),
-                Err(_) if limit.on_missing_key == OnMissingKey::Skip => continue,
-                Err(_) => Charge::without_key(index),
-            };
-            charges.push(charge);
+            match limit.key.hashes(self.secret, request, lenient, limit.repeated) {
+                Ok(hashes) => {
+                    let evaluate = |hash| Charge::evaluate(limit, local, index, hash, now, host);
+                    charges.extend(hashes.iter().map(evaluate));
+                }
+                Err(Unkeyed::Missing) if limit.on_missing_key == OnMissingKey::Skip => {}
+                Err(_) => charges.push(Charge::without_key(index)),
+            }
         }
     }
 
@@ -228,7 +233,7 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
         let mut violated = Vec::new();
         let mut wait = Some(Span::ZERO);
         let mut outcome = if charges.is_empty() { Outcome::Unlimited } else { Outcome::Admitted };
-        for charge in charges {
+        for charge in of_each_limit(charges) {
             let (index, enforced) = (charge.limit, self.enforces(charge));
             if matches!(charge.found, Found::Refused { newcomer: true, .. }) && (enforced || !blocked) {
                 count(host, index, LimitMetric::NewcomersRefused, 1);
@@ -295,6 +300,25 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
                 next_unit: limit.rate.next_unit(bucket, now),
             })
         };
-        charges.iter().filter(|charge| self.enforces(charge)).filter_map(quota).collect()
+        let of_one = |charges: &[Charge]| {
+            let enforced = charges.iter().filter(|charge| self.enforces(charge));
+            enforced.filter_map(quota).min_by_key(|quota| quota.remaining)
+        };
+        by_limit(charges).filter_map(of_one).collect()
     }
+}
+
+/// The charges of each limit, several when the request has several keys under it.
+fn by_limit(charges: &[Charge]) -> impl Iterator<Item = &[Charge]> {
+    charges.chunk_by(|one, next| one.limit == next.limit)
+}
+
+/// Of each limit's charges the one that decides: one that refuses for longest, else one that failed.
+fn of_each_limit(charges: &[Charge]) -> impl Iterator<Item = &Charge> {
+    let weight = |charge: &&Charge| match charge.found {
+        Found::Refused { retry_after, .. } => (2, retry_after.unwrap_or(Span::from_nanos(u64::MAX))),
+        Found::Failed => (1, Span::ZERO),
+        _ => (0, Span::ZERO),
+    };
+    by_limit(charges).filter_map(move |charges| charges.iter().max_by_key(weight))
 }

@@ -37,7 +37,7 @@ fn value<'r>(source: &Part, request: &'r impl Request) -> Option<Cow<'r, [u8]>> 
             let client = address::client(forwarded, request.peer()?, hops);
             Cow::Owned(format!("{}", Network::of(client, *ipv6_prefix)).into_bytes())
         }
-        Part::Cookie(name) => Cow::Borrowed(cookie(request, name)?),
+        Part::Cookie(name) => Cow::Borrowed(request.cookies(name).next()?),
         Part::Header(name) => joined(request, name)?,
         Part::QueryParameter(name) => {
             Cow::Borrowed(request.header(":path").and_then(|target| path::query_parameter(target, name))?)
@@ -45,11 +45,6 @@ fn value<'r>(source: &Part, request: &'r impl Request) -> Option<Cow<'r, [u8]>> 
         _ => return None,
     };
     Some(found).filter(|value| !value.is_empty())
-}
-
-fn cookie<'r>(request: &'r impl Request, name: &str) -> Option<&'r [u8]> {
-    let headers = request.headers().iter().filter(|(header, _)| *header == b"cookie");
-    headers.map(|(_, value)| *value).find_map(|value| path::cookie(value, name))
 }
 
 /// Repeated values are joined as Envoy joins them, so that none hides behind another.
@@ -68,7 +63,7 @@ impl Generated {
     /// The value that a request already carries.
     #[must_use]
     pub fn find<'r>(&self, request: &'r impl Request) -> Option<&'r [u8]> {
-        cookie(request, &self.name).filter(|value| !value.is_empty())
+        request.cookies(&self.name).next().filter(|value| !value.is_empty())
     }
 
     /// A new value of 128 random bits.

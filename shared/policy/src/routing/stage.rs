@@ -20,8 +20,8 @@ use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Host, Store, StoreError};
 use crate::http::classify::{self, Class, Rules};
 use crate::http::{
-    grpc, steering, Callback, CellSpec, Completion, Edit, Ending, Metric, Placement, Request, RequestExt,
-    Response, Stage, Verdict,
+    grpc, steering, Callback, CellSpec, Completion, Edit, Ending, Metric, Parsed, Placement, Request,
+    RequestExt, Response, Stage, Verdict,
 };
 use crate::secret;
 use crate::time::Timestamp;
@@ -95,6 +95,7 @@ impl Stage for Routing {
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+        let request = &Parsed::new(request);
         let draw = self.draw(request, host);
         let values: Vec<Option<Vec<u8>>> = self.wanted.iter().map(|path| request.metadata(path)).collect();
         let found = self.wanted.iter().zip(&values);

@@ -124,7 +124,6 @@ impl Matcher {
 
     fn holds_on_any_host(&self, request: &impl Request) -> bool {
         let whole = || request.header(":path").unwrap_or_default();
-        let cookie = |name| request.values("cookie").find_map(|header| target::cookie(header, name));
         self.path.as_ref().is_none_or(|p| p.holds(request.path()))
             && (self.methods.is_empty() || {
                 let method = request.header(":method").unwrap_or_default();
@@ -134,7 +133,7 @@ impl Matcher {
             // or cookie the first counts.
             && self.headers.iter().all(|h| h.holds(request.values(h.name())))
             && self.query.iter().all(|q| q.holds(target::query_parameter(whole(), q.name()).into_iter()))
-            && self.cookies.iter().all(|c| c.holds(cookie(c.name()).into_iter()))
+            && self.cookies.iter().all(|c| c.holds(request.cookies(c.name()).take(1)))
             && self.client.as_ref().is_none_or(|c| c.holds(request))
             && !self.not.iter().any(|m| m.holds(request))
     }
