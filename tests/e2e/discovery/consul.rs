@@ -202,7 +202,7 @@ fn a_consul_that_comes_back_empty_removes_no_endpoint() {
             answer(&envoy, &["1", "2"]);
         });
         assert_eq!(of_orders(&envoy, "hold_active"), 0);
-        assert_eq!(lines(&envoy, &["held back"]).len(), 1, "{}", envoy.log());
+        assert_eq!(lines(&envoy, &["answer shrank"]).len(), 1, "{}", envoy.log());
         assert_alive(&envoy);
     });
 }
@@ -246,7 +246,7 @@ fn a_token_that_stops_working_removes_no_endpoint() {
     for (token, why) in [
         (Some(WRONG), "the registry answered with status 403; its last good answer is served on"),
         (Some(&*blind), "the token may not see all of the answer; its last good answer is served on"),
-        (None, "0 endpoints where there were 2: held back"),
+        (None, "answer shrank from 2 endpoints to 0"),
     ] {
         let mut envoy = FileLds::start(&with_token(&consul, Some(&right)), &Options::workers(2)).unwrap();
         answer(&envoy, &["0", "1"]);

@@ -94,7 +94,7 @@ fn a_sudden_empty_list_removes_no_endpoint() {
         envoys.iter().for_each(|envoy| answer(envoy, &["1"]));
     });
     for envoy in &envoys {
-        assert_eq!(lines(envoy, &["held back"]).len(), 1, "{}", envoy.log());
+        assert_eq!(lines(envoy, &["answer shrank"]).len(), 1, "{}", envoy.log());
         assert_alive(envoy);
     }
 }
