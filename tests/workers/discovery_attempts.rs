@@ -26,7 +26,7 @@ pub(crate) struct Call {
 pub(crate) struct Try {
     pub(crate) went: String,
     pub(crate) verdict: Verdict,
-    exchange: Exchange,
+    pub(crate) exchange: Exchange,
 }
 
 /// How an attempt or an exchange ended that was not answered, by Envoy's flags.
@@ -55,8 +55,12 @@ impl Both {
 
     /// Envoy begins an attempt, and hears where the next one would go.
     pub(crate) fn attempt(&self, call: &mut Call) -> Try {
+        self.attempt_as(call, SimRequest::get("/"))
+    }
+
+    pub(crate) fn attempt_as(&self, call: &mut Call, request: SimRequest<'_>) -> Try {
         let went = call.next.clone();
-        let request = SimRequest::get("/").attribute(Attribute::Discovered, call.state.as_bytes());
+        let request = request.attribute(Attribute::Discovered, call.state.as_bytes());
         let request = request.attribute(Attribute::Endpoint, went.as_bytes());
         let (verdict, exchange) = self.around.begin(&request);
         if let Verdict::Continue(edits) = &verdict {

@@ -1,8 +1,11 @@
 //! How many calls to the store and the registry requests, ticks and answers cost.
 
+use std::cell::RefCell;
+
+use tidegate_policy::http::{Attribute, Ending, Response, Stage};
 use tidegate_sim::SimRequest;
 
-use crate::discovery::{answer, config, fixed, polled, sent, sent_as, Workers};
+use crate::discovery::{answer, config, fixed, polled, sent, sent_as, Exchange, Sim, Workers};
 use crate::discovery_attempts::{Both, FOUR};
 
 /// Store calls of `count` exchanges of each worker.
@@ -147,4 +150,42 @@ fn a_new_answer_costs_five_store_calls() {
     worker.answer(&answer(&asked, 10, &FOUR));
     // The lease, the snapshot (a read, a write), the status (a read, a write).
     assert_eq!(workers.store.calls() - before, 5);
+}
+
+/// A good response, of whose host it is noted what was asked for in bytes.
+#[derive(Default)]
+struct Good {
+    asked: RefCell<Vec<String>>,
+}
+
+impl Response for Good {
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        self.asked.borrow_mut().push(name.to_owned());
+        (name == ":status").then(|| b"200".to_vec())
+    }
+
+    fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+        self.asked.borrow_mut().push(format!("{which:?}"));
+        None
+    }
+}
+
+/// Bodies and ends are seen by entries of the filter, which fetch nothing.
+#[test]
+fn a_good_response_is_asked_for_its_status_and_nothing_at_its_end() {
+    fn well(worker: &Sim, mut exchange: Exchange) -> Vec<String> {
+        let good = Good::default();
+        worker.complete(&mut exchange);
+        let _ = worker.stage().on_response(&mut exchange, &good, &worker.host);
+        worker.stage().on_end(&mut exchange, Ending::Complete, &good, &worker.host);
+        good.asked.into_inner()
+    }
+    let workers = Workers::new(1, &fixed(&FOUR, r#""outlier_detection": {"patience_ms": 100}"#));
+    let worker = &workers.all[0];
+    assert_eq!(well(worker, worker.begin(&SimRequest::get("/")).1), [":status", "grpc-status"]);
+    let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": {"patience_ms": 100}"#));
+    let mut call = both.begin();
+    let one = both.attempt(&mut call);
+    assert_eq!(well(&both.around, one.exchange), [":status", "grpc-status"]);
+    assert!(well(&both.edge.all[0], call.exchange).is_empty());
 }

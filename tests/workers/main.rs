@@ -16,6 +16,7 @@ mod discovery_choice;
 mod discovery_cost;
 mod discovery_distrust;
 mod discovery_ejection;
+mod discovery_ends;
 mod discovery_faults;
 mod discovery_freshness;
 mod discovery_refresh_consul;

@@ -127,6 +127,7 @@ fn everything_that_can_be_said_of_a_service_is_understood() {
     assert_eq!((ejection.consecutive_5xx, ejection.consecutive_gateway_failure), (3, 2));
     assert_eq!((ejection.base_ejection_time_ms, ejection.max_ejection_time_ms), (1_000, 9_000));
     assert_eq!((ejection.max_ejection_percent, ejection.always_eject_one), (20, false));
+    assert_eq!(ejection.patience, Some(Span::from_millis(2_500)));
 
     assert_eq!(cart.balance.algorithm, Algorithm::LeastRequest { choice_count: 3, bias: 1.5 });
     let slow = cart.balance.slow_start.unwrap();
@@ -173,6 +174,7 @@ fn what_is_not_said_has_a_default() {
     assert_eq!((ejection.consecutive_5xx, ejection.consecutive_gateway_failure), (5, 5));
     assert_eq!((ejection.base_ejection_time_ms, ejection.max_ejection_time_ms), (30_000, 300_000));
     assert_eq!((ejection.max_ejection_percent, ejection.always_eject_one), (50, true));
+    assert_eq!(ejection.patience, None);
     assert_eq!(consul.steer, Steer::OriginalDst { header: "x-envoy-original-dst-host".into() });
     assert_eq!((consul.zone, consul.no_match, consul.on_failure), (None, NoMatch::Pass, OnFailure::Refuse));
     assert_eq!((consul.reply.status, consul.reply.grpc_status), (503, 14));

@@ -114,6 +114,11 @@ impl<S: Stage, H: Host> Worker<S, H> {
         (self.stage.on_request(&mut exchange, request, &self.host), exchange)
     }
 
+    /// The end of a request whose headers were not all of it.
+    pub fn complete(&self, exchange: &mut S::Exchange) {
+        self.stage.on_request_complete(exchange, &self.host);
+    }
+
     /// Asks again for an exchange that waits.
     pub fn wait(&self, exchange: &mut S::Exchange) -> Verdict {
         self.stage.on_wait(exchange, &self.host)

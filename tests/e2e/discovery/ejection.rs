@@ -125,3 +125,45 @@ fn a_dead_endpoint_of_two_costs_each_worker_five_requests_at_most() {
     assert_eq!(storm(&envoy, 200).count(200), 200);
     assert_calm(&envoy);
 }
+
+/// The headers of a response that is cut say that all is well.
+#[test]
+fn an_endpoint_that_cuts_every_body_is_ejected() {
+    let cut = Answer::new(200, vec![7; 1_000]).cut_after(5);
+    let chunked = "HTTP/1.1 200 Status\r\ntransfer-encoding: chunked\r\n\r\n5\r\nwhole\r\n";
+    for (answer, both) in [(cut.clone(), false), (cut, true), (Answer::raw(chunked), true)] {
+        let upstreams = numbered::<2>();
+        upstreams[0].switch(answer);
+        let config = orders_of(&upstreams, &json!({}));
+        let envoy = start(&if both { both_places(&config) } else { one_place(&config) }, 1);
+        let whole = || Client::connect(envoy.addr()).try_send(&Request::get("/")).is_ok();
+        let count = (0..40).filter(|_| whole()).count();
+        assert_eq!((count, counts(&upstreams)), (35, vec![5, 35]), "both places: {both}");
+        assert_metrics(&envoy, &[("failures", 5), ("ejections", 1), ("healthy", 1)]);
+        assert_calm(&envoy);
+    }
+}
+
+#[test]
+fn one_hanging_endpoint_of_two_is_ejected_when_its_clients_leave_after_the_patience() {
+    for both in [false, true] {
+        let upstreams = numbered::<2>();
+        upstreams[0].switch(Answer::silence());
+        let config = orders_of(&upstreams, &resting(&json!({"patience_ms": 100})));
+        let envoy = start(&if both { both_places(&config) } else { one_place(&config) }, 1);
+        for round in 0..8 {
+            let seen = upstreams[0].count();
+            let calls: Vec<_> =
+                (0..2).map(|_| Client::connect(envoy.addr()).begin(&Request::get("/"))).collect();
+            if round < 5 {
+                eventually("a request at the endpoint that hangs", SOON, || upstreams[0].count() > seen);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            drop(calls);
+            eventually("Envoy to drop them", SOON, || upstreams[0].held() == 0);
+        }
+        assert_eq!(upstreams[0].count(), 5, "both places: {both}");
+        assert_metrics(&envoy, &[("failures", 5), ("ejections", 1), ("healthy", 1)]);
+        assert_calm(&envoy);
+    }
+}

@@ -47,8 +47,12 @@ impl Stage for Discovery {
     const CALLBACKS: &'static [Callback] = &[
         Callback::CalloutResponse,
         Callback::NameResolved,
+        Callback::RequestBody,
         Callback::RequestHeaders,
+        Callback::RequestTrailers,
+        Callback::ResponseBody,
         Callback::ResponseHeaders,
+        Callback::ResponseTrailers,
         Callback::Tick,
     ];
     const TICK_MS: u32 = 100;
@@ -124,6 +128,13 @@ impl Stage for Discovery {
         }
     }
 
+    fn on_request_complete(&self, exchange: &mut Exchange, host: &impl Host) {
+        match self {
+            Self::Attempts(attempts) => attempts.completed(exchange, host),
+            Self::Downstream { requests, .. } => requests.completed(exchange, host),
+        }
+    }
+
     fn on_wait(&self, exchange: &mut Exchange, host: &impl Host) -> Verdict {
         match self {
             Self::Attempts(_) => Verdict::Continue(Vec::new()),
@@ -150,8 +161,8 @@ impl Stage for Discovery {
         match self {
             Self::Attempts(attempts) if ending == Ending::NeverSent => attempts.never_sent(exchange),
             Self::Downstream { requests, .. } if ending == Ending::NeverSent => requests.never_sent(exchange),
-            Self::Attempts(attempts) => attempts.ended(exchange, end, host),
-            Self::Downstream { requests, .. } => requests.ended(exchange, end, host),
+            Self::Attempts(attempts) => attempts.ended(exchange, ending, end, host),
+            Self::Downstream { requests, .. } => requests.ended(exchange, ending, end, host),
         }
     }
 

@@ -141,6 +141,7 @@ mod tests {
         max_ejection_time_ms: 300_000,
         max_ejection_percent: 50,
         always_eject_one: true,
+        patience: None,
     };
 
     #[test]

@@ -161,6 +161,9 @@ pub struct EjectionParams {
     pub max_ejection_percent: u32,
     /// Whether one may always rest, however few there are.
     pub always_eject_one: bool,
+    /// A client that leaves after so long without a response's headers proves a failure; `None` for
+    /// never.
+    pub patience: Option<Span>,
 }
 
 /// How Envoy is told the endpoint.

@@ -17,6 +17,7 @@ use crate::http::matcher::collect;
 use crate::http::retry::{RetryHeaders, RETRY_ON};
 use crate::http::Matcher;
 use crate::key::Key;
+use crate::time::Span;
 
 /// The fields before and after those by which a registry is asked.
 const FIRST: [&str; 3] = ["name", "registry", "match"];
@@ -34,13 +35,14 @@ const FURTHER: [&str; 11] = [
     "hold_ms",
 ];
 const RETRY: [&str; 5] = ["methods", "safe", "on", "per_try_timeout_ms", "budget"];
-const EJECTION: [&str; 6] = [
+const EJECTION: [&str; 7] = [
     "consecutive_5xx",
     "consecutive_gateway_failure",
     "base_ejection_time_ms",
     "max_ejection_time_ms",
     "max_ejection_percent",
     "always_eject_one_endpoint",
+    "patience_ms",
 ];
 /// Idempotent by RFC 9110, section 9.2.2.
 const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
@@ -161,6 +163,7 @@ impl EjectionParams {
         let longest = object.natural("max_ejection_time_ms", 300_000, 1, DAY, "ms");
         let percent = object.count("max_ejection_percent", 50, 0, 100, "%");
         let one = object.or("always_eject_one_endpoint", true, Reader::boolean);
+        let patience = object.natural("patience_ms", 0, 0, DAY, "ms");
         let (base, longest) = (base?, longest?);
         if base > longest {
             let reader = object.optional("max_ejection_time_ms");
@@ -176,6 +179,7 @@ impl EjectionParams {
             max_ejection_time_ms: longest,
             max_ejection_percent: percent?,
             always_eject_one: one?,
+            patience: Some(patience?).filter(|ms| *ms > 0).map(Span::from_millis),
         }))
     }
 }

@@ -9,14 +9,14 @@ use alloc::vec::Vec;
 use crate::balance::Ask;
 use crate::discovery::config::policy::{Policy, Steer};
 use crate::discovery::metrics::{self, ServiceMetric};
-use crate::discovery::request::exchange::{Attempt, Exchange};
+use crate::discovery::request::exchange::{Answered, Attempt, Exchange};
 use crate::discovery::request::flight::Flight;
 use crate::discovery::request::memory::{Memory, Ticket};
 use crate::discovery::request::outcome::{Outcome, Suspect};
 use crate::discovery::request::reply::{self, RefusalReason};
 use crate::draws::Draws;
 use crate::host::Host;
-use crate::http::{Attribute, Edit, Request, Response, Verdict};
+use crate::http::{Attribute, Edit, Ending, Request, Response, Verdict};
 use crate::time::Timestamp;
 
 /// The filter around each attempt of a request that [`Downstream`](super::downstream::Downstream) sent.
@@ -61,7 +61,7 @@ impl Attempts {
         flight.attempts.set(before.saturating_add(1));
         if let Some(suspect) = flight.suspect.take() {
             // There would be no other attempt if the client had left.
-            flight.blame(suspect, Outcome::Broken, now, host);
+            flight.blame(suspect, suspect.at_retry(), now, host);
         }
         let reported = || request.attribute(Attribute::Endpoint);
         let Some(endpoint) = flight.endpoint(before, &reported) else { return Verdict::Continue(Vec::new()) };
@@ -75,7 +75,8 @@ impl Attempts {
         }
         flight.began(endpoint);
         let edits = self.steer_next(&flight, now);
-        exchange.attempt = Some(Attempt { flight, endpoint, retry, started: now, answered: None });
+        let completed = request.end_of_stream().then_some(now);
+        exchange.attempt = Some(Attempt { flight, endpoint, retry, completed, answered: None });
         Verdict::Continue(edits)
     }
 
@@ -98,13 +99,24 @@ impl Attempts {
         alloc::vec![Edit::SetRequestHeader(Rc::clone(header), Rc::clone(text))]
     }
 
+    /// All of an attempt's request has arrived.
+    pub fn completed(&self, exchange: &mut Exchange, host: &impl Host) {
+        if let Some(attempt) = &mut exchange.attempt {
+            attempt.completed.get_or_insert(host.now());
+        }
+    }
+
     /// An attempt was answered.
     pub fn answered(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) {
         let Some(attempt) = &mut exchange.attempt else { return };
         let now = host.now();
         let outcome = Outcome::of_response(response);
-        attempt.answered = Some((outcome, now.since(attempt.started)));
-        attempt.flight.judge(attempt.endpoint, outcome, now, host);
+        let judged = attempt.flight.judges_headers(outcome, response.end_of_stream());
+        let (endpoint, took) = (Some(attempt.endpoint), attempt.took(now));
+        attempt.answered = Some(Answered { endpoint, outcome, took, judged });
+        if judged {
+            attempt.flight.judge(attempt.endpoint, outcome, now, host);
+        }
     }
 
     /// An attempt is over that was not sent: nothing is learned of its endpoint.
@@ -117,23 +129,33 @@ impl Attempts {
     }
 
     /// An attempt is over.
-    pub fn ended(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
+    pub fn ended(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         let Some(attempt) = exchange.attempt.take() else { return };
         let (flight, endpoint, now) = (&attempt.flight, attempt.endpoint, host.now());
         if attempt.retry {
             flight.view.retry_budget().release();
         }
-        let took = now.since(attempt.started);
         match attempt.answered {
-            Some((outcome, took)) => flight.ended(endpoint, outcome, took, now),
+            Some(answered) if answered.judged || ending != Ending::Incomplete => {
+                if !answered.judged {
+                    flight.judge(endpoint, answered.outcome, now, host);
+                }
+                flight.ended(endpoint, answered.outcome, answered.took, now);
+            }
             None if end.attribute(Attribute::TransportFailure).is_some_and(|why| !why.is_empty()) => {
                 flight.judge(endpoint, Outcome::Broken, now, host);
-                flight.ended(endpoint, Outcome::Broken, took, now);
+                flight.ended(endpoint, Outcome::Broken, attempt.took(now), now);
             }
-            None => {
-                // A timeout, a reset, or a client that left: what comes next tells.
-                flight.suspect.set(Some(Suspect { endpoint, took }));
+            answered => {
+                // A timeout, a reset, or a client that left: what comes next tells, or came already.
                 flight.left(endpoint);
+                let (complete, took) = (attempt.completed.is_some(), attempt.took(now));
+                let answered = answered.map(|answered| answered.outcome);
+                let suspect = Suspect { endpoint, took, complete, answered };
+                match flight.end.get() {
+                    Some(end) => flight.settle(suspect, end, now, host),
+                    None => flight.suspect.set(Some(suspect)),
+                }
             }
         }
     }

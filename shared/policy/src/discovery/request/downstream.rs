@@ -15,13 +15,13 @@ use crate::discovery::metrics::{self, ServiceMetric};
 use crate::discovery::request::exchange::{Answered, Exchange, PendingRequest};
 use crate::discovery::request::flight::{Flight, Picks};
 use crate::discovery::request::memory::Memory;
-use crate::discovery::request::outcome::Outcome;
+use crate::discovery::request::outcome::{Outcome, RequestEnd, Suspect};
 use crate::discovery::request::reply::{self, RefusalReason};
 use crate::discovery::request::service_index::{self, ServiceIndex};
 use crate::draws::Draws;
 use crate::hash::sip::SipKey;
 use crate::host::Host;
-use crate::http::{steering, Attribute, Edit, Request, RequestExt, Response, Verdict};
+use crate::http::{steering, Attribute, Edit, Ending, Request, RequestExt, Response, ResponseExt, Verdict};
 use crate::time::Timestamp;
 
 /// The filter around the exchange with the client.
@@ -102,6 +102,7 @@ impl Downstream {
         }
         view.count(ServiceMetric::Requests);
         let now = host.now();
+        exchange.completed = request.end_of_stream().then_some(now);
         view.settle_locality(&|| self.locality(request, now));
         let hash = params.hash_key.as_ref();
         let hash = hash.and_then(|key| key.hash(SipKey::from_bytes(HASH_KEY), request, false).ok());
@@ -228,7 +229,7 @@ impl Downstream {
         exchange.label.push(' ');
         exchange.label.push_str(address);
         exchange.label.push(' ');
-        let flight = Flight::new(view, table, pool, pending.hash, picks);
+        let flight = Flight::new(view, table, pool, pending.hash, picks, exchange.grpc);
         // A placement that sees attempts counts them; without one the request counts as its attempt.
         exchange.counted = !self.memory.sees_attempts();
         if exchange.counted {
@@ -238,6 +239,11 @@ impl Downstream {
         ticket.write(&mut exchange.label);
         exchange.ticket = Some(ticket);
         Ok(edits)
+    }
+
+    /// All of a request has arrived.
+    pub fn completed(&self, exchange: &mut Exchange, host: &impl Host) {
+        exchange.completed.get_or_insert(host.now());
     }
 
     /// The response of a request: judged here when no placement sees its attempts.
@@ -255,11 +261,12 @@ impl Downstream {
         let outcome = if !asks || response.attribute(Attribute::Details).is_some_and(of_upstream) {
             outcome
         } else {
-            Outcome::of_flags(response)
+            Outcome::of_flags(response.number(Attribute::Flags), exchange.completed.is_some())
         };
         let endpoint = flight.endpoint(0, &|| response.attribute(Attribute::Endpoint));
-        exchange.answered = Some(Answered { endpoint, outcome, took: now.since(exchange.started) });
-        if let Some(endpoint) = endpoint {
+        let judged = flight.judges_headers(outcome, response.end_of_stream());
+        exchange.answered = Some(Answered { endpoint, outcome, took: exchange.took(now), judged });
+        if let Some(endpoint) = endpoint.filter(|_| judged) {
             flight.judge(endpoint, outcome, now, host);
         }
     }
@@ -274,31 +281,48 @@ impl Downstream {
     }
 
     /// A request is over.
-    pub fn ended(&self, exchange: &mut Exchange, end: &impl Response, host: &impl Host) {
+    pub fn ended(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         let Some(flight) = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket)) else { return };
         if let Some(first) = flight.picks.borrow().of(0).filter(|_| exchange.counted) {
             flight.left(first);
         }
         let now = host.now();
+        let responded = ending != Ending::Incomplete;
         if flight.attempts.get() > 0 {
-            if let Some(suspect) = flight.suspect.take() {
-                flight.blame(suspect, Outcome::of_flags(end), now, host);
+            let suspect = flight.suspect.take();
+            // Of a good response nothing is asked.
+            let asks = suspect.is_some() || !responded;
+            let flags = if asks { end.number(Attribute::Flags) } else { 0 };
+            let end = RequestEnd { flags, responded };
+            flight.end.set(Some(end));
+            if let Some(suspect) = suspect {
+                flight.settle(suspect, end, now, host);
             }
             return;
         }
-        let answered = exchange.answered.unwrap_or_else(|| {
-            let endpoint = flight.endpoint(0, &|| end.attribute(Attribute::Endpoint));
-            let outcome = Outcome::of_flags(end);
-            if let Some(endpoint) = endpoint {
-                flight.judge(endpoint, outcome, now, host);
-            }
-            Answered { endpoint, outcome, took: now.since(exchange.started) }
-        });
-        let Some(endpoint) = answered.endpoint else { return };
+        let answered = exchange.answered;
+        let endpoint = match answered {
+            Some(answered) => answered.endpoint,
+            None => flight.endpoint(0, &|| end.attribute(Attribute::Endpoint)),
+        };
+        let Some(endpoint) = endpoint else { return };
         if !exchange.counted {
             flight.view.count(ServiceMetric::Attempts);
         }
-        flight.learn(endpoint, answered.outcome, answered.took, now);
+        match answered {
+            Some(answered) if answered.judged || responded => {
+                if !answered.judged {
+                    flight.judge(endpoint, answered.outcome, now, host);
+                }
+                flight.learn(endpoint, answered.outcome, answered.took, now);
+            }
+            _ => {
+                let (complete, took) = (exchange.completed.is_some(), exchange.took(now));
+                let answered = answered.map(|answered| answered.outcome);
+                let end = RequestEnd { flags: end.number(Attribute::Flags), responded };
+                flight.settle(Suspect { endpoint, took, complete, answered }, end, now, host);
+            }
+        }
     }
 }
 

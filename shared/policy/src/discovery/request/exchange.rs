@@ -20,6 +20,8 @@ pub struct Exchange {
     pub(super) attempt: Option<Attempt>,
     /// When the endpoint was chosen.
     pub(super) started: Timestamp,
+    /// When the request was complete, if it is.
+    pub(super) completed: Option<Timestamp>,
     /// How the request was answered, when no placement sees its attempts.
     pub(super) answered: Option<Answered>,
     /// Whether the request was counted for its endpoint when it was sent.
@@ -50,10 +52,12 @@ pub(super) struct PendingRequest {
 pub(super) struct Answered {
     /// The endpoint that answered, if it is known.
     pub(super) endpoint: Option<u32>,
-    /// What it answered.
+    /// What the response's headers said.
     pub(super) outcome: Outcome,
-    /// How long it took.
+    /// How long they took, since the request was complete.
     pub(super) took: Span,
+    /// Whether they were enough to judge the endpoint.
+    pub(super) judged: bool,
 }
 
 /// One attempt in flight.
@@ -65,10 +69,19 @@ pub(super) struct Attempt {
     pub(super) endpoint: u32,
     /// Whether it counts against the retry budget.
     pub(super) retry: bool,
-    /// When it began.
-    pub(super) started: Timestamp,
-    /// What was answered, and after how long.
-    pub(super) answered: Option<(Outcome, Span)>,
+    /// When its request was complete, if it is.
+    pub(super) completed: Option<Timestamp>,
+    /// What was answered.
+    pub(super) answered: Option<Answered>,
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    /// How long it has taken since its request was complete: nothing before.
+    pub(super) fn took(&self, now: Timestamp) -> Span {
+        self.completed.map_or(Span::ZERO, |at| now.since(at))
+    }
 }
 
 // === impl Exchange ===
@@ -78,5 +91,10 @@ impl Exchange {
     #[must_use]
     pub fn label(&self) -> Option<&str> {
         (!self.label.is_empty()).then_some(self.label.as_str())
+    }
+
+    /// How long the request has taken since it was complete and its endpoint chosen: nothing before.
+    pub(super) fn took(&self, now: Timestamp) -> Span {
+        self.completed.map_or(Span::ZERO, |at| now.since(at.max(self.started)))
     }
 }

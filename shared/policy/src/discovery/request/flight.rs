@@ -16,7 +16,7 @@ use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::Table;
 use crate::discovery::config::policy::Steer;
 use crate::discovery::metrics::ServiceMetric;
-use crate::discovery::request::outcome::{Outcome, Suspect};
+use crate::discovery::request::outcome::{Outcome, RequestEnd, Suspect};
 use crate::host::Host;
 use crate::time::{Span, Timestamp};
 
@@ -35,8 +35,12 @@ pub struct Flight {
     pub picks: RefCell<Picks>,
     /// Attempts that began.
     pub attempts: Cell<u32>,
-    /// An attempt that ended without a response, and not yet for a known reason.
+    /// Whether its client speaks gRPC: then responses are judged by their headers.
+    pub grpc: bool,
+    /// An attempt that ended before its response did, and not yet for a known reason.
     pub suspect: Cell<Option<Suspect>>,
+    /// How the request ended, if it did before its last attempt.
+    pub end: Cell<Option<RequestEnd>>,
 }
 
 /// The endpoints of one request, in the flight itself: nothing more is allocated.
@@ -73,6 +77,7 @@ impl Flight {
         pool: Rc<Pool>,
         hash: Option<u64>,
         picks: Picks,
+        grpc: bool,
     ) -> Self {
         Self {
             view: Rc::clone(view),
@@ -81,7 +86,9 @@ impl Flight {
             hash,
             picks: RefCell::new(picks),
             attempts: Cell::default(),
+            grpc,
             suspect: Cell::default(),
+            end: Cell::default(),
         }
     }
 
@@ -146,7 +153,20 @@ impl Flight {
         }
     }
 
-    /// The outcome of an attempt that ended without a response has become known.
+    /// Whether headers are enough to judge an endpoint: nothing that follows makes a failure well, and
+    /// of a response without a body nothing follows.
+    #[must_use]
+    pub fn judges_headers(&self, outcome: Outcome, end_of_stream: bool) -> bool {
+        self.grpc || end_of_stream || outcome.failed()
+    }
+
+    /// The request of an attempt that ended before its response did is over, too.
+    pub fn settle(&self, suspect: Suspect, end: RequestEnd, now: Timestamp, host: &impl Host) {
+        let patience = self.view.ejections().and_then(|ejections| ejections.params().patience);
+        self.blame(suspect, suspect.at_end(end, patience), now, host);
+    }
+
+    /// The outcome of an attempt that ended before its response did has become known.
     pub fn blame(&self, suspect: Suspect, outcome: Outcome, now: Timestamp, host: &impl Host) {
         self.learn(suspect.endpoint, outcome, suspect.took, now);
         self.judge(suspect.endpoint, outcome, now, host);

@@ -1,6 +1,6 @@
 //! What became of an attempt, as its response or Envoy's flags say it.
 
-use crate::http::{grpc, Attribute, Response, ResponseExt};
+use crate::http::{grpc, Response, ResponseExt};
 use crate::time::Span;
 
 /// What became of an attempt.
@@ -8,24 +8,39 @@ use crate::time::Span;
 pub enum Outcome {
     /// There was a response with this status.
     Answered(u32),
-    /// There was no connection, or it broke before a response.
+    /// There was no connection, it broke before the end of a response, or nothing came for too long.
     Broken,
     /// The client left, or nothing is known.
     Left,
 }
 
-/// An attempt that ended without a response, and not yet for a known reason: the client may have left,
-/// or the endpoint may have failed. The next attempt of the request, or the request's end, tells.
+/// An attempt that ended before its response did, and not yet for a known reason: the client may have
+/// left, or the endpoint may have failed. The next attempt of the request, or the request's end, tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspect {
     /// The endpoint's place in the table.
     pub endpoint: u32,
-    /// How long the attempt took.
+    /// How long the attempt took, since its request was complete.
     pub took: Span,
+    /// Whether its request was complete: if not, the client may have been what others waited for.
+    pub complete: bool,
+    /// What the headers of its response said, if they came.
+    pub answered: Option<Outcome>,
 }
 
-/// Envoy's flags of an upstream that did not answer: LR, UT, UR, UF, UC.
-const BROKEN: u64 = (1 << 2) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6);
+/// How a request ended that may have a [`Suspect`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestEnd {
+    /// Envoy's response flags.
+    pub flags: u64,
+    /// Whether the client got all of a response.
+    pub responded: bool,
+}
+
+/// Envoy's flags of an upstream that did not answer, or not to the end: UT, LR, UR, UF, UC, SI, UPE.
+const BROKEN: u64 = NO_CONNECTION | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 6) | (1 << 16) | (1 << 23);
+/// UF: no connection, for which no client is to blame.
+const NO_CONNECTION: u64 = 1 << 5;
 
 // === impl Outcome ===
 
@@ -38,9 +53,11 @@ impl Outcome {
         Self::Answered(failed.map_or(status, |text| grpc::to_http(grpc::number(&text))))
     }
 
-    /// The outcome of a request that has no response of its endpoint, by Envoy's flags.
-    pub fn of_flags(end: &impl Response) -> Self {
-        if end.number(Attribute::Flags) & BROKEN == 0 {
+    /// The outcome of a request that has no whole response of its endpoint, by Envoy's flags. As long as
+    /// the request was not `complete`, a server that gave up on it is not to blame.
+    #[must_use]
+    pub fn of_flags(flags: u64, complete: bool) -> Self {
+        if flags & (if complete { BROKEN } else { NO_CONNECTION }) == 0 {
             Self::Left
         } else {
             Self::Broken
@@ -69,5 +86,32 @@ impl Outcome {
     #[must_use]
     pub fn failed(self) -> bool {
         self.status().is_some_and(|status| status >= 500)
+    }
+}
+
+// === impl Suspect ===
+
+impl Suspect {
+    /// What became of it when the request ended so. A client that leaves after `patience` without
+    /// headers leaves because of the endpoint.
+    #[must_use]
+    pub fn at_end(&self, end: RequestEnd, patience: Option<Span>) -> Outcome {
+        let outcome = Outcome::of_flags(end.flags, self.complete);
+        let left = outcome == Outcome::Left && !end.responded;
+        let waited = self.complete && self.answered.is_none();
+        match patience {
+            Some(patience) if left && waited && self.took >= patience => Outcome::Broken,
+            _ => outcome,
+        }
+    }
+
+    /// What became of it when another attempt followed: the client had not left.
+    #[must_use]
+    pub fn at_retry(&self) -> Outcome {
+        match self.answered {
+            Some(answered) => answered,
+            None if self.complete => Outcome::Broken,
+            None => Outcome::Left,
+        }
     }
 }
