@@ -1,4 +1,4 @@
-//! One endpoint of a service, in the form that all registries are turned into.
+//! One endpoint of a service, in the form that answers of all registries are turned into.
 //!
 //! An endpoint *is* its address and port: two entries with the same are one endpoint, whatever
 //! their ids. A set is sorted by that, so that the order of an answer means nothing, two sets are
@@ -20,6 +20,21 @@ use crate::hash::sip::{SipHash13, SipKey};
 use crate::sort;
 
 /// What a registry says of one endpoint.
+///
+/// ```
+/// use tidegate_policy::discovery::endpoint::{Endpoint, Names};
+///
+/// let mut names = Names::default();
+/// let endpoint = Endpoint::new("pay-1", "10.0.0.1".parse()?, 8080)
+///     .ok_or("no endpoint")?
+///     .weighing(3)
+///     .in_zone("eu-1a", &mut names)
+///     .tagged(&mut ["v2", "blue"].into_iter(), &mut names);
+/// assert_eq!(endpoint.key(), ("10.0.0.1".parse()?, 8080));
+/// assert_eq!(&*endpoint.tags[0], "blue");
+/// assert!(Endpoint::new("pay-2", "0.0.0.0".parse()?, 8080).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The registry's name for it, for logs; not unique.
@@ -46,14 +61,14 @@ pub struct Endpoint {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Health {
-    /// It should.
+    /// It gets requests.
     #[default]
     Healthy = 0,
-    /// Only while healthy ones are short.
+    /// It gets requests only while healthy endpoints are short.
     Degraded = 1,
-    /// Only those of sessions that it has already.
+    /// It gets only requests of the sessions that it has.
     Draining = 2,
-    /// It should not.
+    /// It gets none.
     Unhealthy = 3,
 }
 
@@ -63,18 +78,18 @@ pub struct Names {
     sorted: Vec<Rc<str>>,
 }
 
-/// What an endpoint is known by: address and port.
+/// What tells an endpoint from others: address and port.
 pub type Key = (IpAddr, u16);
 
 /// Most endpoints of a set.
 pub const MAX_ENDPOINTS: usize = 5_000;
-/// Most that one endpoint weighs.
+/// Most that one endpoint weighs: the weight of an SRV record has 16 bits.
 pub const MAX_WEIGHT: u32 = 65_535;
 /// Longest id, zone, tag, key or value, in bytes.
 pub const MAX_TEXT: usize = 256;
 /// Most tags, and most pairs of metadata, of one endpoint.
 pub const MAX_LABELS: usize = 32;
-/// Names that are looked for before a new one is made; zones and tags are few.
+/// Most texts that are kept once: zones and tags are few, and more would only cost look-ups.
 const MAX_NAMES: usize = 1_024;
 
 /// Brings a set into its normal form: sorted, each endpoint once, at most [`MAX_ENDPOINTS`]. Says
@@ -89,7 +104,7 @@ pub fn normalize(set: &mut Vec<Endpoint>) -> usize {
     beyond
 }
 
-/// All that a set in normal form says, as one number: equal for equal sets on every worker.
+/// A hash of all that a set in normal form says: equal for equal sets on every worker.
 #[must_use]
 pub fn hash(set: &[Endpoint]) -> u64 {
     let mut sip = SipHash13::new(SipKey::from_bytes([0; 16]));
@@ -99,7 +114,7 @@ pub fn hash(set: &[Endpoint]) -> u64 {
     sip.finish()
 }
 
-/// Which endpoints a set in normal form has, as one number, whatever it says of them.
+/// A hash of which endpoints a set in normal form has, whatever it says of them.
 #[must_use]
 pub fn keys_hash(set: &[Endpoint]) -> u64 {
     let mut sip = SipHash13::new(SipKey::from_bytes([0; 16]));
@@ -112,8 +127,8 @@ pub fn keys_hash(set: &[Endpoint]) -> u64 {
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// A healthy endpoint of weight 1 without labels; `None` for what nobody can connect to, an
-    /// unspecified address or port 0.
+    /// A healthy endpoint of weight 1 without labels; `None` for an unspecified or multicast address and for
+    /// port 0, to which no client can connect.
     #[must_use]
     pub fn new(id: &str, address: IpAddr, port: u16) -> Option<Self> {
         let address = address.to_canonical();
@@ -131,7 +146,7 @@ impl Endpoint {
         })
     }
 
-    /// What it is known by.
+    /// Its address and port.
     #[must_use]
     pub fn key(&self) -> Key {
         (self.address, self.port)
@@ -243,7 +258,7 @@ impl Health {
         }
     }
 
-    /// What a word says.
+    /// The health that a word names.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
         let all = [Self::Healthy, Self::Degraded, Self::Draining, Self::Unhealthy];
@@ -359,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_connects_to_nowhere() {
+    fn an_address_that_no_client_can_connect_to_is_no_endpoint() {
         for (address, port) in
             [("0.0.0.0", 1), ("::", 1), ("::ffff:0.0.0.0", 1), ("10.0.0.1", 0), ("224.0.0.1", 1)]
         {

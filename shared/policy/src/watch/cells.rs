@@ -2,7 +2,7 @@
 //!
 //! The status cell ([`crate::watch::status`]) says who asks and how it went; the answer cell has an
 //! [`Origin`] and then what the user says. Both are named by a hash of all that makes the answer. A change
-//! of leader fences: whoever lost the lease publishes nothing.
+//! of leader fences: a worker that lost the lease publishes nothing.
 
 use alloc::format;
 use alloc::string::String;
@@ -93,7 +93,7 @@ impl Cells {
         });
     }
 
-    /// Takes the lease if nobody holds it. The leader if so, and the millisecond at which to look again
+    /// Takes the lease if it is free. The leader if so, and the millisecond at which to look again
     /// if not.
     pub fn lead(&self, worker: &Worker, store: &dyn Store) -> (Option<Leader>, u64) {
         let (mut found, mut taken) = (Status::default(), None);

@@ -34,7 +34,7 @@ pub struct Leader {
 const RENEW: Span = Span::from_secs(2);
 /// The longest that one leader binds the next to wait. It is the longest back-off too.
 pub const LONGEST_WAIT: Span = Span::from_secs(60);
-/// After so many failures the lease changes hands: the worker, or its configuration, may be at fault.
+/// After this many failures the lease changes hands: the worker, or its configuration, may be at fault.
 /// Fewer would hand it on for a restart of the server.
 const HANDS_ON: u32 = 3;
 

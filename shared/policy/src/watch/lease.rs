@@ -1,42 +1,55 @@
-//! Which worker of a host asks the registry: a lease in a shared cell.
+//! Which worker of a host asks: a lease in a shared cell.
 //!
 //! ```text
 //! offset  size  what                                   little endian throughout
 //!      0     1  layout, 1
 //!      4     4  term: counts holders
-//!      8     8  holder; 0 for nobody
+//!      8     8  holder; 0 for none
 //!     16     8  expires, ms
 //!     24     8  tag of what it is held for
 //! ```
 //!
 //! Taken, renewed and released by compare-and-swap, so that of two workers one loses. The term is
-//! what keeps a slow holder from publishing what it fetched after another took over: it asks
-//! [`Lease::holds`] with the term that it fetched under before it publishes.
+//! what keeps a slow holder from publishing after another took over: before it publishes, it checks
+//! [`Lease::holds`] with the term under which it fetched.
 //!
-//! Decoding is total: any other bytes are a lease that nobody holds.
+//! Decoding is total: any other bytes are a lease without a holder.
 
 use alloc::vec::Vec;
 
 use crate::time::{Span, Timestamp};
 
 /// The lease, as it is in the cell.
+///
+/// ```
+/// use tidegate_policy::time::{Span, Timestamp};
+/// use tidegate_policy::watch::lease::Lease;
+///
+/// let (now, ttl) = (Timestamp::from_nanos(1 << 40), Span::from_secs(3));
+/// let first = Lease::default().take(1, 7, now, ttl).expect("it is free");
+/// assert_eq!(first.take(2, 7, now, ttl), None, "worker 1 holds it");
+///
+/// let later = now.plus(ttl);
+/// let second = first.take(2, 7, later, ttl).expect("it has ended");
+/// assert!(second.holds(2, second.term, later) && !second.holds(1, first.term, later));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it: a worker's random number; 0 for nobody.
+    /// The worker that holds it, by its number; 0 for none.
     pub holder: u64,
     /// When it ends, in milliseconds of the host's clock.
     pub expires_ms: u64,
     /// How often the holder changed.
     pub term: u32,
-    /// What the holder asks for, so that workers of another configuration know that it is not
-    /// theirs. It decides nothing here.
+    /// What it is held for, so that workers of another configuration know that it is not theirs. It
+    /// decides nothing here.
     pub tag: u64,
 }
 
 /// Bytes of a lease.
 pub const BYTES: usize = 32;
-/// Longest lease, in milliseconds. One that ends later was not written by an honest worker, and
-/// must not keep all of them from ever asking.
+/// Longest lease, in milliseconds: 20 times the one that workers take. One that ends later was not written by
+/// a worker, and must not keep all of them from ever asking.
 pub const MAX_MS: u64 = 60_000;
 
 const LAYOUT: u8 = 1;
@@ -63,8 +76,8 @@ impl Lease {
         [head, self.holder, self.expires_ms, self.tag].into_iter().flat_map(u64::to_le_bytes).collect()
     }
 
-    /// The lease after `worker` asked for it at `now`, for `ttl` of at most a minute; `None` when
-    /// another holds it, or `worker` is 0. Whoever holds it renews it that way.
+    /// The lease after `worker` takes or renews it at `now`, for `ttl` of at most a minute; `None` when
+    /// another worker holds it, or `worker` is 0.
     #[must_use]
     pub fn take(&self, worker: u64, tag: u64, now: Timestamp, ttl: Span) -> Option<Self> {
         let mine = self.holder == worker;
@@ -76,7 +89,7 @@ impl Lease {
         Some(Self { holder: worker, expires_ms, term, tag })
     }
 
-    /// The lease after `worker` gave it back; `None` when it is not its own.
+    /// The lease after `worker` gives it back; `None` when it does not hold it.
     #[must_use]
     pub fn release(&self, worker: u64, now: Timestamp) -> Option<Self> {
         let mine = worker != 0 && self.holder == worker;
@@ -89,7 +102,7 @@ impl Lease {
         self.holder == worker && self.term == term && self.is_held(now)
     }
 
-    /// Whether anybody holds it at `now`.
+    /// Whether a worker holds it at `now`.
     #[must_use]
     pub fn is_held(&self, now: Timestamp) -> bool {
         let left = self.expires_ms.saturating_sub(now.as_millis());
@@ -123,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_are_held_by_nobody() {
+    fn other_bytes_are_a_free_lease() {
         for bytes in [&[][..], &[0; BYTES], &[2; BYTES], &[1; BYTES - 1], &[1; BYTES + 1]] {
             assert_eq!(Lease::decode(bytes), Lease::default());
         }
@@ -133,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_late_finds_its_term_gone() {
+    fn a_holder_that_comes_back_late_finds_its_term_gone() {
         let first = Lease::default().take(1, 9, at(0), TTL).unwrap();
         let second = first.take(2, 9, at(3_000), TTL).unwrap();
         assert_eq!((first.term, second.term), (1, 2));
@@ -144,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_takes_nothing_and_gives_back_nothing() {
+    fn worker_0_takes_nothing_and_only_the_holder_gives_back() {
         assert_eq!(Lease::default().take(0, 0, at(0), TTL), None);
         assert_eq!(Lease::default().release(0, at(0)), None);
         let mine = Lease::default().take(1, 0, at(0), Span::from_secs(86_400)).unwrap();

@@ -4,14 +4,14 @@
 //! |---|---|
 //! | 0–31 | the lease: who asks, until when, in which term; its tag is the question's hash |
 //! | 32–35 | how often the snapshot was written |
-//! | 36–39 | failures in a row |
+//! | 36–39 | consecutive failures |
 //! | 40–47 | the millisecond of the last good answer; 0 for never |
-//! | 48–55 | the millisecond before which nobody should ask again |
+//! | 48–55 | the millisecond before which no worker should ask again |
 //! | 56–63 | the configuration whose workers should ask; 0 for any |
 //! | 64–71 | what was wrong with the last answer, as a hash; 0 for nothing |
 //!
-//! All numbers little end first, milliseconds of the monotonic clock. What cannot be read, or is about
-//! another question, is as if nobody had ever asked.
+//! All numbers little endian, milliseconds of the monotonic clock. A status that cannot be read, or is about
+//! another question, counts as one that was never written.
 
 use alloc::vec::Vec;
 
@@ -25,22 +25,23 @@ pub struct Status {
     pub lease: Lease,
     /// How often the snapshot was written.
     pub version: u32,
-    /// Failures in a row.
+    /// Consecutive failures.
     pub failures: u32,
     /// The millisecond of the last good answer; 0 for never.
     pub fetched_ms: u64,
-    /// The millisecond before which nobody should ask again.
+    /// The millisecond before which no worker should ask again.
     pub next_ms: u64,
     /// The configuration whose workers should ask; 0 for any.
     pub config: u64,
-    /// What was wrong with the last answer, as a hash: whoever asks next need not say it again. 0 for
-    /// nothing.
+    /// What was wrong with the last answer, as a hash, so that the next leader does not log it again. 0
+    /// for nothing.
     pub trouble: u64,
 }
 
 /// Bytes of a status.
 pub const BYTES: usize = 72;
-/// How long one holds the lease without renewing it.
+/// How long a worker holds the lease without renewing it. A leader that dies costs no more than this, and
+/// a leader survives a tick that comes a second late.
 pub const TTL: Span = Span::from_secs(3);
 
 // === impl Status ===
@@ -136,7 +137,7 @@ mod tests {
     fn the_configuration_in_force_asks_and_others_once_it_is_gone() {
         let status = Status { config: 6, ..Status::default() };
         assert!(status.is_for(6, at(0)) && !status.is_for(7, at(0)));
-        assert!(!status.is_for(7, at(1 << 40)), "nobody has asked yet: its workers are about to");
+        assert!(!status.is_for(7, at(1 << 40)), "no worker has asked yet: those of 6 are about to");
         let held = status.taken(1, 77, at(0)).unwrap();
         assert!(!held.is_for(7, at(6_000)));
         assert!(held.is_for(7, at(6_001)));

@@ -1,9 +1,9 @@
-//! What is asked of which registry, each thing once.
+//! The questions of a configuration, each once.
 //!
-//! A question is known by a hash of all that makes its answer: the registry, its kind, where it is
-//! asked, and what. Its cells carry the hash in their names. So two services that ask the same share
-//! the answer, it outlives a new configuration that still asks it, and one that asks something else
-//! never takes it for its own. A token, a timeout or a cache setting is no part of the question.
+//! A question is a registry and a query, known by a hash of all that makes its answer. Its cells carry the
+//! hash in their names. So two services with the same question share the answer, the answer outlives a new
+//! configuration that still asks it, and another question never takes it for its own. A token, a timeout or
+//! a cache setting is no part of the question.
 
 use alloc::vec::Vec;
 

@@ -1,21 +1,21 @@
-//! What a registry said of a service, as the poller hands it to all workers: one cell.
+//! The endpoints that a registry has for a service, as the leader hands them to all workers: one cell.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 0 | layout, 1 |
 //! | 1 | [`State`] |
 //! | 2–3 | 0 |
-//! | 4–7 | the poller's term: a later one is never overwritten by an earlier |
+//! | 4–7 | the leader's term: a later one is never overwritten by an earlier |
 //! | 8–15 | the question that was asked, as a hash |
 //! | 16–19 | number of endpoints |
 //! | 20– | the endpoints |
 //!
 //! An endpoint is 4 bytes (4 or 6 for the family, health, priority, number of tags), port and weight
-//! of 2 bytes each, the number of pairs of metadata in 2, 8 bytes for the millisecond since when it is
+//! of 2 bytes each, the number of pairs of metadata in 2, 8 bytes for the millisecond since which it is
 //! in good health, 4 or 16 of address, then its texts, each of 2 bytes of length and its bytes: zone,
-//! tags, keys and values. All numbers little end first. Ids stay with the poller.
+//! tags, keys and values. All numbers little endian. Ids stay with the leader.
 //!
-//! What cannot be read is no snapshot. That is never mistaken for a service without endpoints.
+//! A cell that cannot be read is no snapshot, which is not a service without endpoints.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -24,7 +24,20 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::discovery::endpoint::{Endpoint, Health, Names, MAX_ENDPOINTS};
 use crate::watch::origin::{self, Origin};
 
-/// What all workers are told.
+/// What all workers know of a service.
+///
+/// ```
+/// use tidegate_policy::discovery::cells::snapshot::{decode, encode, Entry, Snapshot, State};
+/// use tidegate_policy::discovery::Endpoint;
+/// use tidegate_policy::watch::origin::Origin;
+///
+/// let endpoint = Endpoint::new("", "10.0.0.1".parse()?, 80).ok_or("no endpoint")?;
+/// let snapshot = Snapshot { state: State::Known, entries: vec![Entry { endpoint, since_ms: 0 }] };
+/// let bytes = encode(Origin { term: 1, question: 7 }, &snapshot);
+/// assert_eq!(decode(&bytes, 7), Some(snapshot));
+/// assert_eq!(decode(&bytes, 8), None, "another question");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// What is known.
@@ -38,8 +51,8 @@ pub struct Snapshot {
 pub struct Entry {
     /// The endpoint.
     pub endpoint: Endpoint,
-    /// The millisecond, of the monotonic clock, since when it is in good health; 0 for longer than
-    /// anybody remembers.
+    /// The millisecond of the monotonic clock since which it is in good health; 0 when that is longer than
+    /// any leader remembers.
     pub since_ms: u64,
 }
 
@@ -58,7 +71,7 @@ pub enum State {
     Expired = 3,
 }
 
-/// Most endpoints of a snapshot: a set, and another that it is not believed to replace.
+/// Most endpoints of a snapshot: those of an answer that is held back, and those that it lacks.
 pub const MAX_ENTRIES: usize = 2 * MAX_ENDPOINTS;
 /// Bytes before the endpoints.
 pub const HEADER: usize = 20;
@@ -73,7 +86,7 @@ pub fn encode(origin: Origin, snapshot: &Snapshot) -> Vec<u8> {
     out
 }
 
-/// What a cell says, if it is about `question`; `None` for one that nobody wrote or that is broken.
+/// The snapshot in a cell, if it is about `question`; `None` for a cell that was never written or is broken.
 #[must_use]
 pub fn decode(bytes: &[u8], question: u64) -> Option<Snapshot> {
     if Origin::decode(bytes)?.question != question {
@@ -121,7 +134,7 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes().get(..length.into()).unwrap_or(&[]));
 }
 
-/// What is still to be read.
+/// The bytes that are still to be read.
 struct Rest<'a>(&'a [u8]);
 
 // === impl State ===
@@ -226,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_changed_is_no_other_snapshot_by_mistake() {
+    fn a_cell_that_is_cut_is_no_snapshot_and_a_changed_one_traps_nothing() {
         let bytes = encode(ORIGIN, &snapshot());
         for end in 0..bytes.len() {
             assert_eq!(decode(&bytes[..end], ORIGIN.question), None, "cut at {end}");

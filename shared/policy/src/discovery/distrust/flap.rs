@@ -2,7 +2,7 @@
 //!
 //! Each time that an endpoint goes down it gets a penalty that decays with a half-life; above one
 //! mark it is *damped*, below a lower one it is free again: the route-flap damping of RFC 2439,
-//! with endpoints for routes. Never so many are damped that less than half of a set is left.
+//! with endpoints for routes. At least half of a set is always left.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -11,16 +11,30 @@ use crate::discovery::endpoint::{Endpoint, Health, Key};
 use crate::sort;
 use crate::time::{Span, Timestamp};
 
-/// How fast and for how long.
+/// When an endpoint is damped, and for how long.
+///
+/// ```
+/// use tidegate_policy::discovery::distrust::flap::{Flap, FlapParams};
+/// use tidegate_policy::time::{Span, Timestamp};
+///
+/// let (params, start) = (FlapParams::default(), Timestamp::from_nanos(1 << 40));
+/// let mut flap = Flap::new(start);
+/// for second in 0..6 {
+///     flap = flap.seen(&params, start.plus(Span::from_secs(second)), second % 2 == 1);
+/// }
+/// assert!(flap.is_damped(), "it went down three times");
+/// let later = start.plus(Span::from_secs(300));
+/// assert!(!flap.seen(&params, later, true).is_damped());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FlapParams {
-    /// Added each time that an endpoint goes down. Default 1,000.
+    /// The penalty of going down once. Default 1,000.
     pub penalty: f64,
-    /// From here on it is damped. Default 2,000.
+    /// An endpoint is damped from this penalty on. Default 2,000.
     pub suppress: f64,
-    /// Down to here it stays damped. Default 750.
+    /// It stays damped down to this penalty. Default 750.
     pub reuse: f64,
-    /// Most that is added up to; with the other defaults an endpoint is free after four half-lives.
+    /// The highest penalty; with the other defaults an endpoint is free after four half-lives.
     /// Default 12,000.
     pub most: f64,
     /// Time in which a penalty halves. Default 60 s.
@@ -185,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_and_goes_is_left_out_and_comes_back() {
+    fn an_endpoint_that_comes_and_goes_is_left_out_until_it_calms_down() {
         let (mut flaps, out) = flapped(&[5, 6, 7], &[1]);
         let all = set(&[1, 5, 6, 7]);
         assert_eq!(out, [all[0].key()]);
@@ -203,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_and_calm_is_forgotten() {
+    fn an_endpoint_that_is_gone_and_calm_is_forgotten() {
         let (mut flaps, _) = flapped(&[5, 6], &[1, 2]);
         let _ = flaps.seen(&FlapParams::default(), at(100), &set(&[5]));
         assert_eq!(flaps.flaps.len(), 4, "falling is remembered for a while");

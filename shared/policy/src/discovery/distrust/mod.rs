@@ -1,4 +1,4 @@
-//! What of an answer is not believed at once.
+//! Which part of an answer is not served at once.
 
 pub mod flap;
 pub mod shrink;

@@ -1,7 +1,7 @@
-//! A registry that suddenly knows few endpoints is not believed at once.
+//! An answer that suddenly has few endpoints is not served at once.
 //!
 //! A registry that was restarted, partitioned or upgraded answers with half of the endpoints or
-//! with none, and whoever believes it turns its outage into everybody's. So a set that is empty or
+//! with none, and a proxy that believes it makes an outage of it. So a set that is empty or
 //! lost more than half of what was served is *held*: its additions are served at once, its removals
 //! wait until the same endpoints were fetched [`ShrinkParams::confirmations`] times over
 //! [`ShrinkParams::hold`]. Half is counted against the most that was served of late, not against the last
@@ -16,7 +16,27 @@ use core::cmp::Ordering;
 use crate::discovery::endpoint::{self, Endpoint};
 use crate::time::{Span, Timestamp};
 
-/// What is believed.
+/// Which answers are served at once.
+///
+/// ```
+/// use tidegate_policy::discovery::distrust::shrink::{Action, Guard, ShrinkParams};
+/// use tidegate_policy::discovery::Endpoint;
+/// use tidegate_policy::time::{Span, Timestamp};
+///
+/// let set = |range: std::ops::Range<u32>| -> Vec<Endpoint> {
+///     let address = |n: u32| std::net::IpAddr::V4((0x0a00_0000 + n).into());
+///     range.filter_map(|n| Endpoint::new("", address(n), 80)).collect()
+/// };
+/// let (params, now) = (ShrinkParams::default(), Timestamp::from_nanos(1 << 40));
+/// let mut guard = Guard::new(set(1..41));
+/// assert_eq!(guard.fetched(&params, now, set(1..3)).action, Action::Hold);
+/// assert_eq!(guard.serving().len(), 40, "the missing 38 are kept");
+///
+/// // The same answer again, and again after `hold`.
+/// let _ = guard.fetched(&params, now.plus(Span::from_secs(15)), set(1..3));
+/// let third = guard.fetched(&params, now.plus(Span::from_secs(30)), set(1..3));
+/// assert_eq!((third.action, guard.serving().len()), (Action::ApplyConfirmed, 2));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShrinkParams {
     /// Part of the endpoints that a set must keep to be served at once, 0 to 100 %. Default 50.
@@ -55,14 +75,14 @@ struct Held {
     since: Timestamp,
 }
 
-/// What became of a fetched set.
+/// How a fetched set was judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judged {
     /// What was done with it.
     pub action: Action,
     /// The most endpoints that were served within the window.
     pub reference: usize,
-    /// As many it must have to be served at once.
+    /// The fewest endpoints with which it is served at once.
     pub floor: usize,
 }
 
@@ -73,14 +93,15 @@ pub enum Action {
     Apply,
     /// It is served, because it was fetched often enough.
     ApplyConfirmed,
-    /// Together with it is served what was before.
+    /// It is served together with the set before.
     Hold,
 }
 
-/// Most sets that are remembered; beyond that the smaller ones count as served for longer.
+/// Most sets that are remembered; beyond that the smaller ones count as served for longer. One every four
+/// seconds fills the default window.
 const MAX_BEFORE: usize = 16;
 
-/// Two sets in normal form as one. Of an endpoint that both have, `newer` says what it is.
+/// Two sets in normal form as one. An endpoint that both have is as `newer` has it.
 #[must_use]
 pub fn union(older: &[Endpoint], newer: &[Endpoint]) -> Vec<Endpoint> {
     let (mut older, mut newer) = (older.iter().peekable(), newer.iter().peekable());

@@ -77,7 +77,7 @@ impl QuestionLeader {
         self.guard.is_holding()
     }
 
-    /// Whether the next answer must not wait for a change: what is held back wants to be confirmed.
+    /// Whether the next query must not wait for a change: a held answer has to be confirmed.
     #[must_use]
     pub fn asks_at_once(&self) -> bool {
         self.confirms || self.leader.failures > 0
@@ -175,7 +175,7 @@ impl QuestionLeader {
     fn serve(&mut self, set: Vec<Endpoint>, cache: &Cache, now: Timestamp) -> bool {
         let (count, held_before) = (set.len(), self.is_holding());
         let judged = self.guard.fetched(&cache.shrink, now, set);
-        // Who is only gone from an answer that nobody believes did not fall.
+        // An endpoint that is only missing from a held answer did not go down.
         let served = self.guard.serving();
         let out = cache.flap.as_ref().map(|terms| self.flaps.seen(terms, now, served)).unwrap_or_default();
         match judged.action {
@@ -192,8 +192,7 @@ impl QuestionLeader {
         let holding = self.is_holding();
         self.confirms = holding && (count > 0 || cache.shrink.allow_empty);
         let damped = |endpoint: &Endpoint| out.binary_search(&endpoint.key()).is_ok();
-        // All at once they are gone, says the registry, and nobody believes it: they serve, but what
-        // stands in for them goes first.
+        // Endpoints missing from an empty answer that is held back serve on, after those of a fallback.
         let doubted =
             |health: Health| if holding && count == 0 { health.max(Health::Degraded) } else { health };
         let first = self.served.state != State::Known;
@@ -206,7 +205,7 @@ impl QuestionLeader {
         self.replace(Snapshot { state: State::Known, entries })
     }
 
-    /// Since when an endpoint is in good health: as long as anybody remembers, or from now on.
+    /// Since when an endpoint is in good health: as far back as leaders remember, or from now on.
     fn since(&self, endpoint: &Endpoint, health: Health, first: bool, now: Timestamp) -> u64 {
         let good = |health: Health| matches!(health, Health::Healthy | Health::Degraded);
         let at = self.served.entries.binary_search_by_key(&endpoint.key(), |entry| entry.endpoint.key());
@@ -218,7 +217,7 @@ impl QuestionLeader {
     }
 
     fn replace(&mut self, new: Snapshot) -> bool {
-        // Whatever is told now, nothing has to be told again.
+        // This publishes the snapshot of the leader before, too.
         let resumed = core::mem::take(&mut self.resumed);
         let changed = self.served != new || resumed;
         self.served = new;
@@ -285,7 +284,7 @@ mod tests {
         FetchError::Answer(AnswerError::Status(code))
     }
 
-    /// One endpoint, and so many entries that are none.
+    /// One endpoint, and this many entries that are none.
     fn good(skipped: usize) -> FetchAnswer {
         let endpoint = Endpoint::new("", core::net::Ipv4Addr::LOCALHOST.into(), 80).unwrap();
         FetchAnswer { found: Found { endpoints: std::vec![endpoint], skipped }, holds: Some(Span::ZERO) }
@@ -293,7 +292,7 @@ mod tests {
 
     /// A lease that changed hands had each holder say the same.
     #[test]
-    fn a_failure_is_said_once_whoever_asks() {
+    fn a_failure_is_logged_once_whichever_worker_leads() {
         let (now, down) = (Timestamp::ZERO, status_of(500));
         let mut first = leader(&Status::default());
         assert!(!first.failed(&down, &cache(), now, DRAW) && !first.failed(&down, &cache(), now, DRAW));
@@ -316,7 +315,7 @@ mod tests {
 
     /// One of two name servers does not have the zone, say.
     #[test]
-    fn nobody_falls_who_is_gone_from_an_answer_that_is_not_believed() {
+    fn an_endpoint_missing_from_a_held_answer_does_not_flap() {
         let cache = Cache { flap: Some(flap::FlapParams::default()), ..cache() };
         let mut lead = leader(&Status::default());
         for n in 0..40_u64 {
@@ -333,7 +332,7 @@ mod tests {
 
     /// Each answer of that kind was announced as the end of trouble and as new trouble.
     #[test]
-    fn what_cannot_be_used_of_good_answers_is_said_once() {
+    fn unusable_entries_of_good_answers_are_logged_once() {
         let mut lead = leader(&Status::default());
         let mut said = |skipped: usize| {
             lead.lines.clear();

@@ -164,7 +164,7 @@ impl Query {
         self.expire(context);
     }
 
-    /// Leads if nobody else does.
+    /// Leads if no other worker does.
     fn lead<H: Host>(&mut self, context: &Context<'_, H>) {
         let cells = &self.question.cells;
         let (leader, look_ms) = cells.lead(&context.worker, context.host);

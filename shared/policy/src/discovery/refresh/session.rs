@@ -143,8 +143,7 @@ impl Session {
 // === impl FetchError ===
 
 impl FetchError {
-    /// The reason without the numbers that differ from one time to the next: whether it is new is told
-    /// by this.
+    /// The reason without the numbers that differ from one time to the next, to tell a new one by.
     #[must_use]
     pub fn reason(&self) -> String {
         match self {

@@ -1,4 +1,7 @@
 //! Eureka's `/apps`, with what `XStream` makes of lists, numbers and booleans.
+//!
+//! No document can name it yet: this is the part of a registry that reads answers, held to the published
+//! ones by `tests/vectors/discovery_parse.json`.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,7 +16,7 @@ use crate::discovery::registry::path::encode;
 pub struct Apps {
     /// In the order of the answer.
     pub instances: Vec<(Endpoint, Action)>,
-    /// Instances that nobody can connect to.
+    /// Instances without an IP address and a port.
     pub skipped: usize,
     /// What the whole registry holds, as `DOWN_1_UP_2_`; empty in the answer for one application.
     pub hashcode: String,
@@ -130,7 +133,7 @@ impl Apps {
     /// The endpoints of a full answer.
     ///
     /// # Errors
-    /// There are instances, and nobody can connect to any.
+    /// There are instances, and none has an IP address and a port.
     pub fn found(self) -> Result<Found, AnswerError> {
         let mut entries = Entries::skipping(self.skipped);
         let there = self.instances.into_iter().filter(|(_, action)| *action != Action::Deleted);

@@ -2,6 +2,9 @@
 //!
 //! A service has several slices, and a pod may be in two of them while they are rearranged, so
 //! slices are merged by address and port.
+//!
+//! No document can name it yet: this is the part of a registry that reads answers, held to the published
+//! ones by `tests/vectors/discovery_parse.json`.
 
 use alloc::string::String;
 
@@ -70,7 +73,7 @@ pub fn read(port: &str, reply: &Reply<'_>) -> Result<Page, AnswerError> {
     let mut entries = Entries::default();
     for slice in answer.field("items").items() {
         let number = number(slice.field("ports").items(), port);
-        // Names are for whoever resolves them, and such slices are not made by Kubernetes itself.
+        // Names would have to be resolved, and Kubernetes itself makes no such slices.
         if slice.field("addressType").text() == Some("FQDN") {
             continue;
         }

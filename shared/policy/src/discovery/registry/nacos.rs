@@ -1,4 +1,7 @@
 //! Nacos' instance lists: v1 is bare, v2 wraps it in `data`, in v3 `data` is the list.
+//!
+//! No document can name it yet: this is the part of a registry that reads answers, held to the published
+//! ones by `tests/vectors/discovery_parse.json`.
 
 use alloc::string::String;
 

@@ -1,4 +1,7 @@
 //! DNS over HTTPS as JSON, in the form of Google and Cloudflare (`application/dns-json`).
+//!
+//! No document can name it. It is kept because `tests/vectors/discovery_parse.json` holds [`Answer`] to it: the same
+//! records as texts mean the same endpoints.
 
 use alloc::rc::Rc;
 use alloc::string::String;

@@ -57,7 +57,7 @@ impl Resolved {
     /// The endpoints: these addresses with `port`.
     ///
     /// # Errors
-    /// Nobody can connect to any of them.
+    /// No client can connect to any of them.
     pub fn found(&self, port: u16) -> Result<Found, AnswerError> {
         let mut entries = Entries::default();
         for address in &self.addresses {

@@ -2,6 +2,9 @@
 //!
 //! A value is `{"addr": "10.0.0.1", "port": 80}` with, if wanted, `weight`, `priority`, `zone`,
 //! `health`, `tags` and `metadata`.
+//!
+//! No document can name it yet: this is the part of a registry that reads answers, held to the published
+//! ones by `tests/vectors/discovery_parse.json`.
 
 pub mod base64;
 
