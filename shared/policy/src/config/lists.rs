@@ -36,15 +36,15 @@ pub(crate) fn named<'a>(
 #[inline(never)]
 pub(crate) fn texts<'a>(reader: &Reader<'a>, most: usize, of: &str) -> Option<Vec<&'a str>> {
     let items = reader.items(1..=most, of)?;
-    let texts: Vec<Option<&str>> = items.iter().map(|item| item.text(256)).collect();
-    texts.into_iter().collect()
+    let texts: Vec<&str> = items.iter().filter_map(|item| item.text(256)).collect();
+    (texts.len() == items.len()).then_some(texts)
 }
 
 /// Reads an object of up to 32 texts of 1 to 256 bytes, by names of the user's own.
 #[inline(never)]
 pub(crate) fn pairs<'a>(reader: &Reader<'a>) -> Option<Vec<(&'a str, &'a str)>> {
     let entries = named(reader, 0..=32, "fields")?;
-    let pair = |(name, value): (&'a str, Reader<'a>)| Some((name, value.text(256)?));
-    let pairs: Vec<Option<(&str, &str)>> = entries.into_iter().map(pair).collect();
-    pairs.into_iter().collect()
+    let pair = |(name, value): &(&'a str, Reader<'a>)| Some((*name, value.text(256)?));
+    let pairs: Vec<(&str, &str)> = entries.iter().filter_map(pair).collect();
+    (pairs.len() == entries.len()).then_some(pairs)
 }

@@ -12,7 +12,6 @@ use crate::host::{Answer, Callout, CalloutError, Question, Token};
 use crate::time::Span;
 
 /// A protocol and its calls in flight.
-#[derive(Debug)]
 pub struct Session {
     protocol: Box<dyn Protocol>,
     /// Calls in flight, with their numbers in the round.
@@ -125,11 +124,13 @@ impl Session {
     fn send(&mut self, calls: &[Call], host: &dyn Callout) -> Result<(), FetchError> {
         for call in calls {
             let token = match call {
-                Call::Http { cluster, headers, body, timeout } => {
-                    let headers: Vec<_> =
-                        headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                Call::Http { cluster, method, path, authority, headers, token, body, timeout } => {
+                    let mut all =
+                        alloc::vec![(":method", *method), (":path", path), (":authority", authority)];
+                    all.extend_from_slice(headers);
+                    all.extend(token.iter().map(|(name, value)| (*name, value.as_str())));
                     let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1);
-                    host.ask(&Question::Http { cluster, headers: &headers, body, timeout_ms })
+                    host.ask(&Question::Http { cluster, headers: &all, body, timeout_ms })
                 }
                 Call::Name(name) => host.ask(&Question::Name(name)),
             };
@@ -137,6 +138,13 @@ impl Session {
             self.calls = self.calls.saturating_add(1);
         }
         Ok(())
+    }
+}
+
+/// Without the protocol: it would have to be able to show itself, in every module.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("in_flight", &self.in_flight).finish_non_exhaustive()
     }
 }
 

@@ -7,13 +7,12 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::discovery::registry::answer::{AnswerError, Found, Reply};
 use crate::time::Span;
 
 /// One registry asked for one service.
-pub trait Protocol: fmt::Debug {
+pub trait Protocol {
     /// Begins a round and forgets an unfinished one. The calls to make, numbered from 0; `at_once` for
     /// an answer that does not wait for a change.
     ///
@@ -47,8 +46,16 @@ pub enum Call {
     Http {
         /// The cluster of Envoy's that leads there.
         cluster: String,
-        /// The headers, `:method`, `:path` and `:authority` among them.
-        headers: Vec<(&'static str, String)>,
+        /// The `:method`.
+        method: &'static str,
+        /// The `:path`.
+        path: String,
+        /// The `:authority`.
+        authority: String,
+        /// Further headers, always the same.
+        headers: &'static [(&'static str, &'static str)],
+        /// The header with the token, if there is one.
+        token: Option<(&'static str, String)>,
         /// The body; empty for none.
         body: Vec<u8>,
         /// How long the answer may take.

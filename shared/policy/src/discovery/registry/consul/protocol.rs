@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::discovery::registry::answer::{AnswerError, Reply};
 use crate::discovery::registry::consul::config::{Consul, ServiceQuery};
 use crate::discovery::registry::consul::index::{self, Step};
-use crate::discovery::registry::consul::query::{timeout, Query};
+use crate::discovery::registry::consul::query::{timeout, Query, TOKEN};
 use crate::discovery::registry::consul::read;
 use crate::discovery::registry::protocol::{Call, FetchAnswer, Progress, Protocol};
 use crate::time::Span;
@@ -56,15 +56,16 @@ impl ConsulProtocol {
 impl Protocol for ConsulProtocol {
     fn ask(&mut self, at_once: bool) -> Result<Vec<Call>, AnswerError> {
         let index = if at_once || !self.blocking { 0 } else { self.index };
-        let mut headers = alloc::vec![
-            (":method", "GET".into()),
-            (":path", self.query.path(index)),
-            (":authority", self.authority.clone()),
-            ("accept", "application/json".into()),
-        ];
-        headers.extend(self.query.headers().map(|(name, value)| (name, value.into())));
-        let timeout = if index > 0 { timeout(self.query.wait) } else { self.timeout };
-        Ok(alloc::vec![Call::Http { cluster: self.cluster.clone(), headers, body: Vec::new(), timeout }])
+        Ok(alloc::vec![Call::Http {
+            cluster: self.cluster.clone(),
+            method: "GET",
+            path: self.query.path(index),
+            authority: self.authority.clone(),
+            headers: &[("accept", "application/json")],
+            token: self.query.token.clone().map(|token| (TOKEN, token)),
+            body: Vec::new(),
+            timeout: if index > 0 { timeout(self.query.wait) } else { self.timeout },
+        }])
     }
 
     fn answered(

@@ -49,6 +49,8 @@ pub enum Consistency {
     Stale,
 }
 
+/// The header with the ACL token.
+pub const TOKEN: &str = "x-consul-token";
 /// Longest that Consul holds a query (its own bound on `wait`).
 pub const MAX_WAIT: Span = Span::from_secs(600);
 /// What the network and the server may take beyond the wait.
@@ -118,11 +120,6 @@ impl Query {
         }
         path
     }
-
-    /// The headers of the request besides those of any.
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.token.iter().map(|token| ("x-consul-token", token.as_str()))
-    }
 }
 
 #[cfg(test)]
@@ -144,9 +141,6 @@ mod tests {
             "/v1/health/service/a%2Fb?dc=dc2&filter=Service.Meta.v%20%3D%3D%20%221%22&tag=x%26y&tag=z\
              &passing&stale&index=7&wait=1500ms"
         );
-        assert_eq!(query.headers().count(), 0);
-        query.token = Some("secret".into());
-        assert_eq!(query.headers().collect::<Vec<_>>(), [("x-consul-token", "secret")]);
     }
 
     #[test]

@@ -75,15 +75,17 @@ pub fn of(dns: &Dns, query: &NameQuery) -> Box<dyn Protocol> {
 impl HttpsProtocol {
     fn call(&mut self, name: &Rc<str>, kind: Kind) -> Result<Call, AnswerError> {
         let body = message::query(name, kind).ok_or(AnswerError::Unknown)?;
-        let headers = alloc::vec![
-            (":method", "POST".into()),
-            (":path", self.path.clone()),
-            (":authority", self.authority.clone()),
-            ("accept", MEDIA_TYPE.into()),
-            ("content-type", MEDIA_TYPE.into()),
-        ];
         self.round.asked.push((Rc::clone(name), kind));
-        Ok(Call::Http { cluster: self.cluster.clone(), headers, body, timeout: self.timeout })
+        Ok(Call::Http {
+            cluster: self.cluster.clone(),
+            method: "POST",
+            path: self.path.clone(),
+            authority: self.authority.clone(),
+            headers: &[("accept", MEDIA_TYPE), ("content-type", MEDIA_TYPE)],
+            token: None,
+            body,
+            timeout: self.timeout,
+        })
     }
 
     /// Takes one answer; the calls that it makes necessary.
