@@ -34,6 +34,7 @@ mod reload;
 mod replies;
 mod routing;
 mod routing_cost;
+mod routing_ends;
 mod routing_headers;
 mod routing_matches;
 mod routing_orders;

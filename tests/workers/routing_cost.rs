@@ -1,6 +1,8 @@
 //! What the store is asked.
 
-use tidegate_policy::http::Verdict;
+use std::cell::RefCell;
+
+use tidegate_policy::http::{Attribute, Ending, Response, Stage, Verdict};
 use tidegate_sim::SimRequest;
 
 use crate::routing::{exchange, split, Workers};
@@ -59,4 +61,37 @@ fn a_tick_asks_a_handful_of_times() {
     // A tick reads the state twice and adds to the tally (a read, a write), or to two of them;
     // ten times there was an interval to judge, by reading the tally and writing the state.
     assert!(asked <= 100 * 4 + 10 * (2 + 2), "{asked} calls in ten seconds");
+}
+
+/// A good response, of whose host it is noted what was asked for in bytes.
+#[derive(Default)]
+struct Good {
+    asked: RefCell<Vec<String>>,
+}
+
+impl Response for Good {
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        self.asked.borrow_mut().push(name.to_owned());
+        (name == ":status").then(|| b"200".to_vec())
+    }
+
+    fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+        self.asked.borrow_mut().push(format!("{which:?}"));
+        None
+    }
+}
+
+/// Bodies and ends are seen by entries of the filter, which fetch nothing.
+#[test]
+fn a_good_response_is_asked_for_its_status_and_nothing_at_its_end() {
+    for (json, expected) in [(ramping("", ""), vec![":status"]), (split(""), Vec::new())] {
+        let workers = Workers::new(1, &json);
+        let (worker, good) = (&workers.all[0], Good::default());
+        workers.at(1_300).tick();
+        let (_, mut exchange) = worker.begin(&SimRequest::request("PUT", "/").with_body());
+        worker.complete(&mut exchange);
+        let _ = worker.stage().on_response(&mut exchange, &good, &worker.host);
+        worker.stage().on_end(&mut exchange, Ending::Complete, &good, &worker.host);
+        assert_eq!(good.asked.into_inner(), expected);
+    }
 }

@@ -13,6 +13,7 @@ use core::cell::{Cell, RefCell};
 use super::decide::Weights;
 use super::judge::{Fault, Judgement};
 use super::metrics::{Places, RouteMetric, VariantMetric};
+use super::outcome::Outcome;
 use super::ramp::{self, Event, Phase, Ramp, State};
 use super::route::Route;
 use super::tally::{self, Tally};
@@ -121,11 +122,17 @@ impl LocalRoute {
         !self.ramps.is_empty()
     }
 
-    /// Counts a request that ended.
-    pub(super) fn count(&self, route: &Route, variant: usize, failed: bool, took_ms: u64, host: &impl Host) {
+    /// Counts a request that ended. One whose client left counts where it had waited for longer than
+    /// the ramp allows: for less there may be as many reasons as clients.
+    pub(super) fn count(&self, route: &Route, variant: usize, outcome: Outcome, host: &impl Host) {
+        let Outcome { failed, took_ms, left } = outcome;
         for local in &self.ramps {
             let Some(ramp) = local.ramp(route) else { continue };
             if variant != local.variant && variant != route.baseline {
+                continue;
+            }
+            let most_ms = ramp.demands.max_p99_ms;
+            if left && (most_ms == 0 || took_ms <= most_ms) {
                 continue;
             }
             let Some(interval) = ramp.interval(&local.state.get(), clock(ramp, host)) else { continue };

@@ -22,6 +22,7 @@ pub mod identity;
 pub mod judge;
 mod local;
 pub mod metrics;
+mod outcome;
 pub mod precedence;
 pub mod ramp;
 mod read;

@@ -11,6 +11,7 @@ use super::decide::{Choice, ChoiceReason};
 use super::identity::Generated;
 use super::local::LocalRoute;
 use super::metrics::{self, Places, RouteMetric, VariantMetric};
+use super::outcome::{Outcome, OutcomeRules, Progress};
 use super::reply;
 use super::route::{Mode, Route};
 use super::rules::Facts;
@@ -18,10 +19,9 @@ use super::variant::Target;
 use crate::config::Reader;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Host, Store, StoreError};
-use crate::http::classify::{self, Class, Rules};
 use crate::http::{
-    grpc, steering, Callback, CellSpec, Completion, Edit, Ending, Metric, Parsed, Placement, Request,
-    RequestExt, Response, Stage, Verdict,
+    steering, Callback, CellSpec, Edit, Ending, Metric, Parsed, Placement, Request, RequestExt, Response,
+    Stage, Verdict,
 };
 use crate::secret;
 use crate::time::Timestamp;
@@ -34,7 +34,7 @@ pub struct Routing {
     places: Places,
     secret: SipKey,
     draws: Cell<u64>,
-    rules: Rules,
+    rules: OutcomeRules,
     wanted: Vec<Vec<String>>,
 }
 
@@ -43,20 +43,23 @@ pub struct Routing {
 pub struct Exchange {
     /// The route and the variant, of a request that was routed.
     chosen: Option<(usize, usize)>,
-    started_ms: u64,
-    grpc: bool,
-    /// How long the response headers of a gRPC exchange took whose status is in the trailers.
-    took_ms: Option<u64>,
+    /// How far it has come, on a route with a ramp.
+    progress: Option<Progress>,
     cookie: Option<String>,
-    /// Whether response headers came by.
-    judged: bool,
     label: String,
 }
 
 impl Stage for Routing {
     const NAME: &'static str = "routing";
-    const CALLBACKS: &'static [Callback] =
-        &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::ResponseTrailers, Callback::Tick];
+    const CALLBACKS: &'static [Callback] = &[
+        Callback::RequestBody,
+        Callback::RequestHeaders,
+        Callback::RequestTrailers,
+        Callback::ResponseBody,
+        Callback::ResponseHeaders,
+        Callback::ResponseTrailers,
+        Callback::Tick,
+    ];
     const TICK_MS: u32 = 100;
 
     type Exchange = Exchange;
@@ -69,10 +72,7 @@ impl Stage for Routing {
         let routes = policy.routes.iter().enumerate();
         let locals = routes.map(|(at, route)| LocalRoute::new(at, route, &mut breakers)).collect();
         let (secret, wanted) = (SipKey::from_bytes([0; 16]), policy.metadata());
-        // Whatever the reason for which Envoy could not deliver: to the client the variant failed.
-        let usual = Rules::default();
-        let lost = classify::FLAGS.iter().filter(|(name, _)| ["NC", "UH", "UO"].contains(name));
-        let rules = Rules { flags: lost.fold(usual.flags, |all, (_, flag)| all | flag), ..usual };
+        let rules = OutcomeRules::default();
         Some(Self { locals, places, secret, draws: Cell::default(), rules, wanted, policy })
     }
 
@@ -140,8 +140,8 @@ impl Stage for Routing {
         }
         exchange.chosen = Some((at, choice.variant));
         if local.judges() {
-            exchange.started_ms = host.now().as_millis();
-            exchange.grpc = request.is_grpc();
+            let now_ms = host.now().as_millis();
+            exchange.progress = Some(Progress::new(request.end_of_stream(), request.is_grpc(), now_ms));
         }
         if let Some(Target::Service { .. }) = route.variants.get(choice.variant).map(|v| &v.target) {
             edits.extend(steering::retries(request));
@@ -150,10 +150,18 @@ impl Stage for Routing {
         Verdict::Continue(edits)
     }
 
+    fn on_request_complete(&self, exchange: &mut Exchange, host: &impl Host) {
+        if let Some(progress) = &mut exchange.progress {
+            progress.complete(host.now().as_millis());
+        }
+    }
+
     fn on_response(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) -> Vec<Edit> {
         let Some((at, variant)) = exchange.chosen else { return Vec::new() };
-        exchange.judged = true;
-        self.judge(at, exchange, response, host);
+        if let Some(progress) = &mut exchange.progress {
+            let outcome = progress.on_headers(&self.rules, response, host.now().as_millis());
+            self.record(at, variant, outcome, host);
+        }
         let mut edits = Vec::new();
         let name = || self.policy.routes.get(at)?.variants.get(variant).map(|v| v.name.to_string());
         if let Some((header, name)) = self.policy.headers.response.as_ref().zip(name()) {
@@ -166,24 +174,16 @@ impl Stage for Routing {
     }
 
     fn on_trailers(&self, exchange: &mut Exchange, trailers: &impl Response, host: &impl Host) {
-        let (Some((at, variant)), Some(took_ms)) = (exchange.chosen, exchange.took_ms.take()) else { return };
-        let completion = Completion::of_trailers(trailers);
-        let status = completion.and_then(|completion| completion.grpc_status).unwrap_or(grpc::UNKNOWN);
-        self.record(at, variant, self.rules.judge(200, Some(status)), took_ms, host);
+        let Some(((at, variant), progress)) = exchange.chosen.zip(exchange.progress.as_mut()) else { return };
+        let outcome = progress.on_trailers(&self.rules, trailers);
+        self.record(at, variant, outcome, host);
     }
 
     fn on_end(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
-        let Some((at, variant)) = exchange.chosen.filter(|_| ending != Ending::NeverSent) else { return };
-        if let Some(took_ms) = exchange.took_ms.take() {
-            let class = self.rules.classify(&Completion::of_end(end, 200).outcome());
-            self.record(at, variant, class, took_ms, host);
-        } else if !exchange.judged && self.locals.get(at).is_some_and(LocalRoute::judges) {
-            // No response came by: the client left, or another filter replaced what Envoy knew.
-            let took_ms = host.now().as_millis().saturating_sub(exchange.started_ms);
-            if self.rules.classify(&Completion::of_end(end, 0).outcome()) == Class::Failure {
-                self.record(at, variant, Class::Failure, took_ms, host);
-            }
-        }
+        let went_on = exchange.chosen.filter(|_| ending != Ending::NeverSent);
+        let Some(((at, variant), mut progress)) = went_on.zip(exchange.progress.take()) else { return };
+        let outcome = progress.on_end(&self.rules, ending, end, host.now().as_millis());
+        self.record(at, variant, outcome, host);
     }
 
     fn facts(&self, exchange: &Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
@@ -303,34 +303,12 @@ impl Routing {
         }
     }
 
-    /// Judges a response of a route with a ramp, unless its status is still to come.
-    fn judge(&self, at: usize, exchange: &mut Exchange, response: &impl Response, host: &impl Host) {
-        let Some((_, variant)) =
-            exchange.chosen.filter(|_| self.locals.get(at).is_some_and(LocalRoute::judges))
-        else {
-            return;
-        };
-        let took_ms = host.now().as_millis().saturating_sub(exchange.started_ms);
-        let Some(completion) = Completion::of_headers(response, exchange.grpc) else {
-            exchange.took_ms = Some(took_ms);
-            return;
-        };
-        let class = match (completion.status, completion.grpc_status) {
-            (200..=399, None) => Class::Success,
-            _ => self.rules.classify(&completion.outcome()),
-        };
-        self.record(at, variant, class, took_ms, host);
-    }
-
-    fn record(&self, at: usize, variant: usize, class: Class, took_ms: u64, host: &impl Host) {
+    /// Counts what a request said of its variant, if it said something.
+    fn record(&self, at: usize, variant: usize, outcome: Option<Outcome>, host: &impl Host) {
+        let Some(outcome) = outcome else { return };
         let Some((route, local)) = self.policy.routes.get(at).zip(self.locals.get(at)) else { return };
-        let failed = match class {
-            Class::Ignored => return,
-            Class::Failure => true,
-            Class::Success | Class::Throttled => false,
-        };
-        host.add(self.places.variant(at, variant, VariantMetric::Failed), u64::from(failed));
-        local.count(route, variant, failed, took_ms, host);
+        host.add(self.places.variant(at, variant, VariantMetric::Failed), u64::from(outcome.failed));
+        local.count(route, variant, outcome, host);
     }
 }
 

@@ -1,0 +1,191 @@
+//! What one request says of its variant: how it went, and how long it took.
+//!
+//! A failure shows in the headers of a response, or in the trailers of a gRPC call. Any other response
+//! is judged when its end has passed by, or when it broke off. Time runs from the end of the request.
+
+use crate::http::classify::{self, Class, Rules};
+use crate::http::{grpc, Completion, Ending, Response};
+
+/// What counts as failed, by how far request and response have come.
+pub(super) struct OutcomeRules {
+    /// The request has arrived.
+    complete: Rules,
+    /// It has not: a server that gives up on it has waited for the client.
+    incomplete: Rules,
+    /// The response began well and broke off.
+    broken_off: Rules,
+}
+
+/// How far a request of a route with a ramp has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// When the request was complete, if it is.
+    completed_ms: Option<u64>,
+    grpc: bool,
+    /// Whether response headers came by.
+    answered: bool,
+    /// The headers of a response that is judged later.
+    pending: Option<Pending>,
+}
+
+/// Response headers that are not all that a response is judged by.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    /// What they said; `None` when the gRPC status is in the trailers.
+    class: Option<Class>,
+    took_ms: u64,
+    at_ms: u64,
+}
+
+/// What a request says of its variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// Whether it failed.
+    pub(super) failed: bool,
+    /// How long its response's headers took; or how long its client waited for them, and left.
+    pub(super) took_ms: u64,
+    /// Whether the client left without any.
+    pub(super) left: bool,
+}
+
+/// A response whose client left after so long is judged by its headers: streams have no other end.
+const LONG_MS: u64 = 60_000;
+
+// === impl OutcomeRules ===
+
+impl Default for OutcomeRules {
+    /// Whatever the reason for which Envoy could not deliver: to the client the variant failed.
+    fn default() -> Self {
+        let flags = |names: &[&str]| {
+            let known = classify::FLAGS.iter().filter(|(name, _)| names.contains(name));
+            known.fold(0, |all, (_, flag)| all | flag)
+        };
+        let usual = Rules::default();
+        let undelivered = flags(&["NC", "UH", "UO"]);
+        let complete = Rules { flags: usual.flags | undelivered, ..usual };
+        let incomplete = Rules { flags: flags(&["UF"]) | undelivered, ..usual };
+        let broken_off = Rules { flags: complete.flags | flags(&["SI"]), ..usual };
+        Self { complete, incomplete, broken_off }
+    }
+}
+
+impl OutcomeRules {
+    fn before_headers(&self, progress: &Progress) -> &Rules {
+        if progress.completed_ms.is_some() {
+            &self.complete
+        } else {
+            &self.incomplete
+        }
+    }
+
+    fn after_headers(&self, progress: &Progress) -> &Rules {
+        if progress.completed_ms.is_some() {
+            &self.broken_off
+        } else {
+            &self.incomplete
+        }
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// A request that goes on, whose headers are all of it or not.
+    pub(super) fn new(complete: bool, grpc: bool, now_ms: u64) -> Self {
+        Self { completed_ms: complete.then_some(now_ms), grpc, ..Self::default() }
+    }
+
+    /// All of the request has arrived.
+    pub(super) fn complete(&mut self, now_ms: u64) {
+        self.completed_ms.get_or_insert(now_ms);
+    }
+
+    /// Response headers; `None` when the response is judged later, or says nothing.
+    pub(super) fn on_headers(
+        &mut self,
+        rules: &OutcomeRules,
+        response: &impl Response,
+        now_ms: u64,
+    ) -> Option<Outcome> {
+        self.answered = true;
+        let took_ms = self.took_ms(now_ms);
+        let pending = |class| Some(Pending { class, took_ms, at_ms: now_ms });
+        let Some(completion) = Completion::of_headers(response, self.grpc) else {
+            self.pending = pending(None);
+            return None;
+        };
+        let class = match (completion.status, completion.grpc_status) {
+            (200..=399, None) => Class::Success,
+            _ => rules.before_headers(self).classify(&completion.outcome()),
+        };
+        match class {
+            Class::Success | Class::Throttled
+                if completion.grpc_status.is_none() && !response.end_of_stream() =>
+            {
+                self.pending = pending(Some(class));
+                None
+            }
+            _ => Outcome::of(class, took_ms),
+        }
+    }
+
+    /// Response trailers, of which only those of gRPC say anything.
+    pub(super) fn on_trailers(&mut self, rules: &OutcomeRules, trailers: &impl Response) -> Option<Outcome> {
+        let pending = self.pending.take_if(|pending| pending.class.is_none())?;
+        let completion = Completion::of_trailers(trailers);
+        let status = completion.and_then(|completion| completion.grpc_status).unwrap_or(grpc::UNKNOWN);
+        Outcome::of(rules.complete.judge(200, Some(status)), pending.took_ms)
+    }
+
+    /// The end. Why it came is asked only if it is not that of a good response.
+    pub(super) fn on_end(
+        &mut self,
+        rules: &OutcomeRules,
+        ending: Ending,
+        end: &impl Response,
+        now_ms: u64,
+    ) -> Option<Outcome> {
+        let Some(Pending { class, took_ms, at_ms }) = self.pending.take() else {
+            return if self.answered { None } else { self.unanswered(rules, end, now_ms) };
+        };
+        let Some(class) = class else {
+            // A gRPC call whose stream broke.
+            return Outcome::of(rules.complete.classify(&Completion::of_end(end, 200).outcome()), took_ms);
+        };
+        if ending != Ending::Incomplete {
+            return Outcome::of(class, took_ms);
+        }
+        let cut = rules.after_headers(self).classify(&Completion::of_end(end, 0).outcome());
+        match cut {
+            Class::Failure => Outcome::of(Class::Failure, took_ms),
+            _ if now_ms.saturating_sub(at_ms) >= LONG_MS => Outcome::of(class, took_ms),
+            _ => None,
+        }
+    }
+
+    /// No response came by: the client left, or Envoy had none for it.
+    fn unanswered(&self, rules: &OutcomeRules, end: &impl Response, now_ms: u64) -> Option<Outcome> {
+        let took_ms = self.took_ms(now_ms);
+        match rules.before_headers(self).classify(&Completion::of_end(end, 0).outcome()) {
+            Class::Failure => Outcome::of(Class::Failure, took_ms),
+            _ => self.completed_ms.map(|_| Outcome { failed: false, took_ms, left: true }),
+        }
+    }
+
+    /// How long it has taken since the request was complete: nothing before.
+    fn took_ms(&self, now_ms: u64) -> u64 {
+        self.completed_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms))
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    fn of(class: Class, took_ms: u64) -> Option<Self> {
+        match class {
+            Class::Ignored => None,
+            Class::Failure => Some(Self { failed: true, took_ms, left: false }),
+            Class::Success | Class::Throttled => Some(Self { failed: false, took_ms, left: false }),
+        }
+    }
+}
