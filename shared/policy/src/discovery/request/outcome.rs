@@ -1,6 +1,6 @@
 //! What became of an attempt, as its response or Envoy's flags say it.
 
-use crate::http::{grpc, Response, ResponseExt};
+use crate::http::{Completion, Response};
 use crate::time::Span;
 
 /// What became of an attempt.
@@ -48,9 +48,9 @@ impl Outcome {
     /// The outcome of an attempt with this response: a gRPC call that failed at once says so in its
     /// headers.
     pub fn of_response(response: &impl Response) -> Self {
-        let status = response.status();
-        let failed = response.header("grpc-status").filter(|_| status == 200);
-        Self::Answered(failed.map_or(status, |text| grpc::to_http(grpc::number(&text))))
+        // Whether the call is gRPC is not known here; without a status in the headers it is a 200.
+        let completion = Completion::of_headers(response, true);
+        Self::Answered(completion.map_or(200, |completion| completion.http_status()))
     }
 
     /// The outcome of a request that has no whole response of its endpoint, by Envoy's flags. As long as
