@@ -60,7 +60,11 @@ fn a_refusal_has_its_reason() {
         assert_eq!(reply.details, format!("tidegate_discovery_{why}:orders"));
         let body = r#"{"type":"about:blank","title":"T","status":503,"service":"orders","reason":"R"}"#;
         assert_eq!(reply.body, body.replace('T', title).replace("R\"", &format!("{why}\"")));
-        let expected = [("content-type", "application/problem+json"), ("retry-after", "1")];
+        let expected = [
+            ("content-type", "application/problem+json"),
+            ("retry-after", "1"),
+            ("cache-control", "no-store"),
+        ];
         assert_eq!(reply.headers, expected.map(|(n, v)| (n.to_owned(), v.to_owned())), "{why}");
         assert_eq!(outcome(worker, &exchange), format!("orders - {why}"));
         let grpc = SimRequest::request("POST", "/").header("content-type", b"application/grpc");
