@@ -15,9 +15,10 @@ const POLICIES: [&str; 4] = ["breaker/", "discovery/", "ratelimit/", "routing/"]
 
 /// The files, and rooms, of the policy that may ask the host. All others get what they need as
 /// arguments, and decide.
-const MAY_ASK: [&str; 23] = [
+const MAY_ASK: [&str; 24] = [
     "fused.rs",
     "http/stage.rs",
+    "scoped.rs",
     "secret.rs",
     "ratelimit/stage.rs",
     "ratelimit/charge.rs",

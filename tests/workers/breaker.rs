@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tidegate_policy::breaker::stage::CircuitBreaker;
-use tidegate_policy::http::{Attribute, Reply, Stage, Verdict};
+use tidegate_policy::http::{Attribute, Reply, Verdict};
 use tidegate_policy::time::Span;
 use tidegate_sim::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 
 pub(crate) type Sim = Worker<CircuitBreaker, SimHost>;
-pub(crate) type Exchange = <CircuitBreaker as Stage>::Exchange;
+pub(crate) type Exchange = tidegate_sim::Exchange<CircuitBreaker>;
 
 /// The workers of one Envoy.
 pub(crate) struct Workers {

@@ -3,7 +3,7 @@
 use crate::breaker::{ask, calls, config, end, of, up, Workers};
 use std::sync::Arc;
 use tidegate_policy::host::Store;
-use tidegate_policy::http::{Attribute, Ending, Stage};
+use tidegate_policy::http::{Attribute, Stage};
 use tidegate_sim::{SimRequest, SimResponse, SimStore};
 
 fn grpc<'a>() -> SimRequest<'a> {
@@ -28,15 +28,14 @@ fn a_service_of_long_streams_recovers() {
         // streams end well after 60 s
         let (done, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(|(at, _)| now - at >= 60_000);
         open = rest;
-        for (_, mut exchange) in done {
+        for (_, exchange) in done {
             let ok =
                 SimResponse::none().attribute(Attribute::Details, b"via_upstream").header("grpc-status", "0");
-            worker.stage().on_trailers(&mut exchange, &ok, &worker.host);
-            worker.stage().on_end(&mut exchange, Ending::Complete, &ok, &worker.host);
+            worker.finish(exchange, &ok);
         }
         let (word, mut exchange) = ask(worker, &grpc());
         if word != '-' {
-            worker.stage().on_response(&mut exchange, &SimResponse::upstream(200), &worker.host);
+            worker.respond(&mut exchange, &SimResponse::upstream(200));
             open.push((now, exchange));
         }
         worker.tick();

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde_json::{json, Value};
 use tidegate_policy::discovery::stage::Discovery;
-use tidegate_policy::http::{Edit, Placement, Stage, Verdict};
+use tidegate_policy::http::{Edit, Placement, Verdict};
 use tidegate_policy::time::Span;
 use tidegate_sim::{SimAnswer, SimHost, SimQuestion, SimRequest, SimResponse, SimStore, Worker};
 
 pub(crate) type Sim = Worker<Discovery, SimHost>;
-pub(crate) type Exchange = <Discovery as Stage>::Exchange;
+pub(crate) type Exchange = tidegate_sim::Exchange<Discovery>;
 
 /// The workers of one Envoy.
 pub(crate) struct Workers {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use tidegate_policy::http::{Attribute, Ending, Response, Stage};
+use tidegate_policy::http::{Attribute, Response};
 use tidegate_sim::SimRequest;
 
 use crate::discovery::{answer, config, fixed, polled, sent, sent_as, Exchange, Sim, Workers};
@@ -176,8 +176,9 @@ fn a_good_response_is_asked_for_its_status_and_nothing_at_its_end() {
     fn well(worker: &Sim, mut exchange: Exchange) -> Vec<String> {
         let good = Good::default();
         worker.complete(&mut exchange);
-        let _ = worker.stage().on_response(&mut exchange, &good, &worker.host);
-        worker.stage().on_end(&mut exchange, Ending::Complete, &good, &worker.host);
+        let _ = exchange.response(worker.stage(), &good, &worker.host);
+        exchange.response_complete();
+        exchange.end(worker.stage(), &good, &worker.host);
         good.asked.into_inner()
     }
     let workers = Workers::new(1, &fixed(&FOUR, r#""outlier_detection": {"patience_ms": 100}"#));

@@ -29,6 +29,7 @@ mod failure;
 mod keys;
 mod newcomers;
 mod orders;
+mod pair;
 mod rates;
 mod reload;
 mod replies;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use tidegate_policy::http::{Attribute, Ending, Response, Stage, Verdict};
+use tidegate_policy::http::{Attribute, Response, Verdict};
 use tidegate_sim::SimRequest;
 
 use crate::routing::{exchange, split, Workers};
@@ -90,8 +90,9 @@ fn a_good_response_is_asked_for_its_status_and_nothing_at_its_end() {
         workers.at(1_300).tick();
         let (_, mut exchange) = worker.begin(&SimRequest::request("PUT", "/").with_body());
         worker.complete(&mut exchange);
-        let _ = worker.stage().on_response(&mut exchange, &good, &worker.host);
-        worker.stage().on_end(&mut exchange, Ending::Complete, &good, &worker.host);
+        let _ = exchange.response(worker.stage(), &good, &worker.host);
+        exchange.response_complete();
+        exchange.end(worker.stage(), &good, &worker.host);
         assert_eq!(good.asked.into_inner(), expected);
     }
 }

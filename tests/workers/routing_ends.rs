@@ -1,6 +1,6 @@
 //! How requests of a ramp end after their headers, or without any: what a variant is judged by.
 
-use tidegate_policy::http::{Attribute, Request, Stage};
+use tidegate_policy::http::{Attribute, Request};
 use tidegate_policy::routing::Routing;
 use tidegate_policy::time::Span;
 use tidegate_sim::{SimRequest, SimResponse};
@@ -8,7 +8,7 @@ use tidegate_sim::{SimRequest, SimResponse};
 use crate::routing::{onward, Sim, Workers};
 use crate::routing_ramp::{ramping, weight};
 
-type Exchange = <Routing as Stage>::Exchange;
+type Exchange = tidegate_sim::Exchange<Routing>;
 
 const GONE: u64 = 1 << 14;
 const CUT: u64 = 1 << 6;

@@ -245,7 +245,7 @@ fn each_ramp_watches_its_own_breaker() {
 /// The status of a gRPC exchange is in its trailers, or nowhere when it broke off.
 #[test]
 fn grpc_is_judged_by_its_own_status() {
-    type Finish = fn(&Sim, <tidegate_policy::routing::Routing as tidegate_policy::http::Stage>::Exchange);
+    type Finish = fn(&Sim, tidegate_sim::Exchange<tidegate_policy::routing::Routing>);
     #[rustfmt::skip]
     let cases: [(&str, Finish, u64); 5] = [
         ("trailers say well",     |w, e| w.end_with_trailers(e, &SimResponse::upstream(200), &SimResponse::upstream(0).header("grpc-status", "0")), 0),

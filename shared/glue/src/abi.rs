@@ -3,11 +3,9 @@
 //! Every status is a value here. Buffers that the host hands over were allocated by this
 //! module's [`allocate`], so they are owned and freed as vectors.
 //!
-//! Off wasm32 there is no host: every call answers [`Status::NO_HOST`], so that the rest of
+//! Off wasm32 there is no host: every call answers [`NO_HOST`], so that the rest of
 //! the crate can be built and tested natively.
 
-#[cfg(test)]
-pub(crate) mod fake;
 mod flow;
 mod raw;
 
@@ -16,31 +14,7 @@ pub use flow::{continue_request, done, http_call, resolve, resolving, set_effect
 use core::alloc::Layout;
 use core::ptr::{null, null_mut, NonNull};
 
-/// What a call came to, when not well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status(pub u32);
-
-/// What the host should do with the message that a callback was about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Action {
-    /// Send it on.
-    Continue = 0,
-    /// Hold it back.
-    Pause = 1,
-}
-
-/// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Level {
-    /// Something does not work as it should.
-    Warn = 3,
-    /// Something does not work.
-    Error = 4,
-    /// The end of this VM.
-    Critical = 5,
-}
+use tidegate_driver::{Level, Status};
 
 /// The header map of the request.
 pub const REQUEST_HEADERS: u32 = 0;
@@ -64,24 +38,20 @@ pub const GAUGE: u32 = 1;
 const REALTIME: u32 = 0;
 const MONOTONIC: u32 = 1;
 
-// === impl Status ===
+/// What was asked for is not there.
+pub const NOT_FOUND: Status = Status(1);
+/// Something that was named is not there, or not now.
+pub const BAD_ARGUMENT: Status = Status(2);
+/// A compare-and-swap met another version, or create-if-absent met a value.
+pub const CAS_MISMATCH: Status = Status(8);
+/// There is no host: not on wasm32.
+pub const NO_HOST: Status = Status(u32::MAX);
 
-impl Status {
-    /// What was asked for is not there.
-    pub const NOT_FOUND: Self = Self(1);
-    /// Something that was named is not there, or not now.
-    pub const BAD_ARGUMENT: Self = Self(2);
-    /// A compare-and-swap met another version, or create-if-absent met a value.
-    pub const CAS_MISMATCH: Self = Self(8);
-    /// There is no host: not on wasm32.
-    pub const NO_HOST: Self = Self(u32::MAX);
-
-    fn check(status: u32) -> Result<(), Self> {
-        if status == 0 {
-            Ok(())
-        } else {
-            Err(Self(status))
-        }
+fn check(status: u32) -> Result<(), Status> {
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(Status(status))
     }
 }
 
@@ -138,7 +108,7 @@ fn nanos(clock: u32) -> u64 {
 /// The host's status.
 pub fn random(bytes: &mut [u8]) -> Result<(), Status> {
     // SAFETY: pointer and length are one slice's.
-    Status::check(unsafe { raw::random_get(bytes.as_mut_ptr(), bytes.len()) })
+    check(unsafe { raw::random_get(bytes.as_mut_ptr(), bytes.len()) })
 }
 
 /// All headers of a map, in the host's encoding ([`crate::pairs`]).
@@ -169,7 +139,7 @@ pub fn header(map: u32, name: &str) -> Result<Vec<u8>, Status> {
 /// The host's status.
 pub fn add_header(map: u32, name: &str, value: &str) -> Result<(), Status> {
     // SAFETY: each pointer and length are one slice's.
-    Status::check(unsafe {
+    check(unsafe {
         raw::proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
     })
 }
@@ -180,7 +150,7 @@ pub fn add_header(map: u32, name: &str, value: &str) -> Result<(), Status> {
 /// The host's status.
 pub fn replace_header(map: u32, name: &str, value: &str) -> Result<(), Status> {
     // SAFETY: each pointer and length are one slice's.
-    Status::check(unsafe {
+    check(unsafe {
         raw::proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
     })
 }
@@ -191,13 +161,13 @@ pub fn replace_header(map: u32, name: &str, value: &str) -> Result<(), Status> {
 /// The host's status.
 pub fn remove_header(map: u32, name: &str) -> Result<(), Status> {
     // SAFETY: pointer and length are one slice's.
-    Status::check(unsafe { raw::proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
+    check(unsafe { raw::proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
 /// An attribute; `path` is its segments with a NUL between them.
 ///
 /// # Errors
-/// [`Status::NOT_FOUND`] when it has no value now.
+/// [`NOT_FOUND`] when it has no value now.
 pub fn property(path: &str) -> Result<Vec<u8>, Status> {
     owned(|data, size| {
         // SAFETY: pointer and length are one slice's; `data` and `size` outlive the call.
@@ -211,13 +181,13 @@ pub fn property(path: &str) -> Result<Vec<u8>, Status> {
 /// The host's status.
 pub fn set_property(name: &str, value: &[u8]) -> Result<(), Status> {
     // SAFETY: each pointer and length are one slice's.
-    Status::check(unsafe { raw::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+    check(unsafe { raw::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
 /// The bytes of a shared cell and their version.
 ///
 /// # Errors
-/// [`Status::NOT_FOUND`] when there is no such cell.
+/// [`NOT_FOUND`] when there is no such cell.
 pub fn shared_data(cell: &str) -> Result<(Vec<u8>, u32), Status> {
     let mut version = 0;
     let bytes = owned(|data, size| {
@@ -230,10 +200,10 @@ pub fn shared_data(cell: &str) -> Result<(Vec<u8>, u32), Status> {
 /// Writes a shared cell if its version is still `version`, or if it does not exist.
 ///
 /// # Errors
-/// [`Status::CAS_MISMATCH`] when the version is another.
+/// [`CAS_MISMATCH`] when the version is another.
 pub fn set_shared_data(cell: &str, bytes: &[u8], version: u32) -> Result<(), Status> {
     // SAFETY: each pointer and length are one slice's.
-    Status::check(unsafe {
+    check(unsafe {
         raw::proxy_set_shared_data(cell.as_ptr(), cell.len(), bytes.as_ptr(), bytes.len(), version)
     })
 }
@@ -245,7 +215,7 @@ pub fn set_shared_data(cell: &str, bytes: &[u8], version: u32) -> Result<(), Sta
 pub fn define_metric(kind: u32, name: &str) -> Result<u32, Status> {
     let mut id = 0;
     // SAFETY: pointer and length are one slice's; `id` outlives the call.
-    Status::check(unsafe { raw::proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) })?;
+    check(unsafe { raw::proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) })?;
     Ok(id)
 }
 
@@ -256,7 +226,7 @@ pub fn define_metric(kind: u32, name: &str) -> Result<u32, Status> {
 pub fn metric(id: u32) -> Result<u64, Status> {
     let mut value = 0;
     // SAFETY: `value` outlives the call.
-    Status::check(unsafe { raw::proxy_get_metric(id, &mut value) })?;
+    check(unsafe { raw::proxy_get_metric(id, &mut value) })?;
     Ok(value)
 }
 
@@ -266,7 +236,7 @@ pub fn metric(id: u32) -> Result<u64, Status> {
 /// The host's status.
 pub fn record(gauge: u32, value: u64) -> Result<(), Status> {
     // SAFETY: takes no pointers.
-    Status::check(unsafe { raw::proxy_record_metric(gauge, value) })
+    check(unsafe { raw::proxy_record_metric(gauge, value) })
 }
 
 /// Adds to a counter.
@@ -275,7 +245,7 @@ pub fn record(gauge: u32, value: u64) -> Result<(), Status> {
 /// The host's status.
 pub fn increment(counter: u32, n: u64) -> Result<(), Status> {
     // SAFETY: takes no pointers.
-    Status::check(unsafe { raw::proxy_increment_metric(counter, i64::try_from(n).unwrap_or(i64::MAX)) })
+    check(unsafe { raw::proxy_increment_metric(counter, i64::try_from(n).unwrap_or(i64::MAX)) })
 }
 
 /// Sets the timer of the current root context; 0 stops it.
@@ -284,13 +254,13 @@ pub fn increment(counter: u32, n: u64) -> Result<(), Status> {
 /// The host's status.
 pub fn set_tick_period(millis: u32) -> Result<(), Status> {
     // SAFETY: takes no pointers.
-    Status::check(unsafe { raw::proxy_set_tick_period_milliseconds(millis) })
+    check(unsafe { raw::proxy_set_tick_period_milliseconds(millis) })
 }
 
 /// A buffer of the host, of which at most `most` bytes are read.
 ///
 /// # Errors
-/// [`Status::NOT_FOUND`] when it is not there or empty.
+/// [`NOT_FOUND`] when it is not there or empty.
 pub fn buffer(kind: u32, most: usize) -> Result<Vec<u8>, Status> {
     owned(|data, size| {
         // SAFETY: `data` and `size` outlive the call.
@@ -310,7 +280,7 @@ pub fn send_local_response(
     grpc_status: u32,
 ) -> Result<(), Status> {
     // SAFETY: each pointer and length are one slice's.
-    Status::check(unsafe {
+    check(unsafe {
         raw::proxy_send_local_response(
             status,
             details.as_ptr(),
@@ -328,7 +298,7 @@ pub fn send_local_response(
 fn owned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Status> {
     let mut data = null_mut();
     let mut size = 0;
-    Status::check(call(&mut data, &mut size))?;
+    check(call(&mut data, &mut size))?;
     if data.is_null() {
         return Ok(Vec::new());
     }

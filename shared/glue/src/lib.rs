@@ -1,9 +1,9 @@
 //! Policies on one side, proxy-wasm on the other.
 //!
 //! Glue translates, one call for one call, and never decides: no `if` in here depends on
-//! a policy's configuration. A filter crate is one line, [`filter!`]; [`dispatch`] knows which
-//! configuration and which exchange a callback is about, [`root`] turns a plugin's configuration
-//! into a policy, [`exchange`] drives it through each request, [`host`] answers what it asks.
+//! a policy's configuration. A filter crate is one line, [`filter!`]: it hands every callback of the
+//! host to the [`Dispatcher`] of `tidegate-driver`, which drives the stage through its exchanges.
+//! [`envoy`] is what the driver asks of its proxy, answered by Envoy.
 //!
 //! There is no SDK in between. Its calls panic on statuses that a host may well return, and a panic
 //! costs a worker its VM; and it makes every request pay for what most filters never use. [`abi`] is
@@ -22,13 +22,10 @@
 
 pub mod abi;
 pub mod callbacks;
-pub mod dispatch;
-pub mod exchange;
-pub mod host;
-pub mod message;
-pub mod meter;
+pub mod envoy;
 pub mod pairs;
-pub mod root;
+
+pub use tidegate_driver::{Action, Arrival, Dispatcher};
 
 /// Makes a module of the stage named: everything that the host looks for in one.
 ///
@@ -38,12 +35,11 @@ pub mod root;
 macro_rules! filter {
     ($stage:ty) => {
         const _: () = {
-            use $crate::abi::{self, Action};
-            use $crate::dispatch::Dispatcher;
-            use $crate::message::EnvoyAnswer;
+            use $crate::envoy::Envoy;
+            use $crate::{abi, Action, Arrival, Dispatcher};
 
             ::std::thread_local! {
-                static CONTEXTS: Dispatcher<$stage> = const { Dispatcher::new() };
+                static CONTEXTS: Dispatcher<$stage, Envoy> = const { Dispatcher::new(Envoy) };
             }
 
             #[no_mangle]
@@ -117,12 +113,12 @@ macro_rules! filter {
                 size: usize,
                 _trailers: usize,
             ) {
-                CONTEXTS.with(|contexts| contexts.answered(root, EnvoyAnswer::http(token, headers, size)));
+                CONTEXTS.with(|contexts| contexts.answered(root, Arrival::http(token, headers, size)));
             }
 
             #[no_mangle]
             extern "C" fn envoy_on_resolve_dns(root: u32, token: u32, size: usize) {
-                CONTEXTS.with(|contexts| contexts.answered(root, EnvoyAnswer::name(token, size)));
+                CONTEXTS.with(|contexts| contexts.answered(root, Arrival::name(token, size)));
             }
 
             #[no_mangle]

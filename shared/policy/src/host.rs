@@ -27,7 +27,7 @@ pub trait Clock {
 
 /// Byte cells that all workers of one host share.
 ///
-/// A cell is created once, before traffic, and never goes away. What an implementation
+/// A cell is created once, by the driver before traffic, and never goes away. What an implementation
 /// must do is spelled out as a test, `tidegate_sim::contract`, that runs against the
 /// simulator and inside Envoy.
 pub trait Store {
@@ -44,12 +44,6 @@ pub trait Store {
     /// [`StoreError::Stale`] when somebody else wrote in between, and
     /// [`StoreError::Unavailable`] when the host does not answer.
     fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError>;
-
-    /// Creates a cell; `false` when it exists, which leaves it as it is.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the host does not answer.
-    fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError>;
 }
 
 /// Most times that one cell is tried against other workers. Each try that is lost is one that

@@ -48,6 +48,7 @@ pub mod key;
 pub mod net;
 pub mod ratelimit;
 pub mod routing;
+pub mod scoped;
 pub mod secret;
 pub mod sort;
 pub mod split;

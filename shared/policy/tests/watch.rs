@@ -19,6 +19,12 @@ const TTL: Span = Span::from_secs(10);
 #[derive(Default)]
 struct Memory(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
 
+impl Memory {
+    fn create(&self, cell: &str, bytes: &[u8]) {
+        self.0.borrow_mut().insert(cell.into(), (bytes.to_vec(), 1));
+    }
+}
+
 impl Store for Memory {
     fn load(&self, cell: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
         let version = |number| NonZeroU32::new(number).map(Version);
@@ -33,10 +39,6 @@ impl Store for Memory {
         }
         (*old, *number) = (bytes.to_vec(), *number + 1);
         Ok(())
-    }
-
-    fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
-        Ok(self.0.borrow_mut().insert(cell.into(), (bytes.to_vec(), 1)).is_none())
     }
 }
 
@@ -109,10 +111,10 @@ fn at(ms: u64) -> Timestamp {
 
 fn store() -> Memory {
     let store = Memory::default();
-    store.create("keys/workers", &[0; cells::WORKERS_BYTES]).unwrap();
+    store.create("keys/workers", &[0; cells::WORKERS_BYTES]);
     let cells = Cells::new("keys/", 77);
-    store.create(&cells.status, &[0; status::BYTES]).unwrap();
-    store.create(&cells.answer, &[0; origin::BYTES]).unwrap();
+    store.create(&cells.status, &[0; status::BYTES]);
+    store.create(&cells.answer, &[0; origin::BYTES]);
     store
 }
 

@@ -3,13 +3,14 @@
 //! Run against the simulator by a test and inside Envoy by a probe module, so that what is
 //! proven on the one holds on the other.
 
-use tidegate_policy::host::{Store, StoreError};
+use tidegate_driver::Cells;
+use tidegate_policy::host::StoreError;
 
 /// Checks a store. `name` makes the cells of this run its own.
 ///
 /// # Errors
 /// The first promise that was not kept.
-pub fn check(store: &impl Store, name: &str) -> Result<(), String> {
+pub fn check(store: &impl Cells, name: &str) -> Result<(), String> {
     let cell = format!("tidegate/contract/{name}");
     let load = || store.load(&cell).map_err(|error| format!("load: {error}"));
 

@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use tidegate_driver::Cells;
 use tidegate_policy::host::{
     Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
 };
@@ -266,7 +267,9 @@ impl Store for Gate<'_> {
     fn replace(&self, cell: &str, bytes: &[u8], version: Version) -> Result<(), StoreError> {
         self.pass()?.replace(cell, bytes, version)
     }
+}
 
+impl Cells for Gate<'_> {
     fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         self.pass()?.create(cell, bytes)
     }

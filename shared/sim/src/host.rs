@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 
+use tidegate_driver::Cells;
 use tidegate_policy::host::{
     Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
 };
@@ -29,7 +30,7 @@ pub struct SimHost {
 /// A call of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreCall {
-    /// [`Store::create`]
+    /// [`Cells::create`]
     Create,
     /// [`Store::load`]
     Load,
@@ -177,7 +178,9 @@ impl Store for SimHost {
         self.faults.check(StoreCall::Replace)?;
         self.store.replace(cell, bytes, version)
     }
+}
 
+impl Cells for SimHost {
     fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         self.faults.check(StoreCall::Create)?;
         self.store.create(cell, bytes)

@@ -2,7 +2,7 @@
 //!
 //! [`SimHost`] has a clock that tests move, [`SimStore`] has cells with the real host's
 //! rules, the awkward one included, [`SimQuestion`] is what a stage asked and [`SimAnswer`] what a
-//! test answers, [`Worker`] drives a stage as glue does. [`mod@explore`]
+//! test answers, [`Worker`] drives a stage as a proxy's glue does. [`mod@explore`]
 //! runs several workers against one store in every order that their store calls can take.
 //! [`contract`] says what any store must do; it runs here and inside Envoy, so the
 //! simulator cannot drift from the host. [`fuzz`] has the bodies of the fuzz targets.
@@ -14,16 +14,20 @@ pub mod contract;
 pub mod explore;
 pub mod fuzz;
 pub mod host;
+pub mod pair;
 pub mod request;
 pub mod response;
 pub mod store;
 pub mod trap;
 pub mod worker;
 
+pub use tidegate_driver::Exchange;
+
 pub use callout::{Asked, SimAnswer, SimQuestion};
 pub use explore::explore;
 pub use host::SimHost;
 pub use host::StoreCall;
+pub use pair::Pair;
 pub use request::SimRequest;
 pub use response::SimResponse;
 pub use store::SimStore;

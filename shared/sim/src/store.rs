@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tidegate_driver::Cells;
 use tidegate_policy::host::{Store, StoreError, Version};
 
 /// Cells that workers share, across threads too.
@@ -107,7 +108,9 @@ impl Store for SimStore {
             }
         }
     }
+}
 
+impl Cells for SimStore {
     fn create(&self, cell: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let mut state = self.call()?;
         let missing = !state.cells.contains_key(cell);

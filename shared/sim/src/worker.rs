@@ -1,12 +1,12 @@
-//! A stage on a host, driven as glue drives it.
+//! A stage on a host, driven by the driver that drives it in a proxy.
 
 use std::fmt;
 use std::rc::Rc;
 
+use tidegate_driver::{cells, Cells, Exchange};
 use tidegate_policy::config::ConfigError;
-use tidegate_policy::host::{Host, Store, StoreError};
-use tidegate_policy::http::{CellSpec, Edit, Ending, Placement, Request, Seed, Stage, Verdict};
-use tidegate_policy::secret;
+use tidegate_policy::host::{Host, StoreError};
+use tidegate_policy::http::{Edit, Placement, Request, Response, Stage, Verdict};
 
 use crate::{SimAnswer, SimResponse};
 
@@ -27,12 +27,12 @@ pub enum StartError {
     Store(StoreError),
 }
 
-impl<S: Stage, H: Host> Worker<S, H> {
-    /// Configures a stage, creates its missing cells and starts it. Cells that glue would
-    /// fill with random bytes get the bytes 0, 1, 2, …, so that runs repeat.
+impl<S: Stage, H: Host + Cells> Worker<S, H> {
+    /// Configures a stage, creates its missing cells and starts it. Cells that a proxy
+    /// fills with random bytes get the bytes 0, 1, 2, …, so that runs repeat.
     ///
     /// # Errors
-    /// What glue would log before refusing the configuration.
+    /// What a proxy's log would say of the configuration.
     pub fn new(json: &str, host: H) -> Result<Self, StartError> {
         Self::with(Rc::default(), json, Placement::default(), host)
     }
@@ -58,12 +58,14 @@ impl<S: Stage, H: Host> Worker<S, H> {
         let stage = start(&memory, json, placement, &host)?;
         Ok(Self { stage, memory, host })
     }
+}
 
-    /// The same, but started on the bare cells, so that the host sees only requests.
+impl<S: Stage, H: Host> Worker<S, H> {
+    /// As [`Worker::new`], but started on the bare cells, so that the host sees only requests.
     ///
     /// # Errors
     /// As [`Worker::new`].
-    pub fn started_on(store: &impl Store, json: &str, host: H) -> Result<Self, StartError> {
+    pub fn started_on(store: &impl Cells, json: &str, host: H) -> Result<Self, StartError> {
         let memory = Rc::default();
         let stage = start(&memory, json, Placement::default(), store)?;
         Ok(Self { stage, memory, host })
@@ -73,7 +75,7 @@ impl<S: Stage, H: Host> Worker<S, H> {
     ///
     /// # Errors
     /// As [`Worker::new`].
-    pub fn attempt_started_on(store: &impl Store, json: &str, host: H) -> Result<Self, StartError> {
+    pub fn attempt_started_on(store: &impl Cells, json: &str, host: H) -> Result<Self, StartError> {
         let memory = Rc::default();
         let stage = start(&memory, json, Placement::Attempt, store)?;
         Ok(Self { stage, memory, host })
@@ -81,95 +83,100 @@ impl<S: Stage, H: Host> Worker<S, H> {
 
     /// A request, from its headers to what becomes of it.
     pub fn request(&self, request: &impl Request) -> Verdict {
-        self.stage.on_request(&mut S::Exchange::default(), request, &self.host)
+        self.begin(request).0
     }
 
     /// A whole exchange: the verdict, the edits to its response if there is one, and the
     /// word for access logs.
     pub fn exchange(&self, request: &impl Request) -> (Verdict, Vec<Edit>, Option<String>) {
-        let mut exchange = S::Exchange::default();
-        let verdict = self.stage.on_request(&mut exchange, request, &self.host);
+        let (verdict, mut exchange) = self.begin(request);
         let outcome = self.outcome(&exchange);
         let edits = match verdict {
-            Verdict::Continue(_) => {
-                self.stage.on_response(&mut exchange, &SimResponse::upstream(200), &self.host)
-            }
+            Verdict::Continue(_) => exchange.response(&self.stage, &SimResponse::upstream(200), &self.host),
             Verdict::Await(_) | Verdict::Reply(_) => Vec::new(),
         };
         (verdict, edits, outcome)
     }
 
     /// The text of the first fact that the stage tells of an exchange.
-    pub fn outcome(&self, exchange: &S::Exchange) -> Option<String> {
+    pub fn outcome(&self, exchange: &Exchange<S>) -> Option<String> {
         let mut first = None;
-        self.stage.facts(exchange, &mut |_, text| {
+        exchange.facts(&self.stage, &mut |_, text| {
             first.get_or_insert_with(|| text.to_owned());
         });
         first
     }
 
     /// Begins an exchange, to be ended by [`Worker::end`].
-    pub fn begin(&self, request: &impl Request) -> (Verdict, S::Exchange) {
-        let mut exchange = S::Exchange::default();
-        (self.stage.on_request(&mut exchange, request, &self.host), exchange)
-    }
-
-    /// The end of a request whose headers were not all of it.
-    pub fn complete(&self, exchange: &mut S::Exchange) {
-        self.stage.on_request_complete(exchange, &self.host);
+    pub fn begin(&self, request: &impl Request) -> (Verdict, Exchange<S>) {
+        let mut exchange = Exchange::default();
+        (exchange.request(&self.stage, request, &self.host), exchange)
     }
 
     /// Asks again for an exchange that waits.
-    pub fn wait(&self, exchange: &mut S::Exchange) -> Verdict {
-        self.stage.on_wait(exchange, &self.host)
+    pub fn wait(&self, exchange: &mut Exchange<S>) -> Verdict {
+        exchange.wait(&self.stage, &self.host)
     }
 
     /// An answer to a question of this worker's host. Exchanges that wait are not asked for, as
-    /// glue would: that is for [`Worker::wait`].
+    /// in a proxy: that is for [`Worker::wait`].
     pub fn answer(&self, answer: &SimAnswer) {
         self.stage.on_callout(answer, &self.host);
     }
 
+    /// All of the request arrived, after its headers.
+    pub fn complete(&self, exchange: &mut Exchange<S>) {
+        exchange.request_complete(&self.stage, &self.host);
+    }
+
     /// The response of an exchange that went on, without trailers, and its end.
-    pub fn end(&self, mut exchange: S::Exchange, response: &SimResponse) -> Vec<Edit> {
-        let edits = self.stage.on_response(&mut exchange, response, &self.host);
-        self.stage.on_end(&mut exchange, Ending::Complete, response, &self.host);
+    pub fn end(&self, mut exchange: Exchange<S>, response: &SimResponse) -> Vec<Edit> {
+        let edits = exchange.response(&self.stage, response, &self.host);
+        if !response.end_of_stream() {
+            exchange.response_complete();
+        }
+        exchange.end(&self.stage, response, &self.host);
         edits
+    }
+
+    /// The headers of the response of an exchange that went on.
+    pub fn respond(&self, exchange: &mut Exchange<S>, response: &SimResponse) -> Vec<Edit> {
+        exchange.response(&self.stage, response, &self.host)
+    }
+
+    /// The trailers of its response, and its end.
+    pub fn finish(&self, mut exchange: Exchange<S>, trailers: &SimResponse) {
+        exchange.trailers(&self.stage, trailers, &self.host);
+        exchange.end(&self.stage, trailers, &self.host);
     }
 
     /// The response of an exchange that went on, then `meanwhile`, then its trailers and its end.
     pub fn end_later(
         &self,
-        mut exchange: S::Exchange,
+        mut exchange: Exchange<S>,
         response: &SimResponse,
         meanwhile: impl FnOnce(),
         trailers: &SimResponse,
     ) {
-        self.stage.on_response(&mut exchange, response, &self.host);
+        self.respond(&mut exchange, response);
         meanwhile();
-        self.stage.on_trailers(&mut exchange, trailers, &self.host);
-        self.stage.on_end(&mut exchange, Ending::Complete, trailers, &self.host);
+        self.finish(exchange, trailers);
     }
 
     /// The response of an exchange that went on, with trailers, and its end.
-    pub fn end_with_trailers(&self, exchange: S::Exchange, response: &SimResponse, trailers: &SimResponse) {
+    pub fn end_with_trailers(&self, exchange: Exchange<S>, response: &SimResponse, trailers: &SimResponse) {
         self.end_later(exchange, response, || (), trailers);
     }
 
-    /// The response of an exchange that went on, and how it broke off before its trailers.
-    pub fn break_off(&self, mut exchange: S::Exchange, response: &SimResponse, end: &SimResponse) {
-        self.stage.on_response(&mut exchange, response, &self.host);
-        self.stage.on_end(&mut exchange, Ending::Incomplete, end, &self.host);
+    /// The response of an exchange that went on, and how it broke off before its end.
+    pub fn break_off(&self, mut exchange: Exchange<S>, response: &SimResponse, end: &SimResponse) {
+        exchange.response(&self.stage, response, &self.host);
+        exchange.end(&self.stage, end, &self.host);
     }
 
-    /// The end of an exchange that went on and never had a response.
-    pub fn abort(&self, mut exchange: S::Exchange, end: &SimResponse) {
-        self.stage.on_end(&mut exchange, Ending::Incomplete, end, &self.host);
-    }
-
-    /// The end of an exchange that was never sent: a later stage answered it, or it waited.
-    pub fn withdraw(&self, mut exchange: S::Exchange) {
-        self.stage.on_end(&mut exchange, Ending::NeverSent, &SimResponse::none(), &self.host);
+    /// The end of an exchange that never had a response, whether it went on or waits.
+    pub fn abort(&self, exchange: Exchange<S>, end: &SimResponse) {
+        exchange.end(&self.stage, end, &self.host);
     }
 
     /// The timer.
@@ -208,18 +215,14 @@ fn start<S: Stage>(
     memory: &Rc<S::Memory>,
     json: &str,
     placement: Placement,
-    store: &impl Store,
+    store: &impl Cells,
 ) -> Result<S, StartError> {
     let mut stage = S::configure(json.as_bytes(), placement).map_err(StartError::Config)?;
-    let secret = CellSpec { name: secret::CELL.to_owned(), seed: Seed::Random(secret::BYTES) };
-    for cell in std::iter::once(secret).chain(stage.cells()) {
-        let bytes = match cell.seed {
-            Seed::Random(size) => (0..=u8::MAX).cycle().take(size).collect(),
-            Seed::Zeros(size) => vec![0; size],
-        };
-        store.create(&cell.name, &bytes).map_err(StartError::Store)?;
-    }
-    stage.start(memory, store).map_err(StartError::Store)?;
+    let counted = |bytes: &mut [u8]| {
+        bytes.iter_mut().zip((0..=u8::MAX).cycle()).for_each(|(byte, n)| *byte = n);
+        true
+    };
+    cells::start(&mut stage, memory, store, counted).map_err(StartError::Store)?;
     Ok(stage)
 }
 
@@ -228,8 +231,8 @@ mod tests {
     use std::cell::RefCell;
 
     use tidegate_policy::config::Reader;
-    use tidegate_policy::host::{Answer, CalloutError, Question};
-    use tidegate_policy::http::{Callback, Metric};
+    use tidegate_policy::host::{Answer, CalloutError, Question, Store};
+    use tidegate_policy::http::{Callback, CellSpec, Metric};
 
     use super::*;
     use crate::{Asked, SimHost, SimRequest};
@@ -302,7 +305,10 @@ mod tests {
         assert_eq!(worker.wait(&mut exchange), held);
         worker.answer(&questions[0].answer(200).body(b"10.0.0.1:80"));
         assert_eq!(worker.wait(&mut exchange), on);
-        assert_eq!((beside.wait(&mut ()), alone.wait(&mut ())), (on.clone(), held));
+        assert_eq!(
+            (beside.wait(&mut Exchange::default()), alone.wait(&mut Exchange::default())),
+            (on.clone(), held)
+        );
         assert_eq!(*worker.memory.borrow(), b"10.0.0.1:");
 
         worker.host.refuse_questions(Some(CalloutError::NotSent));

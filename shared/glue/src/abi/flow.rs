@@ -6,7 +6,9 @@
 use core::cell::Cell;
 use core::ptr::null;
 
-use super::{raw, Status};
+use tidegate_driver::Status;
+
+use super::{check, raw};
 
 std::thread_local! {
     static RESOLVING: Cell<bool> = const { Cell::new(false) };
@@ -15,11 +17,11 @@ std::thread_local! {
 /// Sends a request to a cluster. `headers` are in the host's encoding. The number of the question.
 ///
 /// # Errors
-/// [`Status::BAD_ARGUMENT`] when there is no such cluster.
+/// [`super::BAD_ARGUMENT`] when there is no such cluster.
 pub fn http_call(cluster: &str, headers: &[u8], body: &[u8], timeout_ms: u32) -> Result<u32, Status> {
     let mut token = 0;
     // SAFETY: each pointer and length are one slice's; `token` outlives the call.
-    Status::check(unsafe {
+    check(unsafe {
         raw::proxy_http_call(
             cluster.as_ptr(),
             cluster.len(),
@@ -46,7 +48,7 @@ pub fn resolve(name: &str) -> Result<u32, Status> {
     // SAFETY: pointer and length are one slice's; `token` outlives the call.
     let status = unsafe { raw::envoy_resolve_dns(name.as_ptr(), name.len(), &mut token) };
     RESOLVING.set(false);
-    Status::check(status)?;
+    check(status)?;
     Ok(token)
 }
 
@@ -63,7 +65,7 @@ pub fn resolving() -> bool {
 /// The host's status: it has no such context.
 pub fn set_effective_context(context: u32) -> Result<(), Status> {
     // SAFETY: takes no pointers.
-    Status::check(unsafe { raw::proxy_set_effective_context(context) })
+    check(unsafe { raw::proxy_set_effective_context(context) })
 }
 
 /// Lets go of the current root, for which the module said before that it was not done.
@@ -72,7 +74,7 @@ pub fn set_effective_context(context: u32) -> Result<(), Status> {
 /// The host's status: it waits for no such root.
 pub fn done() -> Result<(), Status> {
     // SAFETY: takes no pointers.
-    Status::check(unsafe { raw::proxy_done() })
+    check(unsafe { raw::proxy_done() })
 }
 
 /// Has a request that was held back go on. Only for one that was, and once.
@@ -82,5 +84,5 @@ pub fn done() -> Result<(), Status> {
 pub fn continue_request() -> Result<(), Status> {
     const REQUEST: u32 = 0;
     // SAFETY: takes no pointers.
-    Status::check(unsafe { raw::proxy_continue_stream(REQUEST) })
+    check(unsafe { raw::proxy_continue_stream(REQUEST) })
 }

@@ -125,45 +125,36 @@ mod imports {
 #[cfg(not(target_arch = "wasm32"))]
 #[allow(clippy::too_many_arguments, reason = "as many as the ABI has")]
 mod absent {
-    use crate::abi::Status;
-
     macro_rules! absent {
         ($($name:ident($($argument:ty),*);)*) => {
-            $(pub(in super::super) unsafe fn $name($(_: $argument),*) -> u32 { Status::NO_HOST.0 })*
+            $(pub(in super::super) unsafe fn $name($(_: $argument),*) -> u32 { crate::abi::NO_HOST.0 })*
         };
     }
 
     absent! {
+        clock_time_get(u32, u64, *mut u64);
+        envoy_resolve_dns(*const u8, usize, *mut u32);
         proxy_add_header_map_value(u32, *const u8, usize, *const u8, usize);
+        proxy_continue_stream(u32);
         proxy_define_metric(u32, *const u8, usize, *mut u32);
+        proxy_done();
         proxy_get_buffer_bytes(u32, usize, usize, *mut *mut u8, *mut usize);
         proxy_get_header_map_pairs(u32, *mut *mut u8, *mut usize);
         proxy_get_header_map_value(u32, *const u8, usize, *mut *mut u8, *mut usize);
         proxy_get_metric(u32, *mut u64);
         proxy_get_property(*const u8, usize, *mut *mut u8, *mut usize);
         proxy_get_shared_data(*const u8, usize, *mut *mut u8, *mut usize, *mut u32);
+        proxy_http_call(*const u8, usize, *const u8, usize, *const u8, usize, *const u8, usize, u32, *mut u32);
         proxy_increment_metric(u32, i64);
         proxy_log(u32, *const u8, usize);
         proxy_record_metric(u32, u64);
         proxy_remove_header_map_value(u32, *const u8, usize);
         proxy_replace_header_map_value(u32, *const u8, usize, *const u8, usize);
-        proxy_set_property(*const u8, usize, *const u8, usize);
-    }
-
-    #[cfg(not(test))]
-    absent! {
-        clock_time_get(u32, u64, *mut u64);
-        envoy_resolve_dns(*const u8, usize, *mut u32);
-        proxy_continue_stream(u32);
-        proxy_done();
-        proxy_http_call(*const u8, usize, *const u8, usize, *const u8, usize, *const u8, usize, u32, *mut u32);
         proxy_send_local_response(u32, *const u8, usize, *const u8, usize, *const u8, usize, i32);
         proxy_set_effective_context(u32);
+        proxy_set_property(*const u8, usize, *const u8, usize);
         proxy_set_shared_data(*const u8, usize, *const u8, usize, u32);
         proxy_set_tick_period_milliseconds(u32);
         random_get(*mut u8, usize);
     }
-
-    #[cfg(test)]
-    pub(in super::super) use crate::abi::fake::*;
 }

@@ -87,6 +87,20 @@ pub enum Attribute {
     TransportFailure,
 }
 
+// === impl Attribute ===
+
+impl Attribute {
+    /// The name of the fact that this is, when a stage of ours tells it.
+    #[must_use]
+    pub const fn fact(self) -> Option<&'static str> {
+        match self {
+            Self::Chosen => Some("tidegate.routing"),
+            Self::Discovered => Some("tidegate.discovery"),
+            _ => None,
+        }
+    }
+}
+
 /// What can be asked of any response.
 pub trait ResponseExt: Response {
     /// The HTTP status; 0 when there is none.

@@ -257,6 +257,42 @@ impl Callback {
         false
     }
 
+    /// How many there are.
+    pub const COUNT: usize = 9;
+
+    /// All that are in one of two lists, once each, at the beginning of an array, and how many: for
+    /// a module of several stages.
+    #[must_use]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "evaluated at compile time: what would panic does not compile"
+    )]
+    pub const fn union(one: &[Self], other: &[Self]) -> ([Self; Self::COUNT], usize) {
+        let (mut list, mut count) = (Self::ALL, 0);
+        let mut rest: &[Self] = &Self::ALL;
+        while let [first, after @ ..] = rest {
+            if first.is_in(one) || first.is_in(other) {
+                list[count] = *first;
+                count += 1;
+            }
+            rest = after;
+        }
+        (list, count)
+    }
+
+    const ALL: [Self; Self::COUNT] = [
+        Self::CalloutResponse,
+        Self::NameResolved,
+        Self::RequestBody,
+        Self::RequestHeaders,
+        Self::RequestTrailers,
+        Self::ResponseBody,
+        Self::ResponseHeaders,
+        Self::ResponseTrailers,
+        Self::Tick,
+    ];
+
     /// The name under which a module exports it; what it needs besides on lines of their own.
     #[must_use]
     pub const fn export(self) -> &'static str {

@@ -5,7 +5,7 @@
 //! memory serves the next one, and the map hashes by one multiplication: the numbers are the
 //! host's own, one after another, and no client has a hand in them.
 //!
-//! None of the calls in [`crate::abi`] calls back before it returns, other than for memory and with
+//! No call of a [`Proxy`] calls back before it returns, other than for memory and with
 //! the answer to a name. That answer is put aside until the callback is over, for the stage is in
 //! the middle of its question. If another did: a callback that finds the contexts in use, or its
 //! own unknown, lets the message pass.
@@ -18,35 +18,36 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
-use tidegate_policy::host::{Answer, Token};
+use tidegate_policy::host::Token;
 use tidegate_policy::http::Stage;
 use tidegate_policy::time::{Span, Timestamp};
 
-use crate::abi::{self, Action};
 use crate::exchange::Exchange;
-use crate::message::EnvoyAnswer;
+use crate::message::{Arrival, ProxyAnswer};
+use crate::proxy::{Action, Proxy};
 use crate::root::Plugin;
+use crate::spread::Spread;
 
 /// All contexts of one VM, which serves one stage.
-pub struct Dispatcher<S: Stage> {
+pub struct Dispatcher<S: Stage, P: Proxy> {
+    proxy: P,
     /// A few: one for each configuration in use.
-    roots: RefCell<Vec<Root<S>>>,
-    exchanges: RefCell<HashMap<u32, Exchange<S>, Spread>>,
+    roots: RefCell<Vec<Root<S, P>>>,
+    exchanges: RefCell<HashMap<u32, Running<S, P>, Spread>>,
     /// The exchanges that wait, and a few that do not any more.
     waiting: RefCell<Vec<u32>>,
     /// Answers that came before their question was out, with their roots.
-    early: RefCell<Vec<(u32, EnvoyAnswer)>>,
+    early: RefCell<Vec<(u32, Arrival)>>,
     /// What all configurations share.
     memory: OnceCell<Rc<S::Memory>>,
 }
 
-struct Root<S: Stage> {
+struct Root<S: Stage, P: Proxy> {
     id: u32,
     /// `None` until configured.
-    plugin: Option<Rc<Plugin<S>>>,
+    plugin: Option<Rc<Plugin<S, P>>>,
     /// Whether the timer runs at the pace of exchanges that wait.
     hurries: Cell<bool>,
     /// Whether the host is done with it, and it was not with the names it had asked for.
@@ -55,18 +56,22 @@ struct Root<S: Stage> {
     housekept: Cell<Timestamp>,
 }
 
-/// Spreads numbers that follow one another over all bits.
-#[derive(Clone, Copy)]
-struct Spread(u64);
+/// An exchange in flight, with the configuration that it began under.
+struct Running<S: Stage, P: Proxy> {
+    plugin: Rc<Plugin<S, P>>,
+    /// The root that it began under, which may be gone by now.
+    root: u32,
+    exchange: Exchange<S>,
+}
 
 // === impl Dispatcher ===
 
-impl<S: Stage> Dispatcher<S> {
-    /// No contexts.
+impl<S: Stage, P: Proxy> Dispatcher<S, P> {
+    /// No contexts, in this proxy.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "for statics, which need `const`")]
-    pub const fn new() -> Self {
+    pub const fn new(proxy: P) -> Self {
         Self {
+            proxy,
             roots: RefCell::new(Vec::new()),
             exchanges: RefCell::new(HashMap::with_hasher(Spread(0))),
             waiting: RefCell::new(Vec::new()),
@@ -82,13 +87,14 @@ impl<S: Stage> Dispatcher<S> {
         } else if let (Some(plugin), Ok(mut exchanges)) =
             (self.plugin(parent), self.exchanges.try_borrow_mut())
         {
-            exchanges.insert(context, Exchange::new(plugin, parent));
+            exchanges.insert(context, Running { plugin, root: parent, exchange: Exchange::default() });
         }
     }
 
     /// A root has a configuration, its first or another; `false` when it cannot be used.
     pub fn configured(&self, root: u32) -> bool {
-        let Some(plugin) = Plugin::configured(self.memory.get_or_init(Rc::default)) else { return false };
+        let memory = self.memory.get_or_init(Rc::default);
+        let Some(plugin) = Plugin::configured(self.proxy.clone(), memory) else { return false };
         let Ok(mut roots) = self.roots.try_borrow_mut() else { return false };
         let Some(known) = roots.iter_mut().find(|known| known.id == root) else { return false };
         if let Some(former) = &known.plugin {
@@ -124,7 +130,7 @@ impl<S: Stage> Dispatcher<S> {
     }
 
     /// There is an answer to a question of a root's.
-    pub fn answered(&self, root: u32, answer: EnvoyAnswer) {
+    pub fn answered(&self, root: u32, answer: Arrival) {
         if !S::ASKS {
             return;
         }
@@ -134,13 +140,13 @@ impl<S: Stage> Dispatcher<S> {
         }
         if self.leaves(root) {
             if plugin.names.get() == 0 {
-                let _ = abi::done();
+                self.proxy.release_root();
             }
             return;
         }
-        if abi::resolving() {
+        if self.proxy.is_resolving() {
             if let Ok(mut early) = self.early.try_borrow_mut() {
-                early.push((root, answer.kept()));
+                early.push((root, answer.kept(&self.proxy)));
             }
             return;
         }
@@ -151,14 +157,14 @@ impl<S: Stage> Dispatcher<S> {
 
     /// The headers of a request arrived.
     pub fn request_headers(&self, exchange: u32, end_of_stream: bool) -> Action {
-        let mut waits = false;
-        let action = self.with(exchange, |exchange| {
-            let action = exchange.request_headers(end_of_stream);
-            waits = exchange.waits();
+        let mut held = false;
+        let action = self.with(exchange, |plugin, exchange| {
+            let action = plugin.request(exchange, end_of_stream);
+            held = exchange.is_held();
             action
         });
         if S::ASKS {
-            if waits {
+            if held {
                 self.hold(exchange);
             }
             self.deliver_early();
@@ -168,22 +174,33 @@ impl<S: Stage> Dispatcher<S> {
 
     /// Part of the body of a request arrived, or its trailers, which are its end.
     pub fn request_continues(&self, exchange: u32, end_of_stream: bool) -> Action {
-        self.with(exchange, |exchange| exchange.request_continues(end_of_stream))
+        self.with(exchange, |plugin, exchange| plugin.request_continues(exchange, end_of_stream))
     }
 
     /// The headers of a response are about to leave.
     pub fn response_headers(&self, exchange: u32, end_of_stream: bool) -> Action {
-        self.with(exchange, |exchange| exchange.response_headers(end_of_stream))
+        self.with(exchange, |plugin, exchange| {
+            plugin.response(exchange, end_of_stream);
+            Action::Continue
+        })
     }
 
     /// Part of the body of a response is about to leave.
     pub fn response_body(&self, exchange: u32, end_of_stream: bool) -> Action {
-        self.with(exchange, |exchange| exchange.response_body(end_of_stream))
+        self.with(exchange, |_, exchange| {
+            if end_of_stream {
+                exchange.response_complete();
+            }
+            Action::Continue
+        })
     }
 
     /// The trailers of a response are about to leave.
     pub fn response_trailers(&self, exchange: u32) -> Action {
-        self.with(exchange, Exchange::response_trailers)
+        self.with(exchange, |plugin, exchange| {
+            plugin.trailers(exchange);
+            Action::Continue
+        })
     }
 
     /// The host is about to delete a context; `false` when it must wait for a call of ours.
@@ -197,7 +214,7 @@ impl<S: Stage> Dispatcher<S> {
         let done = root.plugin.as_ref().is_none_or(|plugin| plugin.names.get() == 0);
         if !done {
             root.leaves.set(true);
-            let _ = abi::set_tick_period(0);
+            let _ = self.proxy.set_timer(0);
         }
         done
     }
@@ -205,22 +222,23 @@ impl<S: Stage> Dispatcher<S> {
     /// A context is gone.
     pub fn deleted(&self, context: u32) {
         let Ok(mut exchanges) = self.exchanges.try_borrow_mut() else { return };
-        let exchange = exchanges.remove(&context);
+        let running = exchanges.remove(&context);
         drop(exchanges);
-        match exchange {
-            Some(exchange) => exchange.end(),
+        match running {
+            Some(Running { plugin, exchange, .. }) => plugin.end(exchange),
             None => self.delete_root(context),
         }
     }
 
-    fn with(&self, exchange: u32, call: impl FnOnce(&mut Exchange<S>) -> Action) -> Action {
-        match self.exchanges.try_borrow_mut() {
-            Ok(mut exchanges) => exchanges.get_mut(&exchange).map_or(Action::Continue, call),
-            Err(_) => Action::Continue,
+    fn with(&self, exchange: u32, call: impl FnOnce(&Plugin<S, P>, &mut Exchange<S>) -> Action) -> Action {
+        let Ok(mut exchanges) = self.exchanges.try_borrow_mut() else { return Action::Continue };
+        match exchanges.get_mut(&exchange) {
+            Some(running) => call(&running.plugin, &mut running.exchange),
+            None => Action::Continue,
         }
     }
 
-    fn plugin(&self, root: u32) -> Option<Rc<Plugin<S>>> {
+    fn plugin(&self, root: u32) -> Option<Rc<Plugin<S, P>>> {
         self.roots.try_borrow().ok()?.iter().find(|known| known.id == root)?.plugin.clone()
     }
 
@@ -240,7 +258,7 @@ impl<S: Stage> Dispatcher<S> {
         let root = roots.swap_remove(at);
         drop(roots);
         // The host would fire it for ever.
-        let _ = abi::set_tick_period(0);
+        let _ = self.proxy.set_timer(0);
         if let Some(plugin) = root.plugin {
             plugin.retire();
         }
@@ -252,7 +270,7 @@ impl<S: Stage> Dispatcher<S> {
 }
 
 /// Questions, and the exchanges that wait for their answers.
-impl<S: Stage> Dispatcher<S> {
+impl<S: Stage, P: Proxy> Dispatcher<S, P> {
     /// Has an exchange asked for from now on. The host's callback is still about it.
     fn hold(&self, exchange: u32) {
         let (Ok(mut waiting), Ok(exchanges)) = (self.waiting.try_borrow_mut(), self.exchanges.try_borrow())
@@ -260,8 +278,8 @@ impl<S: Stage> Dispatcher<S> {
             return;
         };
         waiting.push(exchange);
-        if let Some(exchange) = exchanges.get(&exchange) {
-            self.hurry(exchange.root());
+        if let Some(running) = exchanges.get(&exchange) {
+            self.hurry(running.root);
         }
     }
 
@@ -271,7 +289,7 @@ impl<S: Stage> Dispatcher<S> {
         let Ok(roots) = self.roots.try_borrow() else { return };
         if let Some(root) = roots.iter().find(|known| known.id == root && !known.leaves.get()) {
             if !root.hurries.replace(true) {
-                let _ = abi::set_tick_period(S::WAIT_MS);
+                let _ = self.proxy.set_timer(S::WAIT_MS);
             }
         }
     }
@@ -288,13 +306,14 @@ impl<S: Stage> Dispatcher<S> {
             return;
         }
         waiting.retain(|id| match exchanges.get_mut(id) {
-            Some(exchange) if exchange.waits() => {
-                abi::set_effective_context(*id).is_ok() && exchange.ask_again()
+            Some(running) if running.exchange.is_held() && self.proxy.enter(*id) => {
+                running.plugin.ask_again(&mut running.exchange);
+                running.exchange.is_held()
             }
             _ => false,
         });
         drop((waiting, exchanges));
-        let _ = abi::set_effective_context(root);
+        self.proxy.enter(root);
         self.deliver_early();
     }
 
@@ -303,7 +322,7 @@ impl<S: Stage> Dispatcher<S> {
         let (Ok(waiting), Ok(roots)) = (self.waiting.try_borrow(), self.roots.try_borrow()) else { return };
         let Some(root) = roots.iter().find(|known| known.id == root) else { return };
         if waiting.is_empty() && root.hurries.replace(false) {
-            let _ = abi::set_tick_period(S::TICK_MS);
+            let _ = self.proxy.set_timer(S::TICK_MS);
         }
     }
 
@@ -312,7 +331,7 @@ impl<S: Stage> Dispatcher<S> {
     fn is_due(&self, root: u32) -> bool {
         let Ok(roots) = self.roots.try_borrow() else { return false };
         let Some(root) = roots.iter().find(|known| known.id == root) else { return false };
-        let now = Timestamp::from_nanos(abi::monotonic_nanos());
+        let now = self.proxy.now();
         let due = root.housekept.get().plus(Span::from_millis(u64::from(S::TICK_MS)));
         if root.hurries.get() && now < due {
             return false;
@@ -326,9 +345,9 @@ impl<S: Stage> Dispatcher<S> {
         roots.iter().any(|known| known.id == root && known.leaves.get())
     }
 
-    fn deliver(&self, root: u32, answer: &EnvoyAnswer) {
+    fn deliver(&self, root: u32, answer: &Arrival) {
         if let Some(plugin) = self.plugin(root) {
-            plugin.stage.on_callout(answer, &plugin.host());
+            plugin.stage.on_callout(&ProxyAnswer(&self.proxy, answer), &plugin.host());
         }
     }
 
@@ -342,34 +361,6 @@ impl<S: Stage> Dispatcher<S> {
         for (root, answer) in &list {
             self.deliver(*root, answer);
         }
-    }
-}
-
-// === impl Spread ===
-
-impl BuildHasher for Spread {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        *self
-    }
-}
-
-impl Hasher for Spread {
-    fn write_u32(&mut self, n: u32) {
-        // 2^64 over the golden ratio, as in Fibonacci hashing. An odd factor keeps the low bits of
-        // numbers in a row apart, which choose the place, and mixes the high ones.
-        self.0 = u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u32(u32::from(*byte));
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

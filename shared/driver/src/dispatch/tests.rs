@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::hash::BuildHasher;
 
 use tidegate_policy::config::{ConfigError, Reader};
 use tidegate_policy::host::{Host, Store, StoreError};
@@ -7,9 +8,10 @@ use tidegate_policy::http::{
 };
 
 use super::*;
+use crate::fake::Fake;
 
 thread_local! {
-    static CONTEXTS: Dispatcher<Tester> = const { Dispatcher::new() };
+    static CONTEXTS: Dispatcher<Tester, Fake> = const { Dispatcher::new(Fake) };
     static CALLS: RefCell<String> = const { RefCell::new(String::new()) };
     static CONFIGURED: Cell<u32> = const { Cell::new(0) };
     static NEXT: Cell<Next> = const { Cell::new(Next::GoOn) };

@@ -9,11 +9,11 @@ use tidegate_policy::http::{
 };
 
 use super::*;
-use crate::abi::fake;
+use crate::fake::{self, Fake};
 
 thread_local! {
-    static CONTEXTS: Dispatcher<Patient<true>> = const { Dispatcher::new() };
-    static MUTE: Dispatcher<Patient<false>> = const { Dispatcher::new() };
+    static CONTEXTS: Dispatcher<Patient<true>, Fake> = const { Dispatcher::new(Fake) };
+    static MUTE: Dispatcher<Patient<false>, Fake> = const { Dispatcher::new(Fake) };
     static NEXT: Cell<Next> = const { Cell::new(Next::Hold) };
 }
 
@@ -119,7 +119,7 @@ fn run(script: &str) -> String {
                 "root" | "create" => contexts.context_created(context, parent),
                 "configure" => assert!(contexts.configured(context)),
                 "tick" => contexts.ticked(context),
-                "answer" => contexts.answered(context, EnvoyAnswer::http(5, 1, 0)),
+                "answer" => contexts.answered(context, Arrival::http(5, 1, 0)),
                 "request" => {
                     let goes_on = matches!(NEXT.get(), Next::GoOn);
                     assert_eq!(contexts.request_headers(context, false) == Action::Continue, goes_on);
@@ -243,7 +243,7 @@ fn exchanges_outlive_their_root() {
 /// A name in the file of hosts is answered before the question is out.
 #[test]
 fn an_answer_that_comes_at_once_is_delivered_after_the_question() {
-    fake::set_at_once(|token| CONTEXTS.with(|contexts| contexts.answered(1, EnvoyAnswer::name(token, 0))));
+    fake::set_at_once(|token| CONTEXTS.with(|contexts| contexts.answered(1, Arrival::name(token, 0))));
     let told = run("root 1, configure 1, ask, create 10 1, request 10");
     assert_eq!(told, "start1 timer/250 request resolve/7 timer/20 callout:Name(7)");
     let told = run("at 20, tick 1");
@@ -259,7 +259,7 @@ fn a_stage_that_asks_nobody_holds_nothing() {
         assert!(contexts.configured(1));
         contexts.context_created(10, 1);
         assert_eq!(contexts.request_headers(10, false), Action::Continue);
-        contexts.answered(1, EnvoyAnswer::http(5, 1, 0));
+        contexts.answered(1, Arrival::http(5, 1, 0));
         contexts.ticked(1);
         contexts.deleted(10);
     });
@@ -270,7 +270,7 @@ fn a_stage_that_asks_nobody_holds_nothing() {
 #[test]
 fn a_root_stays_until_the_names_it_asked_for_have_come() {
     let done = |context| CONTEXTS.with(|contexts| contexts.is_done(context));
-    let name = || CONTEXTS.with(|contexts| contexts.answered(1, EnvoyAnswer::name(7, 0)));
+    let name = || CONTEXTS.with(|contexts| contexts.answered(1, Arrival::name(7, 0)));
     let told = run("root 1, configure 1, ask, create 10 1, request 10, create 11 1, request 11");
     assert_eq!(told, "start1 timer/250 request resolve/7 timer/20 request resolve/7");
     assert!(done(10) && done(99));

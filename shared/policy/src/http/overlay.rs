@@ -1,0 +1,170 @@
+//! A request as earlier stages of the same module left it.
+//!
+//! Edits are made when all stages have decided, and facts are told to the host then, so a later
+//! stage that asked the host would see the request as it came. An overlay answers from what the
+//! earlier stages returned. Nothing is copied, and nothing allocated, unless a request header was
+//! edited; then the list of headers is, and not their texts.
+
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::net::IpAddr;
+
+use super::message::{Attribute, Header, Request};
+use super::verdict::Edit;
+
+/// A request with the edits and the facts of earlier stages.
+pub struct Overlay<'a, R> {
+    request: &'a R,
+    edits: &'a [Edit],
+    /// All headers after the edits; `None` when none was edited.
+    headers: Option<Vec<Header<'a>>>,
+    facts: &'a Facts<'a>,
+}
+
+/// What earlier stages tell, as [`super::Stage::facts`] does.
+pub type Facts<'a> = dyn Fn(&mut dyn FnMut(&'static str, &str)) + 'a;
+
+// === impl Overlay ===
+
+impl<'a, R: Request> Overlay<'a, R> {
+    /// `request` after `edits`, with `facts` told.
+    #[must_use]
+    pub fn new(request: &'a R, edits: &'a [Edit], facts: &'a Facts<'a>) -> Self {
+        let edited = edits.iter().any(|edit| edited(edit).is_some());
+        Self { request, edits, headers: edited.then(|| applied(request.headers(), edits)), facts }
+    }
+
+    /// What an earlier stage told under this name.
+    fn fact(&self, name: &str) -> Option<Vec<u8>> {
+        let found = RefCell::new(None);
+        (self.facts)(&mut |told, text| {
+            if told == name {
+                found.replace(Some(text.as_bytes().to_vec()));
+            }
+        });
+        found.into_inner()
+    }
+}
+
+impl<R: Request> Request for Overlay<'_, R> {
+    fn headers(&self) -> &[Header<'_>] {
+        self.headers.as_deref().unwrap_or_else(|| self.request.headers())
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.request.peer()
+    }
+
+    fn lone_header(&self, name: &str) -> Option<Vec<u8>> {
+        match self.edits.iter().rev().find_map(|edit| edited(edit).filter(|(own, _)| is(own, name))) {
+            Some((_, value)) => value.map(|value| value.as_bytes().to_vec()),
+            None => self.request.lone_header(name),
+        }
+    }
+
+    fn end_of_stream(&self) -> bool {
+        self.request.end_of_stream()
+    }
+
+    fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+        let fact = which.fact().and_then(|name| self.fact(name));
+        fact.or_else(|| self.request.attribute(which))
+    }
+
+    fn metadata(&self, path: &[alloc::string::String]) -> Option<Vec<u8>> {
+        self.request.metadata(path)
+    }
+}
+
+/// The request header that an edit is about, and its value, which a removal has not.
+fn edited(edit: &Edit) -> Option<(&str, Option<&str>)> {
+    match edit {
+        Edit::RemoveRequestHeader(name) => Some((name, None)),
+        Edit::SetRequestHeader(name, value) => Some((name, Some(value))),
+        Edit::AddResponseHeader(..) | Edit::SetResponseHeader(..) => None,
+    }
+}
+
+fn applied<'a>(headers: &'a [Header<'a>], edits: &'a [Edit]) -> Vec<Header<'a>> {
+    let mut list = headers.to_vec();
+    for (name, value) in edits.iter().filter_map(edited) {
+        list.retain(|(own, _)| !own.eq_ignore_ascii_case(name.as_bytes()));
+        list.extend(value.map(|value| (name.as_bytes(), value.as_bytes())));
+    }
+    list
+}
+
+fn is(own: &str, name: &str) -> bool {
+    own.eq_ignore_ascii_case(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::RequestExt;
+    use alloc::string::ToString;
+
+    struct Plain;
+
+    impl Request for Plain {
+        fn headers(&self) -> &[Header<'_>] {
+            &[(b":path", b"/"), (b"x-a", b"1"), (b"x-a", b"2"), (b"x-b", b"3")]
+        }
+
+        fn peer(&self) -> Option<IpAddr> {
+            None
+        }
+
+        fn lone_header(&self, name: &str) -> Option<Vec<u8>> {
+            self.header(name).map(<[u8]>::to_vec)
+        }
+
+        fn attribute(&self, _which: Attribute) -> Option<Vec<u8>> {
+            Some(b"host".to_vec())
+        }
+    }
+
+    fn pairs(request: &impl Request) -> alloc::string::String {
+        let text = |bytes: &[u8]| alloc::string::String::from_utf8_lossy(bytes).into_owned();
+        let list = request.headers().iter().map(|(name, value)| text(name) + "=" + &text(value));
+        list.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_request_is_seen_as_edited() {
+        let set = |name: &str, value: &str| Edit::SetRequestHeader(name.into(), value.into());
+        let remove = |name: &str| Edit::RemoveRequestHeader(name.to_string());
+        let cases = [
+            (alloc::vec![], ":path=/ x-a=1 x-a=2 x-b=3", Some("1")),
+            (
+                alloc::vec![Edit::AddResponseHeader("x-a".into(), "9".into())],
+                ":path=/ x-a=1 x-a=2 x-b=3",
+                Some("1"),
+            ),
+            (alloc::vec![remove("X-A")], ":path=/ x-b=3", None),
+            (alloc::vec![set("x-a", "9")], ":path=/ x-b=3 x-a=9", Some("9")),
+            (alloc::vec![remove("x-a"), set("x-a", "8"), remove("x-b")], ":path=/ x-a=8", Some("8")),
+            (alloc::vec![set("x-a", "8"), remove("x-a")], ":path=/ x-b=3", None),
+        ];
+        for (edits, expected, lone) in cases {
+            let overlay = Overlay::new(&Plain, &edits, &|_| ());
+            assert_eq!(pairs(&overlay), expected, "{edits:?}");
+            assert_eq!(overlay.lone_header("x-a").as_deref(), lone.map(str::as_bytes), "{edits:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_edits_is_the_requests_own() {
+        let overlay = Overlay::new(&Plain, &[], &|_| ());
+        assert_eq!(overlay.headers().as_ptr(), Plain.headers().as_ptr());
+    }
+
+    #[test]
+    fn facts_of_earlier_stages_come_before_the_hosts() {
+        let facts = |tell: &mut dyn FnMut(&'static str, &str)| tell("tidegate.routing", "stable r v drawn 7");
+        let overlay = Overlay::new(&Plain, &[], &facts);
+        assert_eq!(overlay.attribute(Attribute::Chosen).as_deref(), Some(&b"stable r v drawn 7"[..]));
+        assert_eq!(overlay.attribute(Attribute::Discovered).as_deref(), Some(&b"host"[..]));
+        assert_eq!(overlay.attribute(Attribute::Cluster).as_deref(), Some(&b"host"[..]));
+    }
+}
