@@ -65,7 +65,12 @@ fn a_static_reply_is_as_configured() {
     goes(&workers, 'F');
     let reply = reply(workers.all[0].begin(&up()).0);
     assert_eq!((reply.status, reply.body.as_str()), (200, "closed for a moment"));
-    let expected = [("content-type", "text/x"), ("x-tidegate-breaker", "open"), ("x-why", "busy")];
+    let expected = [
+        ("content-type", "text/x"),
+        ("x-tidegate-breaker", "open"),
+        ("x-why", "busy"),
+        ("cache-control", "no-store"),
+    ];
     assert_eq!(reply.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 

@@ -89,8 +89,12 @@ fn a_refusal_has_status_retry_after_and_problem_details() {
     assert_eq!(workers.outcome(&exchange), "refused:a");
     let refused = reply(verdict);
     assert_eq!((refused.status, refused.grpc_status), (503, 14));
-    let expected =
-        [("content-type", "application/problem+json"), ("x-tidegate-breaker", "open"), ("retry-after", "1")];
+    let expected = [
+        ("content-type", "application/problem+json"),
+        ("x-tidegate-breaker", "open"),
+        ("retry-after", "1"),
+        ("cache-control", "no-store"),
+    ];
     assert_eq!(refused.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert!(refused.body.contains(r#""status":503"#) && refused.body.contains(r#""a""#), "{}", refused.body);
     assert_eq!(refused.details, "tidegate_breaker_open:a");

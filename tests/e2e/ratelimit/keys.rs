@@ -24,7 +24,7 @@ fn each_part_tells_its_values_apart_and_nothing_else() {
         // key                              one caller,                        the same caller again,             another caller
         (json!({"header": "X-Key"}),        get("/").header("x-key", "a"),     get("/b?x").header("X-KEY", "a"),  get("/").header("x-key", "A")),
         (json!({"cookie": "sid"}),          cookie("a=1; sid=7"),              cookie("sid=\"7\"; b=2"),          cookie("sid=8; id=7")),
-        (json!({"query_parameter": "k"}),   get("/?k=1"),                      get("/other?z=9&k=1&k=2"),         get("/?k=2&k=1")),
+        (json!({"query_parameter": "k"}),   get("/?k=1"),                      get("/other?z=9&k=1&k=2"),         get("/?k=2")),
         (json!({"path_segment": 1}),        get("/tenants/acme/x"),            get("/t/acme?y=1"),                get("/tenants/initech/x")),
         (json!("method"),                   get("/"),                          get("/x"),                         Request::new("DELETE", "/")),
         (json!("host"),                     host("a.test"),                    host("A.test:8080"),               host("b.test")),
@@ -92,11 +92,12 @@ fn all_values_of_a_repeated_header_count() {
     #[rustfmt::skip]
     let cases = [
         (values(&["a", "b"]),  200),
-        (values(&["a,b"]),     429), // the same to any upstream
-        (values(&["a"]),       200),
-        (values(&["b"]),       200),
-        (values(&["b", "a"]),  200),
-        (values(&["a", "b"]),  429),
+        (values(&["a"]),       429),
+        (values(&["b"]),       429),
+        (values(&["c", "a"]),  429),
+        (values(&["a", "c"]),  429),
+        (values(&["c"]),       200),
+        (values(&["a,b"]),     200), // one value with a comma
     ];
     for (request, expected) in cases {
         let got = Client::connect(envoy.addr()).send(&request).status;
