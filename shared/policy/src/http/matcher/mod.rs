@@ -291,6 +291,7 @@ mod tests {
             (r#"{"path": {"exact": "/a"}}"#,                   "GET",  "/a?x=1",     &[],               true),
             (r#"{"path": {"exact": "/a"}}"#,                   "GET",  "/a/",        &[],               false),
             (r#"{"path": {"prefix": "/a"}}"#,                  "GET",  "/a/b",       &[],               true),
+            (r#"{"path": {"exact": "/Login/", "ignore_case": true, "path_parameters": "ignore", "trailing_slash": "ignore"}}"#, "GET", "/LOGIN;v=1/;x?y", &[], true),
             (r#"{"path": {"prefix": "/a"}}"#,                  "GET",  "/ab",        &[],               false),
             (r#"{"path": {"template": "/u/{id}/o"}}"#,         "GET",  "/u/7/o",     &[],               true),
             (r#"{"path": {"template": "/u/{id}/o"}}"#,         "GET",  "/u//o",      &[],               false),
