@@ -1,5 +1,6 @@
 //! A table that is full of made-up keys: who is refused, and what says so.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -71,5 +72,30 @@ fn the_rate_that_fills_a_table_is_all_its_keys_rates_together() {
         }
         let honest = passed(&worker, &keys("honest", 100), 1);
         assert!(honest_of_100.contains(&honest), "{a_second} a second: {honest} of 100 passed");
+    }
+}
+
+/// 3,000 networks of one IPv6 site used to refuse fresh IPv4 clients: they filled the table. With a
+/// limit by site before it they do not get there.
+#[test]
+fn a_limit_by_48_keeps_one_site_from_the_others_places() {
+    let by_address = json!({"name": "a", "key": ["client_address"], "requests": 20, "per_ms": 60_000});
+    let by_site = json!({"name": "site", "key": [{"client_address": {"ipv6_prefix": 48}}],
+                         "requests": 80, "per_ms": 60_000});
+    for (limits, honest) in [(json!([by_address]), 0..=20), (json!([by_site, by_address]), 300..=300)] {
+        let json = json!({"limits": limits, "table": {"keys": 1_024}}).to_string();
+        let worker: Limiter = Worker::new(&json, SimHost::new(Arc::new(SimStore::default()))).unwrap();
+        let admits = |address: IpAddr| {
+            let request = SimRequest::get("/").from(Some(address));
+            matches!(worker.request(&request), Verdict::Continue(_))
+        };
+        for network in 0..3_000 {
+            for _ in 0..20 {
+                let _ = admits(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, network, 0, 0, 0, 1)));
+            }
+        }
+        let passed =
+            (0..300_u32).filter(|n| admits(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n)))).count();
+        assert!(honest.contains(&passed), "{passed} of 300 with {limits}");
     }
 }
