@@ -20,9 +20,9 @@ readonly SMALL=" discovery "
 # Largest size of a filter in KiB.
 limit() {
     case $1 in
-        discovery) echo 400 ;;
+        discovery) echo 420 ;;
         fused) echo 450 ;;
-        *) echo 250 ;;
+        *) echo 320 ;;
     esac
 }
 

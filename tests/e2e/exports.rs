@@ -80,10 +80,10 @@ const FILTERS: [Filter; 3] = [
             "proxy_record_metric",
             "proxy_set_effective_context",
         ],
-        size: 400,
+        size: 420,
     },
-    Filter { name: "ratelimit", exports: &[], imports: &[], size: 250 },
-    Filter { name: "ratelimit-headers", exports: &["proxy_on_response_headers"], imports: &[], size: 250 },
+    Filter { name: "ratelimit", exports: &[], imports: &[], size: 320 },
+    Filter { name: "ratelimit-headers", exports: &["proxy_on_response_headers"], imports: &[], size: 320 },
 ];
 
 #[test]
