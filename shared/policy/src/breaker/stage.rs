@@ -1,6 +1,6 @@
 //! The breaker filter as a stage: each callback of the host, passed on to where it is decided.
 //!
-//! [`CircuitBreaker`] holds nothing but [`Breakers`]. Requests go to `request.rs`, responses and ends
+//! [`CircuitBreaker`] holds nothing but `Breakers`. Requests go to `request.rs`, responses and ends
 //! of exchanges to `outcome.rs`.
 
 use alloc::rc::Rc;

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A registry is trusted as little as a client: its answer may be truncated, hostile, filtered by
-//! permissions or plainly wrong. Any answer becomes a sorted list of [`Endpoint`]s or a
-//! [`Problem`](registry::Problem), and a list that lost most of its endpoints is held back until it is
+//! permissions or plainly wrong. Any answer becomes a sorted list of [`Endpoint`]s or an
+//! [`AnswerError`](registry::AnswerError), and a list that lost most of its endpoints is held back until it is
 //! confirmed ([`distrust::shrink`]).
 
 pub mod catalog;

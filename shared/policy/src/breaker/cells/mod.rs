@@ -1,7 +1,7 @@
 //! The shared cells of a breaker: where its records lie, and how workers change them.
 //!
-//! A breaker with one target has one cell, the record itself ([`single`]). A breaker with many
-//! targets has a table of blocks, and an index of those targets that are not closed ([`table`]).
+//! A breaker with one target has one cell, the record itself (`single`). A breaker with many
+//! targets has a table of blocks, and an index of those targets that are not closed (`table`).
 //! The layout of the window is part of a cell's name, so that a record is only ever read with the
 //! slots that it was written with.
 
