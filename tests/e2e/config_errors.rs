@@ -42,21 +42,21 @@ fn every_problem_is_told_with_its_path() {
         "`name`, `match`, `key`, `requests`, `per_ms`, `burst`, `cost`, `repeated`, `on_missing_key`, `mode`, `table`";
     let parts = "`client_address`, `constant`, `cookie`, `header`, `host`, `method`, `path_segment`, `query_parameter`";
     let expected = [
-        "header: unknown field `header`, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, `on_failure`".to_owned(),
-        "table.keys: 1 keys is out of range, expected 16 to 1048576 keys".to_owned(),
+"header: unknown field `header`, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, `on_failure`".to_owned(),
         "limits[0].requests: 0 requests is out of range, expected 1 to 4294967295 requests".to_owned(),
         format!("limits[1].bursts: unknown field `bursts`, expected one of {fields}"),
-        "limits[1].name: \"a\" is already used".to_owned(),
         format!("limits[1].key[0].heder: unknown field `heder`, expected one of {parts}"),
-        "limits[2].name: \"b c\" is not a name, expected letters, digits, `-` and `_`".to_owned(),
-        "limits[2].match.path.prefix: \"api\" is not a path, expected one that starts with `/`".to_owned(),
         "limits[2].key: 0 key parts are out of range, expected 1 to 8".to_owned(),
-        "limits[2].requests: found \"5\", expected an integer, 1 to 4294967295 requests".to_owned(),
+        "limits[2].match.path.prefix: \"api\" is not a path, expected one that starts with `/`".to_owned(),
+        "limits[2].name: \"b c\" is not a name, expected letters, digits, `-` and `_`".to_owned(),
         "limits[2].per_ms: 86400001 ms is out of range, expected 1 to 86400000 ms".to_owned(),
-        "limits[3].name: missing, expected a name".to_owned(),
+        "limits[2].requests: found \"5\", expected an integer, 1 to 4294967295 requests".to_owned(),
         "limits[3].mode: found \"log\", expected one of `enforce`, `observe`".to_owned(),
-        "limits[3].cost: a cost of 3 with a burst of 2 never passes, expected 1 to 2".to_owned(),
+        "limits[3].name: missing, expected a name".to_owned(),
         "on_failure: found \"pass\", expected one of `allow`, `refuse`".to_owned(),
+        "table.keys: 1 keys is out of range, expected 16 to 1048576 keys".to_owned(),
+        "limits[1].name: \"a\" is already used, expected another name".to_owned(),
+        "limits[3].cost: a cost of 3 with a burst of 2 never passes, expected 1 to 2".to_owned(),
     ];
     assert_eq!(problems(&behind(&filter(&config))), expected);
 }
@@ -69,9 +69,9 @@ fn what_is_no_json_is_told_by_line_and_column() {
             "configuration: not JSON: expected value at line 1 column 13, expected one JSON object",
         ),
         ("", "configuration: empty, expected one JSON object"),
-        ("[]", "configuration: found an empty list, expected an object"),
+        ("[]", "configuration: found an empty list, expected an object with `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, …"),
         ("{}", "limits: missing, expected a list of limits"),
-        ("{\"limits\": [], \"limits\": []}", "limits: given twice, expected once"),
+        ("{\"mode\": \"enforce\", \"mode\": \"observe\"}", "mode: given twice, expected once"),
     ];
     for (text, expected) in cases {
         let filter = filter(&Value::Null).raw_config(text);

@@ -33,7 +33,7 @@ impl<S: Stage, P: Proxy> Plugin<S, P> {
         let mut stage = match S::configure(&proxy.configuration(), proxy.placement()) {
             Ok(stage) => stage,
             Err(error) => {
-                for problem in &error.problems {
+                for problem in error.lines() {
                     proxy.log(Level::Error, &format!("{}: configuration: {problem}", S::NAME));
                 }
                 return None;

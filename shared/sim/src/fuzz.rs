@@ -74,7 +74,7 @@ pub fn breaker_cells(bytes: &[u8]) {
 pub fn breaker_config(bytes: &[u8]) {
     match breaker::Policy::parse(bytes) {
         Ok(policy) => assert!(!policy.breakers.is_empty()),
-        Err(error) => assert!(error.problems.iter().any(|problem| !problem.what.is_empty())),
+        Err(error) => assert!(error.problems.iter().any(|problem| !problem.found.is_empty())),
     }
 }
 
@@ -123,7 +123,7 @@ fn one_exchange(worker: &Worker<CircuitBreaker, SimHost>, line: &[u8]) {
 pub fn config(bytes: &[u8]) {
     if let Err(error) = RateLimitWithHeaders::configure(bytes, Placement::Downstream) {
         assert!(!error.problems.is_empty());
-        assert!(error.problems.iter().all(|problem| !problem.what.is_empty()));
+        assert!(error.problems.iter().all(|problem| !problem.found.is_empty()));
     }
 }
 
@@ -153,7 +153,7 @@ pub fn ramp_cells(bytes: &[u8]) {
 pub fn routing_config(bytes: &[u8]) {
     match routing::Policy::parse(bytes) {
         Ok(policy) => assert!(!policy.routes.is_empty()),
-        Err(error) => assert!(error.problems.iter().any(|problem| !problem.what.is_empty())),
+        Err(error) => assert!(error.problems.iter().any(|problem| !problem.found.is_empty())),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use tidegate_policy::config::Reader;
+use tidegate_policy::config::{rules, Reader};
 use tidegate_policy::host::{Answer, Host, Store, StoreError};
 use tidegate_policy::http::{
     Callback, CellSpec, Edit, Ending, Memo, Metric, NoResponse, Overlay, Placement, Request, Response, Stage,
@@ -51,9 +51,8 @@ impl<A: Stage, B: Stage> Stage for Pair<A, B> {
 
     fn read(reader: &Reader<'_>, placement: Placement) -> Option<Self> {
         const { assert!(!A::ASKS, "the first stage cannot hold back requests") }
-        let object = reader.object(&[A::NAME, B::NAME])?;
-        let first = object.required(A::NAME, "an object").and_then(|reader| A::read(&reader, placement));
-        let second = object.required(B::NAME, "an object").and_then(|reader| B::read(&reader, placement));
+        let [first, second] = rules::parts(reader, [A::NAME, B::NAME])?;
+        let (first, second) = (A::read(&first, placement), B::read(&second, placement));
         let (first, second) = first.zip(second)?;
         Some(Self { base: first.metrics().len(), first, second })
     }

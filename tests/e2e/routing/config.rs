@@ -39,25 +39,25 @@ fn every_problem_is_told_with_its_path() {
         "route": [],
     });
     let expected = [
+        "force.secret: does not fit (no message shows it), expected visible ASCII, 16 to 256 bytes",
+        "no_match: found \"refuse\", expected one of `pass`, `not_found`",
+        "order: found \"last_match\", expected one of `gateway_api`, `first_match`",
         "route: unknown field `route`, expected one of `routes`, `order`, `force`, `headers`, `no_match`, `mode`, `on_failure`",
         "routes[0].match.path.prefix: \"shop\" is not a path, expected one that starts with `/`",
         "routes[0].variants: 0 variants are out of range, expected 1 to 16",
-        "routes[1].name: \"a\" is already used",
-        "routes[1].variants[0]: found several of `cluster`, `service`, `status`, expected only one of them",
-        "routes[1].variants[1].name: \"v\" is already used",
-        "routes[1].variants[1]: has no destination, expected one of `cluster`, `service`, `status`",
+        "routes[1].variants[0]: found `cluster` and `status` together, expected only one of them",
+        "routes[1].variants[1]: has no destination, expected `cluster`, `service` or `status`",
         "routes[2].name: \"b c\" is not a name, expected letters, digits, `-` and `_`",
         "routes[2].sticky: identifies no client, expected `by` or `cookie`",
-        "routes[3].variants[1].ramp.steps[0].hold_ms: missing, expected an integer, 100 to 2592000000 ms",
-        "routes[3].variants[1].ramp.steps[1].weight: 2000000 is out of range, expected 0 to 1000000",
+        "routes[3].variants[1].ramp.steps[0].hold_ms: missing, expected an integer, 100 to 2592000000 ms, or a text such as \"10s\"",
         "routes[3].variants[1].ramp.steps[1].hold_ms: 50 ms is out of range, expected 100 to 2592000000 ms",
-        "routes[4].name: missing, expected a name",
+        "routes[3].variants[1].ramp.steps[1].weight: 2000000 is out of range, expected 0 to 1000000",
         "routes[4].retry: retries on nothing, expected `on` or `grpc_on`",
+        "routes[4].name: missing, expected a name",
+        "routes[1].name: \"a\" is already used, expected another name",
+        "routes[1].variants[1].name: \"v\" is already used, expected another name",
         "routes[4].variants: all weigh 0, expected a weight of at least 1",
-        "order: found \"last_match\", expected one of `gateway_api`, `first_match`",
-        "force.secret: a secret of less than 16 bytes can be guessed, expected 16 to 256 bytes",
         "headers.mirror: `x-tidegate-cluster` would carry two things, expected a header for each",
-        "no_match: found \"refuse\", expected one of `pass`, `not_found`",
     ];
     assert_eq!(problems(&config), expected);
 }
@@ -67,7 +67,7 @@ fn what_is_no_configuration_is_told_so() {
     let cases = [
         (json!({}), "routes: missing, expected a list of routes"),
         (json!({"routes": []}), "routes: 0 routes are out of range, expected 1 to 64"),
-        (json!([]), "configuration: found an empty list, expected an object"),
+        (json!([]), "configuration: found an empty list, expected an object with `routes`, `order`, `force`, `headers`, `no_match`, `mode` or `on_failure`"),
     ];
     for (config, expected) in cases {
         assert_eq!(problems(&config), [expected]);

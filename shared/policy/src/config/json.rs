@@ -10,6 +10,7 @@ use core::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::problem::Path;
 use crate::hash::sip::{SipHash13, SipKey};
 
 /// One value of a JSON document.
@@ -21,7 +22,7 @@ pub enum Json {
     Bool(bool),
     /// `null`
     Null,
-    /// A number that is not an integer between −2⁶³ and 2⁶⁴−1. No field takes one, so its
+    /// A number that is not a whole one between −2⁶³ and 2⁶⁴−1. No field takes one, so its
     /// value is not kept: printing it would cost a module 14 KiB.
     Fraction,
     /// A negative integer.
@@ -35,14 +36,6 @@ pub enum Json {
 }
 
 impl Json {
-    /// Parses a document, or says where and why it is not JSON.
-    ///
-    /// # Errors
-    /// The parser's own words, with line and column.
-    pub fn parse(document: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(document).map_err(|error| alloc::format!("{error}"))
-    }
-
     /// A number by which the value is told from others: equal values have equal ones.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
@@ -88,6 +81,60 @@ impl Json {
             }
         }
     }
+
+    /// Where in this document a part of it stands: the part itself, not one that is equal.
+    #[must_use]
+    pub fn path_of(&self, part: &Self) -> Path {
+        let mut steps = Vec::new();
+        self.find(part, &mut steps);
+        steps.iter().fold(Path::root(), |path, step| match step {
+            Step::Field(name) => path.field(name),
+            Step::Item(index) => path.item(*index),
+        })
+    }
+
+    /// The steps down to a part; whether it is there.
+    fn find<'j>(&'j self, part: &Self, steps: &mut Vec<Step<'j>>) -> bool {
+        if core::ptr::eq(self, part) {
+            return true;
+        }
+        let mut below = |step, value: &'j Self| {
+            steps.push(step);
+            let found = value.find(part, steps);
+            if !found {
+                steps.pop();
+            }
+            found
+        };
+        match self {
+            Self::Array(items) => {
+                items.iter().enumerate().any(|(index, item)| below(Step::Item(index), item))
+            }
+            Self::Object(fields) => fields.iter().any(|(name, value)| below(Step::Field(name), value)),
+            _ => false,
+        }
+    }
+
+    /// What kind of value it is, without the value: for what must not come into a log.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Array(_) => "a list",
+            Self::Bool(_) => "true or false",
+            Self::Fraction | Self::Negative(_) | Self::Natural(_) => "a number",
+            Self::Null => "null",
+            Self::Object(_) => "an object",
+            Self::Text(_) => "a text",
+        }
+    }
+
+    /// Parses a document, or says where and why it is not JSON.
+    ///
+    /// # Errors
+    /// The parser's own words, with line and column.
+    pub fn parse(document: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(document).map_err(|error| alloc::format!("{error}"))
+    }
 }
 
 /// Names the value the way an error message should: its kind, and itself when short.
@@ -119,6 +166,14 @@ impl<'de> Deserialize<'de> for Json {
 
 struct Tree;
 
+enum Step<'j> {
+    Field(&'j str),
+    Item(usize),
+}
+
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
+
 impl<'de> Visitor<'de> for Tree {
     type Value = Json;
 
@@ -138,8 +193,16 @@ impl<'de> Visitor<'de> for Tree {
         Ok(Json::Natural(value))
     }
 
-    fn visit_f64<E>(self, _value: f64) -> Result<Json, E> {
-        Ok(Json::Fraction)
+    /// Templates write whole numbers as `5.0` or `1e3`.
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        let (natural, negative) = (value as u64, value as i64);
+        Ok(if (0.0..TWO_TO_64).contains(&value) && natural as f64 == value {
+            Json::Natural(natural)
+        } else if (-TWO_TO_63..0.0).contains(&value) && negative as f64 == value {
+            Json::Negative(negative)
+        } else {
+            Json::Fraction
+        })
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {
@@ -183,6 +246,25 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_are_integers_however_they_are_written() {
+        let cases = [
+            ("5.0", Json::Natural(5)),
+            ("1e3", Json::Natural(1_000)),
+            ("-0.0", Json::Natural(0)),
+            ("-2.0", Json::Negative(-2)),
+            ("1e19", Json::Natural(10_000_000_000_000_000_000)),
+            ("1.8446744073709552e19", Json::Fraction),
+            ("18446744073709551616", Json::Fraction),
+            ("0.5", Json::Fraction),
+            ("-1e19", Json::Fraction),
+            ("1e300", Json::Fraction),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Json::parse(text.as_bytes()).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn a_fingerprint_is_of_the_value_alone() {
         let of = |json: &str| Json::parse(json.as_bytes()).unwrap().fingerprint();
         let expected = of(r#"{"a": [1, -1, "b"], "c": null}"#);
@@ -197,6 +279,16 @@ mod tests {
         for json in others {
             assert_ne!(of(json), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn a_part_is_found_by_where_it_stands() {
+        let document = Json::parse(br#"{"a": [7, {"b": 7}], "c": 7}"#).unwrap();
+        let Json::Object(fields) = &document else { panic!("not an object") };
+        let Json::Array(items) = &fields[0].1 else { panic!("not a list") };
+        let Json::Object(inner) = &items[1] else { panic!("not an object") };
+        let paths = [&document, &items[0], &inner[0].1, &fields[1].1].map(|part| document.path_of(part));
+        assert_eq!(paths.map(|path| std::format!("{path}")), ["configuration", "a[0]", "a[1].b", "c"]);
     }
 
     #[test]

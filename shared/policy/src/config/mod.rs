@@ -1,17 +1,27 @@
 //! From a JSON document to a policy, or to everything that is wrong with it.
 //!
 //! A platform engineer who is told of one mistake at a time restarts a proxy once for
-//! each. So a document is parsed into a plain tree ([`json`]) and then *walked*: each
-//! reader reports what it finds wrong, with its path, and goes on ([`read`]). A policy is
-//! made only when nothing was reported. (Derived deserializers stop at the first
-//! problem; see ADR 0011.)
+//! each. So what a document may say stands in tables of fields ([`definition`]); a document is parsed
+//! into a plain tree ([`json`]) and held against its table ([`check`]), which reports all problems
+//! together. Then a policy is made of the fields ([`read`]), by the same definitions, with rules between
+//! them reported in the same form. The JSON Schema and the tables of the reference come from the
+//! definitions, too (ADR 0038).
 
+mod check;
+pub mod definition;
+mod duration;
+pub mod field;
 pub mod json;
-pub mod lists;
 pub mod name;
 pub mod problem;
 pub mod read;
+pub mod rules;
 
-pub use name::{distinct_name, number, plain_name, unique_name};
-pub use problem::{ConfigError, Path, Problem};
-pub use read::{document, Object, Reader};
+pub use definition::{
+    joined, Def, Form, Group, Kind, Literal, Misfit, Names, Table, Text, ANY, CLUSTER, PAIRS, TEXT, VISIBLE,
+};
+pub(crate) use field::choices;
+pub use field::{Choice, Either, Field, Inner, Items, List, Map, Never, Place, Raw, Switch, Value};
+pub use name::{distinct_name, number, unique_name, NAME};
+pub use problem::{Cause, ConfigError, Path, Problem};
+pub use read::{all, collect, document, Object, Reader};

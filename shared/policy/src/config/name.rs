@@ -4,16 +4,30 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 
-use super::Reader;
+use super::definition::{Form, Kind, Misfit};
+use super::{Field, Object, Reader};
 use crate::hash::xxh64::xxh64;
 
-/// Reads a name that is fit for headers, metrics and logs and not taken by one of the `earlier` objects.
+/// A name that is fit for headers, metrics and logs.
+pub static PLAIN: Form = Form::new(
+    |text| {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        let misfit = Misfit { found: "is not a name", expected: "letters, digits, `-` and `_`" };
+        (!text.bytes().all(fits)).then_some(misfit)
+    },
+    "^[A-Za-z0-9_-]+$",
+    true,
+);
+/// Names of 1 to 64 letters, digits, `-` and `_`.
+pub const NAME: Kind = Kind::formed("a name", 64, &PLAIN);
+
+/// The name in `field` of an object, if none of the `earlier` objects has it.
 #[inline(never)]
 #[must_use]
-pub fn distinct_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
-    let name = plain_name(reader, reader.text(64)?)?;
-    if earlier.iter().any(|object| object.text_field("name") == Some(name)) {
-        reader.report(format!("{name:?} is already used"));
+pub fn distinct_name(object: &Object<'_>, field: &Field<str>, earlier: &[Reader<'_>]) -> Option<String> {
+    let name = object.get(field)?;
+    if earlier.iter().any(|other| other.text_of(field) == Some(name)) {
+        object.report_at(field, format!("{name:?} is already used"), "another name");
         return None;
     }
     Some(name.to_owned())
@@ -22,23 +36,11 @@ pub fn distinct_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<Stri
 /// The same for a name that stands for a cell: its number is not taken, either.
 #[inline(never)]
 #[must_use]
-pub fn unique_name(reader: &Reader<'_>, earlier: &[Reader<'_>]) -> Option<String> {
-    let name = distinct_name(reader, earlier)?;
+pub fn unique_name(object: &Object<'_>, field: &Field<str>, earlier: &[Reader<'_>]) -> Option<String> {
+    let name = distinct_name(object, field, earlier)?;
     let same = |other: &&str| number(other) == number(&name);
-    if let Some(other) = earlier.iter().filter_map(|object| object.text_field("name")).find(same) {
-        reader.report(format!("{name:?} has the same number as {other:?}, expected another name"));
-        return None;
-    }
-    Some(name)
-}
-
-/// Checks a name, which may stand elsewhere than in a value: 1 to 64 letters, digits, `-`, `_`.
-#[inline(never)]
-#[must_use]
-pub fn plain_name<'a>(reader: &Reader<'_>, name: &'a str) -> Option<&'a str> {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
-        reader.report(format!("{name:?} is not a name, expected letters, digits, `-` and `_`"));
+    if let Some(other) = earlier.iter().filter_map(|other| other.text_of(field)).find(same) {
+        object.report_at(field, format!("{name:?} has the same number as {other:?}"), "another name");
         return None;
     }
     Some(name)

@@ -1,48 +1,59 @@
-//! Walking a document: each reader takes what is right and reports what is not.
+//! Reading a document that was held against its table.
 //!
-//! A reader never fails; it returns `None` after reporting, and the caller goes on to the
-//! next field. [`document`] turns the walk's result into a policy only when nothing was
-//! reported, so a `None` on the way needs no message of its own.
-//!
-//! Readers are not inlined: they run once, and a module carries them once.
+//! [`Reader::checked`] reports all that a table can say of the document; behind it, a field is taken by
+//! its definition, and `None` stands for what was reported. What is left to report are rules between
+//! several fields. [`document`] makes a policy of the result only when nothing was reported, so a `None`
+//! on the way needs no message of its own.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::RefCell;
-use core::ops::RangeInclusive;
 
+use super::check;
+use super::definition::{Absent, Def, Kind, Literal, Table};
+use super::field::{Field, Inner, Items, List, Map, Raw, Switch, Value};
 use super::json::Json;
-use super::problem::{ConfigError, Path, Problem};
+use super::problem::{Cause, ConfigError, Path, Problems};
 
-/// A value of the document, with the place where its problems go.
-#[derive(Clone)]
+/// A value of the document.
+#[derive(Clone, Copy)]
 pub struct Reader<'a> {
-    json: &'a Json,
-    path: Path,
-    problems: &'a RefCell<Vec<Problem>>,
+    pub(super) json: &'a Json,
+    pub(super) document: &'a Document,
 }
 
-/// An object whose field names were checked.
+/// An object of the document, or the absence of one, which has the defaults of all its fields.
+#[derive(Clone, Copy)]
 pub struct Object<'a> {
     fields: &'a [(String, Json)],
-    path: Path,
-    problems: &'a RefCell<Vec<Problem>>,
+    /// Itself; when it is absent, the innermost value around it that is not.
+    place: &'a Json,
+    /// The field of `place` that is absent; empty when the object is there.
+    absent: &'static str,
+    document: &'a Document,
 }
 
-/// Parses `bytes` and walks them with `read`.
+/// The whole document, and what is wrong with it. Where a value stands is looked up when something is
+/// wrong with it: to carry paths along would cost a module more than all that is read here.
+pub(super) struct Document {
+    root: Json,
+    problems: Problems,
+}
+
+/// Parses `bytes` and reads them with `read`.
 ///
 /// # Errors
-/// Every problem that the walk reported, or the one syntax error.
+/// Every problem that was reported, or the one syntax error.
 pub fn document<T>(bytes: &[u8], read: impl FnOnce(&Reader<'_>) -> Option<T>) -> Result<T, ConfigError> {
-    let json = Json::parse(bytes).map_err(|what| ConfigError::one(Path::root(), not_json(bytes, &what)))?;
-    let problems = RefCell::new(Vec::new());
-    let value = read(&Reader { json: &json, path: Path::root(), problems: &problems });
-    let problems = problems.into_inner();
-    match value {
-        Some(value) if problems.is_empty() => Ok(value),
-        _ if problems.is_empty() => Err(ConfigError::one(Path::root(), "is not usable".to_string())),
-        _ => Err(ConfigError { problems }),
+    let json = Json::parse(bytes)
+        .map_err(|why| ConfigError::one(Path::root(), not_json(bytes, &why), right(bytes)))?;
+    let document = Document { root: json, problems: Problems::default() };
+    let value = read(&Reader { json: &document.root, document: &document });
+    match (value, document.problems.into_error()) {
+        (Some(value), None) => Ok(value),
+        (None, None) => Err(ConfigError::one(Path::root(), "is not usable".to_string(), "another document")),
+        (_, Some(error)) => Err(error),
     }
 }
 
@@ -50,30 +61,89 @@ pub fn document<T>(bytes: &[u8], read: impl FnOnce(&Reader<'_>) -> Option<T>) ->
 /// `why`, would only mislead: no configuration at all, and one that the host hands over as
 /// protobuf instead of text.
 fn not_json(bytes: &[u8], why: &str) -> String {
-    let binary = |b: &u8| *b < b' ' && !b.is_ascii_whitespace();
     if bytes.is_empty() {
-        "empty, expected one JSON object".to_string()
-    } else if bytes.iter().any(binary) {
-        "binary, as a google.protobuf.Struct is, expected one JSON object in a google.protobuf.StringValue"
-            .to_string()
+        "empty".to_string()
+    } else if is_binary(bytes) {
+        "binary, as a google.protobuf.Struct is".to_string()
     } else {
-        format!("not JSON: {why}, expected one JSON object")
+        format!("not JSON: {why}")
+    }
+}
+
+fn is_binary(bytes: &[u8]) -> bool {
+    bytes.iter().any(|b| *b < b' ' && !b.is_ascii_whitespace())
+}
+
+fn right(bytes: &[u8]) -> &'static str {
+    if is_binary(bytes) {
+        "one JSON object in a google.protobuf.StringValue"
+    } else {
+        "one JSON object"
+    }
+}
+
+/// All values, unless one is missing. A loop: what `collect` makes of it is three times as large.
+pub fn all<T>(values: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let mut all = Vec::new();
+    for value in values {
+        all.push(value?);
+    }
+    Some(all)
+}
+
+/// Collects what was read, going through all items so that each reports its problems.
+pub fn collect<T>(list: Option<Vec<T>>, item: Option<T>) -> Option<Vec<T>> {
+    match (list, item) {
+        (Some(mut list), Some(item)) => {
+            list.push(item);
+            Some(list)
+        }
+        _ => None,
     }
 }
 
 // === impl Reader ===
 
 impl<'a> Reader<'a> {
-    /// Where this value stands.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Reports all that a kind can say of the value.
+    pub fn check(&self, kind: &Kind) {
+        check::check(kind, self.json, &self.path(), &self.document.problems);
     }
 
-    /// Reports that something is wrong with this value.
+    /// The object that stands here, once all that its table says of it was checked and reported.
+    /// `None` when it is no object.
     #[inline(never)]
-    pub fn report(&self, what: String) {
-        self.problems.borrow_mut().push(Problem { path: self.path.clone(), what });
+    #[must_use]
+    pub fn checked(&self, table: &Table) -> Option<Object<'a>> {
+        check::check_table(table, self.json, &self.path(), &self.document.problems);
+        self.object()
+    }
+
+    /// The object that stands here, which was checked as a part of the one around it.
+    #[inline(never)]
+    #[must_use]
+    pub fn object(&self) -> Option<Object<'a>> {
+        let Json::Object(fields) = self.json else { return None };
+        Some(Object { fields, place: self.json, absent: "", document: self.document })
+    }
+
+    /// Where this value stands.
+    #[must_use]
+    pub fn path(&self) -> Path {
+        self.document.root.path_of(self.json)
+    }
+
+    /// Reports that this value breaks a rule.
+    #[inline(never)]
+    pub fn report(&self, found: String, expected: impl Into<Cow<'static, str>>) {
+        self.report_under(None, found, expected.into());
+    }
+
+    /// The same of a field of this object, if one is named.
+    #[inline(never)]
+    pub(super) fn report_under(&self, field: Option<&str>, found: String, expected: Cow<'static, str>) {
+        let path = field.map_or_else(|| self.path(), |name| self.path().field(name));
+        self.document.problems.push(path, found, expected, Cause::Rule);
     }
 
     /// A number by which this value is told from others: equal values have equal ones, wherever they
@@ -83,180 +153,49 @@ impl<'a> Reader<'a> {
         self.json.fingerprint()
     }
 
-    fn expected<T>(&self, what: &str) -> Option<T> {
-        self.report(format!("found {}, expected {what}", self.json));
-        None
-    }
-
-    /// Whether the value is an object, for the few fields that take two shapes.
+    /// Whether the value is an object, for what takes two kinds.
     #[must_use]
     pub fn is_object(&self) -> bool {
         matches!(self.json, Json::Object(_))
     }
 
-    /// Whether the value is a text, for the few fields that take two shapes.
+    /// The value by a kind; `None` when it was reported.
     #[must_use]
-    pub fn is_text(&self) -> bool {
-        matches!(self.json, Json::Text(_))
+    pub fn value<T: Value + ?Sized>(&self, kind: &Kind) -> Option<T::Of<'a>> {
+        check::raw(kind, self.json).and_then(T::of)
     }
 
-    /// Whether the value is this text.
-    #[must_use]
-    pub fn is(&self, text: &str) -> bool {
-        matches!(self.json, Json::Text(own) if own == text)
-    }
-
-    /// Whether the value is a list, for the few fields that take two shapes.
-    #[must_use]
-    pub fn is_array(&self) -> bool {
-        matches!(self.json, Json::Array(_))
-    }
-
-    /// An object that has no other fields than `known`, and none of them twice.
+    /// The items of a list; a value that is no list is a list of it alone.
     #[inline(never)]
     #[must_use]
-    pub fn object(&self, known: &[&str]) -> Option<Object<'a>> {
-        let Json::Object(fields) = self.json else { return self.expected("an object") };
-        for (index, (name, _)) in fields.iter().enumerate() {
-            let at = || Reader { path: self.path.field(name), ..self.clone() };
-            if !known.contains(&name.as_str()) {
-                at().report(format!("unknown field `{name}`, expected {}", one_of(known)));
-            } else if fields.iter().take(index).any(|(earlier, _)| earlier == name) {
-                at().report("given twice, expected once".to_string());
-            }
-        }
-        Some(Object { fields, path: self.path.clone(), problems: self.problems })
-    }
-
-    /// An object without fields that stands here, for a short form whose long form is one.
-    #[must_use]
-    pub fn no_fields(&self) -> Object<'a> {
-        Object { fields: &[], path: self.path.clone(), problems: self.problems }
-    }
-
-    /// An object with exactly one of the fields `known`: which, and its value.
-    #[inline(never)]
-    #[must_use]
-    pub fn tagged<'k>(&self, known: &[&'k str]) -> Option<(&'k str, Reader<'a>)> {
-        let object = self.object(known)?;
-        let given: Vec<&'k str> = known.iter().copied().filter(|name| object.has(name)).collect();
-        match given.as_slice() {
-            [one] => Some((*one, object.optional(one)?)),
-            _ if object.fields.iter().any(|(name, _)| !known.contains(&name.as_str())) => None,
-            [] => self.expected(&format!("{} inside", one_of(known))),
-            _ => {
-                self.report(format!("found {} together, expected only one of them", listed(&given)));
-                None
-            }
-        }
-    }
-
-    /// The items of a list with as many as `len` allows.
-    #[inline(never)]
-    #[must_use]
-    pub fn items(&self, len: RangeInclusive<usize>, of: &str) -> Option<Vec<Reader<'a>>> {
-        let Json::Array(items) = self.json else { return self.expected(&format!("a list of {of}")) };
-        if !len.contains(&items.len()) {
-            let (min, max) = (len.start(), len.end());
-            self.report(format!("{} {of} are out of range, expected {min} to {max}", items.len()));
-            return None;
-        }
-        let item = |(index, json)| Reader { json, path: self.path.item(index), problems: self.problems };
-        Some(items.iter().enumerate().map(item).collect())
-    }
-
-    /// A text of 1 to `max` bytes.
-    #[inline(never)]
-    #[must_use]
-    pub fn text(&self, max: usize) -> Option<&'a str> {
+    pub fn items(&self) -> Vec<Self> {
         match self.json {
-            Json::Text(text) if (1..=max).contains(&text.len()) => Some(text),
-            Json::Text(text) => {
-                self.report(format!(
-                    "a text of {} bytes is out of range, expected 1 to {max} bytes",
-                    text.len()
-                ));
-                None
-            }
-            _ => self.expected("a text"),
+            Json::Array(items) => items.iter().map(|json| Reader { json, ..*self }).collect(),
+            _ => alloc::vec![*self],
         }
     }
 
-    /// A text that can stand in a header: visible ASCII and spaces between.
+    /// Of an object with one of a table's fields: which, and the object. A word stands for an object
+    /// with nothing in its field.
     #[inline(never)]
     #[must_use]
-    pub fn header_text(&self, max: usize) -> Option<String> {
-        let text = self.text(max)?;
-        if text.bytes().all(|b| (b' '..=b'~').contains(&b)) && text.trim() == text {
-            return Some(text.to_string());
+    pub fn tagged(&self, table: &Table) -> Option<(&'static str, Object<'a>)> {
+        if let Json::Text(text) = self.json {
+            let word = table.words.iter().find(|word| *word == text)?;
+            return Some((
+                word,
+                Object { fields: &[], place: self.json, absent: "", document: self.document },
+            ));
         }
-        self.report(format!("{text:?} is no header value, expected visible ASCII"));
-        None
+        let object = self.object()?;
+        let def = table.fields.iter().find(|def| object.find(def).is_some())?;
+        Some((def.name, object))
     }
 
-    /// An integer within `range`; `unit` is a plural such as `requests` or `ms`, or empty.
-    #[inline(never)]
+    /// The text of a field, without a word about anything; for telling duplicates.
     #[must_use]
-    pub fn integer(&self, range: RangeInclusive<u64>, unit: &str) -> Option<u64> {
-        let (min, max) = (range.start(), range.end());
-        let of = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-        match self.json {
-            Json::Natural(n) if range.contains(n) => Some(*n),
-            Json::Natural(_) | Json::Negative(_) => {
-                self.report(format!("{}{of} is out of range, expected {min} to {max}{of}", self.json));
-                None
-            }
-            _ => self.expected(&format!("an integer, {min} to {max}{of}")),
-        }
-    }
-
-    /// `true` or `false`.
-    #[inline(never)]
-    #[must_use]
-    pub fn boolean(&self) -> Option<bool> {
-        match self.json {
-            Json::Bool(value) => Some(*value),
-            _ => self.expected("true or false"),
-        }
-    }
-
-    /// One of a few words, each standing for a value.
-    #[must_use]
-    pub fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
-        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        match self.json {
-            Json::Text(text) => match words.iter().find(|(word, _)| word == text) {
-                Some((_, value)) => Some(*value),
-                None => self.expected(&one_of(&known)),
-            },
-            _ => self.expected(&one_of(&known)),
-        }
-    }
-
-    /// The text of the field `name`, without checking anything; for telling duplicates.
-    #[inline(never)]
-    #[must_use]
-    pub fn text_field(&self, name: &str) -> Option<&'a str> {
-        let Json::Object(fields) = self.json else { return None };
-        fields.iter().find_map(|(field, value)| match value {
-            Json::Text(text) if field == name => Some(text.as_str()),
-            _ => None,
-        })
-    }
-
-    /// The text and value of each field of an object whose names are the user's own.
-    #[inline(never)]
-    #[must_use]
-    pub fn entries(&self, max: usize) -> Option<Vec<(&'a str, Reader<'a>)>> {
-        let Json::Object(fields) = self.json else { return self.expected("an object") };
-        if fields.len() > max {
-            self.report(format!("{} fields are out of range, expected 0 to {max}", fields.len()));
-            return None;
-        }
-        let entry = |(name, json): &'a (String, Json)| {
-            (name.as_str(), Reader { json, path: self.path.field(name), problems: self.problems })
-        };
-        Some(fields.iter().map(entry).collect())
+    pub fn text_of(&self, field: &Field<str>) -> Option<&'a str> {
+        self.object()?.get(field)
     }
 }
 
@@ -264,137 +203,197 @@ impl<'a> Reader<'a> {
 
 impl<'a> Object<'a> {
     /// Whether the field is there and not `null`.
+    #[inline]
     #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        self.optional(name).is_some()
+    pub fn has<T: ?Sized>(&self, field: &Field<T>) -> bool {
+        self.find(field.def()).is_some()
     }
 
-    /// The field, if it is there and not `null`.
-    #[inline(never)]
+    /// The field as it stands there, if it does.
     #[must_use]
-    pub fn optional(&self, name: &str) -> Option<Reader<'a>> {
-        let (_, json) = self.fields.iter().find(|(field, _)| field == name)?;
-        let reader = Reader { json, path: self.path.field(name), problems: self.problems };
-        (*json != Json::Null).then_some(reader)
+    pub fn reader<T: ?Sized>(&self, field: &Field<T>) -> Option<Reader<'a>> {
+        self.reader_of(field.def())
     }
 
-    /// The field; reports its absence together with `what` would be right.
-    #[inline(never)]
+    /// The field, or its default. `None` when it was reported, and of a field without a default also
+    /// when it is absent.
+    #[inline]
     #[must_use]
-    pub fn required(&self, name: &str, what: &str) -> Option<Reader<'a>> {
-        let found = self.optional(name);
-        if found.is_none() {
-            let problem = Problem { path: self.path.field(name), what: format!("missing, expected {what}") };
-            self.problems.borrow_mut().push(problem);
-        }
-        found
+    pub fn get<T: Value + ?Sized>(&self, field: &Field<T>) -> Option<T::Of<'a>> {
+        self.raw(field.def()).and_then(T::of)
     }
 
-    /// The field as an object of the fields `known`, or one without fields when it is absent: whoever
-    /// reads it then reads defaults. `None` only when it was reported.
-    #[inline(never)]
+    /// The field, if it is there. `None` only when it was reported.
+    #[inline]
     #[must_use]
-    pub fn inner(&self, name: &str, known: &[&str]) -> Option<Self> {
-        match self.optional(name) {
-            Some(reader) => reader.object(known),
-            None => Some(Self { fields: &[], path: self.path.field(name), problems: self.problems }),
+    pub fn maybe<T: Value + ?Sized>(&self, field: &Field<T>) -> Option<Option<T::Of<'a>>> {
+        if self.has(field) {
+            self.get(field).map(Some)
+        } else {
+            Some(None)
         }
     }
 
-    /// The field as an integer from `least` to `most`, or `default` when it is absent. `None` only
-    /// when it was reported.
+    /// The object in the field; without fields when it is absent.
+    #[must_use]
+    pub fn inner(&self, field: &Field<Inner>) -> Option<Self> {
+        self.inner_of(field.def())
+    }
+
+    /// The object in the field, if it is there. `None` only when it was reported.
     #[inline(never)]
     #[must_use]
-    pub fn natural(&self, name: &str, default: u64, least: u64, most: u64, unit: &str) -> Option<u64> {
-        match self.optional(name) {
-            Some(reader) => reader.integer(least..=most, unit),
-            None => Some(default),
+    pub fn maybe_inner(&self, field: &Field<Inner>) -> Option<Option<Self>> {
+        if self.has(field) {
+            self.inner(field).map(Some)
+        } else {
+            Some(None)
         }
     }
 
-    /// The same of 32 bits.
+    /// The object of what is on unless the field is `false`. `Some(None)` is off.
     #[must_use]
-    pub fn count(&self, name: &str, default: u32, least: u32, most: u32, unit: &str) -> Option<u32> {
-        let number = self.natural(name, default.into(), least.into(), most.into(), unit)?;
-        u32::try_from(number).ok()
-    }
-
-    /// The field read by `read`, or `default` when it is absent. `None` only when it was
-    /// reported.
-    #[must_use]
-    pub fn or<T>(&self, name: &str, default: T, read: impl FnOnce(&Reader<'a>) -> Option<T>) -> Option<T> {
-        match self.optional(name) {
-            Some(reader) => read(&reader),
-            None => Some(default),
+    pub fn switch(&self, field: &Field<Switch>) -> Option<Option<Self>> {
+        match self.find(field.def()) {
+            Some(Json::Bool(on)) => Some(on.then(|| self.nothing(field.def()))),
+            _ => self.inner_of(field.def()).map(Some),
         }
     }
-}
 
-fn one_of(words: &[&str]) -> String {
-    match words {
-        [] => "no field".to_string(),
-        [word] => format!("`{word}`"),
-        _ => format!("one of {}", listed(words)),
-    }
-}
-
-fn listed(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problems(json: &str, read: impl Fn(&Reader<'_>)) -> Vec<String> {
-        let error = document(json.as_bytes(), |reader| {
-            read(reader);
-            Some(())
-        });
-        error.err().map_or(Vec::new(), |e| e.problems.iter().map(ToString::to_string).collect())
+    /// The items of a list; none when it is absent, or when it has too few or too many, which was reported.
+    #[must_use]
+    pub fn items(&self, field: &Field<Items>) -> Vec<Reader<'a>> {
+        self.items_of(field.def())
     }
 
-    #[test]
-    fn every_problem_is_listed_with_its_path() {
-        let got = problems(r#"{"a": 0, "a": 1, "c": [1, "x", true], "d": "no"}"#, |reader| {
-            let object = reader.object(&["a", "b", "c"]).unwrap();
-            let _ = object.optional("a").unwrap().integer(1..=9, "ms");
-            let _ = object.required("b", "a text");
-            for item in object.optional("c").unwrap().items(1..=5, "numbers").unwrap() {
-                let _ = item.integer(0..=9, "ms");
+    /// The values of a list, those of its default when it is absent.
+    #[inline(never)]
+    #[must_use]
+    pub fn list<T: Value + ?Sized>(&self, field: &Field<List<T>>) -> Option<Vec<T::Of<'a>>> {
+        all(self.raws(field.def())?.into_iter().map(T::of))
+    }
+
+    /// The names and values of an object whose names are the user's own; none when it is absent.
+    #[must_use]
+    pub fn entries(&self, field: &Field<Map>) -> Vec<(&'a str, Reader<'a>)> {
+        self.entries_of(field.def())
+    }
+
+    /// The names and texts of such an object.
+    #[inline(never)]
+    #[must_use]
+    pub fn pairs(&self, field: &Field<Map>) -> Option<Vec<(&'a str, &'a str)>> {
+        let Kind::Map(names) = &field.def().kind else { return None };
+        let entries = self.entries(field).into_iter();
+        all(entries.map(|(name, reader)| Some((name, reader.value::<str>(&names.of)?))))
+    }
+
+    /// Reports that the object breaks a rule.
+    #[inline(never)]
+    pub fn report(&self, found: String, expected: impl Into<Cow<'static, str>>) {
+        self.document.problems.push(self.path(), found, expected.into(), Cause::Rule);
+    }
+
+    /// Reports that a field breaks a rule.
+    pub fn report_at<T: ?Sized>(
+        &self,
+        field: &Field<T>,
+        found: String,
+        expected: impl Into<Cow<'static, str>>,
+    ) {
+        self.report_field(field.def(), found, expected.into());
+    }
+
+    #[inline(never)]
+    pub(super) fn report_field(&self, def: &Def, found: String, expected: Cow<'static, str>) {
+        self.document.problems.push(self.path().field(def.name), found, expected, Cause::Rule);
+    }
+
+    fn path(&self) -> Path {
+        let path = self.document.root.path_of(self.place);
+        if self.absent.is_empty() {
+            path
+        } else {
+            path.field(self.absent)
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn find(&self, def: &Def) -> Option<&'a Json> {
+        let (_, json) = self.fields.iter().find(|(name, _)| name == def.name)?;
+        (*json != Json::Null).then_some(json)
+    }
+
+    #[inline(never)]
+    fn reader_of(&self, def: &Def) -> Option<Reader<'a>> {
+        let json = self.find(def)?;
+        Some(Reader { json, document: self.document })
+    }
+
+    #[inline(never)]
+    fn raw(&self, def: &Def) -> Option<Raw<'a>> {
+        match (self.find(def), def.absent) {
+            (Some(json), _) => check::raw(&def.kind, json),
+            (None, Absent::Usual(value)) => check::usual(&def.kind, value),
+            (None, _) => None,
+        }
+    }
+
+    #[inline(never)]
+    fn raws(&self, def: &Def) -> Option<Vec<Raw<'a>>> {
+        let Kind::List { of, .. } = &def.kind else { return None };
+        let mut raws = Vec::new();
+        match (self.find(def), def.absent) {
+            (Some(json), _) => {
+                let items = if let Json::Array(items) = json { items } else { core::slice::from_ref(json) };
+                for item in items {
+                    raws.push(check::raw(of, item)?);
+                }
             }
-        });
-        assert_eq!(
-            got,
-            [
-                "a: given twice, expected once",
-                "d: unknown field `d`, expected one of `a`, `b`, `c`",
-                "a: 0 ms is out of range, expected 1 to 9 ms",
-                "b: missing, expected a text",
-                "c[1]: found \"x\", expected an integer, 0 to 9 ms",
-                "c[2]: found true, expected an integer, 0 to 9 ms",
-            ]
-        );
+            (None, Absent::Usual(Literal::List(values))) => {
+                for value in values {
+                    raws.push(check::usual(of, *value)?);
+                }
+            }
+            (None, _) => (),
+        }
+        Some(raws)
     }
 
-    #[test]
-    fn a_tag_must_be_single_and_known() {
-        let cases = [
-            (r#"{"header": "a"}"#, ""),
-            (r#"{}"#, "configuration: found an object, expected one of `header`, `cookie` inside"),
-            (
-                r#"{"header": "a", "cookie": "b"}"#,
-                "configuration: found `header`, `cookie` together, expected only one of them",
-            ),
-            (r#"{"heder": "a"}"#, "heder: unknown field `heder`, expected one of `header`, `cookie`"),
-            ("7", "configuration: found 7, expected an object"),
-        ];
-        for (json, expected) in cases {
-            let got = problems(json, |reader| {
-                let _ = reader.tagged(&["header", "cookie"]);
-            });
-            assert_eq!(got.join("\n"), expected, "{json}");
+    #[inline(never)]
+    fn inner_of(&self, def: &Def) -> Option<Self> {
+        match self.find(def) {
+            Some(place @ Json::Object(fields)) => {
+                Some(Object { fields, place, absent: "", document: self.document })
+            }
+            Some(_) => None,
+            None => Some(self.nothing(def)),
+        }
+    }
+
+    #[inline(never)]
+    fn items_of(&self, def: &Def) -> Vec<Reader<'a>> {
+        let items = self.reader_of(def).map_or(Vec::new(), |reader| reader.items());
+        match &def.kind {
+            Kind::List { least, most, .. } if !check::within(items.len(), *least, *most) => Vec::new(),
+            _ => items,
+        }
+    }
+
+    fn nothing(&self, def: &Def) -> Self {
+        Self { fields: &[], absent: def.name, ..*self }
+    }
+
+    #[inline(never)]
+    fn entries_of(&self, def: &Def) -> Vec<(&'a str, Reader<'a>)> {
+        match self.find(def) {
+            Some(Json::Object(fields)) => {
+                let entry = |(name, json): &'a (String, Json)| {
+                    (name.as_str(), Reader { json, document: self.document })
+                };
+                fields.iter().map(entry).collect()
+            }
+            _ => Vec::new(),
         }
     }
 }

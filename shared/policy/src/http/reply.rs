@@ -1,16 +1,14 @@
 //! What a refused client gets, as the configuration words it.
 
 use alloc::borrow::ToOwned;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
 
 use super::grpc::UNAVAILABLE;
-use super::matcher::{collect, header_named};
-use super::problem::{self, Kind};
+use super::matcher::header::is_not_token;
+use super::problem;
 use super::Reply;
-use crate::config::Reader;
+use crate::config::{all, Field, Form, Kind, Map, Misfit, Names, Object, Reader, Text};
 
 /// What refused clients get.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +34,7 @@ impl Reply {
     /// again after a second.
     #[must_use]
     pub fn unavailable(details: &str, grpc: bool) -> Self {
-        let kind = Kind::TemporaryReducedCapacity;
+        let kind = problem::Kind::TemporaryReducedCapacity;
         let none = core::iter::empty();
         Self {
             status: 503,
@@ -78,47 +76,65 @@ impl ReplyPolicy {
         }
     }
 
-    /// Reads a reply with a status among `statuses`. What it does not say is as in `default`.
+    /// Reads a reply by the two fields whose bounds and defaults filters have of their own.
+    #[inline(never)]
     #[must_use]
-    pub fn read(reader: &Reader<'_>, default: &Self, statuses: RangeInclusive<u64>) -> Option<Self> {
-        let object = reader.object(&["status", "grpc_status", "body", "content_type", "headers"])?;
-        let status = object.or("status", default.status.into(), |r| r.integer(statuses, ""));
-        let grpc_status = object.or("grpc_status", default.grpc_status.into(), |r| r.integer(1..=16, ""));
-        let body = object.or("body", None, |r| r.text(16_384).map(|text| Some(text.to_owned())));
-        let fallback = if object.has("body") { "text/plain" } else { problem::MEDIA_TYPE };
-        let content_type = object.or("content_type", fallback.to_owned(), header_value);
-        let headers = object.or("headers", Vec::new(), |r| {
-            let header = |(name, value): &(&str, Reader<'_>)| {
-                Some((response_header(name, value)?, header_value(value)?))
-            };
-            r.entries(32)?.iter().map(header).fold(Some(Vec::new()), collect)
-        });
+    pub fn read(object: &Object<'_>, status: &Field<u32>, grpc_status: &Field<u32>) -> Option<Self> {
+        let body = object.maybe(&BODY)?;
+        let usual = if body.is_some() { "text/plain" } else { problem::MEDIA_TYPE };
+        let content_type = object.maybe(&CONTENT_TYPE)?;
+        let header = |(name, value): (&str, Reader<'_>)| {
+            Some((name.to_ascii_lowercase(), value.value::<str>(&HEADER_VALUE)?.to_owned()))
+        };
         Some(Self {
-            status: u32::try_from(status?).unwrap_or(default.status),
-            grpc_status: u32::try_from(grpc_status?).unwrap_or(default.grpc_status),
-            body: body?,
-            content_type: content_type?,
-            headers: headers?,
+            status: object.get(status)?,
+            grpc_status: object.get(grpc_status)?,
+            body,
+            content_type: content_type.unwrap_or_else(|| usual.to_owned()),
+            headers: all(object.entries(&HEADERS).into_iter().map(header))?,
         })
     }
 }
 
-fn header_value(reader: &Reader<'_>) -> Option<String> {
-    let text = reader.text(4096)?;
-    if text.bytes().any(|b| b < 0x20 || b == 0x7f) {
-        reader.report("has control characters, expected a header value".to_owned());
-        return None;
-    }
-    Some(text.to_owned())
-}
+/// The body of a reply.
+pub(crate) static BODY: Field<String> =
+    Field::text("body", 16_384).or_says("problem details").says("The body, and for gRPC the message.");
+/// The media type of the body.
+pub(crate) static CONTENT_TYPE: Field<String> =
+    Field::of("content_type", HEADER_VALUE).or_says("see meaning").says(
+        "The body's media type. By default `application/problem+json`, or `text/plain` when `body` is \
+     given.",
+    );
+/// Further headers of a reply.
+pub(crate) static HEADERS: Field<Map> = Field::map("headers", &RESPONSE_HEADERS).or_says("none").says(
+    "Further headers by name; values of 1 to 4,096 bytes without control characters. Not \
+     `content-length`, `content-type`, `connection`, `transfer-encoding` or `retry-after`.",
+);
+static RESPONSE_HEADERS: Names = Names {
+    names: Text::new("the name of a header", 256, &RESPONSE_HEADER),
+    of: HEADER_VALUE,
+    least: 0,
+    most: 32,
+    called: "fields",
+};
 
+const HEADER_VALUE: Kind = Kind::formed("a header value", 4096, &NO_CONTROLS);
+static NO_CONTROLS: Form = Form::new(
+    |text| {
+        let misfit = Misfit { found: "has control characters", expected: "a header value" };
+        text.bytes().any(|b| b < 0x20 || b == 0x7f).then_some(misfit)
+    },
+    "^[^\\u0000-\\u001f\\u007f]*$",
+    true,
+);
 /// A header that a reply may set: any but those that the host and the filter set.
-fn response_header(name: &str, value: &Reader<'_>) -> Option<String> {
-    let reserved = ["content-length", "content-type", "connection", "transfer-encoding", "retry-after"];
-    let lower = header_named(name, value)?;
-    if reserved.contains(&lower.as_str()) {
-        value.report(format!("`{lower}` is set by the filter, expected another header"));
-        return None;
-    }
-    Some(lower)
-}
+static RESPONSE_HEADER: Form = Form::new(
+    |text| {
+        let reserved = ["content-length", "content-type", "connection", "transfer-encoding", "retry-after"];
+        let misfit = Misfit { found: "is set by the filter", expected: "another header" };
+        let taken = reserved.contains(&text.to_ascii_lowercase().as_str());
+        is_not_token(text).or_else(|| taken.then_some(misfit))
+    },
+    "^[-!#$%&'*+.^_`|~0-9A-Za-z]+$",
+    false,
+);

@@ -1,10 +1,10 @@
 //! One part of a key: where in a request it is found.
 
-use alloc::borrow::ToOwned;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use crate::config::Reader;
-use crate::http::matcher::header_name;
+use crate::config::{all, Field, Group, Inner, Kind, Reader, Table};
+use crate::http::matcher::{self, HeaderName};
 
 /// Where a part of a key is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,50 +35,87 @@ pub enum Part {
     QueryParameter(String),
 }
 
-const TAGS: [&str; 8] =
-    ["client_address", "constant", "cookie", "header", "host", "method", "path_segment", "query_parameter"];
+static CLIENT_ADDRESS: Field<Inner> =
+    Field::object("client_address", &CLIENT_TABLE).says("The client's IPv4 address, or its IPv6 network.");
+static CONSTANT: Field<String> =
+    Field::text("constant", 256).says("The same for every request: a limit on everything that matches.");
+static COOKIE: Field<String> =
+    Field::text("cookie", 256).says("The value of the cookie of this name, undecoded.");
+static HEADER: Field<HeaderName> = Field::of("header", matcher::HEADER)
+    .says("The value of the header. Of `authorization` the case of the scheme and the blanks behind it do not count.");
+static HOST: Field<Inner> = Field::object("host", &NO_FIELDS).says("The host in lower case, without port.");
+static METHOD: Field<Inner> = Field::object("method", &NO_FIELDS).says("The method.");
+static PATH_SEGMENT: Field<usize> = Field::integer("path_segment", 0, 63, "segments")
+    .says("One segment of the path, undecoded: 0 is `a` in `/a/b`.");
+static QUERY_PARAMETER: Field<String> =
+    Field::text("query_parameter", 256).says("The value of the parameter, undecoded.");
+/// A part of a key.
+pub static PART: Table = Table::new(
+    "key",
+    &[
+        CLIENT_ADDRESS.def(),
+        CONSTANT.def(),
+        COOKIE.def(),
+        HEADER.def(),
+        HOST.def(),
+        METHOD.def(),
+        PATH_SEGMENT.def(),
+        QUERY_PARAMETER.def(),
+    ],
+)
+.groups(&[Group::one_of(
+    &["client_address", "constant", "cookie", "header", "host", "method", "path_segment", "query_parameter"],
+    "names no part of a request",
+)])
+.words(&["client_address", "host", "method"]);
+/// A part of a key, or a list of 1 to 8.
+pub const PARTS: Kind = Kind::List { of: &Kind::Object(&PART), least: 1, most: 8, called: "key parts" };
+
+static TRUSTED_HOPS: Field<usize> = Field::integer("trusted_hops", 0, 16, "hops").or_number(0).says(
+    "Take the entry of `X-Forwarded-For` that is this many from the right. 0 takes Envoy's address. \
+     When the list is too short, or the entry is no address, Envoy's address counts.",
+);
+static PEER_APPENDED: Field<bool> = Field::boolean("peer_appended", false).says(
+    "Whether Envoy has already appended its own peer, which is then left out of the counting. It does \
+     so with `use_remote_address: true`.",
+);
+static IPV6_PREFIX: Field<u8> = Field::integer("ipv6_prefix", 16, 128, "bits")
+    .or_number(64)
+    .says("Bits of an IPv6 address that count. IPv4 in IPv6 counts as IPv4.");
+static CLIENT_TABLE: Table =
+    Table::new("key.client_address", &[TRUSTED_HOPS.def(), PEER_APPENDED.def(), IPV6_PREFIX.def()]);
+static NO_FIELDS: Table = Table::new("nothing", &[]);
 
 impl Part {
+    /// Reads all parts.
+    #[inline(never)]
+    #[must_use]
+    pub fn read_all(readers: &[Reader<'_>]) -> Option<Vec<Self>> {
+        all(readers.iter().map(Self::read))
+    }
+
     /// Reads `{"header": "x-api-key"}` and the like; `"host"` is short for `{"host": {}}`.
+    #[inline(never)]
     #[must_use]
     pub fn read(reader: &Reader<'_>) -> Option<Self> {
-        if !reader.is_object() {
-            return reader.choice(&[("client_address", 0_u8), ("host", 1), ("method", 2)]).map(|n| match n {
-                0 => Self::client_address(),
-                1 => Self::Host,
-                _ => Self::Method,
-            });
-        }
-        let (tag, value) = reader.tagged(&TAGS)?;
+        let (tag, object) = reader.tagged(&PART)?;
         match tag {
-            "client_address" => Self::read_client_address(&value),
-            "constant" => value.text(256).map(|text| Self::Constant(text.to_owned())),
-            "cookie" => value.text(256).map(|text| Self::Cookie(text.to_owned())),
-            "header" => header_name(&value).map(Self::Header),
-            "host" => value.object(&[]).map(|_| Self::Host),
-            "method" => value.object(&[]).map(|_| Self::Method),
-            "path_segment" => {
-                let index = value.integer(0..=63, "segments")?;
-                Some(Self::PathSegment(usize::try_from(index).unwrap_or(0)))
+            "client_address" => {
+                let address = object.inner(&CLIENT_ADDRESS)?;
+                Some(Self::ClientAddress {
+                    trusted_hops: address.get(&TRUSTED_HOPS)?,
+                    peer_appended: address.get(&PEER_APPENDED)?,
+                    ipv6_prefix: address.get(&IPV6_PREFIX)?,
+                })
             }
-            _ => value.text(256).map(|text| Self::QueryParameter(text.to_owned())),
+            "constant" => object.get(&CONSTANT).map(Self::Constant),
+            "cookie" => object.get(&COOKIE).map(Self::Cookie),
+            "header" => object.get(&HEADER).map(Self::Header),
+            "host" => Some(Self::Host),
+            "method" => Some(Self::Method),
+            "path_segment" => object.get(&PATH_SEGMENT).map(Self::PathSegment),
+            _ => object.get(&QUERY_PARAMETER).map(Self::QueryParameter),
         }
-    }
-
-    fn read_client_address(reader: &Reader<'_>) -> Option<Self> {
-        let object = reader.object(&["trusted_hops", "peer_appended", "ipv6_prefix"])?;
-        let trusted_hops = object.natural("trusted_hops", 0, 0, 16, "hops");
-        let peer_appended = object.or("peer_appended", false, Reader::boolean);
-        let ipv6_prefix = object.natural("ipv6_prefix", 64, 16, 128, "bits");
-        Some(Self::ClientAddress {
-            trusted_hops: usize::try_from(trusted_hops?).unwrap_or(0),
-            peer_appended: peer_appended?,
-            ipv6_prefix: u8::try_from(ipv6_prefix?).unwrap_or(64),
-        })
-    }
-
-    fn client_address() -> Self {
-        Self::ClientAddress { trusted_hops: 0, peer_appended: false, ipv6_prefix: 64 }
     }
 
     /// Whether every request has the same value here.

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::config::Reader;
+use crate::config::{Form, Misfit};
 
 /// All addresses that begin with the same bits.
 ///
@@ -21,6 +21,17 @@ pub struct Range {
     host_bits: u32,
 }
 
+/// The text of a range.
+pub static RANGE: Form = Form::new(
+    |text| {
+        let expected = "an address, or the first of a network with the length of its prefix";
+        let misfit = Misfit { found: "is no range of addresses", expected };
+        Range::parse(text).is_none().then_some(misfit)
+    },
+    "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+    false,
+);
+
 // === impl Range ===
 
 impl Range {
@@ -37,18 +48,6 @@ impl Range {
         };
         let range = Self { bits: bits(address), host_bits: all.checked_sub(prefix)? };
         (range.bits == range.network(range.bits)).then_some(range)
-    }
-
-    /// Reads a range, or says what one is.
-    #[must_use]
-    pub fn read(reader: &Reader<'_>) -> Option<Self> {
-        let text = reader.text(64)?;
-        let range = Self::parse(text);
-        if range.is_none() {
-            let right = "an address, or the first of a network with the length of its prefix";
-            reader.report(alloc::format!("{text:?} is no range of addresses, expected {right}"));
-        }
-        range
     }
 
     /// Whether it has `address`. IPv4 in IPv6 counts as IPv4.

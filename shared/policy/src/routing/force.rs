@@ -6,8 +6,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::config::Reader;
-use crate::http::matcher::{header_name, ClientMatch};
+use crate::http::matcher::ClientMatch;
 use crate::http::{Request, RequestExt};
 
 /// Whose wish is obeyed, and where it stands.
@@ -27,33 +26,14 @@ struct Secret(String);
 // === impl Force ===
 
 impl Force {
-    /// Reads whom to trust: at least one of a secret and address ranges, either of which is
-    /// enough.
-    #[must_use]
-    pub fn read(reader: &Reader<'_>) -> Option<Self> {
-        let object = reader.object(&["header", "secret", "secret_header", "from"])?;
-        let named = |field: &str, default: &str| object.or(field, default.into(), header_name);
-        let header = named("header", "x-force-variant");
-        let secret_header = named("secret_header", "x-force-secret");
-        let secret = object.or("secret", None, |r| {
-            let text = r.header_text(256)?;
-            if text.len() < 16 {
-                r.report("a secret of less than 16 bytes can be guessed, expected 16 to 256 bytes".into());
-                return None;
-            }
-            Some(Some(Secret(text)))
-        });
-        let from = object.or("from", None, |r| ClientMatch::read(r).map(Some));
-        let (header, secret_header, secret, from) = (header?, secret_header?, secret?, from?);
-        if secret.is_none() && from.is_none() {
-            reader.report("trusts no caller, expected `secret` or `from`".into());
-            return None;
-        }
-        if header == secret_header {
-            reader.report("`header` and `secret_header` are the same, expected two".into());
-            return None;
-        }
-        Some(Self { header, secret_header, secret, from })
+    /// Trusts callers that know the secret and those `from` some ranges: at least one of the two.
+    pub(super) fn new(
+        header: String,
+        secret_header: String,
+        secret: Option<String>,
+        from: Option<ClientMatch>,
+    ) -> Self {
+        Self { header, secret_header, secret: secret.map(Secret), from }
     }
 
     /// The variant that a trusted caller asks for. A wish that stands there twice is none.

@@ -25,14 +25,12 @@ pub mod metrics;
 mod outcome;
 pub mod precedence;
 pub mod ramp;
-mod read;
 pub mod reply;
 pub mod route;
 pub mod rules;
 pub mod stage;
 pub mod sticky;
 pub mod tally;
-pub mod upstream;
 pub mod variant;
 
 pub use config::Policy;

@@ -4,15 +4,11 @@
 //! headers; the stage looks up what they name ([`Condition::metadata`]) and
 //! hands it in with the request's draw, as [`Facts`].
 
-use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::read::basis_points;
 use super::sticky::BUCKETS;
-use crate::config::{Object, Reader};
-use crate::hash::xxh64::xxh64;
-use crate::http::matcher::{collect, Narrowness};
+use crate::http::matcher::Narrowness;
 use crate::http::{Matcher, Request};
 use crate::split::{below, derive};
 
@@ -44,30 +40,23 @@ pub(super) struct Share {
     purpose: u64,
 }
 
+/// A condition on what an earlier filter left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct MetadataMatch {
+pub(super) struct MetadataMatch {
     /// The name of the filter, then the keys down to the value.
-    path: Vec<String>,
+    pub(super) path: Vec<String>,
     /// What the value must be; anything, when nothing is given.
-    exact: Option<String>,
-    invert: bool,
+    pub(super) exact: Option<String>,
+    /// Whether the answer is turned around.
+    pub(super) invert: bool,
 }
-
-const MORE: [&str; 3] = ["metadata", "percent", "basis_points"];
 
 // === impl Condition ===
 
 impl Condition {
-    /// Reads a condition of the route `name`.
-    #[must_use]
-    pub fn read(reader: &Reader<'_>, name: &str) -> Option<Self> {
-        let (matcher, object) = Matcher::read_with(reader, &MORE)?;
-        let metadata = object.or("metadata", Vec::new(), |r| {
-            let items = r.items(1..=16, "metadata")?;
-            items.iter().map(MetadataMatch::read).fold(Some(Vec::new()), collect)
-        });
-        let share = Share::read(reader, &object, xxh64(name.as_bytes(), 1));
-        Some(Self { matcher, metadata: metadata?, share: share? })
+    /// A condition of its parts.
+    pub(super) fn new(matcher: Matcher, metadata: Vec<MetadataMatch>, share: Option<Share>) -> Self {
+        Self { matcher, metadata, share }
     }
 
     /// A condition that holds for every request.
@@ -107,10 +96,9 @@ impl Condition {
 // === impl Share ===
 
 impl Share {
-    /// `None` for something wrong, `Some(None)` when the condition is for all requests.
-    pub(super) fn read(reader: &Reader<'_>, object: &Object<'_>, purpose: u64) -> Option<Option<Self>> {
-        let given = basis_points(reader, object, "percent", "basis_points")?;
-        Some(given.map(|basis_points| Self { basis_points, purpose }))
+    /// So many basis points of the requests, drawn for a purpose of their own.
+    pub(super) fn new(basis_points: u32, purpose: u64) -> Self {
+        Self { basis_points, purpose }
     }
 
     pub(super) fn holds(self, draw: u64) -> bool {
@@ -121,19 +109,6 @@ impl Share {
 // === impl MetadataMatch ===
 
 impl MetadataMatch {
-    fn read(reader: &Reader<'_>) -> Option<Self> {
-        let object = reader.object(&["filter", "path", "exact", "invert"])?;
-        let filter = object.required("filter", "the name of a filter").and_then(|r| r.text(256));
-        let path = object.required("path", "a list of keys").and_then(|r| {
-            let items = r.items(1..=8, "keys")?;
-            items.iter().map(|item| item.text(256)).fold(Some(Vec::new()), collect)
-        });
-        let exact = object.or("exact", None, |r| r.text(1024).map(|text| Some(text.to_owned())));
-        let invert = object.or("invert", false, Reader::boolean);
-        let path = core::iter::once(filter?).chain(path?).map(ToOwned::to_owned).collect();
-        Some(Self { path, exact: exact?, invert: invert? })
-    }
-
     fn holds(&self, facts: Facts<'_>) -> bool {
         let value = facts.metadata.iter().find(|(path, _)| *path == self.path.as_slice());
         let holds = match (&self.exact, value) {

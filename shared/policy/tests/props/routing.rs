@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use tidegate_policy::config::document;
 use tidegate_policy::http::{Header, Request};
 use tidegate_policy::routing::judge::{Demands, Fault, Judgement, Sample};
 use tidegate_policy::routing::precedence::{Order, Rules};
@@ -119,7 +118,9 @@ fn matches() -> impl Strategy<Value = String> {
 }
 
 fn condition(json: &str) -> Condition {
-    document(json.as_bytes(), |reader| Condition::read(reader, "r")).unwrap()
+    let variants = r#"[{"name": "v", "cluster": "c"}]"#;
+    let json = format!(r#"{{"routes": [{{"name": "r", "match": {json}, "variants": {variants}}}]}}"#);
+    Policy::parse(json.as_bytes()).unwrap().routes.remove(0).matches.remove(0)
 }
 
 /// Requests that some of the matches are about.

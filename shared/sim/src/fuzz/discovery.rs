@@ -30,7 +30,7 @@ fn check(result: Result<Found, AnswerError>) {
 pub fn config(bytes: &[u8]) {
     match Policy::parse(bytes) {
         Ok(policy) => assert!(!policy.services.is_empty()),
-        Err(error) => assert!(error.problems.iter().any(|problem| !problem.what.is_empty())),
+        Err(error) => assert!(error.problems.iter().any(|problem| !problem.found.is_empty())),
     }
 }
 

@@ -1,9 +1,10 @@
 //! A softer breaker: it refuses a share of the requests instead of opening.
 
+use super::fields;
 use crate::breaker::cells::record::Counts;
 use crate::breaker::overload;
 use crate::breaker::params::BreakerParams;
-use crate::config::Reader;
+use crate::config::Object;
 
 /// Envoy's admission control in place of an open state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,19 +20,19 @@ pub struct Soft {
 // === impl Soft ===
 
 impl Soft {
-    pub(crate) fn read(reader: &Reader<'_>, params: &BreakerParams) -> Option<Self> {
-        let object = reader.object(&["aggression_percent", "max_refused_percent"])?;
-        let aggression = object.count("aggression_percent", 100, 1, 10_000, "%");
-        let most = object.count("max_refused_percent", 80, 1, 100, "%");
+    /// Reads the object `admission` of a breaker with these parameters.
+    pub(super) fn read(object: &Object<'_>, params: &BreakerParams) -> Option<Self> {
         if params.failure_rate_percent >= 100 {
-            let right = "a `failure_rate_percent` of 1 to 99 %";
-            reader.report(alloc::format!("never refuses at a failure rate of 100 %, expected {right}"));
+            object.report(
+                "never refuses at a failure rate of 100 %".into(),
+                "a `failure_rate_percent` of 1 to 99 %",
+            );
             return None;
         }
         Some(Self {
             minimum_calls: params.minimum_calls,
-            aggression_percent: aggression?,
-            max_refused_percent: most?,
+            aggression_percent: object.get(&fields::AGGRESSION_PERCENT)?,
+            max_refused_percent: object.get(&fields::MAX_REFUSED_PERCENT)?,
         })
     }
 

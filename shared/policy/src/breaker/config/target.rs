@@ -3,10 +3,9 @@
 use alloc::borrow::ToOwned;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
 
-use crate::config::Reader;
-use crate::http::matcher::collect;
+use super::fields;
+use crate::config::{Field, Object};
 use crate::http::{Placement, ReplyPolicy};
 use crate::key::{Key, Part};
 
@@ -37,27 +36,21 @@ pub enum Fallback {
     Reply(ReplyPolicy),
 }
 
-/// Longest name of a cluster or route.
-const MAX_NAME: usize = 256;
-
 // === impl Target ===
 
 impl Target {
     /// Reads `{"cluster": "checkout"}` and the like; `number` tells keys of one breaker from those
     /// of another.
     #[must_use]
-    pub fn read(reader: &Reader<'_>, number: u32) -> Option<Self> {
-        let (kind, value) = reader.tagged(&["cluster", "endpoint", "key", "route"])?;
-        match kind {
-            "cluster" => value.text(MAX_NAME).map(|name| Self::Cluster(name.to_owned())),
-            "endpoint" => value.text(MAX_NAME).map(|name| Self::Endpoint(name.to_owned())),
-            "route" => value.text(MAX_NAME).map(|name| Self::Route(name.to_owned())),
-            _ => {
-                let parts = value.items(1..=8, "key parts")?;
-                let parts = parts.iter().map(Part::read).fold(Some(Vec::new()), collect)?;
-                Some(Self::Key(Key::new(u16::try_from(number & 0xffff).unwrap_or(0), parts)))
-            }
+    pub(super) fn read(object: &Object<'_>, number: u32) -> Option<Self> {
+        let name = |field: &Field<str>| object.get(field).map(ToOwned::to_owned);
+        if object.has(&fields::TARGET_KEY) {
+            let parts = Part::read_all(&object.items(&fields::TARGET_KEY))?;
+            return Some(Self::Key(Key::new(u16::try_from(number & 0xffff).unwrap_or(0), parts)));
         }
+        None.or_else(|| name(&fields::TARGET_CLUSTER).map(Self::Cluster))
+            .or_else(|| name(&fields::TARGET_ENDPOINT).map(Self::Endpoint))
+            .or_else(|| name(&fields::TARGET_ROUTE).map(Self::Route))
     }
 
     /// Where the host has to put the filter for it.
@@ -67,6 +60,11 @@ impl Target {
             Self::Endpoint(_) => Placement::Attempt,
             Self::Cluster(_) | Self::Key(_) | Self::Route(_) => Placement::Downstream,
         }
+    }
+
+    /// Whether it is the cluster of this name.
+    pub(super) fn is_cluster(&self, name: &str) -> bool {
+        matches!(self, Self::Cluster(cluster) if cluster == name)
     }
 
     /// Whether what it guards shows only at run time.
@@ -81,12 +79,11 @@ impl Target {
 impl Fallback {
     /// Reads one. The breaker of a cluster is found later, when all breakers are known.
     #[must_use]
-    pub fn read(reader: &Reader<'_>, default: &ReplyPolicy) -> Option<Self> {
-        let (kind, value) = reader.tagged(&["cluster", "reply"])?;
-        if kind == "cluster" {
-            let name = value.text(MAX_NAME)?.into();
-            return Some(Self::Cluster { name, breaker: usize::MAX });
+    pub(super) fn read(object: &Object<'_>) -> Option<Self> {
+        if let Some(name) = object.get(&fields::FALLBACK_CLUSTER) {
+            return Some(Self::Cluster { name: name.into(), breaker: usize::MAX });
         }
-        ReplyPolicy::read(&value, default, 200..=599).map(Self::Reply)
+        let reply = object.has(&fields::FALLBACK_REPLY).then(|| object.inner(&fields::FALLBACK_REPLY))??;
+        ReplyPolicy::read(&reply, &fields::FALLBACK_STATUS, &fields::GRPC_STATUS).map(Self::Reply)
     }
 }

@@ -4,12 +4,11 @@
 //! metadata service or to the proxy's own admin port; so an endpoint counts only when a rule has it, and
 //! addresses that are nobody's service never count, whatever the rules say.
 
-use alloc::format;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::RangeInclusive;
 
-use crate::config::Reader;
+use crate::config::{all, Form, Misfit};
 use crate::net::range::Range;
 
 /// The addresses to which requests may be sent.
@@ -28,15 +27,24 @@ const METADATA: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
+/// A network and its ports.
+pub(super) static RULE: Form = Form::new(
+    |text| {
+        let expected = "a network and its ports such as `10.0.0.0/8:8000-8999` or `[fd00::/8]:80`";
+        let misfit = Misfit { found: "is no network with ports", expected };
+        Rule::parse(text).is_none().then_some(misfit)
+    },
+    "^([0-9.]+(/[0-9]{1,2})?|\\[[0-9A-Fa-f:.]+(/[0-9]{1,3})?\\]):[0-9]{1,5}(-[0-9]{1,5})?$",
+    false,
+);
+
 // === impl Allow ===
 
 impl Allow {
-    /// Reads a list of `network:ports`.
+    /// The rules of texts that have the form [`RULE`]; `None` when one has not.
     #[must_use]
-    pub fn read(reader: &Reader<'_>) -> Option<Self> {
-        let items = reader.items(1..=64, "networks with their ports")?;
-        let rules = items.iter().map(Rule::read);
-        rules.fold(Some(Vec::new()), crate::http::matcher::collect).map(Self)
+    pub(super) fn parse(texts: &[&str]) -> Option<Self> {
+        all(texts.iter().map(|text| Rule::parse(text))).map(Self)
     }
 
     /// Whether a request may be sent to `address` at `port`. IPv4 in IPv6 counts as IPv4.
@@ -62,16 +70,6 @@ fn never(address: IpAddr) -> bool {
 // === impl Rule ===
 
 impl Rule {
-    fn read(reader: &Reader<'_>) -> Option<Self> {
-        let text = reader.text(64)?;
-        let rule = Self::parse(text);
-        if rule.is_none() {
-            let right = "a network and its ports such as `10.0.0.0/8:8000-8999` or `[fd00::/8]:80`";
-            reader.report(format!("{text:?} is no network with ports, expected {right}"));
-        }
-        rule
-    }
-
     fn parse(text: &str) -> Option<Self> {
         let (network, ports) = text.rsplit_once(':')?;
         let network = match network.strip_prefix('[') {
@@ -91,17 +89,11 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::document;
-
-    fn allow(json: &str) -> Allow {
-        document(json.as_bytes(), Allow::read).unwrap()
-    }
 
     #[test]
     fn only_what_a_rule_has_may_be_sent_to() {
-        let allow = allow(
-            r#"["10.0.0.0/8:80-90", "127.0.0.1:8080", "[fd00::/8]:443", "0.0.0.0/0:9999", "[::/0]:9999"]"#,
-        );
+        let rules = ["10.0.0.0/8:80-90", "127.0.0.1:8080", "[fd00::/8]:443", "0.0.0.0/0:9999", "[::/0]:9999"];
+        let allow = Allow::parse(&rules).unwrap();
         #[rustfmt::skip]
         let cases = [
             ("10.1.2.3", 80, true),             ("10.1.2.3", 90, true),         ("10.1.2.3", 91, false),
@@ -131,8 +123,7 @@ mod tests {
             ":80",
         ];
         for text in bad {
-            let json = format!("[{text:?}]");
-            assert!(document(json.as_bytes(), Allow::read).is_err(), "{text}");
+            assert!((RULE.wrong)(text).is_some(), "{text}");
         }
     }
 }

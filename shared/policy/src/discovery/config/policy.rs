@@ -13,6 +13,11 @@ use crate::http::{Matcher, ReplyPolicy};
 use crate::key::Key;
 use crate::time::Span;
 
+/// The header that an `ORIGINAL_DST` cluster obeys, unless it has another `http_header_name`.
+pub const ORIGINAL_DST_HEADER: &str = "x-envoy-original-dst-host";
+/// The header with the candidates, unless another is named.
+pub const OVERRIDE_HEADER: &str = "x-tidegate-endpoints";
+
 /// Everything that the filter was told.
 #[derive(Clone, Debug)]
 pub struct Policy {

@@ -26,7 +26,7 @@ pub mod static_list;
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use crate::config::{Object, Reader};
+use crate::config::{Def, Field, Inner, Object, Reader};
 use crate::discovery::endpoint::Endpoint;
 use crate::discovery::registry::consul::protocol::ConsulProtocol;
 use crate::discovery::registry::consul::{Consul, ServiceQuery};
@@ -68,21 +68,39 @@ pub(crate) enum Shape {
     Static,
 }
 
-/// The fields that say what a registry is, and what a service asks of it.
-pub(crate) const FIELDS: [&str; 3] = ["consul", "dns", "static"];
-/// The same, in a sentence.
-pub(crate) const FIELDS_TEXT: &str = "`consul`, `dns`, `static`";
+static CONSUL: Field<Inner> =
+    Field::object("consul", &consul::config::REGISTRY).says("A Consul datacenter, by its HTTP API.");
+static DNS: Field<Inner> =
+    Field::object("dns", &dns::config::REGISTRY).says("DNS over HTTPS, or Envoy's own resolver.");
+static STATIC: Field<Inner> =
+    Field::object("static", &static_list::REGISTRY).says("The endpoints stand in the document.");
+static OF_CONSUL: Field<Inner> = Field::object("consul", &consul::config::QUERY)
+    .or_says("`{}`")
+    .says("What is asked of a Consul registry.");
+static OF_DNS: Field<Inner> =
+    Field::object("dns", &dns::config::QUERY).or_says("`{}`").says("What is asked of DNS.");
+static OF_STATIC: Field<Inner> =
+    Field::object("static", &static_list::QUERY).or_says("`{}`").says("What is asked of a static registry.");
+/// The fields that say what a registry is: exactly one.
+pub(crate) static KINDS: [&Def; 3] = [CONSUL.def(), DNS.def(), STATIC.def()];
+/// Their names.
+pub(crate) const WORDS: [&str; 3] = ["consul", "dns", "static"];
+/// The fields that say what a service asks of a registry.
+pub(crate) static QUERIES: [&Def; 3] = [OF_CONSUL.def(), OF_DNS.def(), OF_STATIC.def()];
 
 // === impl RegistryKind ===
 
 impl RegistryKind {
-    /// Reads `field`, one of [`FIELDS`], of a registry.
-    pub(crate) fn read(field: &str, reader: &Reader<'_>, allowed: Allowed<'_>) -> (Shape, Option<Self>) {
-        match field {
-            "consul" => (Shape::Consul, Consul::read(reader).map(Self::Consul)),
-            "dns" => (Shape::Dns(Records::of(reader)), Dns::read(reader).map(Self::Dns)),
-            _ => (Shape::Static, StaticList::read(reader, allowed).map(Self::Static)),
-        }
+    /// Reads what a registry is from its object; `None` when that is not said.
+    pub(crate) fn read(object: &Object<'_>, allowed: Allowed<'_>) -> Option<(Shape, Option<Self>)> {
+        let given = |field| object.maybe_inner(field).flatten();
+        Some(if let Some(consul) = given(&CONSUL) {
+            (Shape::Consul, Consul::read(&consul).map(Self::Consul))
+        } else if let Some(dns) = given(&DNS) {
+            (Shape::Dns(Records::of(&dns)), Dns::read(&dns).map(Self::Dns))
+        } else {
+            (Shape::Static, StaticList::read(&given(&STATIC)?, allowed).map(Self::Static))
+        })
     }
 
     /// What the answer to `query` depends on, as a hash; `None` when nothing is asked.
@@ -145,12 +163,21 @@ impl Query {
 // === impl Shape ===
 
 impl Shape {
-    /// The field of a service that asks it, one of [`FIELDS`].
+    /// The field of a service that asks it, one of [`WORDS`].
     pub(crate) fn field(self) -> &'static str {
         match self {
             Self::Consul => "consul",
             Self::Dns(_) => "dns",
             Self::Static => "static",
+        }
+    }
+
+    /// The same, as messages have it.
+    pub(crate) fn quoted(self) -> &'static str {
+        match self {
+            Self::Consul => "`consul`",
+            Self::Dns(_) => "`dns`",
+            Self::Static => "`static`",
         }
     }
 
@@ -164,24 +191,26 @@ impl Shape {
         self != Self::Static
     }
 
-    /// Reads what a service that is called `service` asks, from its object. The registry is called
-    /// `name`; its `kind` is `None` when it could not be read.
+    /// Reads what a service that is called `service` asks, from its object. `named` is where it names the
+    /// registry; the registry's `kind` is `None` when it could not be read.
     pub(crate) fn read_query(
         self,
         object: &Object<'_>,
         service: &str,
-        name: &str,
+        named: (&Reader<'_>, &str),
         kind: Option<&RegistryKind>,
     ) -> Option<Query> {
         match self {
-            Self::Consul => ServiceQuery::read(object, service).map(Query::Consul),
-            Self::Dns(records) => NameQuery::read(object, service, records).map(Query::Dns),
+            Self::Consul => ServiceQuery::read(&object.inner(&OF_CONSUL)?, service).map(Query::Consul),
+            Self::Dns(records) => NameQuery::read(&object.inner(&OF_DNS)?, service, records).map(Query::Dns),
             Self::Static => {
                 let list = kind.and_then(|kind| match kind {
                     RegistryKind::Static(list) => Some(list),
                     _ => None,
                 });
-                StaticList::read_query(object, service, list, name).map(Query::Static)
+                let (reader, name) = named;
+                let query = object.inner(&OF_STATIC)?;
+                StaticList::read_query(&query, service, list, name, reader).map(Query::Static)
             }
         }
     }

@@ -6,10 +6,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::config::lists::{named, pairs, texts};
-use crate::config::{Object, Reader};
+use crate::config::{
+    self, collect, Field, Form, Kind, List, Map, Misfit, Object, Reader, Table, Text, ANY, PAIRS, TEXT,
+};
 use crate::discovery::endpoint::{normalize, Endpoint, Key, Names, MAX_ENDPOINTS};
-use crate::http::matcher::collect;
 use crate::sort;
 
 /// Services with their endpoints, as the document has them.
@@ -22,10 +22,66 @@ pub struct StaticList {
 /// Whether an address and port may ever get requests.
 pub(crate) type Allowed<'a> = &'a dyn Fn(IpAddr, u16) -> bool;
 
-const FIELDS: [&str; 7] = ["address", "port", "weight", "tags", "zone", "priority", "metadata"];
+/// An address that can be connected to.
+static ADDRESS_FORM: Form = Form::new(
+    |text| {
+        let misfit = Misfit { found: "is no address of an endpoint", expected: "one of IPv4 or IPv6" };
+        parse(text).is_none().then_some(misfit)
+    },
+    "^[0-9A-Fa-f:.]+$",
+    false,
+);
+
+/// IPv4 in IPv6 is IPv4.
+fn parse(text: &str) -> Option<IpAddr> {
+    let address = text.parse::<IpAddr>().ok()?.to_canonical();
+    (!address.is_unspecified() && !address.is_multicast()).then_some(address)
+}
+
+const ENDPOINTS: Kind =
+    Kind::List { of: &Kind::Object(&ENDPOINT), least: 1, most: MAX_ENDPOINTS as u16, called: "endpoints" };
+static SERVICE_NAMES: config::Names = config::Names {
+    names: Text::new("a name", 256, &ANY),
+    of: ENDPOINTS,
+    least: 1,
+    most: 256,
+    called: "services",
+};
+static SERVICES: Field<Map> = Field::map("services", &SERVICE_NAMES)
+    .required()
+    .says("The endpoints of each service by its name, 1 to 256 bytes.");
+/// A registry.
+pub(super) static REGISTRY: Table = Table::new("discovery.static", &[SERVICES.def()]);
+
+static ADDRESS: Field<str> = Field::of("address", Kind::formed("an IPv4 or IPv6 address", 64, &ADDRESS_FORM))
+    .required()
+    .says("An IPv4 or IPv6 address.");
+static PORT: Field<u16> = Field::integer("port", 1, 65_535, "").required().says("Its port.");
+static WEIGHT: Field<u64> =
+    Field::integer("weight", 1, 65_535, "").or_number(1).says("Its part of the sum of all weights.");
+static TAGS: Field<List<str>> = Field::list("tags", &TEXT, 1, 32, "tags")
+    .or_says("none")
+    .says("What [`subset`](#servicessubset) can ask for.");
+static ZONE: Field<str> =
+    Field::of("zone", TEXT).or_says("none").says("Where it runs, for [`zone_aware`](#serviceszone_aware).");
+static PRIORITY: Field<u8> = Field::integer("priority", 0, 15, "")
+    .or_number(0)
+    .says("Endpoints of a higher number stand in for those of lower ones.");
+static METADATA: Field<Map> = Field::map("metadata", &PAIRS)
+    .or_says("none")
+    .says("What [`subset`](#servicessubset) can ask for; values of 1 to 256 bytes.");
+static ENDPOINT: Table = Table::new(
+    "discovery.endpoint",
+    &[ADDRESS.def(), PORT.def(), WEIGHT.def(), TAGS.def(), ZONE.def(), PRIORITY.def(), METADATA.def()],
+);
+
+static SERVICE: Field<str> =
+    Field::of("service", TEXT).or_says("`name`").says("Its name in the registry, which has it.");
+/// What is asked for.
+pub(super) static QUERY: Table = Table::new("discovery.service.static", &[SERVICE.def()]);
 
 fn set(reader: &Reader<'_>, allowed: Allowed<'_>, names: &mut Names) -> Option<Rc<[Endpoint]>> {
-    let items = reader.items(1..=MAX_ENDPOINTS, "endpoints")?;
+    let items = reader.items();
     let read = |item: &Reader<'_>| endpoint(item, allowed, names);
     let mut set: Vec<Endpoint> = items.iter().map(read).fold(Some(Vec::new()), collect)?;
     let mut keys: Vec<(Key, &Reader<'_>)> = set.iter().map(Endpoint::key).zip(&items).collect();
@@ -37,7 +93,7 @@ fn set(reader: &Reader<'_>, allowed: Allowed<'_>, names: &mut Names) -> Option<R
     });
     let mut sound = true;
     for ((address, port), reader) in twice {
-        reader.report(format!("{} is there already, expected once", SocketAddr::new(*address, *port)));
+        reader.report(format!("{} is there already", SocketAddr::new(*address, *port)), "once");
         sound = false;
     }
     normalize(&mut set);
@@ -45,40 +101,20 @@ fn set(reader: &Reader<'_>, allowed: Allowed<'_>, names: &mut Names) -> Option<R
 }
 
 fn endpoint(reader: &Reader<'_>, allowed: Allowed<'_>, names: &mut Names) -> Option<Endpoint> {
-    let object = reader.object(&FIELDS)?;
-    let address = object.required("address", "an IPv4 or IPv6 address").and_then(|r| address(&r));
-    let port = object.required("port", "an integer, 1 to 65535").and_then(|r| r.integer(1..=65_535, ""));
-    let weight = object.natural("weight", 1, 1, 65_535, "");
-    let tags = object.or("tags", Vec::new(), |r| texts(r, 32, "tags"));
-    let zone = object.or("zone", "", |r| r.text(256));
-    let priority = object.natural("priority", 0, 0, 15, "");
-    let metadata = object.or("metadata", Vec::new(), pairs);
-    let (address, port) = (address?, u16::try_from(port?).ok()?);
+    let object = reader.object()?;
+    let (address, port) = (parse(object.get(&ADDRESS)?)?, object.get(&PORT)?);
     let id = SocketAddr::new(address, port).to_string();
     if !allowed(address, port) {
-        reader.report(format!("{id} is not in `allow`, expected an endpoint that it has"));
+        reader.report(format!("{id} is not in `allow`"), "an endpoint that it has");
         return None;
     }
+    let metadata = object.pairs(&METADATA)?;
     let endpoint = Endpoint::new(&id, address, port)?
-        .weighing(weight?)
-        .in_zone(zone?, names)
-        .tagged(&mut tags?.into_iter(), names)
-        .labelled(&mut metadata?.into_iter(), names);
-    Some(Endpoint { priority: u8::try_from(priority?).ok()?, ..endpoint })
-}
-
-/// IPv4 in IPv6 is IPv4.
-fn address(reader: &Reader<'_>) -> Option<IpAddr> {
-    let text = reader.text(64)?;
-    match text.parse::<IpAddr>() {
-        Ok(address) if !address.to_canonical().is_unspecified() && !address.to_canonical().is_multicast() => {
-            Some(address.to_canonical())
-        }
-        _ => {
-            reader.report(format!("{text:?} is no address of an endpoint, expected one of IPv4 or IPv6"));
-            None
-        }
-    }
+        .weighing(object.get(&WEIGHT)?)
+        .in_zone(object.maybe(&ZONE)?.unwrap_or(""), names)
+        .tagged(&mut object.list(&TAGS)?.into_iter(), names)
+        .labelled(&mut metadata.into_iter(), names);
+    Some(Endpoint { priority: object.get(&PRIORITY)?, ..endpoint })
 }
 
 // === impl StaticList ===
@@ -86,14 +122,11 @@ fn address(reader: &Reader<'_>) -> Option<IpAddr> {
 impl StaticList {
     /// Reads the field `static` of a registry; each endpoint must be `allowed`.
     #[inline(never)]
-    pub(crate) fn read(reader: &Reader<'_>, allowed: Allowed<'_>) -> Option<Self> {
-        let object = reader.object(&["services"])?;
-        let services = object.required("services", "an object with services")?;
+    pub(super) fn read(object: &Object<'_>, allowed: Allowed<'_>) -> Option<Self> {
         let mut names = Names::default();
         let service =
             |(name, list): (&str, Reader<'_>)| Some((name.to_string(), set(&list, allowed, &mut names)?));
-        let entries = named(&services, 1..=256, "services")?;
-        let services = entries.into_iter().map(service).fold(Some(Vec::new()), collect)?;
+        let services = object.entries(&SERVICES).into_iter().map(service).fold(Some(Vec::new()), collect)?;
         Some(Self { services })
     }
 
@@ -104,18 +137,18 @@ impl StaticList {
     }
 
     /// Reads the field `static` of a service that is called `name`: its name in the list. `list` is
-    /// `None` when it could not be read.
-    pub(crate) fn read_query(
+    /// `None` when it could not be read; problems of a name that is not given are those of `named`.
+    pub(super) fn read_query(
         object: &Object<'_>,
         name: &str,
         list: Option<&Self>,
         registry: &str,
+        named: &Reader<'_>,
     ) -> Option<String> {
-        let inner = object.inner("static", &["service"])?;
-        let service = inner.or("service", name, |r| r.text(256))?;
+        let service = object.maybe(&SERVICE)?.unwrap_or(name);
         if list?.endpoints(service).is_none() {
-            let reader = inner.optional("service").or_else(|| object.optional("registry"))?;
-            reader.report(format!("has no service {service:?} in {registry:?}, expected one that is there"));
+            let found = format!("has no service {service:?} in {registry:?}");
+            object.reader(&SERVICE).as_ref().unwrap_or(named).report(found, "one that is there");
             return None;
         }
         Some(service.to_string())

@@ -2,11 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::collect;
-use crate::config::Reader;
+use crate::config::{all, Field, Kind, List, Reader, Table};
 use crate::http::Request;
 use crate::net::address;
-use crate::net::range::Range;
+use crate::net::range::{Range, RANGE};
 
 /// From where a request must come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,23 +15,34 @@ pub struct ClientMatch {
     hops: usize,
 }
 
-/// Most ranges of one condition.
-const MAX_RANGES: usize = 64;
+/// A list of address ranges, or an object that also says how many proxies are trusted.
+pub const CLIENT_KIND: Kind = Kind::Either(&Kind::Object(&CLIENT_TABLE), &RANGES);
+const RANGES: Kind = Kind::List { of: &RANGE_KIND, least: 1, most: 64, called: "address ranges" };
+const RANGE_KIND: Kind = Kind::formed("a range of addresses", 64, &RANGE);
+
+static IN: Field<List<str>> = Field::of("in", RANGES).required().says(
+    "`10.0.0.0/8`, `2001:db8::/32` or one address. IPv4 in IPv6 counts as IPv4. Bits behind the \
+     prefix are an error.",
+);
+static TRUSTED_HOPS: Field<usize> = Field::integer("trusted_hops", 0, 16, "hops")
+    .or_number(0)
+    .says("As in [`client_address`](#keyclient_address) of a key.");
+static PEER_APPENDED: Field<bool> =
+    Field::boolean("peer_appended", false).says("As in [`client_address`](#keyclient_address) of a key.");
+static CLIENT_TABLE: Table =
+    Table::new("match.client_address", &[IN.def(), TRUSTED_HOPS.def(), PEER_APPENDED.def()]);
 
 impl ClientMatch {
     /// Reads a list of ranges, or an object that also says how many proxies are trusted.
     #[must_use]
     pub fn read(reader: &Reader<'_>) -> Option<Self> {
-        if reader.is_array() {
-            return Some(Self { ranges: ranges(reader)?, hops: 0 });
-        }
-        let object = reader.object(&["in", "trusted_hops", "peer_appended"])?;
-        let given = object.required("in", "a list of address ranges").and_then(|r| ranges(&r));
-        let hops = object.or("trusted_hops", 0, |r| r.integer(0..=16, "hops"));
-        let peer_appended = object.or("peer_appended", false, Reader::boolean);
-        let hops = usize::try_from(hops?).unwrap_or(0);
-        let appended = usize::from(peer_appended? && hops > 0);
-        Some(Self { ranges: given?, hops: hops.saturating_add(appended) })
+        let Some(object) = reader.object() else {
+            let texts = reader.items().into_iter().map(|item| item.value::<str>(&RANGE_KIND));
+            return Some(Self { ranges: ranges(&all(texts)?)?, hops: 0 });
+        };
+        let hops = object.get(&TRUSTED_HOPS)?;
+        let appended = usize::from(object.get(&PEER_APPENDED)? && hops > 0);
+        Some(Self { ranges: ranges(&object.list(&IN)?)?, hops: hops.saturating_add(appended) })
     }
 
     /// Whether the client is in one of the ranges; without an address it is in none.
@@ -46,7 +56,6 @@ impl ClientMatch {
     }
 }
 
-fn ranges(reader: &Reader<'_>) -> Option<Vec<Range>> {
-    let items = reader.items(1..=MAX_RANGES, "address ranges")?;
-    items.iter().map(Range::read).fold(Some(Vec::new()), collect)
+fn ranges(texts: &[&str]) -> Option<Vec<Range>> {
+    all(texts.iter().map(|text| Range::parse(text)))
 }

@@ -3,7 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 
-use crate::config::Reader;
+use crate::config::{Form, Misfit};
 use crate::http::path;
 
 /// What a host must be like.
@@ -14,9 +14,18 @@ pub(super) enum HostMatch {
     Suffix(String),
 }
 
+/// A host without a port, or `*.` and a domain.
+pub(super) static HOST: Form = Form::new(
+    |text| {
+        let misfit = Misfit { found: "is no host", expected: "a host without a port, or `*.` and a domain" };
+        HostMatch::parse(text).is_none().then_some(misfit)
+    },
+    "^(\\*\\.)?[-A-Za-z0-9._\\[\\]:]+$",
+    false,
+);
+
 impl HostMatch {
-    pub(super) fn read(reader: &Reader<'_>) -> Option<Self> {
-        let text = reader.text(256)?;
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (suffix, rest) = match text.strip_prefix('*') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -24,8 +33,6 @@ impl HostMatch {
         let is_host = |b: u8| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b);
         let has_port = path::host(rest.as_bytes()).len() < rest.len();
         if has_port || !rest.bytes().all(is_host) || (suffix && !(rest.starts_with('.') && rest.len() > 1)) {
-            let right = "a host without a port, or `*.` and a domain";
-            reader.report(alloc::format!("{text:?} is no host, expected {right}"));
             return None;
         }
         Some(if suffix { Self::Suffix(rest.to_owned()) } else { Self::Exact(rest.to_owned()) })

@@ -8,15 +8,16 @@
 //! than all policies together may grow. Templates, `contains` and `suffix` are there instead.
 
 mod client;
+pub mod header;
 mod host;
 mod path;
 mod value;
 
-use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-pub use client::ClientMatch;
+pub use client::{ClientMatch, CLIENT_KIND};
+pub use header::{HeaderName, HEADER, HEADER_NAME};
 use host::HostMatch;
 pub use path::PathKey;
 use path::PathMatch;
@@ -24,7 +25,7 @@ pub use value::NamedMatch;
 
 use super::message::{Request, RequestExt};
 use super::path as target;
-use crate::config::{Object, Reader};
+use crate::config::{all, joined, Def, Either, Field, Inner, Items, Kind, List, Object, Reader, Table};
 
 /// A condition on a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,59 +53,81 @@ pub struct Narrowness {
     not: usize,
 }
 
-/// Longest text that a matcher compares with.
-const MAX_TEXT: usize = 1024;
 /// Most conditions of a kind in one matcher.
-const MAX_LIST: usize = 16;
+const MAX_LIST: u16 = 16;
+
+static PATH_FIELD: Field<Inner> =
+    Field::object("path", &path::TABLE).or_says("any").says("The path, without query and fragment.");
+static METHOD: Field<List<str>> =
+    Field::list("method", &Kind::text(256), 1, MAX_LIST, "methods").or_says("any").says(
+        "The method is one of these. What is configured is made upper case; the request's method is \
+     compared as sent.",
+    );
+static HOSTS: Field<List<str>> =
+    Field::list("host", &Kind::formed("a host", 256, &host::HOST), 1, MAX_LIST, "hosts").or_says("any").says(
+        "The host, without port, is one of these, in any case. `*.example.com` holds for every subdomain, \
+     not for `example.com`. A port, or a `*` anywhere else, is an error.",
+    );
+static HEADERS: Field<Items> =
+    Field::items("headers", &Kind::Object(&value::HEADER_TABLE), 1, MAX_LIST, "conditions")
+        .or_says("any")
+        .says("All of these hold.");
+static QUERY: Field<Items> =
+    Field::items("query", &Kind::Object(&value::NAMED_TABLE), 1, MAX_LIST, "conditions")
+        .or_says("any")
+        .says("All of these hold for the query.");
+static COOKIES: Field<Items> =
+    Field::items("cookies", &Kind::Object(&value::NAMED_TABLE), 1, MAX_LIST, "conditions")
+        .or_says("any")
+        .says("All of these hold for the cookies.");
+static CLIENT: Field<Either> = Field::of("client_address", CLIENT_KIND)
+    .or_says("any")
+    .says("The client's address is in one of these ranges.");
+static NOT: Field<Items> = Field::items("not", &Kind::Object(&NOT_TABLE), 1, MAX_LIST, "matches")
+    .or_says("none")
+    .says("None of these holds.");
+
+/// One matcher, or a list of them.
+pub const MATCHES: Kind =
+    Kind::List { of: &Kind::Object(&MATCH_TABLE), least: 1, most: MAX_LIST, called: "matches" };
 /// The fields of a matcher; `not`, the last, has the others.
-const FIELDS: [&str; 8] = ["path", "method", "host", "headers", "query", "cookies", "client_address", "not"];
+pub(crate) static FIELDS: [&Def; 8] = joined(&[&OTHERS, &[NOT.def()]]);
+static OTHERS: [&Def; 7] =
+    [PATH_FIELD.def(), METHOD.def(), HOSTS.def(), HEADERS.def(), QUERY.def(), COOKIES.def(), CLIENT.def()];
+static MATCH_TABLE: Table = Table::new("match", &FIELDS);
+static NOT_TABLE: Table = Table::new("match.not", &OTHERS);
 
 // === impl Matcher ===
 
 impl Matcher {
     /// Reads one matcher or a list of them, of which one must hold.
     #[must_use]
-    pub fn read_any(reader: &Reader<'_>) -> Option<Vec<Self>> {
-        one_or_more(reader, "matches", |r| Self::of(&r.object(&FIELDS)?))
+    pub fn read_any(readers: &[Reader<'_>]) -> Option<Vec<Self>> {
+        all(readers.iter().map(|reader| Self::read(&reader.object()?)))
     }
 
-    /// Reads a matcher out of an object that may have `more` fields than its own; whoever
-    /// calls reads those.
-    #[must_use]
-    pub fn read_with<'a>(reader: &Reader<'a>, more: &[&str]) -> Option<(Self, Object<'a>)> {
-        let known: Vec<&str> = FIELDS.iter().chain(more).copied().collect();
-        let object = reader.object(&known)?;
-        Self::of(&object).map(|matcher| (matcher, object))
-    }
-
+    /// Reads a matcher out of an object that has the fields of one, and perhaps more.
     #[inline(never)]
-    fn of(object: &Object<'_>) -> Option<Self> {
-        let path = object.or("path", None, |r| PathMatch::read(r).map(Some));
-        let methods = object.or("method", Vec::new(), |r| {
-            one_or_more(r, "methods", |method| method.text(256).map(str::to_ascii_uppercase))
-        });
-        let hosts = object.or("host", Vec::new(), |r| one_or_more(r, "hosts", HostMatch::read));
-        let headers = named(object, "headers", "the name of a header", header_name);
-        let plain: fn(&Reader<'_>) -> Option<String> = |r| r.text(256).map(ToOwned::to_owned);
-        let query = named(object, "query", "the name of a query parameter", plain);
-        let cookies = named(object, "cookies", "the name of a cookie", plain);
-        let client = object.or("client_address", None, |r| ClientMatch::read(r).map(Some));
-        let not = object.or("not", Vec::new(), |r| {
-            one_or_more(r, "matches", |one| {
-                let others = FIELDS.split_last().map_or(&[][..], |(_not, others)| others);
-                Self::of(&one.object(others)?)
-            })
-        });
-        Some(Self {
-            path: path?,
-            methods: methods?,
-            hosts: hosts?,
-            headers: headers?,
-            query: query?,
-            cookies: cookies?,
-            client: client?,
-            not: not?,
-        })
+    #[must_use]
+    pub fn read(object: &Object<'_>) -> Option<Self> {
+        // Filled bit by bit, so that what is there has one place to be dropped from.
+        let methods = object.list(&METHOD)?.into_iter().map(str::to_ascii_uppercase).collect();
+        let mut matcher = Self { methods, ..Self::default() };
+        if let Some(path) = object.maybe_inner(&PATH_FIELD)? {
+            matcher.path = Some(PathMatch::read(&path)?);
+        }
+        for host in object.list(&HOSTS)? {
+            matcher.hosts.push(HostMatch::parse(host)?);
+        }
+        matcher.headers = named(object, &HEADERS, |object| object.get(&value::HEADER_FIELD))?;
+        let plain: fn(&Object<'_>) -> Option<String> = |object| object.get(&value::NAME);
+        matcher.query = named(object, &QUERY, plain)?;
+        matcher.cookies = named(object, &COOKIES, plain)?;
+        if let Some(client) = object.reader(&CLIENT) {
+            matcher.client = Some(ClientMatch::read(&client)?);
+        }
+        matcher.not = Self::read_any(&object.items(&NOT))?;
+        Some(matcher)
     }
 
     /// Whether the condition holds.
@@ -173,75 +196,17 @@ impl Matcher {
     }
 }
 
-/// Reads a value or a list of 1 to 16.
-#[inline(never)]
-fn one_or_more<T>(reader: &Reader<'_>, of: &str, read: fn(&Reader<'_>) -> Option<T>) -> Option<Vec<T>> {
-    if reader.is_array() {
-        let items = reader.items(1..=MAX_LIST, of)?;
-        items.iter().map(read).fold(Some(Vec::new()), collect)
-    } else {
-        read(reader).map(|one| alloc::vec![one])
-    }
-}
-
-/// Reports a regular expression, naming what there is `instead`; whether there was one.
-fn no_regex(reader: &Reader<'_>, instead: &str) -> bool {
-    let entries = if reader.is_object() { reader.entries(usize::MAX) } else { None };
-    let found = entries.into_iter().flatten().find(|(field, _)| *field == "regex");
-    if let Some((_, value)) = &found {
-        value.report(alloc::format!("regular expressions are not supported, expected {instead}"));
-    }
-    found.is_some()
-}
-
+/// Conditions on what has a name, which `name` reads.
 #[inline(never)]
 fn named(
     object: &Object<'_>,
-    field: &str,
-    what: &str,
-    name: fn(&Reader<'_>) -> Option<String>,
+    of: &Field<Items>,
+    name: fn(&Object<'_>) -> Option<String>,
 ) -> Option<Vec<NamedMatch>> {
-    object.or(field, Vec::new(), |r| {
-        let items = r.items(1..=MAX_LIST, field)?;
-        items.iter().map(|item| NamedMatch::read(item, what, name)).fold(Some(Vec::new()), collect)
-    })
-}
-
-/// Reads the name of a request header: a token (RFC 9110, 5.1), made lower case. `host` is
-/// none, because HTTP/2 and Envoy have it as the authority: it would never be found.
-#[must_use]
-#[inline(never)]
-pub fn header_name(reader: &Reader<'_>) -> Option<String> {
-    let name = header_named(reader.text(256)?, reader)?;
-    if name == "host" {
-        reader.report("`host` is not among the headers, expected `host` in place of a header".to_owned());
-        return None;
-    }
-    Some(name)
-}
-
-/// Checks a header name that stands elsewhere than in a value; reports it at `reader`.
-#[must_use]
-#[inline(never)]
-pub fn header_named(text: &str, reader: &Reader<'_>) -> Option<String> {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if !text.is_empty() && text.bytes().all(is_token) {
-        Some(text.to_ascii_lowercase())
-    } else {
-        reader.report(alloc::format!("{text:?} is not a header name, expected letters, digits and `-`"));
-        None
-    }
-}
-
-/// Collects what was read, going through all items so that each reports its problems.
-pub fn collect<T>(list: Option<Vec<T>>, item: Option<T>) -> Option<Vec<T>> {
-    match (list, item) {
-        (Some(mut list), Some(item)) => {
-            list.push(item);
-            Some(list)
-        }
-        _ => None,
-    }
+    all(object.items(of).iter().map(|reader| {
+        let object = reader.object()?;
+        NamedMatch::read(&object, name(&object)?)
+    }))
 }
 
 #[cfg(test)]
@@ -269,8 +234,13 @@ mod tests {
         }
     }
 
+    fn read(reader: &Reader<'_>) -> Option<Vec<Matcher>> {
+        reader.check(&MATCHES);
+        Matcher::read_any(&reader.items())
+    }
+
     fn holds(json: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> bool {
-        let matchers = document(json.as_bytes(), Matcher::read_any).unwrap();
+        let matchers = document(json.as_bytes(), read).unwrap();
         let mut all = std::vec![
             (&b":method"[..], method.as_bytes()),
             (&b":path"[..], path.as_bytes()),
@@ -320,16 +290,16 @@ mod tests {
         let json = r#"[{"path": {"exact": "a"}}, {"path": {"template": "/x/**/y"}},
                        {"headers": [{"name": "a b", "exact": "x", "prefix": "y"}], "methd": "GET"},
                        {"host": ["*", "a.b:80", "*a.b", "a/b"]}]"#;
-        let error = document(json.as_bytes(), Matcher::read_any).unwrap_err();
+        let error = document(json.as_bytes(), read).unwrap_err();
         let got: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             got,
             [
                 "[0].path.exact: \"a\" is not a path, expected one that starts with `/`",
-                "[1].path.template: \"**\" is not a template segment, expected a literal, `*`, `{name}`, or `**` at the end",
-                "[2].methd: unknown field `methd`, expected one of `path`, `method`, `host`, `headers`, `query`, `cookies`, `client_address`, `not`",
+                "[1].path.template: \"/x/**/y\" is not a template, expected segments that are a literal, `*`, `{name}`, or `**` at the end",
                 "[2].headers[0].name: \"a b\" is not a header name, expected letters, digits and `-`",
-                "[2].headers[0]: found several of `exact`, `prefix`, `suffix`, `contains`, `present`, expected at most one",
+                "[2].headers[0]: found `exact` and `prefix` together, expected only one of them",
+                "[2].methd: unknown field `methd`, expected one of `path`, `method`, `host`, `headers`, `query`, `cookies`, `client_address`, `not`",
                 "[3].host[0]: \"*\" is no host, expected a host without a port, or `*.` and a domain",
                 "[3].host[1]: \"a.b:80\" is no host, expected a host without a port, or `*.` and a domain",
                 "[3].host[2]: \"*a.b\" is no host, expected a host without a port, or `*.` and a domain",

@@ -4,8 +4,8 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{no_regex, MAX_TEXT};
-use crate::config::{Object, Reader};
+use super::value::{MAX_TEXT, NO_REGEX};
+use crate::config::{self, all, choices, Field, Group, Kind, Misfit, Never, Object, Table};
 use crate::http::path;
 
 /// What a path must be like.
@@ -55,42 +55,100 @@ pub(super) enum Segment {
     Rest,
 }
 
-/// The fields of a condition; of the first [`KINDS`] there is one.
-const FIELDS: [&str; 7] =
-    ["exact", "prefix", "starts_with", "template", "ignore_case", "path_parameters", "trailing_slash"];
-const KINDS: usize = 4;
+/// Whether something counts or is ignored.
+#[derive(Clone, Copy)]
+enum Keep {
+    Keep,
+    Ignore,
+}
+choices!(Keep { "keep" => Keep::Keep, "ignore" => Keep::Ignore });
+
+/// A path without query and fragment.
+static PATH: config::Form = config::Form::new(is_no_path, "^/[^?#]*$", true);
+/// The same whose segments may be `*`, `{name}`, and `**` at the end.
+static TEMPLATE: config::Form = config::Form::new(
+    |text| {
+        let expected = "segments that are a literal, `*`, `{name}`, or `**` at the end";
+        let misfit = Misfit { found: "is not a template", expected };
+        is_no_path(text).or_else(|| template(text).is_none().then_some(misfit))
+    },
+    "^/*(([^/?#*{}]*|\\*|\\{[A-Za-z0-9_]+\\})/)*([^/?#*{}]*|\\*\\*?|\\{[A-Za-z0-9_]+\\})$",
+    false,
+);
+
+const PATH_TEXT: Kind = Kind::formed("a path", MAX_TEXT, &PATH);
+static EXACT_PATH: Field<str> = Field::of("exact", PATH_TEXT).says("The path is this.");
+static PREFIX_PATH: Field<str> = Field::of("prefix", PATH_TEXT).says(
+    "The path is this or below it, by whole segments: `/api` holds for `/api` and `/api/x`, not for \
+     `/apix`.",
+);
+static START_OF_PATH: Field<str> = Field::of("starts_with", PATH_TEXT).says(
+    "The path begins with this, byte by byte, as with Istio's `prefix`: `/api` holds for `/apix`, \
+     too.",
+);
+static TEMPLATE_PATH: Field<str> = Field::of("template", Kind::formed("a template", MAX_TEXT, &TEMPLATE))
+    .says(
+        "Segment by segment: a literal, `*` or `{name}` for one segment that is not empty, `**` at the \
+     end for any number of segments.",
+    );
+static REGEX_PATH: Field<Never> =
+    Field::never("regex", &Misfit { found: NO_REGEX, expected: "`template`, `prefix` or `starts_with`" });
+static IGNORE_CASE: Field<bool> =
+    Field::boolean("ignore_case", false).says("Whether the case of ASCII letters is ignored.");
+static PATH_PARAMETERS: Field<Keep> = Field::choice("path_parameters").or_text("keep").says(
+    "`ignore` drops what follows `;` in each segment, and resolves segments that are `.`, `..` or empty \
+     then.",
+);
+static TRAILING_SLASH: Field<Keep> =
+    Field::choice("trailing_slash").or_text("keep").says("`ignore` drops slashes at the end.");
+pub(super) static TABLE: Table = Table::new(
+    "match.path",
+    &[
+        EXACT_PATH.def(),
+        PREFIX_PATH.def(),
+        START_OF_PATH.def(),
+        TEMPLATE_PATH.def(),
+        IGNORE_CASE.def(),
+        PATH_PARAMETERS.def(),
+        TRAILING_SLASH.def(),
+        REGEX_PATH.def(),
+    ],
+)
+.groups(&[Group::one_of(&["exact", "prefix", "starts_with", "template"], "has no condition")]);
+
+fn is_no_path(text: &str) -> Option<Misfit> {
+    if !text.starts_with('/') {
+        Some(Misfit { found: "is not a path", expected: "one that starts with `/`" })
+    } else if text.contains(['?', '#']) {
+        Some(Misfit { found: "has a query", expected: "a path without `?` and `#`" })
+    } else {
+        None
+    }
+}
 
 impl PathMatch {
-    pub(super) fn read(reader: &Reader<'_>) -> Option<Self> {
-        if no_regex(reader, "`template`, `prefix` or `starts_with`") {
-            return None;
-        }
-        let object = reader.object(&FIELDS)?;
-        let (kind, value) = condition(reader, &object)?;
-        let words = [("keep", false), ("ignore", true)];
-        let case = object.or("ignore_case", false, Reader::boolean);
-        let parameters = object.or("path_parameters", false, |r| r.choice(&words));
-        let trailing_slash = object.or("trailing_slash", false, |r| r.choice(&words));
-        let text = value.text(MAX_TEXT)?;
-        if !text.starts_with('/') {
-            value.report(alloc::format!("{text:?} is not a path, expected one that starts with `/`"));
-            return None;
-        }
-        if text.contains(['?', '#']) {
-            value.report(alloc::format!("{text:?} has a query, expected a path without `?` and `#`"));
-            return None;
-        }
-        let ignored = Ignored { case: case?, parameters: parameters?, trailing_slash: trailing_slash? };
-        let mut text = if ignored.case { text.to_ascii_lowercase() } else { text.to_owned() };
-        if ignored.trailing_slash && kind != "starts_with" {
-            text.truncate(text.trim_end_matches('/').len().max(1));
-        }
-        let form = match kind {
-            "exact" => Form::Exact(text),
-            "prefix" => Form::Prefix(text),
-            "starts_with" => Form::StartsWith(text),
-            _ => Form::Template(template(&text, &value)?),
+    pub(super) fn read(object: &Object<'_>) -> Option<Self> {
+        let ignores = |field: &Field<Keep>| object.get(field).map(|keep| matches!(keep, Keep::Ignore));
+        let ignored = Ignored {
+            case: object.get(&IGNORE_CASE)?,
+            parameters: ignores(&PATH_PARAMETERS)?,
+            trailing_slash: ignores(&TRAILING_SLASH)?,
         };
+        let text = |field: &Field<str>| {
+            let text = object.get(field)?;
+            Some(if ignored.case { text.to_ascii_lowercase() } else { text.to_owned() })
+        };
+        let trimmed = |mut text: String| {
+            if ignored.trailing_slash {
+                text.truncate(text.trim_end_matches('/').len().max(1));
+            }
+            text
+        };
+        let form = None
+            .or_else(|| text(&EXACT_PATH).map(trimmed).map(Form::Exact))
+            .or_else(|| text(&PREFIX_PATH).map(trimmed).map(Form::Prefix))
+            .or_else(|| text(&START_OF_PATH).map(Form::StartsWith))
+            .or_else(|| template(&text(&TEMPLATE_PATH).map(trimmed)?).map(Form::Template))?;
         Some(Self { form, ignored })
     }
 
@@ -157,42 +215,22 @@ impl Ignored {
     }
 }
 
-/// The one condition in an object, after what is unknown in it was reported.
-fn condition<'a>(reader: &Reader<'a>, object: &Object<'a>) -> Option<(&'static str, Reader<'a>)> {
-    let kinds = FIELDS.iter().take(KINDS).copied();
-    let given: Vec<&'static str> = kinds.filter(|kind| object.has(kind)).collect();
-    if let [one] = given.as_slice() {
-        return Some((*one, object.optional(one)?));
-    }
-    let known = |(name, _): &(&str, Reader<'_>)| FIELDS.contains(name);
-    if reader.entries(usize::MAX)?.iter().all(known) {
-        let found = if given.is_empty() { "no condition" } else { "several conditions" };
-        let right = "one of `exact`, `prefix`, `starts_with`, `template`";
-        reader.report(alloc::format!("found {found}, expected {right}"));
-    }
-    None
-}
-
-fn template(text: &str, value: &Reader<'_>) -> Option<Vec<Segment>> {
+fn template(text: &str) -> Option<Vec<Segment>> {
     let parts: Vec<&str> = text.trim_start_matches('/').split('/').collect();
     let last = parts.len().saturating_sub(1);
-    let mut segments = Vec::new();
-    for (index, part) in parts.into_iter().enumerate() {
+    let segment = |(index, part): (usize, &&str)| {
         let name = part.strip_prefix('{').and_then(|p| p.strip_suffix('}'));
-        let segment = match (part, name) {
-            ("**", _) if index == last => Segment::Rest,
-            ("*", _) => Segment::One,
-            (_, Some(name)) if is_name(name) => Segment::One,
-            (_, None) if !part.contains(['*', '{', '}']) => Segment::Literal(part.to_owned()),
-            _ => {
-                let right = "a literal, `*`, `{name}`, or `**` at the end";
-                value.report(alloc::format!("{part:?} is not a template segment, expected {right}"));
-                return None;
+        match (*part, name) {
+            ("**", _) if index == last => Some(Segment::Rest),
+            ("*", _) => Some(Segment::One),
+            (_, Some(name)) if is_name(name) => Some(Segment::One),
+            (literal, None) if !literal.contains(['*', '{', '}']) => {
+                Some(Segment::Literal(literal.to_owned()))
             }
-        };
-        segments.push(segment);
-    }
-    Some(segments)
+            _ => None,
+        }
+    };
+    all(parts.iter().enumerate().map(segment))
 }
 
 impl Segment {
@@ -230,7 +268,9 @@ mod tests {
     use crate::config::document;
 
     fn holds(json: &str, path: &str) -> bool {
-        document(json.as_bytes(), PathMatch::read).unwrap().holds(path.as_bytes())
+        document(json.as_bytes(), |reader| PathMatch::read(&reader.checked(&TABLE)?))
+            .unwrap()
+            .holds(path.as_bytes())
     }
 
     /// `/login;v=1`, `/login/` and `/LOGIN` missed a limit on `/login` that a Java server sees alike.

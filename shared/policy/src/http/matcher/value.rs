@@ -4,8 +4,8 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 
-use super::{no_regex, MAX_TEXT};
-use crate::config::Reader;
+use super::header::{HeaderName, HEADER};
+use crate::config::{Field, Group, Misfit, Never, Object, Table};
 
 /// What the value of a name must be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,46 +24,67 @@ enum ValueMatch {
     Suffix(String),
 }
 
-/// Makes a condition of a text.
-type Make = fn(String) -> ValueMatch;
+/// Longest text that a matcher compares with.
+pub(super) const MAX_TEXT: u16 = 1024;
+/// What is said of a field that other products have.
+pub(super) const NO_REGEX: &str = "regular expressions are not supported";
 
-const FIELDS: [&str; 7] = ["name", "exact", "prefix", "suffix", "contains", "present", "invert"];
+pub(super) static HEADER_FIELD: Field<HeaderName> =
+    Field::of("name", HEADER).required().says("The header, in any case.");
+pub(super) static NAME: Field<String> =
+    Field::text("name", 256).required().says("The parameter or cookie, as it is spelled.");
+static EXACT: Field<str> = Field::text("exact", MAX_TEXT).says("A value is this.");
+static PREFIX: Field<str> = Field::text("prefix", MAX_TEXT).says("A value starts with this.");
+static SUFFIX: Field<str> = Field::text("suffix", MAX_TEXT).says("A value ends with this.");
+static CONTAINS: Field<str> = Field::text("contains", MAX_TEXT).says("A value has this in it.");
+static PRESENT: Field<bool> =
+    Field::boolean("present", true).says("Whether it is there, with a value or without.");
+static INVERT: Field<bool> = Field::boolean("invert", false).says("Turns the answer around.");
+static REGEX: Field<Never> = Field::never(
+    "regex",
+    &Misfit { found: NO_REGEX, expected: "`contains`, `prefix` or `suffix`, several matches, or `cookies`" },
+);
+const VALUE_GROUPS: &[Group] = &[Group::not_both(&["exact", "prefix", "suffix", "contains", "present"])];
+pub(super) static HEADER_TABLE: Table = Table::new(
+    "match.headers",
+    &[
+        HEADER_FIELD.def(),
+        EXACT.def(),
+        PREFIX.def(),
+        SUFFIX.def(),
+        CONTAINS.def(),
+        PRESENT.def(),
+        INVERT.def(),
+        REGEX.def(),
+    ],
+)
+.groups(VALUE_GROUPS);
+pub(super) static NAMED_TABLE: Table = Table::new(
+    "match.named",
+    &[
+        NAME.def(),
+        EXACT.def(),
+        PREFIX.def(),
+        SUFFIX.def(),
+        CONTAINS.def(),
+        PRESENT.def(),
+        INVERT.def(),
+        REGEX.def(),
+    ],
+)
+.groups(VALUE_GROUPS);
 
 impl NamedMatch {
-    /// Reads a condition; `name` reads what it is about.
-    pub(super) fn read(
-        reader: &Reader<'_>,
-        what: &str,
-        name: fn(&Reader<'_>) -> Option<String>,
-    ) -> Option<Self> {
-        if no_regex(reader, "`contains`, `prefix` or `suffix`, several matches, or `cookies`") {
-            return None;
-        }
-        let object = reader.object(&FIELDS)?;
-        let name = object.required("name", what).and_then(|r| name(&r));
-        let invert = object.or("invert", false, Reader::boolean);
-        let texts: [(&str, Make); 4] = [
-            ("exact", ValueMatch::Exact),
-            ("prefix", ValueMatch::Prefix),
-            ("suffix", ValueMatch::Suffix),
-            ("contains", ValueMatch::Contains),
-        ];
-        let texts = texts.into_iter().filter_map(|(field, make)| {
-            let given = object.optional(field)?;
-            Some(given.text(MAX_TEXT).map(|text| make(text.to_owned())))
-        });
-        let present = object.optional("present").map(|r| r.boolean().map(ValueMatch::Present));
-        let mut given = texts.chain(present);
-        let value = match (given.next(), given.next()) {
-            (None, _) => Some(ValueMatch::Present(true)),
-            (Some(one), None) => one,
-            _ => {
-                let several = "found several of `exact`, `prefix`, `suffix`, `contains`, `present`";
-                reader.report(alloc::format!("{several}, expected at most one"));
-                None
-            }
-        };
-        Some(Self { name: name?, value: value?, invert: invert? })
+    /// Reads a condition on what `name` names.
+    pub(super) fn read(object: &Object<'_>, name: String) -> Option<Self> {
+        let text = |field: &Field<str>| object.get(field).map(ToOwned::to_owned);
+        let value = None
+            .or_else(|| text(&EXACT).map(ValueMatch::Exact))
+            .or_else(|| text(&PREFIX).map(ValueMatch::Prefix))
+            .or_else(|| text(&SUFFIX).map(ValueMatch::Suffix))
+            .or_else(|| text(&CONTAINS).map(ValueMatch::Contains))
+            .or_else(|| object.get(&PRESENT).map(ValueMatch::Present));
+        Some(Self { name, value: value?, invert: object.get(&INVERT)? })
     }
 
     /// What it is about.

@@ -2,12 +2,11 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::config::lists::texts;
-use crate::config::{Object, Reader};
+use crate::config::{choices, Field, Form, List, Misfit, Object, Table, TEXT};
 use crate::discovery::registry::consul::query::Consistency;
 use crate::discovery::registry::identity::Identity;
 use crate::discovery::registry::server;
@@ -52,80 +51,110 @@ pub struct ServiceQuery {
     pub datacenter: Option<String>,
 }
 
-const FIELDS: [&str; 11] = [
-    "cluster",
-    "authority",
-    "datacenter",
-    "namespace",
-    "partition",
-    "token",
-    "wait_ms",
-    "consistency",
-    "near",
-    "zone_key",
-    "timeout_ms",
-];
-const QUERY: [&str; 4] = ["service", "tags", "filter", "datacenter"];
-const CONSISTENCIES: [(&str, Consistency); 3] = [
-    ("default", Consistency::Default),
-    ("stale", Consistency::Stale),
-    ("consistent", Consistency::Consistent),
-];
+choices!(Consistency {
+    "default" => Consistency::Default,
+    "stale" => Consistency::Stale,
+    "consistent" => Consistency::Consistent,
+});
 
-/// A name that is part of a path or a query, of a datacenter and the like.
-fn name(object: &Object<'_>, field: &str) -> Option<Option<String>> {
-    object.or(field, None, |r| r.text(256).map(|text| Some(text.to_string())))
-}
+/// A token is visible ASCII without spaces.
+static TOKEN_FORM: Form = Form::new(
+    |text| {
+        let misfit = Misfit { found: "is not a token", expected: "visible ASCII without spaces" };
+        (!text.bytes().all(|b| b.is_ascii_graphic())).then_some(misfit)
+    },
+    "^[!-~]+$",
+    true,
+);
 
-/// A secret, which no message repeats.
-fn token(reader: &Reader<'_>) -> Option<String> {
-    let text = reader.text(1024)?;
-    if !text.bytes().all(|b| b.is_ascii_graphic()) {
-        reader.report("is no token, expected visible ASCII without spaces".to_string());
-        return None;
-    }
-    Some(text.to_string())
-}
+static CLUSTER: Field<String> = server::cluster()
+    .required()
+    .says("The cluster of Envoy's that leads to an agent or a server. Not one of `ORIGINAL_DST`.");
+static DATACENTER: Field<String> =
+    Field::of("datacenter", TEXT).or_says("the agent's").says("The datacenter that is asked about.");
+static NAMESPACE: Field<String> =
+    Field::of("namespace", TEXT).or_says("none").says("The namespace (Consul Enterprise).");
+static PARTITION: Field<String> =
+    Field::of("partition", TEXT).or_says("none").says("The admin partition (Consul Enterprise).");
+static TOKEN: Field<String> = Field::secret("token", "visible ASCII without spaces", 1, 1024, &TOKEN_FORM)
+    .or_says("none")
+    .says("The ACL token, for `X-Consul-Token`. It needs `service:read` and `node:read`. Without spaces.");
+static WAIT_MS: Field<u32> = Field::duration("wait_ms", 0, 600_000).or_number(55_000).says(
+    "How long the server may hold a query until something changes; it adds up to a sixteenth. 0: it \
+     is asked every `ttl_ms`.",
+);
+static CONSISTENCY: Field<Consistency> = Field::choice("consistency")
+    .or_text("default")
+    .says("Who may answer: the leader, any server, the leader once it has asked the others.");
+static NEAR: Field<String> = Field::of("near", TEXT).or_says("none").says(
+    "Sorts by round trip from this node, `_agent` for the agent's. It costs the server its streaming \
+     back end.",
+);
+static ZONE_KEY: Field<String> = Field::of("zone_key", TEXT)
+    .or_text("zone")
+    .says("The key of metadata, of the service or else of its node, that has the zone.");
+static TIMEOUT_MS: Field<u32> = Field::duration("timeout_ms", 100, 60_000)
+    .or_number(5_000)
+    .says("How long an answer may take. One that may wait has `wait_ms`, a sixteenth of it, and 5 seconds.");
+/// A registry.
+pub(in crate::discovery::registry) static REGISTRY: Table = Table::new(
+    "discovery.consul",
+    &[
+        CLUSTER.def(),
+        server::AUTHORITY.def(),
+        DATACENTER.def(),
+        NAMESPACE.def(),
+        PARTITION.def(),
+        TOKEN.def(),
+        WAIT_MS.def(),
+        CONSISTENCY.def(),
+        NEAR.def(),
+        ZONE_KEY.def(),
+        TIMEOUT_MS.def(),
+    ],
+);
 
-/// Consul's own bounds are a wait of up to ten minutes.
-fn wait_ms(reader: &Reader<'_>) -> Option<u32> {
-    let ms = reader.integer(0..=600_000, "ms")?;
-    if (1..1_000).contains(&ms) {
-        reader.report(format!("{ms} ms is out of range, expected 0 or 1000 to 600000 ms"));
-        return None;
-    }
-    u32::try_from(ms).ok()
-}
+static SERVICE: Field<str> = Field::of("service", TEXT).or_says("`name`").says("Its name in Consul.");
+static TAGS: Field<List<String>> = Field::list("tags", &TEXT, 1, 16, "tags")
+    .or_says("none")
+    .says("Tags that instances must have, all of them.");
+static FILTER: Field<String> = Field::text("filter", 1024).or_says("none").says(
+    "An expression of Consul's [filter \
+     language](https://developer.hashicorp.com/consul/api-docs/features/filtering).",
+);
+static QUERY_DATACENTER: Field<String> =
+    Field::of("datacenter", TEXT).or_says("the registry's").says("Another datacenter.");
+/// What is asked for.
+pub(in crate::discovery::registry) static QUERY: Table = Table::new(
+    "discovery.service.consul",
+    &[SERVICE.def(), TAGS.def(), FILTER.def(), QUERY_DATACENTER.def()],
+);
 
 // === impl Consul ===
 
 impl Consul {
     /// Reads the field `consul` of a registry.
     #[inline(never)]
-    pub(crate) fn read(reader: &Reader<'_>) -> Option<Self> {
-        let object = reader.object(&FIELDS)?;
-        let server = server::read(&object);
-        let (datacenter, namespace) = (name(&object, "datacenter"), name(&object, "namespace"));
-        let partition = name(&object, "partition");
-        let token = object.or("token", None, |r| token(r).map(Some));
-        let wait_ms = object.or("wait_ms", 55_000, wait_ms);
-        let consistency = object.or("consistency", Consistency::Default, |r| r.choice(&CONSISTENCIES));
-        let near = name(&object, "near");
-        let zone_key = object.or("zone_key", "zone", |r| r.text(256));
-        let timeout_ms = object.count("timeout_ms", 5_000, 100, 60_000, "ms");
-        let (cluster, authority) = server?;
+    pub(in crate::discovery::registry) fn read(object: &Object<'_>) -> Option<Self> {
+        let wait_ms = object.get(&WAIT_MS)?;
+        // Consul's own bounds are a wait of up to ten minutes.
+        if (1..1_000).contains(&wait_ms) {
+            object.report_at(&WAIT_MS, format!("{wait_ms} ms is out of range"), "0 or 1000 to 600000 ms");
+            return None;
+        }
+        let (cluster, authority) = server::read(object, &CLUSTER)?;
         Some(Self {
             cluster,
             authority,
-            datacenter: datacenter?,
-            namespace: namespace?,
-            partition: partition?,
-            token: token?,
-            wait_ms: wait_ms?,
-            consistency: consistency?,
-            near: near?,
-            zone_key: zone_key?.to_string(),
-            timeout_ms: timeout_ms?,
+            datacenter: object.maybe(&DATACENTER)?,
+            namespace: object.maybe(&NAMESPACE)?,
+            partition: object.maybe(&PARTITION)?,
+            token: object.maybe(&TOKEN)?,
+            wait_ms,
+            consistency: object.get(&CONSISTENCY)?,
+            near: object.maybe(&NEAR)?,
+            zone_key: object.get(&ZONE_KEY)?,
+            timeout_ms: object.get(&TIMEOUT_MS)?,
         })
     }
 
@@ -167,18 +196,12 @@ impl fmt::Debug for Consul {
 
 impl ServiceQuery {
     /// Reads the field `consul` of a service that is called `name`.
-    pub(crate) fn read(object: &Object<'_>, name: &str) -> Option<Self> {
-        let object = object.inner("consul", &QUERY)?;
-        let text =
-            |field: &str, most| object.or(field, None, |r| r.text(most).map(|text| Some(text.to_owned())));
-        let service = object.or("service", name, |r| r.text(256));
-        let tags = object.or("tags", Vec::new(), |r| texts(r, 16, "tags"));
-        let (filter, datacenter) = (text("filter", 1024), text("datacenter", 256));
+    pub(in crate::discovery::registry) fn read(object: &Object<'_>, name: &str) -> Option<Self> {
         Some(Self {
-            service: service?.to_owned(),
-            tags: tags?.into_iter().map(ToOwned::to_owned).collect(),
-            filter: filter?,
-            datacenter: datacenter?,
+            service: object.maybe(&SERVICE)?.unwrap_or(name).to_owned(),
+            tags: object.list(&TAGS)?,
+            filter: object.maybe(&FILTER)?,
+            datacenter: object.maybe(&QUERY_DATACENTER)?,
         })
     }
 }

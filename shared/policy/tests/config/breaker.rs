@@ -6,6 +6,7 @@ use tidegate_policy::breaker::{BreakerParams, Policy};
 
 fn problems(json: &str) -> Vec<String> {
     let error = Policy::parse(json.as_bytes()).err();
+    super::hold("breaker", json, error.as_ref());
     error.map_or(Vec::new(), |e| e.problems.iter().map(ToString::to_string).collect())
 }
 
@@ -62,9 +63,9 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (r#"{"breakers": []}"#.to_owned(), "breakers: 0 breakers are out of range, expected 1 to 64"),
         (r#"{"breakers": [{"target": {"cluster": "up"}}]}"#.to_owned(), "breakers[0].name: missing, expected a name"),
         (r#"{"breakers": [{"name": "a"}]}"#.to_owned(), "breakers[0].target: missing, expected an object with `cluster`, `endpoint`, `key` or `route`"),
-        (of("{}", ""), "breakers[0].target: found an object, expected one of `cluster`, `endpoint`, `key`, `route` inside"),
+        (of("{}", ""), "breakers[0].target: guards nothing, expected `cluster`, `endpoint`, `key` or `route`"),
         (of(r#"{"cluster": ""}"#, ""), "breakers[0].target.cluster: a text of 0 bytes is out of range, expected 1 to 256 bytes"),
-        (of(r#"{"cluster": "a", "route": "b"}"#, ""), "breakers[0].target: found `cluster`, `route` together, expected only one of them"),
+        (of(r#"{"cluster": "a", "route": "b"}"#, ""), "breakers[0].target: found `cluster` and `route` together, expected only one of them"),
         (of(r#"{"key": []}"#, ""), "breakers[0].target.key: 0 key parts are out of range, expected 1 to 8"),
         (one(r#""failure_rate_percent": 0"#), "breakers[0].failure_rate_percent: 0 % is out of range, expected 1 to 100 %"),
         (one(r#""slow_rate_percent": 101"#), "breakers[0].slow_rate_percent: 101 % is out of range, expected 1 to 100 %"),
@@ -75,12 +76,12 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (one(r#""half_open_permits": 65536"#), "breakers[0].half_open_permits: 65536 permits is out of range, expected 1 to 65535 permits"),
         (one(r#""window_ms": 999"#), "breakers[0].window_ms: 999 ms is out of range, expected 1000 to 3600000 ms"),
         (one(r#""window_slots": 65"#), "breakers[0].window_slots: 65 slots is out of range, expected 1 to 64 slots"),
-        (one(r#""window_slots": 3"#), "breakers[0].window_slots: a window of 10000 ms does not fall into 3 slots, expected slots of the same whole number of ms, at least 100"),
-        (one(r#""window_ms": 1001"#), "breakers[0].window_ms: a window of 1001 ms does not fall into 10 slots, expected slots of the same whole number of ms, at least 100"),
-        (one(r#""window_ms": 1000, "window_slots": 20"#), "breakers[0].window_slots: a window of 1000 ms does not fall into 20 slots, expected slots of the same whole number of ms, at least 100"),
+        (one(r#""window_slots": 3"#), "breakers[0].window_slots: a window of 10000 ms does not divide into 3 slots, expected slots of the same whole number of ms, at least 100"),
+        (one(r#""window_ms": 1001"#), "breakers[0].window_ms: a window of 1001 ms does not divide into 10 slots, expected slots of the same whole number of ms, at least 100"),
+        (one(r#""window_ms": 1000, "window_slots": 20"#), "breakers[0].window_slots: a window of 1000 ms does not divide into 20 slots, expected slots of the same whole number of ms, at least 100"),
         (one(r#""base_open_ms": 0"#), "breakers[0].base_open_ms: 0 ms is out of range, expected 1 to 86400000 ms"),
-        (one(r#""base_open_ms": 300001"#), "breakers[0].base_open_ms: at first 300001 ms, at most 300000 ms, expected a most of at least 300001 ms"),
-        (one(r#""max_open_ms": 4999"#), "breakers[0].max_open_ms: at first 5000 ms, at most 4999 ms, expected a most of at least 5000 ms"),
+        (one(r#""base_open_ms": 300001"#), "breakers[0].base_open_ms: 300001 ms is above max_open_ms, expected at most 300000 ms"),
+        (one(r#""max_open_ms": 4999"#), "breakers[0].max_open_ms: 4999 ms is below base_open_ms, expected at least 5000 ms"),
         (one(r#""backoff_multiplier_percent": 99"#), "breakers[0].backoff_multiplier_percent: 99 % is out of range, expected 100 to 1000 %"),
         (one(r#""jitter_percent": 101"#), "breakers[0].jitter_percent: 101 % is out of range, expected 0 to 100 %"),
         (one(r#""state": "open""#), "breakers[0].state: found \"open\", expected one of `auto`, `forced_open`, `disabled`, `metrics_only`"),
@@ -116,20 +117,20 @@ fn every_problem_is_listed_at_once() {
         {"name": "d", "target": {"key": ["ip"]}, "admission": {"x": 1}, "base_open_ms": 9, "max_open_ms": 8}]}"#;
     let parts = "`client_address`, `host`, `method`";
     let expected = [
-        "cluster_header: `host` is not among the headers, expected `host` in place of a header",
-        "reply.status: 200 is out of range, expected 400 to 599",
         "on_failure: found \"pass\", expected one of `allow`, `refuse`",
+        "cluster_header: \"host\" is not among the headers, expected `host` in place of a header",
+        "reply.status: 200 is out of range, expected 400 to 599",
         "breakers[0].failure_rate_percent: 0 % is out of range, expected 1 to 100 %",
         "breakers[0].jitter_percent: 101 % is out of range, expected 0 to 100 %",
         "breakers[0].state: found \"x\", expected one of `auto`, `forced_open`, `disabled`, `metrics_only`",
-        "breakers[1].name: \"a\" is already used",
         "breakers[2].name: \"b c\" is not a name, expected letters, digits, `-` and `_`",
         "breakers[2].fallback[0].cluster: a text of 0 bytes is out of range, expected 1 to 256 bytes",
-        "breakers[2].window_slots: a window of 10000 ms does not fall into 7 slots, expected slots of the same whole number of ms, at least 100",
-        "breakers[2].fallback: does not go with this target, expected none: an attempt has its endpoint already",
         &format!("breakers[3].target.key[0]: found \"ip\", expected one of {parts}"),
-        "breakers[3].max_open_ms: at first 9 ms, at most 8 ms, expected a most of at least 9 ms",
         "breakers[3].admission.x: unknown field `x`, expected one of `aggression_percent`, `max_refused_percent`",
+        "breakers[1].name: \"a\" is already used, expected another name",
+        "breakers[2].window_slots: a window of 10000 ms does not divide into 7 slots, expected slots of the same whole number of ms, at least 100",
+        "breakers[2].fallback: does not go with this target, expected none: an attempt has its endpoint already",
+        "breakers[3].max_open_ms: 8 ms is below base_open_ms, expected at least 9 ms",
     ];
     let got = problems(json);
     assert_eq!(got, expected);

@@ -10,14 +10,16 @@ use tidegate_policy::key::{Key, Part};
 use tidegate_policy::time::Span;
 
 /// A document that says everything.
-const EVERYTHING: &str = include_str!("discovery.json");
+const EVERYTHING: &str = include_str!("../discovery.json");
 
 fn policy(json: &str) -> Policy {
+    super::hold("discovery", json, None);
     Policy::parse(json.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn problems(json: &str) -> Vec<String> {
     let error = Policy::parse(json.as_bytes()).err();
+    super::hold("discovery", json, error.as_ref());
     error.map_or(Vec::new(), |e| e.problems.iter().map(ToString::to_string).collect())
 }
 
@@ -228,36 +230,33 @@ fn a_word_is_short_for_an_algorithm_with_its_defaults() {
 fn what_is_wrong_with_a_registry_is_said() {
     #[rustfmt::skip]
     let cases = [
-        ("{}", "registries.r: is nothing, expected one of `consul`, `dns`, `static`"),
+        ("{}", "registries.r: has no kind, expected `consul`, `dns` or `static`"),
         (r#"{"consul": {"cluster": "c"}, "dns": {"cluster": "c"}}"#,
-         "registries.r: is several things, expected one of `consul`, `dns`, `static`"),
+         "registries.r: found `consul` and `dns` together, expected only one of them"),
         (r#"{"consul": {}}"#, "registries.r.consul.cluster: missing, expected the name of a cluster"),
         (r#"{"consul": {"cluster": "c", "authority": "ä"}}"#,
-         "registries.r.consul.authority: \"ä\" is no header value, expected visible ASCII"),
-        (r#"{"consul": {"cluster": "c", "wait_ms": 999}}"#,
-         "registries.r.consul.wait_ms: 999 ms is out of range, expected 0 or 1000 to 600000 ms"),
+         "registries.r.consul.authority: \"ä\" is not a header value, expected visible ASCII"),
+        (r#"{"consul": {"cluster": "c", "wait_ms": 999}}"#, "registries.r.consul.wait_ms: 999 ms is out of range, expected 0 or 1000 to 600000 ms"),
         (r#"{"consul": {"cluster": "c", "token": "a b"}}"#,
-         "registries.r.consul.token: is no token, expected visible ASCII without spaces"),
+         "registries.r.consul.token: does not fit (no message shows it), expected visible ASCII without spaces, 1 to 1024 bytes"),
         (r#"{"consul": {"cluster": "c", "consistency": "best"}}"#,
          "registries.r.consul.consistency: found \"best\", expected one of `default`, `stale`, `consistent`"),
-        (r#"{"dns": {}}"#, "registries.r.dns.cluster: missing, expected the name of a cluster, or a `resolver`"),
+        (r#"{"dns": {}}"#, "registries.r.dns: has no server to ask, expected `cluster` or `resolver`"),
         (r#"{"dns": {"resolver": "me", "cluster": "c"}}"#,
          "registries.r.dns.resolver: found \"me\", expected `host`\n\
           registries.r.dns.cluster: does not go with `resolver`, expected only one of them"),
         (r#"{"dns": {"cluster": "c", "path": "/q?x"}}"#,
          "registries.r.dns.path: \"/q?x\" is not a path, expected one that starts with `/`, without a query"),
         (r#"{"static": {}}"#, "registries.r.static.services: missing, expected an object with services"),
-        (r#"{"static": {"services": {}}}"#,
-         "registries.r.static.services: 0 services are out of range, expected 1 to 256"),
+        (r#"{"static": {"services": {}}}"#, "registries.r.static.services: 0 services are out of range, expected 1 to 256"),
         (r#"{"static": {"services": {"": [{"address": "127.0.0.1", "port": 80}]}}}"#,
-         "registries.r.static.services.: a name of 0 bytes is out of range, expected 1 to 256 bytes"),
+         "registries.r.static.services[\"\"]: a text of 0 bytes is out of range, expected 1 to 256 bytes"),
         (r#"{"static": {"services": {"a": [{"address": "127.0.0.1", "port": 80}]}}, "cache": {}}"#,
          "registries.r.cache: does not go with a static registry, expected none: nothing is asked"),
         (r#"{"consul": {"cluster": "c"}, "cache": {"ttl_ms": 1, "flap_damping": {"reuse": 2000}}}"#,
          "registries.r.cache.ttl_ms: 1 ms is out of range, expected 100 to 86400000 ms\n\
           registries.r.cache.flap_damping: reuse at 2000, suppress at 2000, at most 12000, expected each above the one before"),
-        (r#"{"consul": {"cluster": "c"}, "cache": {"flap_damping": 1}}"#,
-         "registries.r.cache.flap_damping: found 1, expected true or false"),
+        (r#"{"consul": {"cluster": "c"}, "cache": {"flap_damping": 1}}"#, "registries.r.cache.flap_damping: found 1, expected true or false, or an object with `penalty`, `suppress`, `reuse`, `half_life_ms` or `max`"),
     ];
     for (says, expected) in cases {
         let mut got = problems(&registry(says));
@@ -310,9 +309,9 @@ fn what_is_wrong_with_a_source_is_said() {
         ("s", r#""static": {"service": "b"}"#,
          ".static.service: has no service \"b\" in \"s\", expected one that is there"),
         ("c", r#""fallback": [{}]"#,
-         ".fallback[0].registry: missing, expected the name of a registry, or a `datacenter`"),
+         ".fallback[0]: asks nothing, expected `datacenter` or `registry`"),
         ("c", r#""fallback": [{"datacenter": "b", "registry": "s"}]"#,
-         ".fallback[0].registry: does not go with `datacenter`, expected only one of them"),
+         ".fallback[0]: found `datacenter` and `registry` together, expected only one of them"),
         ("d", r#""fallback": [{"datacenter": "b"}]"#,
          ".fallback[0].datacenter: does not go with this registry, expected another `registry`"),
         ("c", r#""fallback": [{"registry": "s"}, {"registry": "c"}, {"registry": "s"}]"#,
@@ -343,7 +342,7 @@ fn what_is_wrong_with_a_choice_is_said() {
         (r#""balance": "maglev", "slow_start": {"window_ms": 1}, "zone_aware": {}"#,
          ".slow_start: does not go with this `balance`, expected `round_robin`, `least_request` or `weighted_random`\n\
           .zone_aware: does not go with this `balance`, expected none: a key has one endpoint"),
-        (r#""slow_start": {}"#, ".slow_start.window_ms: missing, expected an integer, 1 to 3600000 ms"),
+        (r#""slow_start": {}"#, ".slow_start.window_ms: missing, expected an integer, 1 to 3600000 ms, or a text such as \"10s\""),
         (r#""subset": {"fallback": "default_subset"}"#,
          ".subset: the default subset is empty, expected `tags` or `metadata`"),
         (r#""subset": {"metadata": {"a": "1", "a": "2"}}"#, ".subset.metadata.a: given twice, expected once"),
@@ -356,8 +355,8 @@ fn what_is_wrong_with_a_choice_is_said() {
           `connect-failure`, `envoy-ratelimited`, `retriable-4xx`, `refused-stream`, `retriable-status-codes`, \
           `retriable-headers`, `http3-post-connect-failure`"),
         (r#""outlier_detection": {"max_ejection_time_ms": 100}"#,
-         ".outlier_detection.max_ejection_time_ms: at first 30000 ms, at most 100 ms, expected a most of at least 30000 ms"),
-        (r#""outlier_detection": "off""#, ".outlier_detection: found \"off\", expected true or false"),
+         ".outlier_detection.max_ejection_time_ms: 100 ms is below base_ejection_time_ms, expected at least 30000 ms"),
+        (r#""outlier_detection": "off""#, ".outlier_detection: found \"off\", expected true or false, or an object with `consecutive_5xx`, `consecutive_gateway_failure`, `base_ejection_time_ms`, `max_ejection_time_ms`, `max_ejection_percent`, `always_eject_one_endpoint` or `patience_ms`"),
     ];
     for (more, expected) in cases {
         let expected: Vec<String> = expected.lines().map(|line| format!("services[0]{line}")).collect();
@@ -373,20 +372,20 @@ fn all_problems_of_a_document_are_reported_together() {
     assert_eq!(
         problems(json),
         [
-            "more: unknown field `more`, expected one of `registries`, `services`, `allow`, `steer`, `zone`, \
-             `no_match`, `on_failure`, `reply`",
-            "allow: missing, expected a list of networks with their ports",
-            "registries.d: given twice, expected once",
-            "registries.a b: \"a b\" is not a name, expected letters, digits, `-` and `_`",
+            "registries[\"a b\"]: \"a b\" is not a name, expected letters, digits, `-` and `_`",
             "registries.d.consul.cluster: missing, expected the name of a cluster",
-            "registries.d: is nothing, expected one of `consul`, `dns`, `static`",
-            "services[1].name: \"a\" is already used",
+            "registries.d: given twice, expected once",
+            "registries.d: has no kind, expected `consul`, `dns` or `static`",
             "services[2].name: missing, expected a name",
             "services[2].registry: missing, expected the name of a registry",
             "steer.header: unknown field `header`, expected one of `original_dst`, `override_host`",
-            "zone: a text of 0 bytes is out of range, expected 1 to 256 bytes",
             "no_match: found 404, expected one of `pass`, `not_found`",
             "on_failure: found \"retry\", expected one of `refuse`, `allow`",
+            "zone: a text of 0 bytes is out of range, expected 1 to 256 bytes",
+            "more: unknown field `more`, expected one of `registries`, `services`, `allow`, `steer`, `zone`, \
+             `no_match`, `on_failure`, `reply`",
+            "allow: missing, expected a list of networks with their ports",
+            "services[1].name: \"a\" is already used, expected another name",
         ]
     );
     let empty = r#"{"registries": {}, "allow": ["10.0.0.0/8:80"], "services": []}"#;

@@ -22,6 +22,7 @@ fn limit(fields: &str) -> String {
 
 fn problems(json: &str) -> Vec<String> {
     let error = Policy::parse(json.as_bytes(), true).err();
+    super::hold("ratelimit", json, error.as_ref());
     error.map_or(Vec::new(), |e| e.problems.iter().map(ToString::to_string).collect())
 }
 
@@ -67,7 +68,7 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (limit(r#""requests": 1.5"#), "limits[0].requests: found a fraction, expected an integer, 1 to 4294967295 requests"),
         (limit(r#""requests": -1"#), "limits[0].requests: -1 requests is out of range, expected 1 to 4294967295 requests"),
         (limit(r#""per_ms": 86400001"#), "limits[0].per_ms: 86400001 ms is out of range, expected 1 to 86400000 ms"),
-        (limit(r#""per_ms": null"#), "limits[0].per_ms: missing, expected an integer, 1 to 86400000 ms"),
+        (limit(r#""per_ms": null"#), "limits[0].per_ms: missing, expected an integer, 1 to 86400000 ms, or a text such as \"10s\""),
         (limit(r#""burst": 0"#), "limits[0].burst: 0 requests is out of range, expected 1 to 4294967295 requests"),
         (limit(r#""bursts": 3"#), "limits[0].bursts: unknown field `bursts`, expected one of `name`, `match`, `key`, `requests`, `per_ms`, `burst`, `cost`, `repeated`, `on_missing_key`, `mode`, `table`"),
         (limit(r#""cost": 6"#), "limits[0].cost: a cost of 6 with a burst of 5 never passes, expected 1 to 5"),
@@ -75,18 +76,23 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (limit(r#""name": "a b""#), "limits[0].name: \"a b\" is not a name, expected letters, digits, `-` and `_`"),
         (limit(r#""name": """#), "limits[0].name: a text of 0 bytes is out of range, expected 1 to 64 bytes"),
         (limit(r#""key": []"#), "limits[0].key: 0 key parts are out of range, expected 1 to 8"),
-        (limit(r#""key": "host""#), "limits[0].key: found \"host\", expected a list of key parts"),
+        (limit(r#""key": 7"#), "limits[0].key: found 7, expected a list of key parts"),
+        (limit(r#""key": "ip""#), "limits[0].key: found \"ip\", expected one of `client_address`, `host`, `method`"),
+        (limit(r#""per_ms": "2d""#), "limits[0].per_ms: 172800000 ms is out of range, expected 1 to 86400000 ms"),
+        (limit(r#""per_ms": "5""#), "limits[0].per_ms: found \"5\", expected an integer, 1 to 86400000 ms, or a text such as \"10s\""),
+        (limit(r#""match": {"path": "/api"}"#), "limits[0].match.path: found \"/api\", expected an object with `exact`, `prefix`, `starts_with`, `template`, `ignore_case`, `path_parameters` or `trailing_slash`"),
+        (r#"{"breakers": []}"#.to_owned(), "breakers: belongs to tidegate-breaker.wasm, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, `on_failure`"),
         (limit(r#""key": ["ip"]"#), "limits[0].key[0]: found \"ip\", expected one of `client_address`, `host`, `method`"),
         (limit(r#""key": [{"heder": "x"}]"#), "limits[0].key[0].heder: unknown field `heder`, expected one of `client_address`, `constant`, `cookie`, `header`, `host`, `method`, `path_segment`, `query_parameter`"),
         (limit(r#""key": [{"header": "a b"}]"#), "limits[0].key[0].header: \"a b\" is not a header name, expected letters, digits and `-`"),
-        (limit(r#""key": [{"header": "Host"}]"#), "limits[0].key[0].header: `host` is not among the headers, expected `host` in place of a header"),
+        (limit(r#""key": [{"header": "Host"}]"#), "limits[0].key[0].header: \"Host\" is not among the headers, expected `host` in place of a header"),
         (limit(r#""key": [{"client_address": {"ipv6_prefix": 8}}]"#), "limits[0].key[0].client_address.ipv6_prefix: 8 bits is out of range, expected 16 to 128 bits"),
         (limit(r#""mode": "off""#), "limits[0].mode: found \"off\", expected one of `enforce`, `observe`"),
         (limit(r#""on_missing_key": "deny""#), "limits[0].on_missing_key: found \"deny\", expected one of `shared`, `skip`, `refuse`"),
         (limit(r#""table": {"keys": 8}"#), "limits[0].table.keys: 8 keys is out of range, expected 16 to 1048576 keys"),
         (r#"{"limits": []}"#.to_owned(), "limits: 0 limits are out of range, expected 1 to 32"),
         ("{}".to_owned(), "limits: missing, expected a list of limits"),
-        ("[]".to_owned(), "configuration: found an empty list, expected an object"),
+        ("[]".to_owned(), "configuration: found an empty list, expected an object with `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, …"),
         (String::new(), "configuration: empty, expected one JSON object"),
         ("{\"limits\": [}".to_owned(), "configuration: not JSON: expected value at line 1 column 13, expected one JSON object"),
     ];
@@ -118,25 +124,62 @@ fn all_problems_are_listed_at_once() {
         "reply": {"status": 200, "headers": {"Retry-After": "1", "x y": "z", "ok": "\n"}}
     }"#;
     let expected = [
-        "lease: unknown field `lease`, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, `on_failure`",
         "limits[0].requests: 0 requests is out of range, expected 1 to 4294967295 requests",
-        "limits[1].mode: given twice, expected once",
-        "limits[1].name: \"a\" is already used",
         "limits[1].key[0].header: a text of 0 bytes is out of range, expected 1 to 256 bytes",
-        "limits[1].mode: found 7, expected one of `enforce`, `observe`",
-        "limits[1].requests: missing, expected an integer, 1 to 4294967295 requests",
         "limits[1].per_ms: 0 ms is out of range, expected 1 to 86400000 ms",
-        "limits[2].name: missing, expected a name",
+        "limits[1].mode: found 7, expected one of `enforce`, `observe`",
+        "limits[1].mode: given twice, expected once",
+        "limits[1].requests: missing, expected an integer, 1 to 4294967295 requests",
         "limits[2].match.path.prefix: \"x\" is not a path, expected one that starts with `/`",
-        "limits[3]: found 7, expected an object",
+        "limits[2].name: missing, expected a name",
+        "limits[3]: found 7, expected an object with `name`, `match`, `key`, `requests`, `per_ms`, `burst`, `cost`, `repeated`, …",
         "headers: found \"draft12\", expected one of `draft11`, `draft03_envoy`, `none`",
-        "reply.status: 200 is out of range, expected 400 to 599",
-        "reply.headers.Retry-After: `retry-after` is set by the filter, expected another header",
-        "reply.headers.x y: \"x y\" is not a header name, expected letters, digits and `-`",
-        "reply.headers.ok: has control characters, expected a header value",
         "on_failure: found true, expected one of `allow`, `refuse`",
+        "lease: unknown field `lease`, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, `on_failure`",
+        "reply.status: 200 is out of range, expected 400 to 599",
+        "reply.headers.Retry-After: \"Retry-After\" is set by the filter, expected another header",
+        "reply.headers[\"x y\"]: \"x y\" is not a header name, expected letters, digits and `-`",
+        "reply.headers.ok: \"\\n\" has control characters, expected a header value",
+        "limits[1].name: \"a\" is already used, expected another name",
     ];
     assert_eq!(problems(json).join("\n"), expected.join("\n"));
+}
+
+#[test]
+fn values_may_be_written_as_templates_and_people_write_them() {
+    let cases = [
+        (limit(r#""requests": 1e3, "burst": 20.0"#), (1_000, 20, 1_000)),
+        (limit(r#""per_ms": "1m30s""#), (5, 5, 90_000)),
+        (limit(r#""per_ms": "1.5s""#), (5, 5, 1_500)),
+        (limit(r#""per_ms": "1d", "key": {"header": "x"}"#), (5, 5, 86_400_000)),
+        (limit(r#""match": {"method": "GET", "client_address": "10.0.0.0/8"}"#), (5, 5, 1_000)),
+    ];
+    for (json, (requests, burst, period)) in cases {
+        let policy = Policy::parse(json.as_bytes(), true).unwrap_or_else(|error| panic!("{json}: {error}"));
+        let limit = &policy.limits[0];
+        assert_eq!((limit.requests, limit.rate.burst().get()), (requests, burst), "{json}");
+        assert_eq!(limit.period, Span::from_millis(period), "{json}");
+    }
+}
+
+#[test]
+fn at_most_a_hundred_problems_are_printed() {
+    let keys = vec!["7"; 300].join(", ");
+    let error = Policy::parse(format!(r#"{{"limits": [{keys}]}}"#).as_bytes(), true).unwrap_err();
+    assert_eq!(error.to_string(), "limits: 300 limits are out of range, expected 1 to 32");
+    let fields: Vec<String> = (0..150).map(|n| format!(r#""f{n}": 1"#)).collect();
+    let error = Policy::parse(format!("{{{}}}", fields.join(", ")).as_bytes(), true).unwrap_err();
+    let lines: Vec<String> = error.lines().collect();
+    assert_eq!((lines.len(), lines[100].as_str()), (101, "and 51 more problems"));
+}
+
+#[test]
+fn no_problem_breaks_the_line_of_a_log() {
+    let odd =
+        r#"{"a\u001b[31m\nb": 1, "limits": [{"name": "x\ny", "key": ["\r"], "match": {"host": "\u0007"}}]}"#;
+    for line in problems(odd) {
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
 }
 
 #[test]

@@ -31,14 +31,16 @@ const CHECKOUT: &str = r#"{"routes": [{"name": "checkout", "match": [{"path": {"
                          "abort": {"min_success_percent": 99, "min_samples": 100}}}]}]}"#;
 
 /// A document that uses everything.
-const EVERYTHING: &str = include_str!("routing.json");
+const EVERYTHING: &str = include_str!("../routing.json");
 
 fn policy(json: &str) -> Policy {
+    super::hold("routing", json, None);
     Policy::parse(json.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn problems(json: &str) -> Vec<String> {
     let error = Policy::parse(json.as_bytes()).err();
+    super::hold("routing", json, error.as_ref());
     error.map_or(Vec::new(), |e| e.problems.iter().map(ToString::to_string).collect())
 }
 
@@ -168,6 +170,21 @@ fn headers_of_ours_are_known_with_underscores_too() {
 }
 
 #[test]
+fn no_problem_shows_a_secret() {
+    let cases = [
+        (r#"{"force": {"secret": "hunter2hunter2hunter2\n"}}"#, "force.secret"),
+        (r#"{"force": {"secret": ["hunter2hunter2hunter2 "]}}"#, "force.secret[0]"),
+        (r#"{"force": {"secret": {"hunter2": "hunter2"}}}"#, "force.secret"),
+        (r#"{"routes": [{"sticky": {"key": "hunter2"}}]}"#, "routes[0].sticky.key"),
+    ];
+    for (json, path) in cases {
+        let told = problems(json);
+        assert!(told.iter().any(|line| line.starts_with(path.trim_end_matches("[0]"))), "{told:?}");
+        assert!(!told.iter().any(|line| line.contains("hunter")), "{told:?}");
+    }
+}
+
+#[test]
 fn every_problem_is_told_with_what_would_be_right() {
     let route = |fields: &str| format!(r#"{{"routes": [{{"name": "r", {fields}}}]}}"#);
     let variants = r#""variants": [{"name": "a", "cluster": "c"}]"#;
@@ -176,13 +193,13 @@ fn every_problem_is_told_with_what_would_be_right() {
         (r#"{}"#.to_string(),
          "routes: missing, expected a list of routes"),
         (route(r#""variants": [{"name": "a"}]"#),
-         "routes[0].variants[0]: has no destination, expected one of `cluster`, `service`, `status`"),
+         "routes[0].variants[0]: has no destination, expected `cluster`, `service` or `status`"),
         (route(r#""variants": [{"name": "a", "cluster": "c", "status": 500}]"#),
-         "routes[0].variants[0]: found several of `cluster`, `service`, `status`, expected only one of them"),
+         "routes[0].variants[0]: found `cluster` and `status` together, expected only one of them"),
         (route(r#""variants": [{"name": "a", "cluster": "c", "weight": 0}]"#),
          "routes[0].variants: all weigh 0, expected a weight of at least 1"),
         (route(r#""variants": [{"name": "a", "cluster": "c", "weight": 90}, {"name": "a", "cluster": "d", "weight": 1000001}]"#),
-         "routes[0].variants[1].name: \"a\" is already used\nroutes[0].variants[1].weight: 1000001 is out of range, expected 0 to 1000000"),
+         "routes[0].variants[1].weight: 1000001 is out of range, expected 0 to 1000000\nroutes[0].variants[1].name: \"a\" is already used, expected another name"),
         (route(r#""variants": [{"name": "a", "cluster": "c", "ramp": {"steps": [{"weight": 1, "hold_ms": 1000}]}}]"#),
          "routes[0].variants: all ramp, expected one without a ramp that takes what the others leave"),
         (route(r#""variants": [{"name": "a", "cluster": "c"}, {"name": "b", "cluster": "c", "ramp": {"steps": [{"weight": 3, "hold_ms": 1000}]}}]"#),
@@ -204,13 +221,13 @@ fn every_problem_is_told_with_what_would_be_right() {
         (route(&format!(r#""match": {{"not": {{"not": {{}}}}}}, {variants}"#)),
          "routes[0].match.not.not: unknown field `not`, expected one of `path`, `method`, `host`, `headers`, `query`, `cookies`, `client_address`"),
         (route(&format!(r#""timeouts": {{"request_ms": 10, "per_try_timeout_ms": 11}}, {variants}"#)),
-         "routes[0].timeouts.per_try_timeout_ms: 11 ms for a try do not fit into 10 ms for all, expected at most 10"),
+         "routes[0].timeouts.per_try_timeout_ms: 11 ms is above request_ms, expected at most 10 ms"),
         (route(&format!(r#""retry": {{"attempts": 2}}, {variants}"#)),
          "routes[0].retry: retries on nothing, expected `on` or `grpc_on`"),
         (format!(r#"{{"force": {{"header": "x"}}, "routes": [{{"name": "r", {variants}}}]}}"#),
          "force: trusts no caller, expected `secret` or `from`"),
         (format!(r#"{{"force": {{"secret": "short"}}, "routes": [{{"name": "r", {variants}}}]}}"#),
-         "force.secret: a secret of less than 16 bytes can be guessed, expected 16 to 256 bytes"),
+         "force.secret: does not fit (no message shows it), expected visible ASCII, 16 to 256 bytes"),
         (format!(r#"{{"headers": {{"cluster": "x-a", "mirror": "X-A"}}, "routes": [{{"name": "r", {variants}}}]}}"#),
          "headers.mirror: `x-a` would carry two things, expected a header for each"),
     ];

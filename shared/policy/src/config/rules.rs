@@ -1,0 +1,76 @@
+//! Rules between fields that several policies have.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::check;
+use super::definition::Def;
+use super::field::Field;
+use super::json::Json;
+use super::problem::Shown;
+use super::read::{Object, Reader};
+
+/// The parts of a document that has one document for each of these names.
+#[must_use]
+pub fn parts<'a, const N: usize>(reader: &Reader<'a>, names: [&str; N]) -> Option<[Reader<'a>; N]> {
+    let known = || Cow::Owned(check::one_of(&mut names.iter().copied()));
+    let Json::Object(fields) = reader.json else {
+        reader.report(format!("found {}", reader.json), known());
+        return None;
+    };
+    let mut found = [None; N];
+    for (name, json) in fields {
+        match names.iter().zip(&mut found).find(|(known, _)| **known == name) {
+            Some((_, place)) => *place = Some(Reader { json, ..*reader }),
+            None => reader.report_under(Some(name), "unknown field".to_string(), known()),
+        }
+    }
+    for (name, _) in names.iter().zip(&found).filter(|(_, part)| part.is_none()) {
+        reader.report_under(Some(name), "missing".to_string(), Cow::Borrowed("an object"));
+    }
+    let all: Vec<Reader<'a>> = found.into_iter().flatten().collect();
+    all.try_into().ok()
+}
+
+/// Reports each of these fields that is there although it is `wrong` here, with what would be right;
+/// whether none is.
+#[inline(never)]
+#[must_use]
+pub fn absent(object: &Object<'_>, fields: &[(&Def, bool, &'static str)], found: &str) -> bool {
+    let mut sound = true;
+    for (def, wrong, right) in fields {
+        if *wrong && object.find(def).is_some() {
+            object.report_field(def, found.to_string(), Cow::Borrowed(*right));
+            sound = false;
+        }
+    }
+    sound
+}
+
+/// The first and the longest of times that grow. That the longest is below the first is reported at the
+/// longest, or at the first when only that is given.
+#[inline(never)]
+#[must_use]
+pub fn ordered(object: &Object<'_>, first: &Field<u64>, longest: &Field<u64>) -> Option<(u64, u64)> {
+    let (first_ms, longest_ms) = (object.get(first)?, object.get(longest)?);
+    if first_ms <= longest_ms {
+        return Some((first_ms, longest_ms));
+    }
+    if object.has(longest) {
+        let found = format!("{longest_ms} ms is below {}", first.def().name);
+        object.report_at(longest, found, format!("at least {first_ms} ms"));
+    } else {
+        let found = format!("{first_ms} ms is above {}", longest.def().name);
+        object.report_at(first, found, format!("at most {longest_ms} ms"));
+    }
+    None
+}
+
+/// Reports that a field names none of these.
+#[inline(never)]
+pub fn unknown<T: ?Sized>(object: &Object<'_>, field: &Field<T>, given: &str, known: &[&str]) {
+    let right = check::one_of(&mut known.iter().copied());
+    object.report_at(field, format!("found {}", Shown(given)), right);
+}
