@@ -17,7 +17,7 @@ WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
 # Packages with tests that need Envoy.
 E2E     := -p tidegate-tests -p tidegate-demo -p tidegate-follow
 NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-servers need-packages need-node
-TARGETS := help setup wasm filters probes run bench dead-upstream follow test test-fast e2e servers vectors check fmt audit clean distclean
+TARGETS := help setup wasm filters probes run bench dead-upstream follow test test-fast e2e servers vectors schema check fmt audit clean distclean
 
 export CARGO_FLAGS ENVOY
 # What the machine has comes first.
@@ -97,6 +97,9 @@ check: need-rust need-deny ## Check format, lints, documentation, licences and s
 	$(STEP) "lints, policy without std" cargo clippy $(CARGO_FLAGS) -q --target wasm32-unknown-unknown -p tidegate-policy -- -D warnings
 	$(STEP) "documentation" env RUSTDOCFLAGS=-Dwarnings cargo doc $(CARGO_FLAGS) -q --no-deps
 	$(STEP) "dependencies" .tools/bin/cargo-deny --log-level error $(CARGO_FLAGS) check bans licenses sources
+
+schema: need-rust ## Print the JSON Schemas and the tables of the reference from the definitions of fields
+	@cargo run $(CARGO_FLAGS) -q -p tidegate-reference
 
 fmt: ## Format the source
 	@cargo fmt --all

@@ -1,14 +1,10 @@
 //! What the documents say is so.
 //!
-//! The references of the filters are held against their parsers, which are asked for what they
-//! know: documents with a field that they cannot know make them list the ones they do, and values
-//! that no field takes make them say what would be right. Examples are parsed, links and files
-//! looked up.
+//! The tables of the references and the JSON Schemas are made of the tables that read documents, and are
+//! held against those. Examples are parsed, links and files looked up.
 
 #[path = "docs/discovery.rs"]
-mod discovery_defaults;
-#[path = "docs/objects.rs"]
-mod objects;
+mod discovery_words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,9 +14,14 @@ use tidegate_policy::discovery;
 use tidegate_policy::http::{Metric, Placement, Stage};
 use tidegate_policy::ratelimit::{self, RateLimit};
 use tidegate_policy::routing::{self, Routing};
+use tidegate_reference::{page, File, PAGES};
 use tidegate_tests::paths::root;
 
-use objects::{BREAKERS, DISCOVERY, LIMITS, OBJECTS, ROUTES, SHARED};
+const SHARED: &str = "docs/config.md";
+const LIMITS: &str = "docs/config/ratelimit.md";
+const BREAKERS: &str = "docs/config/breaker.md";
+const DISCOVERY: &str = "docs/config/discovery.md";
+const ROUTES: &str = "docs/config/routing.md";
 
 /// Documents whose examples are complete configurations.
 const WITH_EXAMPLES: [&str; 10] = [
@@ -106,14 +107,6 @@ fn prose(text: &str) -> String {
 
 // === references ===
 
-/// The fields that the parser lists when it meets one that it does not know.
-fn known(document: &str, object: &str) -> Vec<String> {
-    let problems = problems(document, &object.replace('@', r#"{"zzz": 0}"#));
-    let listed = problems.iter().find_map(|p| p.split_once("unknown field `zzz`, expected "));
-    let (_, listed) = listed.unwrap_or_else(|| panic!("{object}: {problems:?}"));
-    quoted(listed).into_iter().map(str::to_owned).collect()
-}
-
 /// The rows of the tables below a heading, by the field that they begin with.
 fn rows(text: &str, heading: &str) -> Vec<(String, String)> {
     let heading = format!("# `{heading}`");
@@ -122,148 +115,20 @@ fn rows(text: &str, heading: &str) -> Vec<(String, String)> {
     rows.map(|row| (quoted(row)[0].to_owned(), row.to_owned())).collect()
 }
 
-/// The rows of an object's tables in a reference.
-fn reference(document: &str, heading: &str) -> Vec<(String, String)> {
-    rows(&read(&root().join(document)), heading)
-}
-
 #[test]
-fn references_have_every_field_and_no_other() {
-    for (document, heading, object) in OBJECTS {
-        let fields: Vec<String> = reference(document, heading).into_iter().map(|(field, _)| field).collect();
-        assert_eq!(fields, known(document, object), "{document}, `{heading}`");
+fn references_and_schemas_are_what_the_tables_of_fields_say() {
+    let wrong =
+        |file: &File| fs::read_to_string(root().join(&file.path)).map_or(true, |text| text != file.text);
+    let files = tidegate_reference::files(root()).unwrap();
+    let stale: Vec<String> =
+        files.iter().filter(|f| wrong(f)).map(|f| f.path.display().to_string()).collect();
+    assert_eq!(stale, [""; 0], "`make schema` writes them");
+    let pages: String = PAGES.iter().map(|page| read(&root().join(page))).collect();
+    // An object without fields has nothing to say; one that has all but one of another's is said there.
+    let silent = ["nothing", "match.not"];
+    for id in page::tables().into_keys().filter(|id| !silent.contains(id)) {
+        assert!(pages.contains(&format!("<!-- fields: {id} -->")), "no page has {id}");
     }
-    for document in [SHARED, LIMITS, BREAKERS, DISCOVERY, ROUTES] {
-        let text = read(&root().join(document));
-        let headings: Vec<&str> =
-            text.lines().filter(|line| line.contains("# `")).map(|l| quoted(l)[0]).collect();
-        let mut here: Vec<&str> = Vec::new();
-        for (_, heading, _) in OBJECTS.into_iter().filter(|(of, _, _)| *of == document) {
-            if !here.contains(&heading) {
-                here.push(heading);
-            }
-        }
-        assert_eq!(headings, here, "{document}");
-    }
-}
-
-#[test]
-fn references_have_the_bounds_and_words_of_the_parsers() {
-    let mut checked = 0;
-    for (document, heading, object) in OBJECTS {
-        for (field, row) in reference(document, heading) {
-            for wrong in ["[]", "\"\""] {
-                let json = object.replace('@', &format!("{{\"{field}\": {wrong}}}"));
-                for problem in problems(document, &json) {
-                    let (path, what) = problem.split_once(": ").unwrap();
-                    if path.rsplit('.').next() != Some(&field) {
-                        continue;
-                    }
-                    for right in what.split_once("expected ").map_or(Vec::new(), |(_, right)| rights(right)) {
-                        let row = row.replace(',', "");
-                        assert!(row.contains(&right), "{document}, {field}: no {right:?} in {row}");
-                        checked += 1;
-                    }
-                }
-            }
-        }
-    }
-    assert!(checked > 200, "only {checked} bounds and words");
-}
-
-#[test]
-fn the_defaults_of_a_breaker_are_those_of_the_parser() {
-    let json = r#"{"breakers": [{"name": "a", "target": {"cluster": "a"}, "admission": {}}]}"#;
-    let policy = breaker::Policy::parse(json.as_bytes()).unwrap();
-    let breaker = &policy.breakers[0];
-    let (terms, soft) = (breaker.params, breaker.soft.unwrap());
-    let numbers = [
-        ("failure_rate_percent", u64::from(terms.failure_rate_percent)),
-        ("slow_rate_percent", terms.slow_rate_percent.into()),
-        ("slow_call_ms", terms.slow_call_ms),
-        ("minimum_calls", terms.minimum_calls.into()),
-        ("window_ms", terms.slot_ms * u64::from(terms.slots)),
-        ("window_slots", terms.slots.into()),
-        ("consecutive_failures", terms.consecutive_failures.into()),
-        ("half_open_permits", terms.half_open_permits.into()),
-        ("max_half_open_ms", terms.max_half_open_ms),
-        ("base_open_ms", terms.base_open_ms),
-        ("backoff_multiplier_percent", terms.backoff_multiplier_percent.into()),
-        ("max_open_ms", terms.max_open_ms),
-        ("jitter_percent", terms.jitter_percent.into()),
-        ("streak_decay_ms", terms.streak_decay_ms),
-        ("max_ejection_percent", breaker.max_ejection_percent.into()),
-        ("aggression_percent", soft.aggression_percent.into()),
-        ("max_refused_percent", soft.max_refused_percent.into()),
-        ("status", policy.reply.status.into()),
-        ("grpc_status", policy.reply.grpc_status.into()),
-    ];
-    let objects = ["breakers[]", "breakers[].admission", "reply"];
-    let all: Vec<_> = objects.iter().flat_map(|object| reference(BREAKERS, object)).collect();
-    for (field, expected) in numbers {
-        let (_, row) = all.iter().find(|(of, _)| of == field).unwrap_or_else(|| panic!("no {field}"));
-        let default = row.split('|').nth(3).unwrap_or_default().replace(',', "");
-        assert_eq!(default.trim().parse(), Ok(expected), "{field}: {row}");
-    }
-    let header =
-        reference(BREAKERS, "configuration").into_iter().find(|(field, _)| field == "cluster_header");
-    assert!(header.is_some_and(|(_, row)| row.contains(breaker::config::CLUSTER_HEADER)));
-}
-
-/// What an object's row has for a default.
-fn default_of(rows: &[(String, String)], field: &str) -> String {
-    let (_, row) = rows.iter().find(|(of, _)| of == field).unwrap_or_else(|| panic!("no {field}"));
-    row.split('|').nth(3).unwrap_or_default().replace([',', '`'], "").trim().to_owned()
-}
-
-#[test]
-fn the_defaults_of_a_route_are_those_of_the_parser() {
-    let json = r#"{"force": {"secret": "0123456789abcdef"}, "routes": [{"name": "a",
-        "sticky": {"experiment": "e", "cookie": {"name": "tg"}},
-        "variants": [{"name": "v", "cluster": "c", "weight": 9},
-                     {"name": "w", "cluster": "d", "ramp": {"steps": [{"weight": 2, "hold_ms": 1000}]}}]}]}"#;
-    let policy = routing::Policy::parse(json.as_bytes()).unwrap();
-    let (force, headers, route) = (policy.force.as_ref().unwrap(), &policy.headers, &policy.routes[0]);
-    let ramp = route.variants[1].ramp.as_ref().unwrap();
-    let demands = ramp.demands;
-    let cookie = route.sticky.as_ref().unwrap().generated.as_ref().unwrap();
-    #[rustfmt::skip]
-    let defaults = [
-        ("force",                          "header",          force.header.clone()),
-        ("force",                          "secret_header",   force.secret_header.clone()),
-        ("headers",                        "cluster",         headers.cluster.to_string()),
-        ("headers",                        "mirror",          headers.mirror.to_string()),
-        ("routes[].variants[]",            "weight",          route.variants[1].weight.to_string()),
-        ("routes[].variants[].ramp",       "interval_ms",     ramp.interval_ms.to_string()),
-        ("routes[].variants[].ramp.abort", "min_success_percent", (demands.min_success_basis_points / 100).to_string()),
-        ("routes[].variants[].ramp.abort", "min_success_basis_points",  demands.min_success_basis_points.to_string()),
-        ("routes[].variants[].ramp.abort", "tolerance_basis_points",    demands.tolerance_basis_points.to_string()),
-        ("routes[].variants[].ramp.abort", "max_p99_ms",      demands.max_p99_ms.to_string()),
-        ("routes[].variants[].ramp.abort", "p99_percent",         demands.p99_percent.to_string()),
-        ("routes[].variants[].ramp.abort", "min_samples",     demands.min_samples.to_string()),
-        ("routes[].variants[].ramp.abort", "max_failed",      ramp.max_failed.to_string()),
-    ];
-    for (object, field, expected) in defaults {
-        assert_eq!(default_of(&reference(ROUTES, object), field), expected, "{object}.{field}");
-    }
-    assert_eq!([&headers.random, &headers.variant, &headers.bucket], [&None; 3]);
-    let all = reference(ROUTES, "routes[].sticky.cookie");
-    let of = |field| default_of(&all, field);
-    assert_eq!((of("secure").as_str(), of("same_site").as_str()), ("true", "lax"));
-    let expected = format!(
-        "tg=7; Path={}; Max-Age={}; Secure; HttpOnly; SameSite=Lax",
-        of("path"),
-        of("max_age_ms").trim_end_matches("000")
-    );
-    assert_eq!(cookie.set_cookie("7"), expected);
-}
-
-/// What a message says would be right: words in backticks, and numbers around a `to`.
-fn rights(right: &str) -> Vec<String> {
-    let numbers: Vec<&str> = right.split(' ').collect();
-    let is_range = |w: &&[&str]| w[1] == "to" && [w[0], w[2]].iter().all(|n| n.parse::<u64>().is_ok());
-    let ranges = numbers.windows(3).filter(is_range).map(|w| w.join(" "));
-    ranges.chain(quoted(right).into_iter().map(|word| format!("`{word}`"))).collect()
 }
 
 #[test]
