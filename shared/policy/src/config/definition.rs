@@ -1,10 +1,8 @@
 //! What a document may say, as data: kinds of values and tables of fields.
 //!
-//! A [`Table`] is all there is to know about an object. The document is checked by it ([`check`]), and
+//! A [`Table`] is all there is to know about an object. The document is checked by it (`check.rs`), and
 //! the JSON Schema and the reference are printed from it. What a field means to people, its
 //! sentence, is dropped unless the feature `reference` is on, so that no module carries it.
-//!
-//! [`check`]: super::check
 
 /// A field without the type that it is read as; [`Field`](super::Field) has that.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A platform engineer who is told of one mistake at a time restarts a proxy once for
 //! each. So what a document may say stands in tables of fields ([`definition`]); a document is parsed
-//! into a plain tree ([`json`]) and held against its table ([`check`]), which reports all problems
+//! into a plain tree ([`json`]) and held against its table (`check.rs`), which reports all problems
 //! together. Then a policy is made of the fields ([`read`]), by the same definitions, with rules between
 //! them reported in the same form. The JSON Schema and the tables of the reference come from the
 //! definitions, too (ADR 0038).
