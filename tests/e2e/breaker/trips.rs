@@ -35,7 +35,7 @@ fn ways() -> Vec<Way> {
         ("hangs-up",  Answer::hang_up(),                 json!({}),                                        "consecutive",  5),
         ("silent",    Answer::silence(),                 json!({}),                                        "consecutive",  5),
         ("slow",      Answer::new(200, "ok").after(late), json!({"slow_call_ms": 30, "minimum_calls": 6}), "slow_rate",    6),
-        ("throttles", Answer::new(429, "less"),          json!({"minimum_calls": 10}),                     "failure_rate", 10),
+        ("throttles", Answer::new(429, "less"),          json!({"minimum_calls": 10, "count_throttled": true}), "failure_rate", 10),
     ];
     let way = |(name, answer, fields, reason, calls): Row| {
         let upstream = Upstream::new(move |_| answer.clone());

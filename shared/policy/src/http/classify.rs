@@ -14,8 +14,8 @@ pub enum Class {
     Ignored,
     /// It went well.
     Success,
-    /// The target is alive but asks for less: counts for the rate and fails a probe, but is no
-    /// consecutive failure (Linkerd's rule).
+    /// The target is alive but asks for less. Where it counts, it counts for the rate and fails a probe,
+    /// but is no consecutive failure (Linkerd's rule).
     Throttled,
 }
 

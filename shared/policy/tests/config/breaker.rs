@@ -3,6 +3,7 @@
 use tidegate_policy::breaker::config::target::Fallback;
 use tidegate_policy::breaker::config::{Mode, OnFailure};
 use tidegate_policy::breaker::{BreakerParams, Policy};
+use tidegate_policy::http::classify::Class;
 
 fn problems(json: &str) -> Vec<String> {
     let error = Policy::parse(json.as_bytes()).err();
@@ -90,6 +91,12 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (one(r#""ignored_statuses": ["6xx"]"#), "breakers[0].ignored_statuses[0]: found \"6xx\", expected one of `1xx`, `2xx`, `3xx`, `4xx`, `5xx`"),
         (one(r#""failure_grpc_statuses": [0]"#), "breakers[0].failure_grpc_statuses[0]: 0 is out of range, expected 1 to 16"),
         (one(r#""throttled_grpc_statuses": [17]"#), "breakers[0].throttled_grpc_statuses[0]: 17 is out of range, expected 1 to 16"),
+        (one(r#""failure_statuses": ["5xx", 429]"#), "breakers[0].failure_statuses: 429 is in `throttled_statuses`, too, expected each status in one list; one that is given replaces the default"),
+        (one(r#""failure_statuses": [500, 429], "throttled_statuses": [429]"#), "breakers[0].failure_statuses: 429 is in `throttled_statuses`, too, expected each status in one list; one that is given replaces the default"),
+        (one(r#""failure_statuses": ["5xx", 408], "ignored_statuses": ["4xx"]"#), "breakers[0].failure_statuses: 408 is in `ignored_statuses`, too, expected each status in one list; one that is given replaces the default"),
+        (one(r#""throttled_statuses": ["4xx"], "ignored_statuses": ["4xx"]"#), "breakers[0].throttled_statuses: 4xx is in `ignored_statuses`, too, expected each status in one list; one that is given replaces the default"),
+        (one(r#""failure_grpc_statuses": [14, 8]"#), "breakers[0].failure_grpc_statuses: 8 is in `throttled_grpc_statuses`, too, expected each status in one list; one that is given replaces the default"),
+        (one(r#""count_throttled": 1"#), "breakers[0].count_throttled: found 1, expected true or false"),
         (one(r#""failure_flags": ["XX"]"#), "breakers[0].failure_flags[0]: found \"XX\", expected one of `DT`, `LR`, `NC`, `SI`, `UC`, `UF`, `UH`, `UMSDR`, `UO`, `UPE`, `UR`, `UT`"),
         (one(r#""admission": {"aggression_percent": 0}"#), "breakers[0].admission.aggression_percent: 0 % is out of range, expected 1 to 10000 %"),
         (one(r#""table": {"keys": 64}"#), "breakers[0].table: does not go with this target, expected it with a key or an endpoint only"),
@@ -105,6 +112,27 @@ fn each_problem_says_where_what_and_what_would_be_right() {
     ];
     for (json, expected) in cases {
         assert_eq!(problems(&json), [expected], "{json}");
+    }
+}
+
+/// A number may be an exception from a class, and a list that is not given yields to one that is.
+#[test]
+fn a_status_counts_by_the_strongest_list_that_has_it() {
+    #[rustfmt::skip]
+    let cases = [
+        // fields                                                              status  class
+        (r#""failure_statuses": ["5xx"], "ignored_statuses": [501]"#,          501,    Class::Ignored),
+        (r#""failure_statuses": ["5xx"], "ignored_statuses": [501]"#,          502,    Class::Failure),
+        (r#""failure_statuses": ["4xx", "5xx"]"#,                              429,    Class::Throttled),
+        (r#""failure_statuses": ["4xx", "5xx"]"#,                              404,    Class::Failure),
+        (r#""failure_statuses": ["5xx", 429], "throttled_statuses": []"#,      429,    Class::Failure),
+        (r#""throttled_statuses": [503]"#,                                     503,    Class::Throttled),
+        (r#""ignored_statuses": ["4xx"]"#,                                     429,    Class::Ignored),
+        (r#""ignored_statuses": [429]"#,                                       429,    Class::Ignored),
+    ];
+    for (fields, status, expected) in cases {
+        let policy = Policy::parse(one(fields).as_bytes()).unwrap();
+        assert_eq!(policy.breakers[0].rules.judge(status, None), expected, "{status} with {fields}");
     }
 }
 

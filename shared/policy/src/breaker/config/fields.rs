@@ -144,7 +144,7 @@ pub(super) static FAILURE_STATUSES: Field<List<StatusRange>> = Field::of("failur
     .says("HTTP statuses of the upstream that are failures.");
 pub(super) static THROTTLED_STATUSES: Field<List<StatusRange>> = Field::of("throttled_statuses", STATUSES)
     .or_list(&[Literal::Number(429)])
-    .says("HTTP statuses by which the upstream asks for less.");
+    .says("HTTP statuses by which the upstream asks for less, see `count_throttled`.");
 pub(super) static IGNORED_STATUSES: Field<List<StatusRange>> = Field::of("ignored_statuses", STATUSES)
     .or_list(&[])
     .says("HTTP statuses of the upstream that say nothing about it.");
@@ -165,6 +165,10 @@ pub(super) static THROTTLED_GRPC_STATUSES: Field<List<GrpcStatus>> =
     Field::of("throttled_grpc_statuses", GRPC_STATUSES)
         .or_list(&[Literal::Number(8)])
         .says("gRPC statuses by which the upstream asks for less: `RESOURCE_EXHAUSTED`.");
+pub(super) static COUNT_THROTTLED: Field<bool> = Field::boolean("count_throttled", false).says(
+    "Whether a throttled call counts as failed for the failure rate, and fails a probe. By default it \
+     counts nowhere: the upstream asks one client for less, and the target is everybody's.",
+);
 pub(super) static FAILURE_FLAGS: Field<List<Flag>> =
     Field::list("failure_flags", &Kind::Choice(&FLAG_NAMES), 0, FLAG_NAMES.len() as u16, "response flags")
         .or_list(&[
@@ -207,6 +211,7 @@ static BREAKER: Table = Table::new(
         IGNORED_STATUSES.def(),
         FAILURE_GRPC_STATUSES.def(),
         THROTTLED_GRPC_STATUSES.def(),
+        COUNT_THROTTLED.def(),
         FAILURE_FLAGS.def(),
     ],
 );

@@ -57,6 +57,8 @@ pub struct Breaker {
     pub params: BreakerParams,
     /// What counts as failed.
     pub rules: Rules,
+    /// Whether a throttled call counts as failed for the failure rate, and fails a probe.
+    pub count_throttled: bool,
     /// Refuses a share of the requests instead of opening.
     pub soft: Option<Soft>,
     /// What becomes of refused requests, the first that works.
@@ -215,6 +217,7 @@ impl Breaker {
             params: BreakerParams { salt: salt(&target, soft.is_some()), ..params },
             target,
             rules: rules::read(object)?,
+            count_throttled: object.get(&fields::COUNT_THROTTLED)?,
             soft,
             fallback: all(fallback.iter().map(|item| Fallback::read(&item.object()?)))?,
             mode: object.maybe(&fields::BREAKER_MODE)?.unwrap_or(mode),

@@ -137,6 +137,10 @@ impl LocalBreaker {
         hosts: &dyn Fn() -> u64,
     ) -> Result<(), StoreError> {
         cx.count_outcome(class, slow);
+        // Throttling asks one client for less. It is no evidence about a target that others share, of
+        // a probe neither: whoever is throttled could close or reopen the breaker for all.
+        let counts = class != Class::Throttled || cx.breaker.count_throttled;
+        let class = if counts { class } else { Class::Ignored };
         if ticket.probe {
             return self.settle_probe(cx, ticket, class, slow);
         }
