@@ -111,6 +111,7 @@ fn a_grpc_status_is_in_the_headers_or_in_the_trailers() {
     let cases = [
         // grpc-status  class          with other sets
         ("0",           "succeeded",   "succeeded"),
+        ("2",           "failed",      "succeeded"),
         ("5",           "succeeded",   "failed"),
         ("4",           "failed",      "succeeded"),
         ("8",           "throttled",   "succeeded"),
@@ -119,9 +120,9 @@ fn a_grpc_status_is_in_the_headers_or_in_the_trailers() {
         ("14",          "failed",      "throttled"),
         ("15",          "failed",      "succeeded"),
         (" 14 ",        "failed",      "throttled"),
-        ("nonsense",    "succeeded",   "succeeded"),
+        ("nonsense",    "failed",      "succeeded"),
         ("999",         "succeeded",   "succeeded"),
-        ("",            "succeeded",   "succeeded"),
+        ("",            "failed",      "succeeded"),
     ];
     let sets = r#", "failure_grpc_statuses": [5], "throttled_grpc_statuses": [14]"#;
     for (status, usual, other) in cases {

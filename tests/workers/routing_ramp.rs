@@ -247,10 +247,11 @@ fn each_ramp_watches_its_own_breaker() {
 fn grpc_is_judged_by_its_own_status() {
     type Finish = fn(&Sim, tidegate_sim::Exchange<tidegate_policy::routing::Routing>);
     #[rustfmt::skip]
-    let cases: [(&str, Finish, u64); 5] = [
+    let cases: [(&str, Finish, u64); 6] = [
         ("trailers say well",     |w, e| w.end_with_trailers(e, &SimResponse::upstream(200), &SimResponse::upstream(0).header("grpc-status", "0")), 0),
         ("trailers say failed",   |w, e| w.end_with_trailers(e, &SimResponse::upstream(200), &SimResponse::upstream(0).header("grpc-status", "14")), 1),
         ("headers say failed",    |w, e| drop(w.end(e, &SimResponse::upstream(200).header("grpc-status", "13"))), 1),
+        ("headers say unknown",   |w, e| drop(w.end(e, &SimResponse::upstream(200).header("grpc-status", "2"))), 1),
         ("reset before trailers", |w, e| w.break_off(e, &SimResponse::upstream(200), &SimResponse::local(0, "", 1 << 4)), 1),
         ("the client left",       |w, e| w.break_off(e, &SimResponse::upstream(200), &SimResponse::local(0, "", 1 << 14)), 0),
     ];

@@ -77,14 +77,15 @@ const DOWNSTREAM_GONE: u64 = 1 << 14;
 const FROM_UPSTREAM: &[u8] = b"via_upstream";
 
 impl Default for Rules {
-    /// 5xx, and `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`; 429 and
-    /// `RESOURCE_EXHAUSTED` are throttling.
+    /// 5xx, and `UNKNOWN`, `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`; 429
+    /// and `RESOURCE_EXHAUSTED` are throttling. `UNKNOWN` is what servers make of an exception that
+    /// nobody caught, a 500 in Envoy's outlier detection.
     fn default() -> Self {
         let mut rules = Self {
             failures: Statuses::default(),
             throttled: Statuses::default(),
             ignored: Statuses::default(),
-            grpc_failures: (1 << 4) | (1 << 10) | (1 << 13) | (1 << 14) | (1 << 15),
+            grpc_failures: (1 << 2) | (1 << 4) | (1 << 10) | (1 << 13) | (1 << 14) | (1 << 15),
             grpc_throttled: 1 << 8,
             flags: UPSTREAM_FAILED,
         };
@@ -188,6 +189,7 @@ mod tests {
             ("our own reply",             503, None,     "tidegate_breaker_open:x",                0,      Ignored),
             ("client left",               0,   None,     "downstream_remote_disconnect",           1 << 14, Ignored),
             ("gRPC, well",                200, Some(0),  "via_upstream",                           0,      Success),
+            ("gRPC, unknown",             200, Some(2),  "via_upstream",                           0,      Failure),
             ("gRPC, not found",           200, Some(5),  "via_upstream",                           0,      Success),
             ("gRPC, unavailable",         200, Some(14), "via_upstream",                           0,      Failure),
             ("gRPC, exhausted",           200, Some(8),  "via_upstream",                           0,      Throttled),

@@ -151,6 +151,7 @@ pub(super) static IGNORED_STATUSES: Field<List<StatusRange>> = Field::of("ignore
 pub(super) static FAILURE_GRPC_STATUSES: Field<List<GrpcStatus>> =
     Field::of("failure_grpc_statuses", GRPC_STATUSES)
         .or_list(&[
+            Literal::Number(2),
             Literal::Number(4),
             Literal::Number(10),
             Literal::Number(13),
@@ -158,8 +159,8 @@ pub(super) static FAILURE_GRPC_STATUSES: Field<List<GrpcStatus>> =
             Literal::Number(15),
         ])
         .says(
-            "gRPC statuses that are failures: `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE`, \
-     `DATA_LOSS`.",
+            "gRPC statuses that are failures: `UNKNOWN`, `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, \
+     `UNAVAILABLE`, `DATA_LOSS`.",
         );
 pub(super) static THROTTLED_GRPC_STATUSES: Field<List<GrpcStatus>> =
     Field::of("throttled_grpc_statuses", GRPC_STATUSES)
