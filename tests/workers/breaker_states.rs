@@ -141,6 +141,33 @@ fn a_grpc_client_gets_a_message() {
     assert!(refused.body.ends_with(": a") && !refused.body.contains('{'), "{}", refused.body);
 }
 
+/// `retry-after` of the refusal of one more request.
+fn retry_after(workers: &Workers) -> Option<String> {
+    let refused = reply(workers.all[0].begin(&up()).0);
+    refused.headers.into_iter().find(|(name, _)| name == "retry-after").map(|(_, value)| value)
+}
+
+/// It was capped at the first open time: clients came back each second to a breaker that was open for
+/// ten more.
+#[test]
+fn retry_after_is_the_rest_of_a_later_open_time_too() {
+    let workers = Workers::new(
+        1,
+        &config(
+            r#""consecutive_failures": 1, "half_open_permits": 1, "base_open_ms": 1000,
+        "backoff_multiplier_percent": 1000"#,
+        ),
+    );
+    assert_eq!(workers.calls("F"), "+");
+    assert_eq!(workers.at(1_000).calls("F"), "p");
+    for (at, expected) in [(1_000, "10"), (1_001, "10"), (2_000, "9"), (10_999, "1")] {
+        assert_eq!(retry_after(workers.at(at)).as_deref(), Some(expected), "at {at}");
+    }
+    // Half-open: the probe may be back at any moment.
+    assert_eq!(ask(&workers.at(11_000).all[0], &up()).0, 'p');
+    assert_eq!(retry_after(&workers).as_deref(), Some("1"));
+}
+
 #[test]
 fn retry_after_is_the_rest_of_the_open_time() {
     let workers = Workers::new(1, &config(r#""consecutive_failures": 1, "base_open_ms": 2500"#));

@@ -41,12 +41,15 @@ pub fn undecided(grpc: bool) -> Reply {
     Reply::unavailable("tidegate_breaker_undecided", grpc)
 }
 
-/// `retry-after` in seconds: the rest of the open time, at most `base_open_ms`, rounded up. The cap
-/// keeps clients from staying away long after the breaker closes. An open time without a known end
-/// counts as `base_open_ms`. At least 1, because 0 asks for an immediate retry.
+/// `retry-after` in seconds: the time until a request may pass, rounded up, at least 1, because 0 asks
+/// for an immediate retry. Of a breaker that is held open that time is not known: it is the first open
+/// time, `base_open_ms`.
+///
+/// Clients that come back together meet a half-open breaker, which lets its probes pass and no more,
+/// so nothing is added at random to what they are told; the open time has a random part already.
 #[must_use]
 pub fn retry_after(params: &BreakerParams, left_ms: Option<u64>) -> u64 {
-    left_ms.unwrap_or(u64::MAX).min(params.base_open_ms).div_ceil(1_000).max(1)
+    left_ms.unwrap_or(params.base_open_ms).div_ceil(1_000).max(1)
 }
 
 #[cfg(test)]
@@ -54,9 +57,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_after_is_rounded_up_and_capped_by_the_base_time() {
+    fn retry_after_is_all_that_is_left_rounded_up() {
         let params = BreakerParams::default();
-        let cases = [(Some(0), 1), (Some(1_000), 1), (Some(1_001), 2), (Some(60_000), 5), (None, 5)];
+        let cases = [(Some(0), 1), (Some(1_000), 1), (Some(1_001), 2), (Some(300_000), 300), (None, 5)];
         for (left_ms, expected) in cases {
             assert_eq!(retry_after(&params, left_ms), expected, "{left_ms:?}");
         }

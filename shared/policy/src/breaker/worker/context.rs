@@ -45,7 +45,7 @@ pub(crate) enum Answer {
     Pass,
     /// It does not pass.
     Refuse {
-        /// When it is worth asking again; `None` when that is not known.
+        /// How long until a request may pass; `None` when that is not known.
         retry_after_ms: Option<u64>,
     },
 }

@@ -213,6 +213,10 @@ impl LocalBreaker {
         }
         Ok(match admission {
             Admission::Admit { generation, probe } => Answer::Admit(Ticket { generation, probe, ..ticket }),
+            // Its probes may be back at any moment, long before its time is over.
+            Admission::Refuse { .. } if done.record.state == State::HalfOpen => {
+                Answer::Refuse { retry_after_ms: Some(0) }
+            }
             Admission::Refuse { retry_after_ms } => Answer::Refuse { retry_after_ms },
         })
     }
