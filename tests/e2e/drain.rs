@@ -97,8 +97,9 @@ fn going_back_and_forth_gains_nothing_over_a_faster_limit() {
 #[test]
 fn going_back_and_forth_gains_nothing_over_a_slower_limit() {
     for workers in [1, 2] {
+        // None, unless a unit comes back at the old rate before the new configuration is in force.
         let (admitted, _) = back_and_forth(workers, FAST, SLOW);
-        assert!((1..=2).contains(&admitted), "{admitted}, {workers} workers");
+        assert!(admitted <= 2, "{admitted}, {workers} workers");
     }
 }
 

@@ -127,14 +127,19 @@ fn a_larger_burst_gives_the_difference_and_a_smaller_one_takes_it() {
     assert_eq!((ask_anew(&envoy, "a", 1), ask_anew(&envoy, "b", 1)), (vec![429], vec![429]));
 }
 
-/// Debts are kept as time (ADR 0008): 2.5 of 5 days are owed, so half of the burst is there.
+/// Debts are kept in units (ADR 0008): whoever owes 3 of 5 at the old rate owes 3 of 5 at the new one.
 #[test]
-fn at_a_slower_rate_the_same_debt_is_fewer_requests() {
-    let fast = with(by_key("per-key", 5), &json!({"requests": 2}));
-    let mut envoy = start_file(&json!({"limits": [fast]}));
-    assert_eq!(ask_anew(&envoy, "a", 6), [200, 200, 200, 200, 200, 429]);
-    update(&mut envoy, &json!({"limits": [by_key("per-key", 5)]}));
-    assert_eq!(ask_anew(&envoy, "a", 3), [200, 200, 429]);
+fn at_another_rate_as_many_requests_are_owed() {
+    let slow = by_key("per-key", 5);
+    let fast = with(slow.clone(), &json!({"requests": 2}));
+    for (before, after) in [(&slow, &fast), (&fast, &slow)] {
+        let mut envoy = start_file(&json!({"limits": [before]}));
+        assert_eq!(ask_anew(&envoy, "a", 3), [200; 3]);
+        assert_eq!(ask_anew(&envoy, "b", 6), [200, 200, 200, 200, 200, 429]);
+        update(&mut envoy, &json!({"limits": [after]}));
+        assert_eq!(ask_anew(&envoy, "a", 3), [200, 200, 429], "{after}");
+        assert_eq!(ask_anew(&envoy, "b", 1), [429], "{after}");
+    }
 }
 
 #[test]
