@@ -4,6 +4,7 @@
 //! inputs through the same functions on a stable toolchain.
 
 mod discovery;
+mod history;
 
 use std::sync::Arc;
 
@@ -21,17 +22,20 @@ use tidegate_policy::routing::{self, Routing};
 
 pub use discovery::{config as discovery_config, dns_message, lease, registry_json, resolver};
 
+use history::History;
+
 use crate::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 
 /// A fuzz body: must not panic, whatever the bytes.
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its target and of its folder of saved inputs.
-pub const BODIES: [(&str, Body); 15] = [
+pub const BODIES: [(&str, Body); 17] = [
     ("block", block),
     ("breaker_cells", breaker_cells),
     ("breaker_config", breaker_config),
     ("breaker_exchange", breaker_exchange),
+    ("breaker_history", breaker_history),
     ("config", config),
     ("discovery_config", discovery::config),
     ("dns_message", discovery::dns_message),
@@ -43,6 +47,7 @@ pub const BODIES: [(&str, Body); 15] = [
     ("resolver", discovery::resolver),
     ("routing_config", routing_config),
     ("routing_exchange", routing_exchange),
+    ("routing_history", routing_history),
 ];
 
 /// Decoding a cell is total, and what was decoded survives the round trip.
@@ -119,6 +124,25 @@ fn one_exchange(worker: &Worker<CircuitBreaker, SimHost>, line: &[u8]) {
     }
 }
 
+/// Exchanges with bodies, cuts and departures come to an end, and a breaker that they opened closes: two
+/// bytes are a step of `History`.
+pub fn breaker_history(bytes: &[u8]) {
+    const CONFIG: &str = r#"{"breakers": [
+        {"name": "a", "target": {"cluster": "up"}, "consecutive_failures": 2, "minimum_calls": 4,
+         "slow_call_ms": 50, "slow_rate_percent": 50, "base_open_ms": 100, "max_open_ms": 1000,
+         "half_open_permits": 3, "max_half_open_ms": 1000},
+        {"name": "k", "target": {"key": [{"header": "x-user"}]}, "minimum_calls": 3, "table": {"keys": 16}},
+        {"name": "r", "target": {"route": "r"}, "minimum_calls": 1, "admission": {}},
+        {"name": "e", "target": {"endpoint": "up"}, "consecutive_failures": 2, "table": {"keys": 16}}]}"#;
+    let host = || SimHost::new(Arc::new(SimStore::default()));
+    for worker in [Worker::<CircuitBreaker, _>::new(CONFIG, host()), Worker::attempt(CONFIG, host())] {
+        let Ok(worker) = worker else { panic!("the configuration is wrong") };
+        let mut history = History::new(&worker);
+        history.run(bytes);
+        assert!(history.recovers(), "no honest request passes any more");
+    }
+}
+
 /// A configuration is a policy or at least one problem.
 pub fn config(bytes: &[u8]) {
     if let Err(error) = RateLimitWithHeaders::configure(bytes, Placement::Downstream) {
@@ -191,6 +215,19 @@ pub fn routing_exchange(bytes: &[u8]) {
         }
         worker.tick();
     }
+}
+
+/// Exchanges with bodies, cuts and departures come to an end, whatever the ramp makes of them.
+pub fn routing_history(bytes: &[u8]) {
+    const CONFIG: &str = r#"{"routes": [{"name": "r", "sticky": {"experiment": "e", "by": [{"header": "x-user"}]}, "variants": [
+        {"name": "v", "cluster": "x", "weight": 50},
+        {"name": "w", "cluster": "y", "weight": 50, "ramp": {"steps": [{"weight": 60, "hold_ms": 500}],
+         "interval_ms": 500, "abort": {"min_samples": 1, "max_p99_ms": 50}}}]}]}"#;
+    let host = SimHost::new(Arc::new(SimStore::default()));
+    let Ok(worker) = Worker::<Routing, _>::new(CONFIG, host) else { panic!("the configuration is wrong") };
+    let mut history = History::new(&worker);
+    history.run(bytes);
+    assert!(history.recovers(), "no honest request passes any more");
 }
 
 /// A request made of any bytes gets a verdict. Lines are headers, `name:value`.
