@@ -82,7 +82,14 @@ fn a_limit_by_48_keeps_one_site_from_the_others_places() {
     let by_address = json!({"name": "a", "key": ["client_address"], "requests": 20, "per_ms": 60_000});
     let by_site = json!({"name": "site", "key": [{"client_address": {"ipv6_prefix": 48}}],
                          "requests": 80, "per_ms": 60_000});
-    for (limits, honest) in [(json!([by_address]), 0..=20), (json!([by_site, by_address]), 300..=300)] {
+    let by_both = json!({"name": "a", "key": [{"client_address": {"ipv6_prefix": [48, 64]}}],
+                         "requests": 20, "per_ms": 60_000});
+    let cases = [
+        (json!([by_address]), 0..=20),
+        (json!([by_site, by_address]), 300..=300),
+        (json!([by_both]), 300..=300),
+    ];
+    for (limits, honest) in cases {
         let json = json!({"limits": limits, "table": {"keys": 1_024}}).to_string();
         let worker: Limiter = Worker::new(&json, SimHost::new(Arc::new(SimStore::default()))).unwrap();
         let admits = |address: IpAddr| {
@@ -98,4 +105,26 @@ fn a_limit_by_48_keeps_one_site_from_the_others_places() {
             (0..300_u32).filter(|n| admits(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n)))).count();
         assert!(honest.contains(&passed), "{passed} of 300 with {limits}");
     }
+}
+
+/// The wider network has four times the limit unless the document says otherwise, an IPv4 client none.
+#[test]
+fn a_list_of_prefixes_counts_in_each_network() {
+    let key = json!([{"client_address": {"ipv6_prefix": [48, 64]}}]);
+    let limits = json!([{"name": "a", "key": key, "requests": 5, "per_ms": 60_000}]);
+    let json = json!({"limits": limits}).to_string();
+    let worker: Limiter = Worker::new(&json, SimHost::new(Arc::new(SimStore::default()))).unwrap();
+    let admitted = |address: IpAddr| {
+        let pass =
+            || matches!(worker.request(&SimRequest::get("/").from(Some(address))), Verdict::Continue(_));
+        (0..10).filter(|_| pass()).count()
+    };
+    let network = |n| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, n, 0, 0, 0, 1));
+    let in_a_site: Vec<usize> = (0..6).map(|n| admitted(network(n))).collect();
+    assert_eq!(in_a_site, [5, 5, 5, 5, 0, 0]);
+    let other_site = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1));
+    let clients = [other_site, Ipv4Addr::new(10, 0, 0, 1).into(), Ipv4Addr::new(10, 0, 0, 2).into()];
+    assert_eq!(clients.map(admitted), [5; 3]);
+    let mapped = IpAddr::V6(Ipv4Addr::new(10, 0, 0, 3).to_ipv6_mapped());
+    assert_eq!((admitted(mapped), admitted(Ipv4Addr::new(10, 0, 0, 3).into())), (5, 0));
 }

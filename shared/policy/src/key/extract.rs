@@ -9,6 +9,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use core::net::IpAddr;
 
 use super::part::Part;
 use super::repeated::{self, Repeated, Values, MAX_KEYS};
@@ -62,6 +63,8 @@ pub struct Missing;
 pub enum Unkeyed {
     /// A part has more values than may count.
     Excess,
+    /// It counts by IPv6 networks, and the client has an IPv4 address.
+    Ipv4,
     /// A part is not in the request, or is empty.
     Missing,
 }
@@ -97,14 +100,14 @@ impl Key {
     /// # Errors
     /// [`Missing`] when a part is not there, or empty, and `lenient` is false.
     pub fn hash(&self, secret: SipKey, request: &impl Request, lenient: bool) -> Result<u64, Missing> {
-        self.one(secret, request, lenient, &mut Pick::new(0, Repeated::First))
+        self.one(secret, request, lenient, &mut Pick::new(0, Repeated::First)).map_err(|_| Missing)
     }
 
     /// The hashes of the request's keys, several when a part is repeated and each of its values counts.
     ///
     /// # Errors
-    /// [`Unkeyed::Missing`] as [`Key::hash`], and [`Unkeyed::Excess`] when there are more values than
-    /// may count.
+    /// [`Unkeyed::Missing`] as [`Key::hash`], [`Unkeyed::Excess`] when there are more values than may
+    /// count, [`Unkeyed::Ipv4`] when a client without an IPv6 network has none of these keys.
     pub fn hashes(
         &self,
         secret: SipKey,
@@ -115,7 +118,7 @@ impl Key {
         let mut hashes = Hashes { list: [0; MAX_KEYS], len: 0 };
         loop {
             let mut pick = Pick::new(hashes.len, repeated);
-            let hash = self.one(secret, request, lenient, &mut pick).map_err(|Missing| Unkeyed::Missing)?;
+            let hash = self.one(secret, request, lenient, &mut pick)?;
             let place = hashes.list.get_mut(hashes.len).filter(|_| pick.of <= MAX_KEYS);
             *place.ok_or(Unkeyed::Excess)? = hash;
             hashes.len = hashes.len.saturating_add(1);
@@ -132,14 +135,17 @@ impl Key {
         request: &impl Request,
         lenient: bool,
         pick: &mut Pick,
-    ) -> Result<u64, Missing> {
+    ) -> Result<u64, Unkeyed> {
         let hash = SipHash13::new(secret);
-        let mut sink = Sink { hash, framed: self.parts.len() > 1, pick };
+        let mut sink = Sink { hash, framed: self.parts.len() > 1, pick, ipv4: false };
         sink.hash.write(&self.rule.to_le_bytes());
         for part in &self.parts {
             if !sink.part(part, request) {
+                if sink.ipv4 {
+                    return Err(Unkeyed::Ipv4);
+                }
                 if !lenient {
-                    return Err(Missing);
+                    return Err(Unkeyed::Missing);
                 }
                 sink.value(&[]);
             }
@@ -178,6 +184,8 @@ struct Sink<'p> {
     hash: SipHash13,
     framed: bool,
     pick: &'p mut Pick,
+    /// Whether an IPv6 network was asked of a client with an IPv4 address.
+    ipv4: bool,
 }
 
 impl Sink<'_> {
@@ -185,8 +193,10 @@ impl Sink<'_> {
     fn part(&mut self, part: &Part, request: &impl Request) -> bool {
         match part {
             Part::ClientAddress { trusted_hops, peer_appended, ipv6_prefix } => {
-                let hops = trusted_hops.saturating_add(usize::from(*peer_appended && *trusted_hops > 0));
-                return self.address(request, hops, *ipv6_prefix);
+                return match client(request, *trusted_hops, *peer_appended) {
+                    Some(client) => self.network(client, *ipv6_prefix),
+                    None => false,
+                };
             }
             Part::Constant(text) => self.value(text.as_bytes()),
             Part::Cookie(name) => return self.one_of(repeated::cookie(request, name)),
@@ -194,6 +204,16 @@ impl Sink<'_> {
             Part::Host => {
                 let host = path::host(request.authority());
                 return self.some(Some(&host.to_ascii_lowercase()));
+            }
+            Part::Ipv6Network { trusted_hops, peer_appended, prefix } => {
+                return match client(request, *trusted_hops, *peer_appended) {
+                    Some(IpAddr::V4(_)) => {
+                        self.ipv4 = true;
+                        false
+                    }
+                    Some(client) => self.network(client, *prefix),
+                    None => false,
+                };
             }
             Part::Method => return self.some(request.header(":method")),
             Part::PathSegment(index) => return self.some(path::segment(request.path(), *index)),
@@ -222,11 +242,7 @@ impl Sink<'_> {
         self.some(values.get(index))
     }
 
-    fn address(&mut self, request: &impl Request, hops: usize, ipv6_prefix: u8) -> bool {
-        let Some(peer) = request.peer() else { return false };
-        let forwarded = request.headers().iter();
-        let forwarded = forwarded.filter(|(name, _)| *name == b"x-forwarded-for").map(|(_, value)| *value);
-        let client = address::client(forwarded, peer, hops);
+    fn network(&mut self, client: IpAddr, ipv6_prefix: u8) -> bool {
         let mut text = Text::default();
         let _ = write!(text, "{}", Network::of(client, ipv6_prefix));
         self.value(text.as_bytes());
@@ -246,6 +262,15 @@ impl Sink<'_> {
             _ => self.hash.write(value),
         }
     }
+}
+
+/// The address of the client, if the host knows that of the peer.
+fn client(request: &impl Request, trusted_hops: usize, peer_appended: bool) -> Option<IpAddr> {
+    let peer = request.peer()?;
+    let hops = trusted_hops.saturating_add(usize::from(peer_appended && trusted_hops > 0));
+    let forwarded = request.headers().iter();
+    let forwarded = forwarded.filter(|(name, _)| *name == b"x-forwarded-for").map(|(_, value)| *value);
+    Some(address::client(forwarded, peer, hops))
 }
 
 /// Room for the text of an address, on the stack.

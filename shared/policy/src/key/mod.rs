@@ -7,5 +7,5 @@ pub mod part;
 pub mod repeated;
 
 pub use extract::{Hashes, Key, Missing, Unkeyed};
-pub use part::Part;
+pub use part::{Layer, Part};
 pub use repeated::Repeated;

@@ -1,9 +1,10 @@
 //! One part of a key: where in a request it is found.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::config::{all, Field, Group, Inner, Kind, Reader, Table};
+use crate::config::{all, Field, Group, Inner, Kind, List, Literal, Object, Reader, Table};
 use crate::http::matcher::{self, HeaderName};
 
 /// Where a part of a key is found.
@@ -27,12 +28,30 @@ pub enum Part {
     Header(String),
     /// The host that was asked for, without the port.
     Host,
+    /// The client's IPv6 network; a client with an IPv4 address has none.
+    Ipv6Network {
+        /// As of [`Part::ClientAddress`].
+        trusted_hops: usize,
+        /// As of [`Part::ClientAddress`].
+        peer_appended: bool,
+        /// Bits of the address that count.
+        prefix: u8,
+    },
     /// The request method.
     Method,
     /// One segment of the path, counted from 0.
     PathSegment(usize),
     /// The first value of a query parameter.
     QueryParameter(String),
+}
+
+/// The parts of a key, once for each network in which a limit counts IPv6 clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// The parts.
+    pub parts: Vec<Part>,
+    /// Of a network wider than that of the key: its prefix, and how many times the limit's rate it has.
+    pub wider: Option<(u8, u64)>,
 }
 
 static CLIENT_ADDRESS: Field<Inner> =
@@ -79,11 +98,20 @@ static PEER_APPENDED: Field<bool> = Field::boolean("peer_appended", false).says(
     "Whether Envoy has already appended its own peer, which is then left out of the counting. It does \
      so with `use_remote_address: true`.",
 );
-static IPV6_PREFIX: Field<u8> = Field::integer("ipv6_prefix", 16, 128, "bits")
-    .or_number(64)
-    .says("Bits of an IPv6 address that count. IPv4 in IPv6 counts as IPv4.");
-static CLIENT_TABLE: Table =
-    Table::new("key.client_address", &[TRUSTED_HOPS.def(), PEER_APPENDED.def(), IPV6_PREFIX.def()]);
+static IPV6_PREFIX: Field<List<u8>> =
+    Field::list("ipv6_prefix", &PREFIX, 1, 4, "prefixes").or_list(&[Literal::Number(64)]).says(
+        "Bits of an IPv6 address that count. IPv4 in IPv6 counts as IPv4. In the key of a limit also a \
+         list, the widest network first: `[48, 64]` (see \
+         [Wider networks](config/ratelimit.md#wider-networks)).",
+    );
+const PREFIX: Kind = Kind::Integer { least: 16, most: 128, unit: "bits" };
+static WIDER_MULTIPLIER: Field<u64> = Field::integer("wider_multiplier", 1, 65_536, "times")
+    .or_number(4)
+    .says("With a list: how many times as much a network may spend as one of the next prefix.");
+static CLIENT_TABLE: Table = Table::new(
+    "key.client_address",
+    &[TRUSTED_HOPS.def(), PEER_APPENDED.def(), IPV6_PREFIX.def(), WIDER_MULTIPLIER.def()],
+);
 static NO_FIELDS: Table = Table::new("nothing", &[]);
 
 impl Part {
@@ -102,11 +130,22 @@ impl Part {
         match tag {
             "client_address" => {
                 let address = object.inner(&CLIENT_ADDRESS)?;
-                Some(Self::ClientAddress {
-                    trusted_hops: address.get(&TRUSTED_HOPS)?,
-                    peer_appended: address.get(&PEER_APPENDED)?,
-                    ipv6_prefix: address.get(&IPV6_PREFIX)?,
-                })
+                let prefixes = address.list(&IPV6_PREFIX)?;
+                if prefixes.len() > 1 {
+                    let found = format!("found {} prefixes", prefixes.len());
+                    address.report_at(
+                        &IPV6_PREFIX,
+                        found,
+                        "one prefix; only one part of the key of a limit has more",
+                    );
+                    return None;
+                }
+                if address.has(&WIDER_MULTIPLIER) {
+                    let found = format!("{} has no wider network", IPV6_PREFIX.def().name);
+                    address.report_at(&WIDER_MULTIPLIER, found, "none without a list of prefixes");
+                    return None;
+                }
+                Self::address(&address, *prefixes.last()?)
             }
             "constant" => object.get(&CONSTANT).map(Self::Constant),
             "cookie" => object.get(&COOKIE).map(Self::Cookie),
@@ -118,9 +157,70 @@ impl Part {
         }
     }
 
+    fn address(object: &Object<'_>, ipv6_prefix: u8) -> Option<Self> {
+        Some(Self::ClientAddress {
+            trusted_hops: object.get(&TRUSTED_HOPS)?,
+            peer_appended: object.get(&PEER_APPENDED)?,
+            ipv6_prefix,
+        })
+    }
+
     /// Whether every request has the same value here.
     #[must_use]
     pub fn is_constant(&self) -> bool {
         matches!(self, Self::Constant(_))
     }
+}
+
+// === impl Layer ===
+
+impl Layer {
+    /// Reads all parts of a limit's key. One of them may name several IPv6 networks: then there is a
+    /// layer for each, the widest first.
+    #[inline(never)]
+    #[must_use]
+    pub fn read_all(readers: &[Reader<'_>]) -> Option<Vec<Self>> {
+        let Some((at, address)) = readers.iter().enumerate().find_map(|(at, r)| Some((at, several(r)?)))
+        else {
+            return Some(alloc::vec![Self { parts: Part::read_all(readers)?, wider: None }]);
+        };
+        let prefixes = growing(&address)?;
+        let (narrowest, wider) = prefixes.split_last()?;
+        let others = |(index, reader)| match index == at {
+            true => Part::address(&address, *narrowest),
+            false => Part::read(reader),
+        };
+        let parts = all(readers.iter().enumerate().map(others))?;
+        let multiplier = address.get(&WIDER_MULTIPLIER)?;
+        let mut layers = alloc::vec![Self { parts, wider: None }];
+        let mut times = 1_u64;
+        for prefix in wider.iter().rev() {
+            times = times.saturating_mul(multiplier);
+            let mut parts = layers.first()?.parts.clone();
+            *parts.get_mut(at)? = Part::Ipv6Network {
+                trusted_hops: address.get(&TRUSTED_HOPS)?,
+                peer_appended: address.get(&PEER_APPENDED)?,
+                prefix: *prefix,
+            };
+            layers.insert(0, Self { parts, wider: Some((*prefix, times)) });
+        }
+        Some(layers)
+    }
+}
+
+/// The prefixes of an address, if each is longer than the one before it.
+fn growing(address: &Object<'_>) -> Option<Vec<u8>> {
+    let prefixes = address.list(&IPV6_PREFIX)?;
+    if prefixes.is_sorted_by(|one, next| one < next) {
+        return Some(prefixes);
+    }
+    address.report_at(&IPV6_PREFIX, format!("found {prefixes:?}"), "the widest network first, each once");
+    None
+}
+
+/// The address among the parts of a key that names several networks.
+fn several<'a>(reader: &Reader<'a>) -> Option<Object<'a>> {
+    let (_, object) = reader.tagged(&PART).filter(|(tag, _)| *tag == "client_address")?;
+    let address = object.inner(&CLIENT_ADDRESS)?;
+    (address.list(&IPV6_PREFIX)?.len() > 1).then_some(address)
 }

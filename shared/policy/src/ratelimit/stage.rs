@@ -169,6 +169,7 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
                     let evaluate = |hash| Charge::evaluate(limit, local, index, hash, now, host);
                     charges.extend(hashes.iter().map(evaluate));
                 }
+                Err(Unkeyed::Ipv4) => {}
                 Err(Unkeyed::Missing) if limit.on_missing_key == OnMissingKey::Skip => {}
                 Err(_) => charges.push(Charge::without_key(index)),
             }

@@ -87,6 +87,10 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (limit(r#""key": [{"header": "a b"}]"#), "limits[0].key[0].header: \"a b\" is not a header name, expected letters, digits and `-`"),
         (limit(r#""key": [{"header": "Host"}]"#), "limits[0].key[0].header: \"Host\" is not among the headers, expected `host` in place of a header"),
         (limit(r#""key": [{"client_address": {"ipv6_prefix": 8}}]"#), "limits[0].key[0].client_address.ipv6_prefix: 8 bits is out of range, expected 16 to 128 bits"),
+        (limit(r#""key": [{"client_address": {"ipv6_prefix": [64, 48]}}]"#), "limits[0].key[0].client_address.ipv6_prefix: found [64, 48], expected the widest network first, each once"),
+        (limit(r#""key": [{"client_address": {"ipv6_prefix": [48, 48]}}]"#), "limits[0].key[0].client_address.ipv6_prefix: found [48, 48], expected the widest network first, each once"),
+        (limit(r#""key": [{"client_address": {"ipv6_prefix": [48, 64]}}, {"client_address": {"ipv6_prefix": [32, 64]}}]"#), "limits[0].key[1].client_address.ipv6_prefix: found 2 prefixes, expected one prefix; only one part of the key of a limit has more"),
+        (limit(r#""key": [{"client_address": {"ipv6_prefix": 48, "wider_multiplier": 2}}]"#), "limits[0].key[0].client_address.wider_multiplier: ipv6_prefix has no wider network, expected none without a list of prefixes"),
         (limit(r#""mode": "off""#), "limits[0].mode: found \"off\", expected one of `enforce`, `observe`"),
         (limit(r#""on_missing_key": "deny""#), "limits[0].on_missing_key: found \"deny\", expected one of `shared`, `skip`, `refuse`"),
         (limit(r#""table": {"keys": 8}"#), "limits[0].table.keys: 8 keys is out of range, expected 16 to 1048576 keys"),
@@ -99,6 +103,29 @@ fn each_problem_says_where_what_and_what_would_be_right() {
     for (json, expected) in cases {
         assert_eq!(problems(&json), [expected], "{json}");
     }
+}
+
+/// The limit itself comes last, with its own name: its metrics and its debts are the same with a list
+/// and without.
+#[test]
+fn a_limit_with_several_networks_is_a_limit_for_each_the_widest_first() {
+    let key = r#""key": [{"client_address": {"ipv6_prefix": [32, 48, 64], "wider_multiplier": 10}}, "host"], "burst": 8"#;
+    let policy = Policy::parse(limit(key).as_bytes(), true).unwrap();
+    let found = policy.limits.iter().map(|l| (l.name.as_str(), l.requests, l.rate.burst().get()));
+    assert_eq!(found.collect::<Vec<_>>(), [("a-32", 500, 800), ("a-48", 50, 80), ("a", 5, 8)]);
+    let alone = limit(r#""key": ["client_address", "host"], "burst": 8"#);
+    assert_eq!(policy.limits[2], Policy::parse(alone.as_bytes(), true).unwrap().limits[0]);
+    let largest = r#""key": [{"client_address": {"ipv6_prefix": [16, 64], "wider_multiplier": 65536}}], "requests": 4294967295"#;
+    assert_eq!(Policy::parse(limit(largest).as_bytes(), true).unwrap().limits[0].requests, u32::MAX);
+}
+
+#[test]
+fn the_name_of_a_wider_network_is_taken() {
+    let other = r#"{"name": "a-48", "key": ["host"], "requests": 1, "per_ms": 1000}"#;
+    let key = r#""key": {"client_address": {"ipv6_prefix": [48, 64]}}"#;
+    let json = limit(key).replacen("[", &format!("[{other}, "), 1);
+    let expected = "limits: \"a-48\" has the same name as \"a-48\", expected another name for one of them";
+    assert_eq!(problems(&json), [expected]);
 }
 
 #[test]

@@ -12,10 +12,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
-use crate::config::{collect, document, number, unique_name, ConfigError, Field, Object, Reader};
+use crate::config::{all, document, number, unique_name, ConfigError, Field, Object, Reader};
 use crate::gcra::Rate;
 use crate::http::{Matcher, ReplyPolicy};
-use crate::key::{Key, Part, Repeated};
+use crate::key::{Key, Layer, Repeated};
 use crate::ratelimit::headers::Style;
 use crate::ratelimit::lease::LeaseParams;
 use crate::ratelimit::state::{self, SLOTS};
@@ -26,7 +26,8 @@ pub use mode::{Mode, OnFailure, OnMissingKey};
 /// Everything that the filter was told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// The limits in the order of the document.
+    /// The limits in the order of the document. One that counts in several IPv6 networks is as many, the
+    /// widest first.
     pub limits: Vec<Limit>,
     /// How replies and responses tell the client about its limits.
     pub headers: Style,
@@ -43,7 +44,7 @@ pub struct Policy {
 /// One limit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
-    /// Its name in metrics, replies and logs.
+    /// Its name in metrics, replies and logs; with `-48` or the like for a wider network.
     pub name: String,
     /// [`number`] of the name, in cells; its lower half, in hashed keys.
     pub number: u32,
@@ -55,7 +56,7 @@ pub struct Limit {
     pub repeated: Repeated,
     /// What happens to requests that lack a part of the key.
     pub on_missing_key: OnMissingKey,
-    /// Requests in a period, as configured.
+    /// Requests in a period, as configured; of a wider network times its multiplier.
     pub requests: u32,
     /// The period, as configured.
     pub period: Span,
@@ -99,12 +100,17 @@ impl Policy {
         }
         let defaults = Defaults::read(&object);
         let items = object.items(&fields::LIMITS);
-        let limits = items.iter().enumerate().map(|(index, item)| {
+        let mut limits = Some(Vec::new());
+        for (index, item) in items.iter().enumerate() {
             let earlier = items.get(..index).unwrap_or(&[]);
-            Limit::read(&item.object()?, earlier, &defaults)
-        });
-        let limits = limits.fold(Some(Vec::new()), collect)?;
-        fits(&object, &limits).then_some(())?;
+            let read = item.object().and_then(|object| Limit::read(&object, earlier, &defaults));
+            limits = limits.zip(read).map(|(mut limits, read)| {
+                limits.extend(read);
+                limits
+            });
+        }
+        let limits = limits?;
+        (fits(&object, &limits) && apart(&object, &limits)).then_some(())?;
         Some(Self {
             limits,
             headers: object.get(&fields::HEADERS)?,
@@ -148,6 +154,22 @@ fn fits(object: &Object<'_>, limits: &[Limit]) -> bool {
     total <= MAX_KEYS
 }
 
+/// Whether each limit has a number of its own. Those of wider networks come from names that the document
+/// does not have.
+fn apart(object: &Object<'_>, limits: &[Limit]) -> bool {
+    let mut rest = limits;
+    while let Some((limit, others)) = rest.split_first() {
+        if let Some(other) = others.iter().find(|other| other.number == limit.number) {
+            let same = if other.name == limit.name { "name" } else { "number" };
+            let found = format!("{:?} has the same {same} as {:?}", other.name, limit.name);
+            object.report_at(&fields::LIMITS, found, "another name for one of them");
+            return false;
+        }
+        rest = others;
+    }
+    true
+}
+
 // === impl Limit ===
 
 impl Limit {
@@ -157,13 +179,35 @@ impl Limit {
         (SLOTS as u64).checked_shl(self.block_bits).unwrap_or(u64::MAX)
     }
 
-    fn read(object: &Object<'_>, earlier: &[Reader<'_>], defaults: &Defaults) -> Option<Self> {
+    /// Reads a limit: one for each network in which it counts IPv6 clients.
+    fn read(object: &Object<'_>, earlier: &[Reader<'_>], defaults: &Defaults) -> Option<Vec<Self>> {
         let name = unique_name(object, &fields::LIMIT_NAME, earlier);
-        let (rate, cost) = read_rate(object)?;
-        let name = name?;
+        let layers = Layer::read_all(&object.items(&fields::KEY));
+        let (requests, burst, cost) = read_units(object)?;
+        let limit = |layer: &Layer, name: String| {
+            let times = layer.wider.map_or(1, |(_, times)| times);
+            let (requests, burst) = (times_at_most(requests, times), times_at_most(burst, times));
+            Self::of_layer(object, layer, name, (requests, burst, cost), defaults)
+        };
+        let (name, layers) = (name?, layers?);
+        let named = layers.iter().map(|layer| match layer.wider {
+            Some((prefix, _)) => limit(layer, format!("{name}-{prefix}")),
+            None => limit(layer, name.clone()),
+        });
+        all(named)
+    }
+
+    fn of_layer(
+        object: &Object<'_>,
+        layer: &Layer,
+        name: String,
+        (requests, burst, cost): (u32, u32, u64),
+        defaults: &Defaults,
+    ) -> Option<Self> {
         let number = number(&name);
         let rule = u16::try_from(number & 0xffff).unwrap_or(0);
-        let key = Key::new(rule, Part::read_all(&object.items(&fields::KEY))?);
+        let key = Key::new(rule, layer.parts.clone());
+        let rate = read_rate(object, requests, burst)?;
         let lease = LeaseParams::new(rate, cost, defaults.lease_units, defaults.lease_ttl);
         let table = object.maybe_inner(&fields::LIMIT_TABLE)?;
         let keys = match table {
@@ -180,7 +224,7 @@ impl Limit {
             name,
             number,
             key,
-            requests: object.get(&fields::REQUESTS)?,
+            requests,
             period: Span::from_millis(object.get(&fields::PER_MS)?),
             rate,
             cost,
@@ -190,8 +234,8 @@ impl Limit {
     }
 }
 
-/// Reads what makes the rate, and the cost.
-fn read_rate(object: &Object<'_>) -> Option<(Rate, u64)> {
+/// Reads requests, burst and cost.
+fn read_units(object: &Object<'_>) -> Option<(u32, u32, u64)> {
     let requests = object.get(&fields::REQUESTS)?;
     let burst = object.maybe(&fields::BURST)?.unwrap_or(requests);
     let cost = object.get(&fields::COST)?;
@@ -201,6 +245,11 @@ fn read_rate(object: &Object<'_>) -> Option<(Rate, u64)> {
         object.report_at(field, found, format!("1 to {burst}"));
         return None;
     }
+    Some((requests, burst, cost.into()))
+}
+
+/// The rate of so many requests in the limit's period.
+fn read_rate(object: &Object<'_>, requests: u32, burst: u32) -> Option<Rate> {
     let period = Span::from_millis(object.get(&fields::PER_MS)?);
     let rate = Rate::new(NonZeroU32::new(requests)?, period, NonZeroU32::new(burst)?);
     if rate.is_none() {
@@ -208,7 +257,12 @@ fn read_rate(object: &Object<'_>) -> Option<(Rate, u64)> {
         let found = format!("a burst of {burst} would take over 146 years to come back");
         object.report_at(field, found, "a smaller one");
     }
-    Some((rate?, cost.into()))
+    rate
+}
+
+/// So many times as much, at most what a limit can have.
+fn times_at_most(units: u32, times: u64) -> u32 {
+    u32::try_from(u64::from(units).saturating_mul(times)).unwrap_or(u32::MAX)
 }
 
 /// Blocks for `keys` keys, rounded up to a power of two, as its exponent.
