@@ -207,7 +207,7 @@ fn entries(numbers: &mut Numbers) -> Vec<Entry> {
         endpoint.health = all[numbers.below(4)];
         endpoint.priority = u8::try_from(numbers.below(20)).unwrap();
         endpoint.weight = u32::try_from(numbers.below(3)).unwrap();
-        Some(Entry { endpoint, since_ms: numbers.below(4_000_000) as u64 })
+        Some(Entry::new(endpoint, numbers.below(4_000_000) as u64))
     };
     let mut all: Vec<Entry> = (0..numbers.below(8)).filter_map(|_| entry(numbers)).collect();
     all.sort_by_key(|entry| entry.endpoint.key());

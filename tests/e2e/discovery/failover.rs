@@ -51,9 +51,11 @@ fn one_failing_endpoint_causes_no_client_error() {
         let envoy = start(&both_places(&orders(&all, &fields)), 2);
         let report = storm(&envoy, 60);
         assert_eq!(report.count(200), 60, "{name}: {:?}", report.by_status());
-        eventually(&format!("{name}: a third to be counted as failed"), SOON, || {
+        // One that refuses connections is known by the first, for a second, though nothing is ejected.
+        let failures = if name == "refuses connections" { 1..=10 } else { 18..=22 };
+        eventually(&format!("{name}: {failures:?} to be counted as failed"), SOON, || {
             let all = metrics(&envoy);
-            all["requests"] == 60 && (18..=22).contains(&all["failures"])
+            all["requests"] == 60 && failures.contains(&all["failures"])
         });
         assert_calm(&envoy);
     }

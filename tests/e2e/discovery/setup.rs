@@ -173,11 +173,15 @@ pub(super) fn answers(client: &mut Client, requests: usize) -> String {
     (0..requests).map(|_| client.get("/", &[]).text()).collect()
 }
 
-/// Checks that no VM has trapped, and that nothing was logged but endpoints that were ejected, and by
-/// Envoy that it does not know where to send a request to that no header says it of.
+/// Checks that no VM has trapped, and that nothing was logged but endpoints that were ejected or
+/// refused a connection, and by Envoy that it does not know where to send a request to that no header says it of.
 pub(super) fn assert_calm(envoy: &Envoy) {
     let log = envoy.log();
-    let usual = [" ejected for ", "original_dst_load_balancer: No downstream connection or no original_dst."];
+    let usual = [
+        " ejected for ",
+        " refused a connection and ",
+        "original_dst_load_balancer: No downstream connection or no original_dst.",
+    ];
     let others: Vec<_> = log.lines().filter(|line| !usual.iter().any(|text| line.contains(text))).collect();
     assert_eq!(others, [""; 0]);
     assert_eq!(envoy.stats(r"^wasm\..*vm_reload.*$").values().sum::<u64>(), 0);

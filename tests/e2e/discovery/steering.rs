@@ -77,9 +77,10 @@ fn override_host_goes_on_to_the_next_address() {
     let envoy = start(&overriding(&orders(&all, &fields), &known), 2);
     let report = storm(&envoy, 120);
     assert_eq!(report.count(200), 120, "{:?}", report.by_status());
-    eventually("half to be counted as failed", SOON, || {
+    eventually("a third to be counted as failed", SOON, || {
         let all = metrics(&envoy);
-        all["requests"] == 120 && all["failures"] >= 60 && all["retries"] == all["failures"]
+        // The one that refuses connections is left alone.
+        all["requests"] == 120 && all["failures"] >= 38 && all["retries"] == all["failures"]
     });
     assert_calm(&envoy);
 }

@@ -5,7 +5,7 @@ use core::cell::Cell;
 
 use crate::balance::deadlines::Deadlines;
 use crate::balance::weight::sides;
-use crate::balance::{Algorithm, Ask, Policy, View};
+use crate::balance::{Algorithm, Ask, LastResort, Policy, View};
 use crate::split::{below, derive, Alias, RoundRobin};
 
 /// Members of one level that are equals: in the same health, perhaps in the same zone.
@@ -37,8 +37,8 @@ pub(super) struct Pick<'a> {
     pub(super) view: View<'a>,
     pub(super) ask: Ask<'a>,
     pub(super) policy: &'a Policy,
-    /// Whether a level in panic is picked from, so that ejections do not matter.
-    pub(super) panic: bool,
+    /// The last of the last resorts that it may have, if any: that of a panic, say.
+    pub(super) last: Option<LastResort>,
     /// Counts the members looked at.
     pub(super) looks: &'a Cell<u64>,
 }
@@ -67,7 +67,7 @@ impl Pick<'_> {
     /// Whether the member may be picked.
     pub(super) fn fits(&self, index: u32) -> bool {
         self.looks.set(self.looks.get().wrapping_add(1));
-        (self.panic || !self.view.ejected(index)) && !self.ask.taken.contains(&index)
+        self.view.last_resort(index) <= self.last && !self.ask.taken.contains(&index)
     }
 
     /// Whether the slow start of a member lets it have this draw.

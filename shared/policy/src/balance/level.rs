@@ -5,6 +5,7 @@
 //! degraded endpoints. When all levels together have a health below 100, a level with less than
 //! half of its endpoints available balances over all it has, ejected or not: that is a panic,
 //! and better than to bury the few that are left. When all panic, traffic goes by head count.
+//! Endpoints that are down by other witnesses than their failures have no say in a panic.
 
 use alloc::vec::Vec;
 
@@ -19,6 +20,9 @@ pub struct Level {
     pub total: u32,
     /// Of these, how many do not count for its health.
     pub excluded: u32,
+    /// Of these, how many a panic does not bring back: their registry calls them critical, or they refuse
+    /// connections.
+    pub down: u32,
 }
 
 /// Which endpoints of a level are meant.
@@ -77,7 +81,7 @@ impl Spread {
         let before = Loads::new(&health, &degraded, normalized);
         let threshold = u64::from(panic_threshold.min(100));
         let panics = |level: &Level| {
-            let counted = u64::from(level.total.saturating_sub(level.excluded));
+            let counted = u64::from(level.total.saturating_sub(level.excluded).saturating_sub(level.down));
             let available = u64::from(level.healthy).saturating_add(level.degraded.into());
             let few = available.saturating_mul(100) < counted.saturating_mul(threshold);
             normalized < 100 && (few || (counted == 0 && threshold > 0))

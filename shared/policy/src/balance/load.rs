@@ -9,6 +9,7 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use crate::balance::ewma::{PeakEwma, Recent};
+use crate::balance::last_resort::LastResort;
 use crate::balance::score::{score, Logistic};
 use crate::time::{Span, Timestamp};
 
@@ -24,7 +25,7 @@ pub struct ServiceLoad {
 pub struct Load {
     service: Rc<ServiceLoad>,
     active: Cell<u32>,
-    ejected: Cell<bool>,
+    last_resort: Cell<Option<LastResort>>,
     readmitted: Cell<Timestamp>,
     latency: Cell<PeakEwma>,
     recent: Cell<Recent>,
@@ -63,7 +64,7 @@ impl Load {
         Rc::new(Self {
             service: Rc::clone(service),
             active: Cell::default(),
-            ejected: Cell::default(),
+            last_resort: Cell::default(),
             readmitted: Cell::default(),
             latency: Cell::default(),
             recent: Cell::default(),
@@ -117,21 +118,32 @@ impl Load {
         self.service.active()
     }
 
+    /// Why it is a last resort; `None` when it is not.
+    #[must_use]
+    pub fn last_resort(&self) -> Option<LastResort> {
+        self.last_resort.get()
+    }
+
     /// Whether it is ejected.
     #[must_use]
     pub fn ejected(&self) -> bool {
-        self.ejected.get()
+        self.last_resort() == Some(LastResort::Ejected)
     }
 
-    /// Takes it out. The pools that have it want a [`super::Pool::refresh`] then.
+    /// Takes it out for its failures.
     pub fn eject(&self) {
-        self.ejected.set(true);
+        self.set_aside(LastResort::Ejected);
+    }
+
+    /// Makes it a last resort. The pools that have it want a [`super::Pool::refresh`] then.
+    pub fn set_aside(&self, why: LastResort) {
+        self.last_resort.set(Some(why));
     }
 
     /// Takes it back, as new as one that was just found: a slow start begins. The pools that
     /// have it want a [`super::Pool::refresh`] then.
     pub fn readmit(&self, now: Timestamp) {
-        if self.ejected.replace(false) {
+        if self.last_resort.take().is_some() {
             self.readmitted.set(now);
         }
     }

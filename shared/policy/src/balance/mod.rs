@@ -20,6 +20,7 @@ pub mod bounded;
 mod deadlines;
 pub mod ewma;
 mod group;
+pub mod last_resort;
 pub mod level;
 pub mod load;
 pub mod maglev;
@@ -37,6 +38,7 @@ use alloc::vec::Vec;
 
 use crate::time::{Span, Timestamp};
 
+pub use last_resort::LastResort;
 pub use load::{Load, ServiceLoad};
 pub use pool::Pool;
 pub use score::Logistic;
@@ -72,7 +74,8 @@ pub struct Policy {
     /// Weights of zones, which then go before `zone_aware`. A zone that is not listed has none.
     /// Empty: zones have no weights.
     pub zone_weights: Vec<(Rc<str>, u32)>,
-    /// A level with a smaller part available may panic, in percent. Default 50; 0 never.
+    /// A level with a smaller part available may panic, in percent: then it uses its ejected members, too,
+    /// but none that its registry or a refused connection speaks against. Default 50; 0 never.
     pub panic_threshold_percent: u32,
     /// How much of its traffic a level can still take, in percent of its healthy part. Default 140.
     pub overprovisioning_factor: u32,
@@ -240,8 +243,12 @@ impl<'a> View<'a> {
         self.member(index).map_or(1, Member::weight)
     }
 
-    fn ejected(&self, index: u32) -> bool {
-        self.load(index).is_some_and(Load::ejected)
+    fn last_resort(&self, index: u32) -> Option<LastResort> {
+        self.load(index).and_then(Load::last_resort)
+    }
+
+    fn usable(&self, index: u32) -> bool {
+        self.last_resort(index).is_none()
     }
 
     fn ready_since(&self, index: u32) -> Timestamp {

@@ -8,7 +8,7 @@ use crate::balance::group::{Group, Pick};
 use crate::balance::level::{Health, Level, Spread};
 use crate::balance::table::Table;
 use crate::balance::zone::{effective, ZoneRouting, Zones};
-use crate::balance::{Ask, Policy, View};
+use crate::balance::{Ask, LastResort, Policy, View};
 use crate::sort;
 use crate::split::{below, derive};
 
@@ -67,6 +67,9 @@ struct Tier {
 struct Plan {
     spread: Spread,
     stages: Vec<Stage>,
+    /// Members that get requests only when no stage has any, the least of evils first. Each is of the
+    /// first level that has such members.
+    last_resorts: Vec<(LastResort, Group)>,
 }
 
 /// One level of a plan. In a panic all its members are `healthy`.
@@ -83,6 +86,7 @@ struct Stage {
 const LEVEL: u64 = 1;
 const ROUTING: u64 = 2;
 const ZONE: u64 = 3;
+const LAST_RESORT: u64 = 1 << 32;
 
 // === impl Pool ===
 
@@ -131,14 +135,34 @@ impl Pool {
             self.stage(rank, tier, panic, view, derive(seed, rank as u64))
         };
         let stages = self.levels.iter().enumerate().map(stage).collect();
+        let last_resorts = self.last_resorts(view, seed);
         // It is borrowed only while a pick runs.
         if let Ok(mut plan) = self.plan.try_borrow_mut() {
-            *plan = Plan { spread, stages };
+            *plan = Plan { spread, stages, last_resorts };
         }
     }
 
-    /// The member for a request, as an index of `view`: never one that is taken or, except in a
-    /// panic of its level, ejected. `None` when there is no other.
+    fn last_resorts(&self, view: &View<'_>, seed: u64) -> Vec<(LastResort, Group)> {
+        let allowed = |why: &LastResort| self.policy.panic_threshold_percent > 0 || !why.needs_panic();
+        let group = |why: LastResort| {
+            let of = |tier: &Tier| -> Vec<u32> {
+                let is = |index: &u32| view.last_resort(*index) == Some(why);
+                tier.members.iter().copied().filter(is).collect()
+            };
+            let members = self.levels.iter().map(of).find(|members| !members.is_empty()).unwrap_or_default();
+            (why, Group::new(members, &self.policy, view, derive(seed, LAST_RESORT.wrapping_add(why as u64))))
+        };
+        let all_usable = |tier: &Tier| tier.members.iter().all(|index| view.usable(*index));
+        if self.levels.iter().all(all_usable) {
+            return Vec::new();
+        }
+        let all = LastResort::ALL.into_iter().filter(allowed).map(group);
+        all.filter(|(_, group)| group.len() > 0).collect()
+    }
+
+    /// The member for a request, as an index of `view`: never one that is taken. A last resort only when
+    /// no other exists, taken or not, and then by the order of [`LastResort`]; a level in a panic uses its
+    /// ejected members as others. `None` when all that are good enough are taken.
     #[must_use]
     pub fn pick(&self, view: &View<'_>, ask: &Ask<'_>) -> Option<u32> {
         let hash = self.policy.algorithm.hashes().then(|| ask.hash.unwrap_or(ask.draw));
@@ -153,7 +177,7 @@ impl Pool {
             view: *view,
             ask: Ask { draw, ..*ask },
             policy: &self.policy,
-            panic: false,
+            last: None,
             looks: &self.looks,
         };
         let first = (rank, health);
@@ -163,7 +187,7 @@ impl Pool {
             let (Some(stage), Some(tier)) = (plan.stages.get_mut(rank), self.levels.get(rank)) else {
                 continue;
             };
-            pick.panic = stage.panic;
+            pick.last = stage.panic.then_some(LastResort::Ejected);
             let found = match (hash, &tier.table) {
                 (Some(hash), Some(table)) => stage.aim(&pick, table, hash, health),
                 _ => stage.pick(&pick, health, self.zoned(draw)),
@@ -172,7 +196,12 @@ impl Pool {
                 return found;
             }
         }
-        None
+        let (why, group) = plan.last_resorts.first_mut()?;
+        if plan.stages.iter().any(Stage::has_members) {
+            return None;
+        }
+        pick.last = Some(*why);
+        group.pick(&pick)
     }
 
     /// How many members there are, ejected or not.
@@ -212,7 +241,7 @@ impl Pool {
     fn stage(&self, rank: usize, tier: &Tier, panic: bool, view: &View<'_>, seed: u64) -> Stage {
         let group = |members, purpose| Group::new(members, &self.policy, view, derive(seed, purpose));
         if panic {
-            return Stage { panic, healthy: group(tier.members.clone(), 0), ..Stage::default() };
+            return Stage { panic, healthy: group(tier.with_ejected(view), 0), ..Stage::default() };
         }
         let healthy = tier.healthy(view);
         let route = self.route(rank, tier, &healthy, view);
@@ -262,11 +291,16 @@ impl Pool {
 impl Tier {
     fn level(&self, view: &View<'_>) -> Level {
         let count = |len| u32::try_from(len).unwrap_or(u32::MAX);
+        let are = |all: &[LastResort]| {
+            let is = |index: &&u32| view.last_resort(**index).is_some_and(|why| all.contains(&why));
+            count(self.members.iter().filter(is).count())
+        };
         Level {
             healthy: count(self.healthy(view).len()),
             degraded: count(self.degraded(view).len()),
             total: count(self.members.len()),
-            excluded: 0,
+            excluded: are(&[LastResort::Held, LastResort::Draining, LastResort::Dropped]),
+            down: are(&[LastResort::Refusing, LastResort::Unhealthy]),
         }
     }
 
@@ -275,14 +309,23 @@ impl Tier {
     }
 
     fn degraded(&self, view: &View<'_>) -> Vec<u32> {
-        let degraded = |index: &u32| !view.ejected(*index) && !healthy(view, *index);
+        let degraded = |index: &u32| view.usable(*index) && !healthy(view, *index);
         self.members.iter().copied().filter(degraded).collect()
+    }
+
+    fn with_ejected(&self, view: &View<'_>) -> Vec<u32> {
+        let is = |index: &u32| view.last_resort(*index) <= Some(LastResort::Ejected);
+        self.members.iter().copied().filter(is).collect()
     }
 }
 
 // === impl Stage ===
 
 impl Stage {
+    fn has_members(&self) -> bool {
+        self.healthy.len() > 0 || self.degraded.len() > 0
+    }
+
     fn pick(&mut self, pick: &Pick<'_>, health: Health, zoned: bool) -> Option<u32> {
         if health == Health::Degraded && !self.panic {
             return self.degraded.pick(pick);
@@ -309,7 +352,7 @@ impl Stage {
 }
 
 fn healthy(view: &View<'_>, index: u32) -> bool {
-    view.member(index).is_some_and(|member| !member.degraded) && !view.ejected(index)
+    view.member(index).is_some_and(|member| !member.degraded) && view.usable(index)
 }
 
 fn in_zone(view: &View<'_>, index: u32, zone: &Rc<str>) -> bool {

@@ -83,7 +83,7 @@ impl Stage for Discovery {
         let mut all = Vec::new();
         if let Self::Downstream { requests, poller, .. } = self {
             all.extend(poller.borrow().cells().map(|(name, size)| cell(name, Seed::Zeros(size))));
-            let ejections = requests.views().iter().filter_map(|view| view.ejections());
+            let ejections = requests.views().iter().map(|view| view.ejections());
             all.extend(ejections.map(Ejections::cell).map(|name| cell(name, Seed::Zeros(4))));
         }
         all.into_iter()

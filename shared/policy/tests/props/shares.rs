@@ -338,7 +338,7 @@ fn nothing_is_a_level_and_a_zone() {
     assert_eq!(Spread::new(&[], 140, 50), Spread::default());
     let none = Spread::new(&[Level::default()], 140, 50);
     assert_eq!((none.loads.healthy, none.total_panic), (vec![100], true));
-    let all = Level { healthy: u32::MAX, degraded: u32::MAX, total: u32::MAX, excluded: 0 };
+    let all = Level { healthy: u32::MAX, degraded: u32::MAX, total: u32::MAX, excluded: 0, down: 0 };
     assert_eq!(Spread::new(&[all; 3], u32::MAX, u32::MAX).loads.healthy, [100, 0, 0]);
     assert_eq!(Spread::new(&[Level { excluded: 9, ..all }], 0, 0).normalized, 0);
     let zones = Zones::new(&[], &[]);

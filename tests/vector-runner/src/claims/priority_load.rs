@@ -25,6 +25,7 @@ fn row(row: &Node<'_>) -> Result<(), Fault> {
             degraded: level.field("degraded")?.count()?,
             total: level.field("total")?.count()?,
             excluded: level.field("excluded")?.count()?,
+            down: 0,
         });
     }
     let spread = Spread::new(&levels, OVERPROVISIONING, THRESHOLD);

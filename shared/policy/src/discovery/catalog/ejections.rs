@@ -5,8 +5,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use crate::discovery::catalog::table::{hash_of, Table};
-use crate::discovery::cells::ejection::{self, Ejection};
+use crate::discovery::catalog::endpoint_stats::hash_of;
+use crate::discovery::catalog::table::Table;
+use crate::discovery::cells::ejection::{self, Ejection, NAMED_AGAIN};
 use crate::discovery::config::policy::{EjectionParams, Service};
 use crate::host::{rewrite, Store, StoreError};
 use crate::time::Timestamp;
@@ -15,24 +16,28 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Ejections {
     cell: String,
-    params: EjectionParams,
+    params: Option<EjectionParams>,
     list: RefCell<Vec<Ejection>>,
     /// The millisecond at which the next ejection ends.
     next_end_ms: Cell<u64>,
 }
 
+/// How long an endpoint that refuses connections is avoided at most, where no ejection time is configured.
+const LONGEST_MS: u64 = 30_000;
+
 // === impl Ejections ===
 
 impl Ejections {
-    /// The ejections of a service; `None` when its endpoints are never ejected.
+    /// The ejections of a service. Also of one whose endpoints are never ejected: that an endpoint refuses
+    /// connections is noted of any.
     #[must_use]
-    pub fn new(service: &Service) -> Option<Self> {
-        Some(Self {
+    pub fn new(service: &Service) -> Self {
+        Self {
             cell: format!("tidegate/d1e{:016x}", hash_of(&service.name)),
-            params: service.ejection.clone()?,
+            params: service.ejection.clone(),
             list: RefCell::default(),
             next_end_ms: Cell::new(u64::MAX),
-        })
+        }
     }
 
     /// The name of the cell.
@@ -41,10 +46,10 @@ impl Ejections {
         &self.cell
     }
 
-    /// When endpoints are ejected, and for how long.
+    /// When endpoints are ejected, and for how long; `None` for never.
     #[must_use]
-    pub fn params(&self) -> &EjectionParams {
-        &self.params
+    pub fn params(&self) -> Option<&EjectionParams> {
+        self.params.as_ref()
     }
 
     /// Reads the cell; whether anything in it is new.
@@ -79,11 +84,11 @@ impl Ejections {
     pub fn eject(
         &self,
         table: &Table,
-        endpoint: u32,
+        hash: u64,
         now: Timestamp,
         store: &dyn Store,
     ) -> Result<Option<u64>, StoreError> {
-        let (hash, now_ms) = (table.hash(endpoint), now.as_millis());
+        let (Some(params), now_ms) = (&self.params, now.as_millis()) else { return Ok(None) };
         let hosts = u32::try_from(table.len()).unwrap_or(u32::MAX);
         let mut until_ms = None;
         rewrite(store, &self.cell, &mut |bytes| {
@@ -91,9 +96,9 @@ impl Ejections {
             // of the others that may be.
             let all = ejection::decode(bytes).into_iter();
             let (here, gone): (Vec<Ejection>, Vec<Ejection>) = all.partition(|one| table.has(one.endpoint));
-            let mut list = ejection::eject(&here, hash, hosts, now_ms, &self.params);
+            let mut list = ejection::eject(&here, hash, hosts, now_ms, params);
             if let Some(list) = &mut list {
-                list.extend(gone.into_iter().filter(|one| one.until_ms > now_ms));
+                list.extend(gone.into_iter().filter(|one| one.next_end_ms(now_ms).is_some()));
             }
             let until =
                 |list: &Vec<Ejection>| list.iter().find(|one| one.endpoint == hash).map(|e| e.until_ms);
@@ -101,5 +106,44 @@ impl Ejections {
             list.map(|list| ejection::encode(&list))
         })?;
         Ok(until_ms.map(|until| until.saturating_sub(now_ms)))
+    }
+
+    /// Notes that an endpoint of a table refused a connection, for all workers. For how many milliseconds it
+    /// is avoided, [`NAMED_AGAIN`] for as long as the registry does not name it; `None` when that is known.
+    ///
+    /// # Errors
+    /// The cell cannot be written.
+    pub fn refuse(
+        &self,
+        table: &Table,
+        hash: u64,
+        now: Timestamp,
+        store: &dyn Store,
+    ) -> Result<Option<u64>, StoreError> {
+        let (held, now_ms) = (table.holds(hash), now.as_millis());
+        let longest_ms = self.params.as_ref().map_or(LONGEST_MS, |params| params.base_ejection_time_ms);
+        let mut until_ms = None;
+        rewrite(store, &self.cell, &mut |bytes| {
+            let list = ejection::refuse(&ejection::decode(bytes), hash, held, now_ms, longest_ms);
+            let entry = list.as_ref().and_then(|list| list.iter().find(|one| one.endpoint == hash));
+            until_ms = entry.map(|one| one.refuses_until_ms);
+            list.map(|list| ejection::encode(&list))
+        })?;
+        let span = |until: u64| if until == NAMED_AGAIN { until } else { until.saturating_sub(now_ms) };
+        Ok(until_ms.map(span))
+    }
+
+    /// Forgets refused connections of endpoints that the registry names again. To be called with a new table.
+    ///
+    /// # Errors
+    /// The cell cannot be written.
+    pub fn forget_named(&self, table: &Table, store: &dyn Store) -> Result<(), StoreError> {
+        let is_held = |hash: u64| table.holds(hash);
+        let Some(list) = ejection::named(&self.list.borrow(), &is_held) else { return Ok(()) };
+        self.list.replace(list);
+        rewrite(store, &self.cell, &mut |bytes| {
+            ejection::named(&ejection::decode(bytes), &is_held).map(|list| ejection::encode(&list))
+        })
+        .map(|_| ())
     }
 }

@@ -1,19 +1,37 @@
 //! What one worker remembers of an endpoint.
 
+use alloc::format;
 use alloc::rc::Rc;
 use core::cell::Cell;
 
 use crate::balance::outlier::Runs;
 use crate::balance::{Load, ServiceLoad};
+use crate::discovery::endpoint::Key;
+use crate::hash::sip::{SipHash13, SipKey};
 
 /// What a worker remembers of an endpoint from one table to the next. Requests in flight hold it, too,
-/// so that a request that ends after its table was replaced still counts.
-#[derive(Clone, Debug)]
+/// and nothing else of their table: a request that ends after its table was replaced still counts, and a
+/// stream that lasts for days costs no more than this.
+#[derive(Debug)]
 pub struct EndpointStats {
+    /// Its address and port.
+    pub key: Key,
+    /// The same as text: `10.0.0.1:80`, `[2001:db8::1]:80`.
+    pub text: Rc<str>,
+    /// The hash by which other workers know it.
+    pub hash: u64,
     /// Its load.
     pub load: Rc<Load>,
     /// Its consecutive failures.
-    pub runs: Rc<Cell<Runs>>,
+    pub runs: Cell<Runs>,
+}
+
+/// The hash by which other workers know an endpoint, or a service.
+#[must_use]
+pub fn hash_of(text: &str) -> u64 {
+    let mut sip = SipHash13::new(SipKey::from_bytes(*b"tidegate/d1 rest"));
+    sip.write(text.as_bytes());
+    sip.finish()
 }
 
 // === impl EndpointStats ===
@@ -21,7 +39,8 @@ pub struct EndpointStats {
 impl EndpointStats {
     /// Nothing, of an endpoint of the service with these requests.
     #[must_use]
-    pub fn new(requests: &Rc<ServiceLoad>) -> Self {
-        Self { load: Load::new(requests), runs: Rc::default() }
+    pub fn new(key: Key, requests: &Rc<ServiceLoad>) -> Rc<Self> {
+        let text: Rc<str> = format!("{}", core::net::SocketAddr::new(key.0, key.1)).into();
+        Rc::new(Self { key, hash: hash_of(&text), text, load: Load::new(requests), runs: Cell::default() })
     }
 }

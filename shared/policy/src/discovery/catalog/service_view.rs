@@ -6,6 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 
@@ -16,6 +17,7 @@ use crate::discovery::catalog::retry_budget::RetryBudget;
 use crate::discovery::catalog::source::Source;
 use crate::discovery::catalog::table::{Locality, Table};
 use crate::discovery::catalog::unavailable::Unavailable;
+use crate::discovery::cells::ejection::NAMED_AGAIN;
 use crate::discovery::cells::question::Question;
 use crate::discovery::cells::snapshot::Entry;
 use crate::discovery::config::policy::{Policy, Service};
@@ -41,18 +43,18 @@ use crate::time::{Span, Timestamp};
 /// let (questions, places) = question::all(&policy);
 /// let view = ServiceView::new(&policy, 0, &questions, &places[0]).unwrap();
 /// assert_eq!(view.service().map(|service| &*service.name), Some("orders"));
-/// assert!(view.ejections().is_some(), "endpoints are ejected unless the configuration says no");
+/// assert!(view.ejections().params().is_some(), "endpoints are ejected unless the configuration says no");
 /// ```
 #[derive(Debug)]
 pub struct ServiceView {
     policy: Rc<Policy>,
     at: usize,
     sources: Vec<Source>,
-    ejections: Option<Ejections>,
+    ejections: Ejections,
     requests: Rc<ServiceLoad>,
     retry_budget: RetryBudget,
     counters: ServiceCounters,
-    stats: RefCell<BTreeMap<Key, EndpointStats>>,
+    stats: RefCell<BTreeMap<Key, Rc<EndpointStats>>>,
     locality: OnceCell<Locality>,
     table: RefCell<Option<Rc<Table>>>,
     /// The value of the counter of changes for which the table is up to date.
@@ -108,10 +110,10 @@ impl ServiceView {
         &self.policy
     }
 
-    /// The service's ejections; `None` when its endpoints are never ejected.
+    /// The service's ejections.
     #[must_use]
-    pub fn ejections(&self) -> Option<&Ejections> {
-        self.ejections.as_ref()
+    pub fn ejections(&self) -> &Ejections {
+        &self.ejections
     }
 
     /// The service's retry budget on this worker.
@@ -172,17 +174,42 @@ impl ServiceView {
         }
     }
 
-    /// Ejects an endpoint of a table, unless it is ejected already or too many would be.
+    /// What is remembered of the endpoint with this address and port in text, if it is one.
+    #[must_use]
+    pub fn stats_of(&self, text: &[u8]) -> Option<Rc<EndpointStats>> {
+        let table = self.table.borrow();
+        let table = table.as_ref()?;
+        table.stats(table.place_of(text)?).cloned()
+    }
+
+    /// Ejects an endpoint, unless it is ejected already or too many would be.
     #[inline(never)]
-    pub fn eject(&self, table: &Table, endpoint: u32, now: Timestamp, host: &impl Host) {
-        let ejected = self.ejections.as_ref().map(|list| list.eject(table, endpoint, now, host));
-        let (Some(Ok(Some(ms))), Some(text), Some(service)) = (ejected, table.text(endpoint), self.service())
-        else {
-            return;
-        };
+    pub fn eject(&self, endpoint: &EndpointStats, now: Timestamp, host: &impl Host) {
+        let Some(table) = self.table.borrow().clone() else { return };
+        let ejected = self.ejections.eject(&table, endpoint.hash, now, host);
+        let (Ok(Some(ms)), Some(service)) = (ejected, self.service()) else { return };
         self.count(ServiceMetric::Ejections);
         host.raise(metrics::CHANGES);
-        host.note(&format!("service {}: endpoint {text} ejected for {ms} ms", service.name));
+        host.note(&format!("service {}: endpoint {} ejected for {ms} ms", service.name, endpoint.text));
+    }
+
+    /// Takes it that an endpoint refused a connection.
+    #[inline(never)]
+    pub fn refused(&self, endpoint: &EndpointStats, now: Timestamp, host: &impl Host) {
+        let Some(table) = self.table.borrow().clone() else { return };
+        // One that is gone from the registry gets nothing anyway.
+        if table.place(endpoint.key).is_none() {
+            return;
+        }
+        let refused = self.ejections.refuse(&table, endpoint.hash, now, host);
+        let (Ok(Some(ms)), Some(service)) = (refused, self.service()) else { return };
+        host.raise(metrics::CHANGES);
+        let until = match ms {
+            NAMED_AGAIN => "gets nothing until the registry names it again".to_string(),
+            ms => format!("is a last resort for {ms} ms"),
+        };
+        let text = &endpoint.text;
+        host.note(&format!("service {}: endpoint {text} refused a connection and {until}", service.name));
     }
 
     /// Whether requests may wait for a first snapshot: for `hold_ms` after the first one had to. When
@@ -204,7 +231,7 @@ impl ServiceView {
     }
 
     fn ejection_ended(&self, now: Timestamp) -> bool {
-        self.ejections.as_ref().is_some_and(|ejections| ejections.has_ended(now))
+        self.ejections.has_ended(now)
     }
 
     #[inline(never)]
@@ -220,10 +247,12 @@ impl ServiceView {
         if changed {
             self.rebuild(now);
         }
-        match self.ejections.as_ref().map(|ejections| ejections.read(host)) {
-            Some(Ok(new)) => changed |= new,
-            Some(Err(_)) => all_read = false,
-            None => {}
+        match self.ejections.read(host) {
+            Ok(new) => changed |= new,
+            Err(_) => all_read = false,
+        }
+        if let (true, Some(table)) = (changed, &*self.table.borrow()) {
+            all_read &= self.ejections.forget_named(table, host).is_ok();
         }
         // All services hear of a change of any; most have nothing new.
         if changed || self.ejection_ended(now) {
@@ -242,8 +271,8 @@ impl ServiceView {
         let mut known = self.stats.borrow_mut();
         let mut next = BTreeMap::new();
         let mut stats = |key: Key| {
-            let stats = known.get(&key).cloned().unwrap_or_else(|| EndpointStats::new(&self.requests));
-            next.insert(key, stats.clone());
+            let stats = known.get(&key).cloned().unwrap_or_else(|| EndpointStats::new(key, &self.requests));
+            next.insert(key, Rc::clone(&stats));
             stats
         };
         let table =
@@ -257,12 +286,7 @@ impl ServiceView {
     /// Takes ejected endpoints out of the pools, and takes those back whose ejection is over.
     fn settle(&self, now: Timestamp, host: &impl Host) {
         if let Some(table) = &*self.table.borrow() {
-            match &self.ejections {
-                Some(ejections) => ejections.apply(table, now),
-                None => {
-                    let _ = table.settle(&[], now);
-                }
-            }
+            self.ejections.apply(table, now);
         }
         self.show(host);
     }

@@ -47,7 +47,7 @@ impl Source {
                 snapshot: RefCell::default(),
             },
             None => {
-                let entry = |endpoint: &Endpoint| Entry { endpoint: endpoint.clone(), since_ms: 0 };
+                let entry = |endpoint: &Endpoint| Entry::new(endpoint.clone(), 0);
                 Self::Fixed(fixed.iter().map(entry).collect())
             }
         }

@@ -1,20 +1,17 @@
 //! The endpoints of one service as one worker balances over them: made once for each snapshot.
 
-use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 
-use crate::balance::outlier::Runs;
 use crate::balance::subset::{self, Labels};
-use crate::balance::{self, Ask, Load, Member, Pool};
+use crate::balance::{self, Ask, LastResort, Load, Member, Pool};
 use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::cells::ejection::Ejection;
-use crate::discovery::cells::snapshot::Entry;
+use crate::discovery::cells::snapshot::{Doubt, Entry};
 use crate::discovery::config::allow::Allow;
 use crate::discovery::config::policy::{Subset, SubsetFallback};
 use crate::discovery::endpoint::{Endpoint, Health, Key};
-use crate::hash::sip::{SipHash13, SipKey};
 use crate::sort;
 use crate::time::{Span, Timestamp};
 
@@ -35,11 +32,11 @@ use crate::time::{Span, Timestamp};
 /// }"#;
 /// let policy = Policy::parse(json).unwrap();
 /// let endpoint = |last| Endpoint::new("", [10, 0, 0, last].into(), 8080).unwrap();
-/// let entries = [1, 2].map(|last| Entry { endpoint: endpoint(last), since_ms: 0 });
+/// let entries = [1, 2].map(|last| Entry::new(endpoint(last), 0));
 ///
 /// let (orders, requests) = (&policy.services[0], ServiceLoad::new(DEFAULT_DECAY));
 /// let locality = Locality { zone: "".into(), seed: 1 };
-/// let mut stats = |_| EndpointStats::new(&requests);
+/// let mut stats = |key| EndpointStats::new(key, &requests);
 /// let table =
 ///     Table::new(&[&entries], &policy.allow, &orders.balance, &orders.subset, locality, &mut stats);
 ///
@@ -51,10 +48,10 @@ use crate::time::{Span, Timestamp};
 #[derive(Debug)]
 pub struct Table {
     endpoints: Vec<Endpoint>,
+    doubts: Vec<Option<Doubt>>,
     members: Vec<Member>,
     loads: Vec<Rc<Load>>,
-    runs: Vec<Rc<Cell<Runs>>>,
-    hashes: Vec<u64>,
+    stats: Vec<Rc<EndpointStats>>,
     policy: Rc<balance::Policy>,
     locality: Locality,
     own: Subset,
@@ -87,25 +84,24 @@ impl Table {
         policy: &Rc<balance::Policy>,
         own: &Subset,
         locality: Locality,
-        stats: &mut dyn FnMut(Key) -> EndpointStats,
+        stats: &mut dyn FnMut(Key) -> Rc<EndpointStats>,
     ) -> Self {
         let mut kept: Vec<(u8, &Entry)> = Vec::new();
         for (rank, entries) in (0_u8..).zip(sources) {
             let allowed = entries.iter().filter(|e| allow.has(e.endpoint.address, e.endpoint.port));
             kept.extend(allowed.map(|entry| (rank, entry)));
         }
-        // Sorted by the order in which an endpoint's first source has it.
-        sort::sort_by(&mut kept, &|(a, x), (b, y)| (x.endpoint.key(), *a).cmp(&(y.endpoint.key(), *b)));
+        // An endpoint is of the first source that has it, or of the first that still names it.
+        let order =
+            |(rank, entry): &(u8, &Entry)| (entry.endpoint.key(), entry.doubt == Some(Doubt::Held), *rank);
+        sort::sort_by(&mut kept, &|a, b| order(a).cmp(&order(b)));
         kept.dedup_by_key(|(_, entry)| entry.endpoint.key());
-        let can = |(_, entry): &(u8, &Entry)| entry.endpoint.health != Health::Draining;
-        let all_drain = !kept.iter().any(can);
-        kept.retain(|entry| all_drain || can(entry));
         let mut table = Self {
             endpoints: Vec::with_capacity(kept.len()),
             members: Vec::with_capacity(kept.len()),
+            doubts: Vec::with_capacity(kept.len()),
             loads: Vec::with_capacity(kept.len()),
-            runs: Vec::with_capacity(kept.len()),
-            hashes: Vec::with_capacity(kept.len()),
+            stats: Vec::with_capacity(kept.len()),
             policy: Rc::clone(policy),
             locality,
             own: own.clone(),
@@ -117,20 +113,19 @@ impl Table {
         table
     }
 
-    fn add(&mut self, rank: u8, entry: &Entry, stats: EndpointStats) {
+    fn add(&mut self, rank: u8, entry: &Entry, stats: Rc<EndpointStats>) {
         let endpoint = &entry.endpoint;
-        let text = text_of(endpoint.key());
-        self.hashes.push(hash_of(&text));
         self.members.push(Member {
-            key: text,
+            key: Rc::clone(&stats.text),
             weight: endpoint.weight,
             zone: Rc::clone(&endpoint.zone),
             priority: rank.saturating_mul(16).saturating_add(endpoint.priority.min(15)),
-            degraded: matches!(endpoint.health, Health::Degraded | Health::Draining),
+            degraded: endpoint.health == Health::Degraded,
             since: Timestamp::ZERO.plus(Span::from_millis(entry.since_ms)),
         });
-        self.loads.push(stats.load);
-        self.runs.push(stats.runs);
+        self.loads.push(Rc::clone(&stats.load));
+        self.stats.push(stats);
+        self.doubts.push(entry.doubt);
         self.endpoints.push(endpoint.clone());
     }
 
@@ -146,10 +141,10 @@ impl Table {
         self.members.is_empty()
     }
 
-    /// How many endpoints are healthy and not ejected.
+    /// How many endpoints are no last resort.
     #[must_use]
     pub fn healthy(&self) -> usize {
-        self.loads.iter().filter(|load| !load.ejected()).count()
+        self.loads.iter().filter(|load| load.last_resort().is_none()).count()
     }
 
     /// The address and port of an endpoint, as text.
@@ -158,37 +153,37 @@ impl Table {
         self.member(endpoint).map(|member| &member.key)
     }
 
-    /// The requests in flight to an endpoint, and how earlier ones went.
+    /// What is remembered of an endpoint.
     #[must_use]
-    pub fn load(&self, endpoint: u32) -> Option<&Rc<Load>> {
-        self.loads.get(usize::try_from(endpoint).ok()?)
-    }
-
-    /// The consecutive failures of an endpoint.
-    #[must_use]
-    pub fn runs(&self, endpoint: u32) -> Option<&Cell<Runs>> {
-        self.runs.get(usize::try_from(endpoint).ok()?).map(|runs| &**runs)
-    }
-
-    /// The hash by which other workers know an endpoint.
-    #[must_use]
-    pub fn hash(&self, endpoint: u32) -> u64 {
-        usize::try_from(endpoint).ok().and_then(|at| self.hashes.get(at)).copied().unwrap_or(0)
+    pub fn stats(&self, endpoint: u32) -> Option<&Rc<EndpointStats>> {
+        self.stats.get(usize::try_from(endpoint).ok()?)
     }
 
     /// Whether there is an endpoint with this hash.
     #[must_use]
     pub fn has(&self, hash: u64) -> bool {
-        self.hashes.contains(&hash)
+        self.stats.iter().any(|stats| stats.hash == hash)
+    }
+
+    /// Whether the registry's newest answer lacks the endpoint with this hash, which is kept all the same.
+    #[must_use]
+    pub fn holds(&self, hash: u64) -> bool {
+        let mut all = self.stats.iter().zip(&self.doubts);
+        all.any(|(stats, doubt)| stats.hash == hash && *doubt == Some(Doubt::Held))
     }
 
     /// The place of the endpoint with this address and port.
     #[must_use]
-    pub fn place(&self, text: &[u8]) -> Option<u32> {
-        let key: core::net::SocketAddr = core::str::from_utf8(text).ok()?.parse().ok()?;
-        let key = (key.ip().to_canonical(), key.port());
+    pub fn place(&self, key: Key) -> Option<u32> {
         let at = self.endpoints.binary_search_by_key(&key, Endpoint::key).ok()?;
         u32::try_from(at).ok()
+    }
+
+    /// The place of the endpoint with this address and port in text.
+    #[must_use]
+    pub fn place_of(&self, text: &[u8]) -> Option<u32> {
+        let key: core::net::SocketAddr = core::str::from_utf8(text).ok()?.parse().ok()?;
+        self.place((key.ip().to_canonical(), key.port()))
     }
 
     fn member(&self, endpoint: u32) -> Option<&Member> {
@@ -220,6 +215,12 @@ impl Table {
         known.unwrap_or_else(|| self.pool(&self.own, now))
     }
 
+    /// The pool of a subset, or of the service's own.
+    #[must_use]
+    pub fn pool_of(&self, wanted: Option<&Subset>, now: Timestamp) -> Rc<Pool> {
+        wanted.map_or_else(|| self.own_pool(now), |wanted| self.pool(wanted, now))
+    }
+
     fn choose(&self, wanted: &Subset) -> Vec<u32> {
         let fallback = match wanted.fallback {
             SubsetFallback::AnyEndpoint => subset::Fallback::AnyEndpoint,
@@ -227,7 +228,29 @@ impl Table {
             SubsetFallback::NoFallback => subset::Fallback::NoFallback,
         };
         let labels: Vec<&dyn Labels> = self.endpoints.iter().map(|e| e as &dyn Labels).collect();
-        plain(wanted).choose(&labels, &fallback)
+        let wanted = plain(wanted);
+        let chosen = wanted.choose(&labels, &fallback);
+        if matches!(fallback, subset::Fallback::NoFallback) || chosen.iter().any(|at| self.is_named(*at)) {
+            return chosen;
+        }
+        // A subset that is only kept or critical is as an empty one: its fallback is better.
+        let (places, labels): (Vec<u32>, Vec<&dyn Labels>) =
+            (0..).zip(labels).filter(|(at, _)| self.is_named(*at)).unzip();
+        let named = wanted.choose(&labels, &fallback).into_iter();
+        let named: Vec<u32> = named.filter_map(|at| places.get(usize::try_from(at).ok()?).copied()).collect();
+        if named.is_empty() {
+            chosen
+        } else {
+            named
+        }
+    }
+
+    /// Whether the registry's newest answer names an endpoint, in a health in which it may get requests.
+    fn is_named(&self, endpoint: u32) -> bool {
+        let at = usize::try_from(endpoint).unwrap_or(usize::MAX);
+        let health = self.endpoints.get(at).map(|endpoint| endpoint.health);
+        self.doubts.get(at) != Some(&Some(Doubt::Held))
+            && matches!(health, Some(Health::Healthy | Health::Degraded))
     }
 
     /// Chooses an endpoint of a pool.
@@ -236,28 +259,30 @@ impl Table {
         pool.pick(&self.view(now), ask)
     }
 
-    /// Takes endpoints out of the pools that are unhealthy or ejected at `now`, and takes the others
-    /// back. The millisecond at which the next ejection ends, if there is one.
+    /// Works out which endpoints are last resorts at `now`, by what the registry says and by `ejections`,
+    /// and tells the pools. The millisecond at which the next ejection ends, if there is one.
     pub fn settle(&self, ejections: &[Ejection], now: Timestamp) -> Option<u64> {
         let now_ms = now.as_millis();
-        let current = || ejections.iter().filter(|ejection| ejection.until_ms > now_ms);
-        let mut hashes: Vec<u64> = current().map(|ejection| ejection.endpoint).collect();
-        sort::sort(&mut hashes);
+        let current = || ejections.iter().filter(|ejection| ejection.next_end_ms(now_ms).is_some());
+        let mut known: Vec<(u64, bool)> =
+            current().map(|ejection| (ejection.endpoint, ejection.refuses(now_ms))).collect();
+        sort::sort(&mut known);
         let mut changed = false;
-        let all = self.endpoints.iter().zip(&self.loads).zip(&self.hashes);
-        for ((endpoint, load), hash) in all {
-            let out = endpoint.health == Health::Unhealthy || hashes.binary_search(hash).is_ok();
-            changed |= out != load.ejected();
-            if out {
-                load.eject();
-            } else {
-                load.readmit(now);
+        let all = self.endpoints.iter().zip(&self.doubts).zip(&self.stats);
+        for ((endpoint, doubt), stats) in all {
+            let at = known.binary_search_by(|(hash, _)| hash.cmp(&stats.hash)).ok();
+            let refuses = at.and_then(|at| known.get(at)).map(|(_, refuses)| *refuses);
+            let why = last_resort(endpoint.health, *doubt, refuses);
+            changed |= why != stats.load.last_resort();
+            match why {
+                Some(why) => stats.load.set_aside(why),
+                None => stats.load.readmit(now),
             }
         }
         if changed {
             self.refresh(now);
         }
-        current().map(|ejection| ejection.until_ms).min()
+        current().filter_map(|ejection| ejection.next_end_ms(now_ms)).min()
     }
 
     fn refresh(&self, now: Timestamp) {
@@ -270,17 +295,18 @@ impl Table {
     }
 }
 
-/// `10.0.0.1:80`, `[2001:db8::1]:80`.
-fn text_of((address, port): Key) -> Rc<str> {
-    format!("{}", core::net::SocketAddr::new(address, port)).into()
-}
-
-/// The hash by which other workers know an endpoint, or a service.
-#[must_use]
-pub fn hash_of(text: &str) -> u64 {
-    let mut sip = SipHash13::new(SipKey::from_bytes(*b"tidegate/d1 rest"));
-    sip.write(text.as_bytes());
-    sip.finish()
+/// Why an endpoint is a last resort, if it is. `refuses`: of one that is ejected or refuses connections,
+/// whether it does the latter.
+fn last_resort(health: Health, doubt: Option<Doubt>, refuses: Option<bool>) -> Option<LastResort> {
+    match (health, doubt, refuses) {
+        (_, Some(Doubt::Held), Some(true)) => Some(LastResort::Dropped),
+        (Health::Unhealthy, ..) | (_, Some(Doubt::Held), Some(false)) => Some(LastResort::Unhealthy),
+        (.., Some(true)) => Some(LastResort::Refusing),
+        (Health::Draining, ..) => Some(LastResort::Draining),
+        (_, Some(Doubt::Held), None) => Some(LastResort::Held),
+        (_, Some(Doubt::Damped), _) | (.., Some(false)) => Some(LastResort::Ejected),
+        _ => None,
+    }
 }
 
 fn plain(subset: &Subset) -> subset::Subset {

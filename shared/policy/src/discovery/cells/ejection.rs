@@ -4,12 +4,17 @@
 //! it ejects an endpoint, no worker sends requests there. An ejection ends by time. Each further one is
 //! longer, and one is forgotten for every ten seconds without an ejection.
 //!
+//! An endpoint that *refuses* connections needs no run of failures, and its share of the endpoints does not
+//! matter: one refused connection makes it a last resort for a second, each further one for twice as long.
+//! One that is only kept because its registry's answer is not believed gets nothing from then on, until the
+//! registry names it again.
+//!
 //! | bytes | what |
 //! |---|---|
 //! | 0 | layout, 1 |
 //! | 1 | 0 |
 //! | 2–3 | number of entries |
-//! | 4– | entries of 24 bytes: the endpoint's hash, the millisecond at which its ejection ends (8 each), how many ejections it had (4), 0 (4) |
+//! | 4– | entries of 32 bytes: the endpoint's hash, the millisecond at which its ejection ends, the one until which it counts as refusing connections (8 each), how many ejections it had, how many connections it refused in succession (4 each) |
 //!
 //! All numbers little end first. A cell that cannot be read has no entries.
 
@@ -23,10 +28,10 @@ use crate::discovery::config::policy::EjectionParams;
 /// ```
 /// use tidegate_policy::discovery::cells::ejection::{decode, encode, Ejection};
 ///
-/// let list = [Ejection { endpoint: 7, until_ms: 30_000, times: 1 }];
+/// let list = [Ejection { endpoint: 7, until_ms: 30_000, times: 1, ..Ejection::default() }];
 /// assert_eq!(decode(&encode(&list)), list);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ejection {
     /// The endpoint, as a hash of its address.
     pub endpoint: u64,
@@ -34,16 +39,26 @@ pub struct Ejection {
     pub until_ms: u64,
     /// How many ejections the endpoint had, this one included, without those that were forgotten.
     pub times: u32,
+    /// The millisecond until which it counts as refusing connections; [`NAMED_AGAIN`] for one that the
+    /// registry has to name first.
+    pub refuses_until_ms: u64,
+    /// How many connections it refused, without those that were forgotten.
+    pub refusals: u32,
 }
 
-/// Most entries of a cell: 12 KiB, which a worker reads after each ejection. More endpoints than this at
+/// Until the registry names the endpoint.
+pub const NAMED_AGAIN: u64 = u64::MAX;
+
+/// Most entries of a cell: 16 KiB, which a worker reads after each ejection. More endpoints than this at
 /// one time are no outliers.
 pub const MAX: usize = 512;
 /// After each such time without an ejection one is forgotten. Envoy looks at its hosts at this interval
 /// by default, and forgets one with each look.
 const FORGET_MS: u64 = 10_000;
+/// How long an endpoint is avoided that refused one connection.
+const REFUSED_MS: u64 = 1_000;
 const LAYOUT: u8 = 1;
-const ENTRY: usize = 24;
+const ENTRY: usize = 32;
 
 /// The entries of a cell.
 #[must_use]
@@ -65,8 +80,9 @@ pub fn encode(list: &[Ejection]) -> Vec<u8> {
     for ejection in list {
         out.extend_from_slice(&ejection.endpoint.to_le_bytes());
         out.extend_from_slice(&ejection.until_ms.to_le_bytes());
+        out.extend_from_slice(&ejection.refuses_until_ms.to_le_bytes());
         out.extend_from_slice(&ejection.times.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&ejection.refusals.to_le_bytes());
     }
     out
 }
@@ -74,11 +90,15 @@ pub fn encode(list: &[Ejection]) -> Vec<u8> {
 fn entry(bytes: &[u8]) -> Option<Ejection> {
     let (endpoint, bytes) = bytes.split_first_chunk()?;
     let (until, bytes) = bytes.split_first_chunk()?;
-    let times = bytes.first_chunk()?;
+    let (refuses_until, bytes) = bytes.split_first_chunk()?;
+    let (times, bytes) = bytes.split_first_chunk()?;
+    let refusals = bytes.first_chunk()?;
     Some(Ejection {
         endpoint: u64::from_le_bytes(*endpoint),
         until_ms: u64::from_le_bytes(*until),
         times: u32::from_le_bytes(*times),
+        refuses_until_ms: u64::from_le_bytes(*refuses_until),
+        refusals: u32::from_le_bytes(*refusals),
     })
 }
 
@@ -91,33 +111,83 @@ pub fn eject(
     now_ms: u64,
     params: &EjectionParams,
 ) -> Option<Vec<Ejection>> {
-    let current = |ejection: &&Ejection| ejection.until_ms > now_ms;
-    if list.iter().filter(current).any(|ejection| ejection.endpoint == endpoint) {
+    // Those that refuse connections are avoided anyway, however many they are.
+    let current = |ejection: &&Ejection| ejection.until_ms > now_ms && !ejection.refuses(now_ms);
+    if of(list, endpoint).until_ms > now_ms {
         return None;
     }
     let others = u32::try_from(list.iter().filter(current).count()).unwrap_or(u32::MAX);
     if !outlier::may_eject(hosts, others, params.max_ejection_percent, params.always_eject_one) {
         return None;
     }
-    let before = list
-        .iter()
-        .find(|ejection| ejection.endpoint == endpoint)
-        .map_or(0, |ejection| ejection.remembered(now_ms));
+    let known = of(list, endpoint);
+    let before = known.remembered(now_ms);
     let (times, ms) = outlier::ejection_time(
         before.saturating_add(1),
         params.base_ejection_time_ms,
         params.max_ejection_time_ms,
     );
-    // Forgotten entries make room.
+    with(list, Ejection { until_ms: now_ms.saturating_add(ms), times, ..known }, now_ms)
+}
+
+/// Notes that an endpoint refused a connection at `now_ms`; `None` when that is known. Avoided for at most
+/// `longest_ms`, or until the registry names it when it is `held`.
+#[must_use]
+pub fn refuse(
+    list: &[Ejection],
+    endpoint: u64,
+    held: bool,
+    now_ms: u64,
+    longest_ms: u64,
+) -> Option<Vec<Ejection>> {
+    let known = of(list, endpoint);
+    if known.refuses(now_ms) && (!held || known.refuses_until_ms == NAMED_AGAIN) {
+        return None;
+    }
+    let before = forgetting(known.refusals, known.refuses_until_ms, now_ms);
+    let ms = REFUSED_MS.saturating_mul(1 << before.min(16)).min(longest_ms.max(1));
+    let refuses_until_ms = if held { NAMED_AGAIN } else { now_ms.saturating_add(ms) };
+    with(list, Ejection { refuses_until_ms, refusals: before.saturating_add(1), ..known }, now_ms)
+}
+
+/// Without what waits for the registry to name an endpoint that is no longer only kept; `None` when nothing
+/// is to be forgotten.
+#[must_use]
+pub fn named(list: &[Ejection], is_held: &dyn Fn(u64) -> bool) -> Option<Vec<Ejection>> {
+    let over = |one: &Ejection| one.refuses_until_ms == NAMED_AGAIN && !is_held(one.endpoint);
+    let named = |one: &Ejection| match over(one) {
+        true => Ejection { refuses_until_ms: 0, refusals: 0, ..*one },
+        false => *one,
+    };
+    list.iter().any(over).then(|| list.iter().map(named).collect())
+}
+
+fn of(list: &[Ejection], endpoint: u64) -> Ejection {
+    let known = list.iter().find(|ejection| ejection.endpoint == endpoint);
+    known.copied().unwrap_or(Ejection { endpoint, ..Ejection::default() })
+}
+
+/// With this entry in place of the one that the endpoint had. Forgotten entries make room.
+fn with(list: &[Ejection], new: Ejection, now_ms: u64) -> Option<Vec<Ejection>> {
     let mut kept: Vec<Ejection> =
-        list.iter().filter(|ejection| ejection.endpoint != endpoint).copied().collect();
-    kept.retain(|ejection| ejection.until_ms > now_ms || ejection.remembered(now_ms) > 0);
+        list.iter().filter(|ejection| ejection.endpoint != new.endpoint).copied().collect();
+    kept.retain(|ejection| {
+        ejection.next_end_ms(now_ms).is_some()
+            || ejection.remembered(now_ms) > 0
+            || forgetting(ejection.refusals, ejection.refuses_until_ms, now_ms) > 0
+    });
     if kept.len() >= MAX {
-        let idle = kept.iter().position(|ejection| ejection.until_ms <= now_ms)?;
+        let idle = kept.iter().position(|ejection| ejection.next_end_ms(now_ms).is_none())?;
         kept.swap_remove(idle);
     }
-    kept.push(Ejection { endpoint, until_ms: now_ms.saturating_add(ms), times });
+    kept.push(new);
     Some(kept)
+}
+
+/// How many of `times` are not forgotten when the last one ended at `until_ms`.
+fn forgetting(times: u32, until_ms: u64, now_ms: u64) -> u32 {
+    let forgotten = now_ms.saturating_sub(until_ms).checked_div(FORGET_MS).unwrap_or(0);
+    times.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
 }
 
 // === impl Ejection ===
@@ -125,8 +195,19 @@ pub fn eject(
 impl Ejection {
     /// How many ejections are not forgotten at `now_ms`.
     fn remembered(&self, now_ms: u64) -> u32 {
-        let forgotten = now_ms.saturating_sub(self.until_ms).checked_div(FORGET_MS).unwrap_or(0);
-        self.times.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
+        forgetting(self.times, self.until_ms, now_ms)
+    }
+
+    /// Whether it counts as refusing connections at `now_ms`.
+    #[must_use]
+    pub const fn refuses(&self, now_ms: u64) -> bool {
+        self.refuses_until_ms > now_ms
+    }
+
+    /// When its next state ends; `None` when it is neither ejected nor refuses connections at `now_ms`.
+    #[must_use]
+    pub fn next_end_ms(&self, now_ms: u64) -> Option<u64> {
+        [self.until_ms, self.refuses_until_ms].into_iter().filter(|until| *until > now_ms).min()
     }
 }
 
@@ -147,11 +228,12 @@ mod tests {
     #[test]
     fn a_list_survives_the_round_trip_and_a_broken_cell_is_empty() {
         let list = [
-            Ejection { endpoint: 7, until_ms: 9, times: 2 },
-            Ejection { endpoint: 8, until_ms: 1, times: 1 },
+            Ejection { endpoint: 7, until_ms: 9, times: 2, refuses_until_ms: 3, refusals: 4 },
+            Ejection { endpoint: 8, until_ms: 1, times: 1, ..Ejection::default() },
         ];
         let bytes = encode(&list);
         assert_eq!(&bytes[..6], b"\x01\0\x02\0\x07\0");
+        assert_eq!(bytes.len(), 4 + 2 * ENTRY);
         assert_eq!(decode(&bytes), list);
         for end in 0..bytes.len() {
             assert_eq!(decode(&bytes[..end]), [], "cut at {end}");
@@ -175,6 +257,32 @@ mod tests {
     }
 
     #[test]
+    fn each_refused_connection_counts_for_longer_and_one_is_enough_when_the_registry_agrees() {
+        let (mut list, mut now) = (Vec::new(), 0);
+        for expected in [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+            list = refuse(&list, 1, false, now, 30_000).unwrap();
+            assert_eq!((list[0].refuses_until_ms - now, list[0].until_ms), (expected, 0));
+            assert_eq!(refuse(&list, 1, false, now + expected - 1, 30_000), None, "that is known");
+            now += expected;
+        }
+        list = refuse(&list, 1, true, now, 30_000).unwrap();
+        assert_eq!((list[0].refuses_until_ms, refuse(&list, 1, true, now, 30_000)), (NAMED_AGAIN, None));
+        assert_eq!(named(&list, &|_| true), None, "it is still held");
+        list = named(&list, &|_| false).unwrap();
+        assert_eq!((list[0].refuses(now), named(&list, &|_| false)), (false, None));
+    }
+
+    #[test]
+    fn endpoints_that_refuse_connections_are_no_part_of_the_share_that_may_be_ejected() {
+        let mut list = Vec::new();
+        for endpoint in 0..8 {
+            list = eject(&list, endpoint, 10, 0, &PARAMS).unwrap_or(list);
+            list = refuse(&list, endpoint, false, 0, 30_000).unwrap();
+        }
+        assert!(eject(&list, 9, 10, 5, &PARAMS).is_some());
+    }
+
+    #[test]
     fn half_of_the_endpoints_stay() {
         let mut list = Vec::new();
         let ejected = (0..10).filter(|endpoint| {
@@ -193,8 +301,9 @@ mod tests {
     #[test]
     fn a_cell_is_bounded() {
         let params = EjectionParams { max_ejection_percent: 100, ..PARAMS };
-        let mut list: Vec<Ejection> =
-            (0..MAX as u64).map(|e| Ejection { endpoint: e, until_ms: 9, times: 9 }).collect();
+        let mut list: Vec<Ejection> = (0..MAX as u64)
+            .map(|e| Ejection { endpoint: e, until_ms: 9, times: 9, ..Ejection::default() })
+            .collect();
         assert_eq!(eject(&list, 9_999, 5_000, 5, &params), None, "all of them are ejected");
         list = eject(&list, 9_999, 5_000, 10, &params).unwrap();
         assert_eq!(list.len(), MAX);

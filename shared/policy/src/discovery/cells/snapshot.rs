@@ -10,7 +10,8 @@
 //! | 16–19 | number of endpoints |
 //! | 20– | the endpoints |
 //!
-//! An endpoint is 4 bytes (4 or 6 for the family, health, priority, number of tags), port and weight
+//! An endpoint is 4 bytes (4 or 6 for the family, health with [`Doubt`] in its upper four bits, priority,
+//! number of tags), port and weight
 //! of 2 bytes each, the number of pairs of metadata in 2, 8 bytes for the millisecond since which it is
 //! in good health, 4 or 16 of address, then its texts, each of 2 bytes of length and its bytes: zone,
 //! tags, keys and values. All numbers little endian. Ids stay with the leader.
@@ -32,7 +33,7 @@ use crate::watch::origin::{self, Origin};
 /// use tidegate_policy::watch::origin::Origin;
 ///
 /// let endpoint = Endpoint::new("", "10.0.0.1".parse()?, 80).ok_or("no endpoint")?;
-/// let snapshot = Snapshot { state: State::Known, entries: vec![Entry { endpoint, since_ms: 0 }] };
+/// let snapshot = Snapshot { state: State::Known, entries: vec![Entry::new(endpoint, 0)] };
 /// let bytes = encode(Origin { term: 1, question: 7 }, &snapshot);
 /// assert_eq!(decode(&bytes, 7), Some(snapshot));
 /// assert_eq!(decode(&bytes, 8), None, "another question");
@@ -54,6 +55,18 @@ pub struct Entry {
     /// The millisecond of the monotonic clock since which it is in good health; 0 when that is longer than
     /// any leader remembers.
     pub since_ms: u64,
+    /// What the leader does not believe.
+    pub doubt: Option<Doubt>,
+}
+
+/// What a leader does not believe of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Doubt {
+    /// That it will stay: it comes and goes.
+    Damped = 0x10,
+    /// That it is gone: the registry's newest answer lacks it, together with too many others.
+    Held = 0x20,
 }
 
 /// What is known of a service.
@@ -111,7 +124,8 @@ fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     let family = if endpoint.address.is_ipv4() { 4 } else { 6 };
     let tags = u8::try_from(endpoint.tags.len()).unwrap_or(0);
     let pairs = u16::try_from(endpoint.metadata.len()).unwrap_or(0);
-    out.extend_from_slice(&[family, endpoint.health as u8, endpoint.priority, tags]);
+    let health = endpoint.health as u8 | entry.doubt.map_or(0, |doubt| doubt as u8);
+    out.extend_from_slice(&[family, health, endpoint.priority, tags]);
     out.extend_from_slice(&endpoint.port.to_le_bytes());
     out.extend_from_slice(&u16::try_from(endpoint.weight).unwrap_or(u16::MAX).to_le_bytes());
     out.extend_from_slice(&pairs.to_le_bytes());
@@ -136,6 +150,38 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 
 /// The bytes that are still to be read.
 struct Rest<'a>(&'a [u8]);
+
+// === impl Entry ===
+
+impl Entry {
+    /// An endpoint that is believed.
+    #[must_use]
+    pub const fn new(endpoint: Endpoint, since_ms: u64) -> Self {
+        Self { endpoint, since_ms, doubt: None }
+    }
+
+    /// Whether the registry's newest answer names it, in a health in which it may get requests.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        let health = self.endpoint.health;
+        self.doubt != Some(Doubt::Held) && matches!(health, Health::Healthy | Health::Degraded)
+    }
+}
+
+// === impl Doubt ===
+
+impl Doubt {
+    /// The doubt of these bits, which may be none; `None` for bits that mean nothing.
+    #[expect(clippy::option_option, reason = "no doubt is not the same as no meaning")]
+    fn of(bits: u8) -> Option<Option<Self>> {
+        match bits {
+            0 => Some(None),
+            0x10 => Some(Some(Self::Damped)),
+            0x20 => Some(Some(Self::Held)),
+            _ => None,
+        }
+    }
+}
 
 // === impl State ===
 
@@ -183,7 +229,7 @@ impl<'a> Rest<'a> {
         };
         let mut endpoint = Endpoint::new("", address, port)?.weighing(weight.into());
         endpoint.priority = priority;
-        endpoint.health = health_of(health)?;
+        endpoint.health = health_of(health & 0x0f)?;
         endpoint.zone = self.text(names)?;
         for _ in 0..tags {
             endpoint.tags.push(self.text(names)?);
@@ -191,7 +237,7 @@ impl<'a> Rest<'a> {
         for _ in 0..pairs {
             endpoint.metadata.push((self.text(names)?, self.text(names)?));
         }
-        Some(Entry { endpoint, since_ms })
+        Some(Entry { endpoint, since_ms, doubt: Doubt::of(health & 0xf0)? })
     }
 }
 
@@ -213,7 +259,7 @@ mod tests {
         second.health = Health::Draining;
         second.priority = 3;
         let entries =
-            std::vec![Entry { endpoint: first, since_ms: 0 }, Entry { endpoint: second, since_ms: 77 },];
+            std::vec![Entry::new(first, 0), Entry { doubt: Some(Doubt::Held), ..Entry::new(second, 77) }];
         Snapshot { state: State::Known, entries }
     }
 

@@ -149,8 +149,9 @@ static ZONE_AWARE_TABLE: Table =
 
 pub(super) static PANIC_THRESHOLD_PERCENT: Field<u32> =
     Field::percent("panic_threshold_percent", 0, 100).or_number(50).says(
-        "When a smaller part of a level's endpoints is healthy, and the levels together cannot take all, \
-     it uses all of them. 0 for never.",
+        "When a smaller part of a level's endpoints is not ejected, and the levels together cannot take \
+     all, it uses the ejected ones, too, but none that its registry or a refused connection speaks \
+     against. 0: neither ejected nor critical ones ever get a request.",
     );
 pub(super) static OVERPROVISIONING_PERCENT: Field<u32> =
     Field::percent("overprovisioning_percent", 100, 1_000).or_number(140).says(

@@ -132,8 +132,10 @@ pub(super) static ATTEMPTS: Field<u32> = Field::integer("attempts", 1, 10, "atte
     .says("How many endpoints a request may try, the first one included.");
 pub(super) static RETRY: Field<Inner> =
     Field::object("retry", &RETRY_TABLE).or_says("`{}`").says("When a further one is tried.");
-pub(super) static OUTLIER_DETECTION: Field<Switch> = Field::switch("outlier_detection", &EJECTION_KIND)
-    .says("When an endpoint gets a rest. `false` for never.");
+pub(super) static OUTLIER_DETECTION: Field<Switch> = Field::switch("outlier_detection", &EJECTION_KIND).says(
+    "When an endpoint gets a rest for its failures. `false` for never. That it refuses connections is \
+         [noted](../endpoints.md) all the same.",
+);
 const EJECTION_KIND: Kind = Kind::Object(&EJECTION);
 pub(super) static HOLD_MS: Field<u64> = Field::duration("hold_ms", 0, 30_000).or_number(2_000).says(
     "How long requests may wait when nothing is known yet: there is no endpoint, and one of the \
@@ -231,11 +233,11 @@ const MOST_FAILURES: u64 = 1_000_000;
 pub(super) static CONSECUTIVE_5XX: Field<u32> =
     Field::integer("consecutive_5xx", 0, MOST_FAILURES, "failures")
         .or_number(5)
-        .says("5xx and failed connections in a row after which an endpoint gets a rest. 0 for never.");
+        .says("5xx and broken connections in a row after which an endpoint gets a rest. 0 for never.");
 pub(super) static CONSECUTIVE_GATEWAY_FAILURE: Field<u32> =
     Field::integer("consecutive_gateway_failure", 0, MOST_FAILURES, "failures")
         .or_number(5)
-        .says("The same of those that no application gives: 502, 503, 504, failed connections.");
+        .says("The same of those that no application gives: 502, 503, 504, broken connections.");
 pub(super) static BASE_EJECTION_TIME_MS: Field<u64> =
     Field::duration("base_ejection_time_ms", 1, DAY).or_number(30_000).says(
         "How long the first rest is. Each further one is longer by as much; for every ten seconds \

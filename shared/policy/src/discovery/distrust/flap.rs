@@ -105,7 +105,7 @@ impl Flap {
 
 impl Flaps {
     /// Takes the set that was fetched, in normal form, and says which of its endpoints to leave out:
-    /// the most restless of those that are damped, up to half of those that are up.
+    /// the most restless of those that are damped, up to half of those that are up. Sorted.
     pub fn seen(&mut self, params: &FlapParams, now: Timestamp, set: &[Endpoint]) -> Vec<Key> {
         let mut set = set.iter().map(|endpoint| (endpoint.key(), is_up(endpoint))).peekable();
         let mut there = core::mem::take(&mut self.flaps).into_iter().peekable();
@@ -153,7 +153,9 @@ impl Flaps {
             self.flaps.iter().filter(|(_, flap)| flap.damped && flap.up).collect();
         // By key where penalties are equal, so that all workers agree.
         sort::sort_by(&mut damped, &|(a, x), (b, y)| y.penalty.total_cmp(&x.penalty).then_with(|| a.cmp(b)));
-        damped.into_iter().take(most).map(|(key, _)| *key).collect()
+        let mut out: Vec<Key> = damped.into_iter().take(most).map(|(key, _)| *key).collect();
+        sort::sort(&mut out);
+        out
     }
 }
 

@@ -4,7 +4,7 @@
 //! with none, and a proxy that believes it makes an outage of it. So a set that is empty or
 //! lost more than half of what was served is *held*: its additions are served at once, its removals
 //! wait until the same endpoints were fetched [`ShrinkParams::confirmations`] times over
-//! [`ShrinkParams::hold`]. Half is counted against the most that was served of late, not against the last
+//! [`ShrinkParams::hold`]. Until then they serve as a last resort only ([`Guard::is_missing`]). Half is counted against the most that was served of late, not against the last
 //! set, so that many small losses are one large one. Endpoints that really died are taken out of
 //! rotation by breakers and ejection long before.
 //!
@@ -13,7 +13,7 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use crate::discovery::endpoint::{self, Endpoint};
+use crate::discovery::endpoint::{self, Endpoint, Key};
 use crate::time::{Span, Timestamp};
 
 /// Which answers are served at once.
@@ -64,6 +64,8 @@ pub struct Guard {
     held: Option<Held>,
     /// What is served, if it is more than what is believed.
     served: Option<Vec<Endpoint>>,
+    /// Those of them that the newest set lacks, sorted.
+    missing: Vec<Key>,
     /// Sets that were served before: until when, and how many endpoints. Later ones are smaller.
     before: Vec<(Timestamp, usize)>,
 }
@@ -135,6 +137,18 @@ impl Guard {
         self.served.as_ref().unwrap_or(&self.believed)
     }
 
+    /// Whether an endpoint is served although the newest set lacks it.
+    #[must_use]
+    pub fn is_missing(&self, key: &Key) -> bool {
+        self.missing.binary_search(key).is_ok()
+    }
+
+    /// How many are served although the newest set lacks them.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        self.missing.len()
+    }
+
     /// Whether a set is held back.
     #[must_use]
     pub const fn is_holding(&self) -> bool {
@@ -153,7 +167,7 @@ impl Guard {
         let emptied = set.is_empty() && reference > 0;
         if !(emptied || protects && set.len() < floor) {
             self.remember(now);
-            (self.believed, self.served, self.held) = (set, None, None);
+            (self.believed, self.served, self.held, self.missing) = (set, None, None, Vec::new());
             return judged(Action::Apply);
         }
         if self.confirmed(params, now, &set) {
@@ -162,7 +176,10 @@ impl Guard {
             return judged(Action::ApplyConfirmed);
         }
         self.remember(now);
-        self.served = Some(union(&self.believed, &set));
+        let served = union(&self.believed, &set);
+        let lacks = |endpoint: &&Endpoint| set.binary_search_by_key(&endpoint.key(), Endpoint::key).is_err();
+        self.missing = served.iter().filter(lacks).map(Endpoint::key).collect();
+        self.served = Some(served);
         judged(Action::Hold)
     }
 

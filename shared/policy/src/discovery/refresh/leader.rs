@@ -8,11 +8,11 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::discovery::cells::snapshot::{Entry, Snapshot, State};
+use crate::discovery::cells::snapshot::{Doubt, Entry, Snapshot, State};
 use crate::discovery::config::policy::Cache;
 use crate::discovery::distrust::flap::Flaps;
 use crate::discovery::distrust::shrink::{Action, Guard};
-use crate::discovery::endpoint::{Endpoint, Health};
+use crate::discovery::endpoint::{Endpoint, Health, Key};
 use crate::discovery::refresh::session::{FetchError, Session};
 use crate::discovery::registry::protocol::FetchAnswer;
 use crate::time::{Span, Timestamp};
@@ -180,7 +180,7 @@ impl QuestionLeader {
         let out = cache.flap.as_ref().map(|terms| self.flaps.seen(terms, now, served)).unwrap_or_default();
         match judged.action {
             Action::Hold if !held_before => {
-                let missing = self.guard.serving().len().saturating_sub(count);
+                let missing = self.guard.missing();
                 let shrank = format!("answer shrank from {} endpoints to {count}", judged.reference);
                 self.lines.push(format!("{shrank}: keeping the missing {missing} until it is confirmed"));
             }
@@ -191,26 +191,31 @@ impl QuestionLeader {
         }
         let holding = self.is_holding();
         self.confirms = holding && (count > 0 || cache.shrink.allow_empty);
-        let damped = |endpoint: &Endpoint| out.binary_search(&endpoint.key()).is_ok();
-        // Endpoints missing from an empty answer that is held back serve on, after those of a fallback.
-        let doubted =
-            |health: Health| if holding && count == 0 { health.max(Health::Degraded) } else { health };
+        let doubt = |key: Key| match key {
+            _ if self.guard.is_missing(&key) => Some(Doubt::Held),
+            _ if out.binary_search(&key).is_ok() => Some(Doubt::Damped),
+            _ => None,
+        };
         let first = self.served.state != State::Known;
         let entries = self.guard.serving().iter().map(|endpoint| {
-            let health = if damped(endpoint) { Health::Unhealthy } else { doubted(endpoint.health) };
-            let since_ms = self.since(endpoint, health, first, now);
-            Entry { endpoint: Endpoint { health, id: "".into(), ..endpoint.clone() }, since_ms }
+            let doubt = doubt(endpoint.key());
+            let since_ms = self.since(endpoint, doubt, first, now);
+            Entry { endpoint: Endpoint { id: "".into(), ..endpoint.clone() }, since_ms, doubt }
         });
         let entries = entries.collect();
         self.replace(Snapshot { state: State::Known, entries })
     }
 
     /// Since when an endpoint is in good health: as far back as leaders remember, or from now on.
-    fn since(&self, endpoint: &Endpoint, health: Health, first: bool, now: Timestamp) -> u64 {
-        let good = |health: Health| matches!(health, Health::Healthy | Health::Degraded);
+    fn since(&self, endpoint: &Endpoint, doubt: Option<Doubt>, first: bool, now: Timestamp) -> u64 {
+        let good = |health: Health, doubt: Option<Doubt>| {
+            matches!(health, Health::Healthy | Health::Degraded) && doubt != Some(Doubt::Damped)
+        };
         let at = self.served.entries.binary_search_by_key(&endpoint.key(), |entry| entry.endpoint.key());
         match at.ok().and_then(|at| self.served.entries.get(at)) {
-            Some(known) if good(known.endpoint.health) || !good(health) => known.since_ms,
+            Some(known) if good(known.endpoint.health, known.doubt) || !good(endpoint.health, doubt) => {
+                known.since_ms
+            }
             None if first => 0,
             _ => now.as_millis(),
         }

@@ -6,7 +6,6 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::balance::Ask;
 use crate::discovery::config::policy::{Policy, Steer};
 use crate::discovery::metrics::{self, ServiceMetric};
 use crate::discovery::request::exchange::{Answered, Attempt, Exchange};
@@ -61,7 +60,7 @@ impl Attempts {
         flight.attempts.set(before.saturating_add(1));
         if let Some(suspect) = flight.suspect.take() {
             // There would be no other attempt if the client had left.
-            flight.blame(suspect, suspect.at_retry(), now, host);
+            flight.blame(&suspect, suspect.at_retry(), now, host);
         }
         let reported = || request.attribute(Attribute::Endpoint);
         let Some(endpoint) = flight.endpoint(before, &reported) else { return Verdict::Continue(Vec::new()) };
@@ -73,30 +72,25 @@ impl Attempts {
         if retry {
             flight.view.count(ServiceMetric::Retries);
         }
-        flight.began(endpoint);
-        let edits = self.steer_next(&flight, now);
+        flight.began(&endpoint);
+        let edits = self.steer_next(&flight, now, host);
         let completed = request.end_of_stream().then_some(now);
         exchange.attempt = Some(Attempt { flight, endpoint, retry, completed, answered: None });
         Verdict::Continue(edits)
     }
 
     /// Has the next attempt go to an endpoint that had none.
-    fn steer_next(&self, flight: &Flight, now: Timestamp) -> Vec<Edit> {
+    fn steer_next(&self, flight: &Flight, now: Timestamp, host: &impl Host) -> Vec<Edit> {
         let policy = flight.view.policy();
         let most = flight.view.service().map_or(1, |service| service.attempts);
         let Steer::OriginalDst { header } = &policy.steer else { return Vec::new() };
         if flight.attempts.get() >= most {
             return Vec::new();
         }
-        let mut picks = *flight.picks.borrow();
-        let ask = Ask { draw: self.draws.next(now), hash: flight.hash, taken: picks.all() };
-        let next = flight.table.pick(&flight.pool, now, &ask);
-        let Some((next, text)) = next.and_then(|next| Some((next, flight.table.text(next)?))) else {
-            return Vec::new();
-        };
-        picks.add(next);
-        flight.picks.replace(picks);
-        alloc::vec![Edit::SetRequestHeader(Rc::clone(header), Rc::clone(text))]
+        let Some(next) = flight.pick_another(self.draws.next(now), now, host) else { return Vec::new() };
+        let text = Rc::clone(&next.text);
+        flight.picks.borrow_mut().add(next);
+        alloc::vec![Edit::SetRequestHeader(Rc::clone(header), text)]
     }
 
     /// All of an attempt's request has arrived.
@@ -112,10 +106,10 @@ impl Attempts {
         let now = host.now();
         let outcome = Outcome::of_response(response);
         let judged = attempt.flight.judges_headers(outcome, response.end_of_stream());
-        let (endpoint, took) = (Some(attempt.endpoint), attempt.took(now));
+        let (endpoint, took) = (Some(Rc::clone(&attempt.endpoint)), attempt.took(now));
         attempt.answered = Some(Answered { endpoint, outcome, took, judged });
         if judged {
-            attempt.flight.judge(attempt.endpoint, outcome, now, host);
+            attempt.flight.judge(&attempt.endpoint, outcome, now, host);
         }
     }
 
@@ -125,17 +119,17 @@ impl Attempts {
         if attempt.retry {
             attempt.flight.view.retry_budget().release();
         }
-        attempt.flight.left(attempt.endpoint);
+        attempt.endpoint.load.left();
     }
 
     /// An attempt is over.
     pub fn ended(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         let Some(attempt) = exchange.attempt.take() else { return };
-        let (flight, endpoint, now) = (&attempt.flight, attempt.endpoint, host.now());
+        let (flight, endpoint, now) = (&attempt.flight, &attempt.endpoint, host.now());
         if attempt.retry {
             flight.view.retry_budget().release();
         }
-        match attempt.answered {
+        match &attempt.answered {
             Some(answered) if answered.judged || ending != Ending::Incomplete => {
                 if !answered.judged {
                     flight.judge(endpoint, answered.outcome, now, host);
@@ -143,18 +137,20 @@ impl Attempts {
                 flight.ended(endpoint, answered.outcome, answered.took, now);
             }
             None if end.attribute(Attribute::TransportFailure).is_some_and(|why| !why.is_empty()) => {
-                flight.judge(endpoint, Outcome::Broken, now, host);
-                flight.ended(endpoint, Outcome::Broken, attempt.took(now), now);
+                flight.judge(endpoint, Outcome::Refused, now, host);
+                flight.ended(endpoint, Outcome::Refused, attempt.took(now), now);
             }
             answered => {
                 // A timeout, a reset, or a client that left: what comes next tells, or came already.
-                flight.left(endpoint);
+                endpoint.load.left();
                 let (complete, took) = (attempt.completed.is_some(), attempt.took(now));
-                let answered = answered.map(|answered| answered.outcome);
-                let suspect = Suspect { endpoint, took, complete, answered };
+                let answered = answered.as_ref().map(|answered| answered.outcome);
+                let suspect = Suspect { endpoint: Rc::clone(endpoint), took, complete, answered };
                 match flight.end.get() {
-                    Some(end) => flight.settle(suspect, end, now, host),
-                    None => flight.suspect.set(Some(suspect)),
+                    Some(end) => flight.settle(&suspect, end, now, host),
+                    None => {
+                        flight.suspect.replace(Some(suspect));
+                    }
                 }
             }
         }

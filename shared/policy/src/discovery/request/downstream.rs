@@ -85,7 +85,7 @@ impl Downstream {
         self.remove(request, &ENDPOINTS, &mut edits);
         let routed = chosen.is_some();
         let (service, subset) = match chosen {
-            Some((service, subset)) => (Some(service), subset),
+            Some((service, subset)) => (Some(service), subset.map(Rc::new)),
             None => (self.index.find(request, &self.policy.services), None),
         };
         let known = service.and_then(|at| Some((at, self.views.get(at)?, self.policy.services.get(at)?)));
@@ -195,31 +195,28 @@ impl Downstream {
         pending: &PendingRequest,
         now: Timestamp,
     ) -> Result<Vec<Edit>, RefusalReason> {
-        let pool = match &pending.subset {
-            Some(subset) => table.pool(subset, now),
-            None => table.own_pool(now),
-        };
+        let pool = table.pool_of(pending.subset.as_deref(), now);
         let mut picks = Picks::default();
         let most = match self.policy.steer {
             Steer::OriginalDst { .. } => 1,
             Steer::OverrideHost { .. } => params.attempts,
         };
         for _ in 0..most {
-            let ask = Ask { draw: self.draws.next(now), hash: pending.hash, taken: picks.all() };
-            match table.pick(&pool, now, &ask) {
-                Some(endpoint) => picks.add(endpoint),
+            let taken = picks.places(table);
+            let ask = Ask { draw: self.draws.next(now), hash: pending.hash, taken: &taken };
+            match table.pick(&pool, now, &ask).and_then(|at| table.stats(at)) {
+                Some(endpoint) => picks.add(Rc::clone(endpoint)),
                 None => break,
             }
         }
-        let first = picks.of(0).and_then(|first| Some((first, table.text(first)?)));
-        let Some((endpoint, address)) = first else {
+        let Some(endpoint) = picks.of(0).cloned() else {
             let own = &params.subset;
             let narrow = pending.subset.is_some() || !(own.tags.is_empty() && own.metadata.is_empty());
             let none = RefusalReason::Unavailable(Unavailable::NoEndpoints);
             return Err(if narrow { RefusalReason::NoneInSubset } else { none });
         };
-        let mut edits = Vec::with_capacity(4);
-        let value = if most == 1 { Rc::clone(address) } else { picks.addresses(table) };
+        let (mut edits, address) = (Vec::with_capacity(4), &endpoint.text);
+        let value = if most == 1 { Rc::clone(address) } else { picks.addresses() };
         edits.push(Edit::SetRequestHeader(Rc::clone(self.policy.steer.header()), value));
         if params.attempts > 1 && view.retry_budget().has_room() {
             params.retry_headers.set(pending.repeatable, &mut edits);
@@ -229,11 +226,11 @@ impl Downstream {
         exchange.label.push(' ');
         exchange.label.push_str(address);
         exchange.label.push(' ');
-        let flight = Flight::new(view, table, pool, pending.hash, picks, exchange.grpc);
+        let flight = Flight::new(view, pending.subset.clone(), pending.hash, picks, exchange.grpc);
         // A placement that sees attempts counts them; without one the request counts as its attempt.
         exchange.counted = !self.memory.sees_attempts();
         if exchange.counted {
-            flight.began(endpoint);
+            flight.began(&endpoint);
         }
         let ticket = self.memory.begin(Rc::new(flight));
         ticket.write(&mut exchange.label);
@@ -265,18 +262,18 @@ impl Downstream {
         };
         let endpoint = flight.endpoint(0, &|| response.attribute(Attribute::Endpoint));
         let judged = flight.judges_headers(outcome, response.end_of_stream());
-        exchange.answered = Some(Answered { endpoint, outcome, took: exchange.took(now), judged });
-        if let Some(endpoint) = endpoint.filter(|_| judged) {
+        if let Some(endpoint) = endpoint.as_ref().filter(|_| judged) {
             flight.judge(endpoint, outcome, now, host);
         }
+        exchange.answered = Some(Answered { endpoint, outcome, took: exchange.took(now), judged });
     }
 
     /// A request is over that was not sent: nothing is learned of its endpoint.
     pub fn never_sent(&self, exchange: &mut Exchange) {
         let Some(flight) = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket)) else { return };
-        let first = flight.picks.borrow().of(0).filter(|_| exchange.counted);
+        let first = flight.picks.borrow().of(0).filter(|_| exchange.counted).cloned();
         if let Some(first) = first {
-            flight.left(first);
+            first.load.left();
         }
     }
 
@@ -284,7 +281,7 @@ impl Downstream {
     pub fn ended(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         let Some(flight) = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket)) else { return };
         if let Some(first) = flight.picks.borrow().of(0).filter(|_| exchange.counted) {
-            flight.left(first);
+            first.load.left();
         }
         let now = host.now();
         let responded = ending != Ending::Incomplete;
@@ -296,13 +293,13 @@ impl Downstream {
             let end = RequestEnd { flags, responded };
             flight.end.set(Some(end));
             if let Some(suspect) = suspect {
-                flight.settle(suspect, end, now, host);
+                flight.settle(&suspect, end, now, host);
             }
             return;
         }
-        let answered = exchange.answered;
-        let endpoint = match answered {
-            Some(answered) => answered.endpoint,
+        let answered = exchange.answered.take();
+        let endpoint = match &answered {
+            Some(answered) => answered.endpoint.clone(),
             None => flight.endpoint(0, &|| end.attribute(Attribute::Endpoint)),
         };
         let Some(endpoint) = endpoint else { return };
@@ -312,15 +309,15 @@ impl Downstream {
         match answered {
             Some(answered) if answered.judged || responded => {
                 if !answered.judged {
-                    flight.judge(endpoint, answered.outcome, now, host);
+                    flight.judge(&endpoint, answered.outcome, now, host);
                 }
-                flight.learn(endpoint, answered.outcome, answered.took, now);
+                flight.learn(&endpoint, answered.outcome, answered.took, now);
             }
             _ => {
                 let (complete, took) = (exchange.completed.is_some(), exchange.took(now));
                 let answered = answered.map(|answered| answered.outcome);
                 let end = RequestEnd { flags: end.number(Attribute::Flags), responded };
-                flight.settle(Suspect { endpoint, took, complete, answered }, end, now, host);
+                flight.settle(&Suspect { endpoint, took, complete, answered }, end, now, host);
             }
         }
     }

@@ -3,6 +3,7 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 
+use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::config::policy::Subset;
 use crate::discovery::request::flight::Flight;
 use crate::discovery::request::memory::Ticket;
@@ -38,7 +39,7 @@ pub(super) struct PendingRequest {
     /// The service, as its place in the configuration.
     pub(super) service: usize,
     /// The subset that the routing filter chose.
-    pub(super) subset: Option<Subset>,
+    pub(super) subset: Option<Rc<Subset>>,
     /// The hash of its key, when the choice is by hash.
     pub(super) hash: Option<u64>,
     /// Whether it may be sent again after bytes were sent.
@@ -48,10 +49,10 @@ pub(super) struct PendingRequest {
 }
 
 /// How a request was answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Answered {
     /// The endpoint that answered, if it is known.
-    pub(super) endpoint: Option<u32>,
+    pub(super) endpoint: Option<Rc<EndpointStats>>,
     /// What the response's headers said.
     pub(super) outcome: Outcome,
     /// How long they took, since the request was complete.
@@ -66,7 +67,7 @@ pub(super) struct Attempt {
     /// Its request.
     pub(super) flight: Rc<Flight>,
     /// Its endpoint.
-    pub(super) endpoint: u32,
+    pub(super) endpoint: Rc<EndpointStats>,
     /// Whether it counts against the retry budget.
     pub(super) retry: bool,
     /// When its request was complete, if it is.

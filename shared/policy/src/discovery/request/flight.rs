@@ -3,6 +3,9 @@
 //! The placement around the exchange chooses the first endpoint and begins a flight; the one around
 //! each attempt counts the attempt's outcome and chooses the next endpoint. Without that placement a
 //! flight has no attempts, and the first placement counts for itself.
+//!
+//! A flight keeps what it picked and nothing else of the endpoints: a further one is picked among those
+//! that there are by then, and a stream that lasts for days does not keep a table.
 
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -10,11 +13,11 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt::Write;
 
-use crate::balance::Pool;
-use crate::discovery::catalog::ejections::Ejections;
+use crate::balance::Ask;
+use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::Table;
-use crate::discovery::config::policy::Steer;
+use crate::discovery::config::policy::{Steer, Subset};
 use crate::discovery::metrics::ServiceMetric;
 use crate::discovery::request::outcome::{Outcome, RequestEnd, Suspect};
 use crate::host::Host;
@@ -25,10 +28,8 @@ use crate::time::{Span, Timestamp};
 pub struct Flight {
     /// Its service.
     pub view: Rc<ServiceView>,
-    /// The endpoints from which it chooses.
-    pub table: Rc<Table>,
-    /// The subset of them that it is for.
-    pub pool: Rc<Pool>,
+    /// The subset of its endpoints that it is for, unless it is the service's own.
+    pub subset: Option<Rc<Subset>>,
     /// The hash of its key, when the choice is by hash.
     pub hash: Option<u64>,
     /// The endpoints that it was sent to or will be, in order.
@@ -38,7 +39,7 @@ pub struct Flight {
     /// Whether its client speaks gRPC: then responses are judged by their headers.
     pub grpc: bool,
     /// An attempt that ended before its response did, and not yet for a known reason.
-    pub suspect: Cell<Option<Suspect>>,
+    pub suspect: RefCell<Option<Suspect>>,
     /// How the request ended, if it did before its last attempt.
     pub end: Cell<Option<RequestEnd>>,
 }
@@ -46,17 +47,22 @@ pub struct Flight {
 /// The endpoints of one request, in the flight itself: nothing more is allocated.
 ///
 /// ```
+/// use tidegate_policy::balance::{ServiceLoad, DEFAULT_DECAY};
+/// use tidegate_policy::discovery::catalog::endpoint_stats::EndpointStats;
 /// use tidegate_policy::discovery::request::flight::Picks;
 ///
+/// let requests = ServiceLoad::new(DEFAULT_DECAY);
 /// let mut picks = Picks::default();
-/// picks.add(4);
-/// picks.add(2);
-/// assert_eq!([picks.of(0), picks.of(1)], [Some(4), Some(2)]);
-/// assert_eq!(picks.of(2), Some(2), "the last one again when there is no other");
+/// for last in [4, 2] {
+///     picks.add(EndpointStats::new(([10, 0, 0, last].into(), 80), &requests));
+/// }
+/// assert_eq!(picks.addresses().as_ref(), "10.0.0.4:80,10.0.0.2:80");
+/// let texts = [0, 1, 2].map(|attempt| picks.of(attempt).unwrap().text.to_string());
+/// assert_eq!(texts[1..], ["10.0.0.2:80", "10.0.0.2:80"], "the last one again when there is no other");
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Picks {
-    list: [u32; MOST],
+    list: [Option<Rc<EndpointStats>>; MOST],
     count: usize,
 }
 
@@ -73,83 +79,101 @@ impl Flight {
     #[must_use]
     pub fn new(
         view: &Rc<ServiceView>,
-        table: &Rc<Table>,
-        pool: Rc<Pool>,
+        subset: Option<Rc<Subset>>,
         hash: Option<u64>,
         picks: Picks,
         grpc: bool,
     ) -> Self {
         Self {
             view: Rc::clone(view),
-            table: Rc::clone(table),
-            pool,
+            subset,
             hash,
             picks: RefCell::new(picks),
             attempts: Cell::default(),
             grpc,
-            suspect: Cell::default(),
+            suspect: RefCell::default(),
             end: Cell::default(),
         }
     }
 
     /// The endpoint of the `attempt`th attempt, counted from 0. Where Envoy chooses from a list it
     /// passes over endpoints that its cluster does not have: there the one that it `reported` counts.
-    pub fn endpoint(&self, attempt: u32, reported: &dyn Fn() -> Option<Vec<u8>>) -> Option<u32> {
+    pub fn endpoint(
+        &self,
+        attempt: u32,
+        reported: &dyn Fn() -> Option<Vec<u8>>,
+    ) -> Option<Rc<EndpointStats>> {
         match self.view.policy().steer {
-            Steer::OriginalDst { .. } => self.picks.borrow().of(attempt),
-            Steer::OverrideHost { .. } => self.table.place(&reported()?),
+            Steer::OriginalDst { .. } => self.picks.borrow().of(attempt).cloned(),
+            Steer::OverrideHost { .. } => {
+                let text = reported()?;
+                let picked = self.picks.borrow().named(&text);
+                picked.or_else(|| self.view.stats_of(&text))
+            }
         }
+    }
+
+    /// The endpoint for the attempt after those that are picked, among those that there are now: another
+    /// one, or the last one again, for which nothing changes, when all that are good enough were tried.
+    pub fn pick_another(&self, draw: u64, now: Timestamp, host: &impl Host) -> Option<Rc<EndpointStats>> {
+        let table = self.view.table(now, host).ok()?;
+        let pool = table.pool_of(self.subset.as_deref(), now);
+        let taken = self.picks.borrow().places(&table);
+        let ask = Ask { draw, hash: self.hash, taken: &taken };
+        let next = table.pick(&pool, now, &ask).or_else(|| {
+            let picks = self.picks.borrow();
+            let last = picks.all().next_back().filter(|last| table.place(last.key).is_some());
+            let is_good = last.is_some_and(|last| last.load.last_resort().is_none());
+            if is_good {
+                None
+            } else {
+                table.pick(&pool, now, &Ask { taken: &[], ..ask })
+            }
+        });
+        table.stats(next?).cloned()
     }
 
     /// An attempt begins.
-    pub fn began(&self, endpoint: u32) {
+    pub fn began(&self, endpoint: &EndpointStats) {
         self.view.count(ServiceMetric::Attempts);
-        if let Some(load) = self.table.load(endpoint) {
-            load.began();
-        }
+        endpoint.load.began();
     }
 
     /// An attempt is over that took this long: to the response's headers, if there was a response.
-    pub fn ended(&self, endpoint: u32, outcome: Outcome, took: Span, now: Timestamp) {
-        self.left(endpoint);
+    pub fn ended(&self, endpoint: &EndpointStats, outcome: Outcome, took: Span, now: Timestamp) {
+        endpoint.load.left();
         self.learn(endpoint, outcome, took, now);
-    }
-
-    /// An attempt is over, whatever its outcome.
-    pub fn left(&self, endpoint: u32) {
-        if let Some(load) = self.table.load(endpoint) {
-            load.left();
-        }
     }
 
     /// Takes an outcome into the endpoint's latency and success.
     #[inline(never)]
-    pub fn learn(&self, endpoint: u32, outcome: Outcome, took: Span, now: Timestamp) {
+    pub fn learn(&self, endpoint: &EndpointStats, outcome: Outcome, took: Span, now: Timestamp) {
         let rtt = match outcome {
             Outcome::Answered(_) => took,
-            Outcome::Broken => took.max(SLOW),
+            Outcome::Broken | Outcome::Refused => took.max(SLOW),
             Outcome::Left => return,
         };
         let failed = outcome.failed();
-        if let Some(load) = self.table.load(endpoint) {
-            load.learned(now, Some(rtt), !failed);
-        }
+        endpoint.load.learned(now, Some(rtt), !failed);
         if failed {
             self.view.count(ServiceMetric::Failures);
         }
     }
 
-    /// Takes an outcome into the endpoint's consecutive failures, and ejects it when they are enough.
+    /// Takes an outcome into the endpoint's consecutive failures, and ejects it when they are enough. That
+    /// it refused a connection is enough to avoid it for a while.
     #[inline(never)]
-    pub fn judge(&self, endpoint: u32, outcome: Outcome, now: Timestamp, host: &impl Host) {
-        let Some(params) = self.view.ejections().map(Ejections::params) else { return };
+    pub fn judge(&self, endpoint: &EndpointStats, outcome: Outcome, now: Timestamp, host: &impl Host) {
+        if outcome == Outcome::Refused {
+            return self.view.refused(endpoint, now, host);
+        }
+        let Some(params) = self.view.ejections().params() else { return };
         let Some(status) = outcome.status() else { return };
-        let Some(cell) = self.table.runs(endpoint) else { return };
-        let mut runs = cell.get();
+        let mut runs = endpoint.runs.get();
         let trips = runs.take(status, params.consecutive_5xx, params.consecutive_gateway_failure);
-        cell.set(runs);
+        endpoint.runs.set(runs);
         if trips.any_5xx || trips.gateway {
-            self.view.eject(&self.table, endpoint, now, host);
+            self.view.eject(endpoint, now, host);
         }
     }
 
@@ -161,15 +185,15 @@ impl Flight {
     }
 
     /// The request of an attempt that ended before its response did is over, too.
-    pub fn settle(&self, suspect: Suspect, end: RequestEnd, now: Timestamp, host: &impl Host) {
-        let patience = self.view.ejections().and_then(|ejections| ejections.params().patience);
+    pub fn settle(&self, suspect: &Suspect, end: RequestEnd, now: Timestamp, host: &impl Host) {
+        let patience = self.view.ejections().params().and_then(|params| params.patience);
         self.blame(suspect, suspect.at_end(end, patience), now, host);
     }
 
     /// The outcome of an attempt that ended before its response did has become known.
-    pub fn blame(&self, suspect: Suspect, outcome: Outcome, now: Timestamp, host: &impl Host) {
-        self.learn(suspect.endpoint, outcome, suspect.took, now);
-        self.judge(suspect.endpoint, outcome, now, host);
+    pub fn blame(&self, suspect: &Suspect, outcome: Outcome, now: Timestamp, host: &impl Host) {
+        self.learn(&suspect.endpoint, outcome, suspect.took, now);
+        self.judge(&suspect.endpoint, outcome, now, host);
     }
 }
 
@@ -177,35 +201,44 @@ impl Flight {
 
 impl Picks {
     /// Adds one, if there is room.
-    pub fn add(&mut self, endpoint: u32) {
+    pub fn add(&mut self, endpoint: Rc<EndpointStats>) {
         if let Some(place) = self.list.get_mut(self.count) {
-            *place = endpoint;
+            *place = Some(endpoint);
             self.count = self.count.saturating_add(1);
         }
     }
 
     /// All of them.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = &Rc<EndpointStats>> {
+        self.list.iter().flatten()
+    }
+
+    /// Where they are in a table, as far as they are.
     #[must_use]
-    pub fn all(&self) -> &[u32] {
-        self.list.get(..self.count).unwrap_or(&[])
+    pub fn places(&self, table: &Table) -> Vec<u32> {
+        self.all().filter_map(|endpoint| table.place(endpoint.key)).collect()
     }
 
     /// The one of the `attempt`th attempt, counted from 0: the last one is tried again when there is
     /// no other.
     #[must_use]
-    pub fn of(&self, attempt: u32) -> Option<u32> {
-        let all = self.all();
-        let at = usize::try_from(attempt).unwrap_or(usize::MAX);
-        all.get(at).or(all.last()).copied()
+    pub fn of(&self, attempt: u32) -> Option<&Rc<EndpointStats>> {
+        let at = usize::try_from(attempt).unwrap_or(usize::MAX).min(self.count.saturating_sub(1));
+        self.list.get(at)?.as_ref()
+    }
+
+    /// The one with this address and port in text.
+    fn named(&self, text: &[u8]) -> Option<Rc<EndpointStats>> {
+        self.all().find(|endpoint| endpoint.text.as_bytes() == text).cloned()
     }
 
     /// The addresses of all of them, separated by commas.
     #[must_use]
-    pub fn addresses(&self, table: &Table) -> Rc<str> {
+    pub fn addresses(&self) -> Rc<str> {
         let mut all = String::new();
-        for text in self.all().iter().filter_map(|endpoint| table.text(*endpoint)) {
+        for endpoint in self.all() {
             let comma = if all.is_empty() { "" } else { "," };
-            let _ = write!(all, "{comma}{text}");
+            let _ = write!(all, "{comma}{}", endpoint.text);
         }
         all.into()
     }

@@ -1,5 +1,8 @@
 //! What became of an attempt, as its response or Envoy's flags say it.
 
+use alloc::rc::Rc;
+
+use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::http::{Completion, Response};
 use crate::time::Span;
 
@@ -8,18 +11,20 @@ use crate::time::Span;
 pub enum Outcome {
     /// There was a response with this status.
     Answered(u32),
-    /// There was no connection, it broke before the end of a response, or nothing came for too long.
+    /// The connection broke before the end of a response, or nothing came for too long.
     Broken,
+    /// There was no connection: nothing was sent.
+    Refused,
     /// The client left, or nothing is known.
     Left,
 }
 
 /// An attempt that ended before its response did, and not yet for a known reason: the client may have
 /// left, or the endpoint may have failed. The next attempt of the request, or the request's end, tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Suspect {
-    /// The endpoint's place in the table.
-    pub endpoint: u32,
+    /// The endpoint.
+    pub endpoint: Rc<EndpointStats>,
     /// How long the attempt took, since its request was complete.
     pub took: Span,
     /// Whether its request was complete: if not, the client may have been what others waited for.
@@ -37,8 +42,8 @@ pub struct RequestEnd {
     pub responded: bool,
 }
 
-/// Envoy's flags of an upstream that did not answer, or not to the end: UT, LR, UR, UF, UC, SI, UPE.
-const BROKEN: u64 = NO_CONNECTION | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 6) | (1 << 16) | (1 << 23);
+/// Envoy's flags of an upstream that did not answer, or not to the end: UT, LR, UR, UC, SI, UPE.
+const BROKEN: u64 = (1 << 2) | (1 << 3) | (1 << 4) | (1 << 6) | (1 << 16) | (1 << 23);
 /// UF: no connection, for which no client is to blame.
 const NO_CONNECTION: u64 = 1 << 5;
 
@@ -57,15 +62,15 @@ impl Outcome {
     /// the request was not `complete`, a server that gave up on it is not to blame.
     #[must_use]
     pub fn of_flags(flags: u64, complete: bool) -> Self {
-        if flags & (if complete { BROKEN } else { NO_CONNECTION }) == 0 {
-            Self::Left
-        } else {
-            Self::Broken
+        match flags {
+            flags if flags & NO_CONNECTION != 0 => Self::Refused,
+            flags if complete && flags & BROKEN != 0 => Self::Broken,
+            _ => Self::Left,
         }
     }
 
-    /// The status that outlier detection counts: a broken attempt is a 503, as in Envoy. `None` when
-    /// the endpoint cannot be blamed.
+    /// The status that it counts as: a broken attempt is a 503, as in Envoy. `None` when the endpoint cannot
+    /// be blamed.
     ///
     /// ```
     /// use tidegate_policy::discovery::request::outcome::Outcome;
@@ -77,7 +82,7 @@ impl Outcome {
     pub fn status(self) -> Option<u32> {
         match self {
             Self::Answered(status) => Some(status),
-            Self::Broken => Some(503),
+            Self::Broken | Self::Refused => Some(503),
             Self::Left => None,
         }
     }
