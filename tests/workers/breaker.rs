@@ -111,6 +111,11 @@ impl Workers {
         Self { store: store.clone(), all: (0..count).map(worker).collect() }
     }
 
+    /// What access logs say of an exchange.
+    pub(crate) fn outcome(&self, exchange: &Exchange) -> String {
+        self.all[0].outcome(exchange).unwrap_or_default()
+    }
+
     /// Around attempts.
     pub(crate) fn attempts(count: usize, json: &str) -> Self {
         Self::attempts_on(&Arc::default(), count, json)

@@ -396,12 +396,3 @@ fn metrics_count_admissions_outcomes_and_transitions() {
         assert_eq!(workers.count(what), expected, "{what}");
     }
 }
-
-// === impl Workers ===
-
-impl Workers {
-    /// What access logs say of an exchange.
-    fn outcome(&self, exchange: &crate::breaker::Exchange) -> String {
-        self.all[0].outcome(exchange).unwrap_or_default()
-    }
-}
