@@ -4,7 +4,7 @@ use tidegate_policy::http::Verdict;
 use tidegate_sim::{SimRequest, SimResponse};
 
 use crate::discovery::{fixed, header, word, Sim, Workers};
-use crate::discovery_attempts::{flags, Both, Try, FOUR};
+use crate::discovery_attempts::{Both, Try, FOUR};
 
 const ALL: &str = "connect-failure,refused-stream,reset,gateway-error";
 const UNSENT: &str = "connect-failure,refused-stream";
@@ -60,51 +60,125 @@ fn allowed(tries: &[Try]) -> usize {
 }
 
 #[test]
-fn three_retries_at_a_time_are_always_allowed() {
+fn a_few_retries_are_always_allowed() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": false"#));
-    let mut tries = retries(&both, 5);
-    assert_eq!(allowed(&tries), 3);
-    assert_eq!(word(&tries[3].verdict), "503 retry_budget");
-    assert_eq!((both.count("retries"), both.count("retries_refused")), (3, 2));
-    // One is over: there is room for one more.
-    both.answered(tries.remove(0), 200);
-    assert_eq!(allowed(&retries(&both, 2)), 1);
-    let Verdict::Reply(reply) = &tries[3].verdict else { panic!("it went on") };
+    let tries = retries(&both, 10);
+    // Five to begin with, and a fifth of those that began meanwhile.
+    assert_eq!(allowed(&tries), 6);
+    assert_eq!(word(&tries[9].verdict), "503 retry_budget");
+    assert_eq!((both.count("retries"), both.count("retries_refused")), (6, 4));
+    let Verdict::Reply(reply) = &tries[9].verdict else { panic!("it went on") };
     assert!(reply.body.contains(r#""reason":"retry_budget""#), "{}", reply.body);
 }
 
-#[test]
-fn retries_are_a_fifth_of_many_requests_in_flight() {
-    let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": false"#));
-    // In flight, each with its first attempt.
-    let waiting: Vec<_> = (0..100)
-        .map(|_| {
-            let mut call = both.begin();
-            (both.attempt(&mut call), call)
-        })
-        .collect();
-    let tries = retries(&both, 40);
-    // Those that were let through are in flight as well.
-    let count = allowed(&tries);
-    assert!((20..=25).contains(&count), "{count} of 40");
-    for (one, call) in waiting {
-        both.answered(one, 200);
-        both.end(call, 200);
+/// So many requests at a time, again and again: one attempt of each, then the others.
+fn rounds(both: &Both, at_a_time: usize, requests: usize, status: &dyn Fn(&str) -> u32) -> (usize, usize) {
+    let (mut attempts, mut errors) = (0, 0);
+    for _ in 0..requests.div_ceil(at_a_time) {
+        let first: Vec<_> = (0..at_a_time)
+            .map(|_| {
+                let mut call = both.begin();
+                (both.attempt(&mut call), call)
+            })
+            .collect();
+        for (one, mut call) in first {
+            attempts += 1;
+            let mut got = status(&one.went);
+            both.answered(one, got);
+            if got >= 500 {
+                let again = both.attempt(&mut call);
+                if matches!(again.verdict, Verdict::Continue(_)) {
+                    attempts += 1;
+                    got = status(&again.went);
+                    both.answered(again, got);
+                }
+            }
+            errors += usize::from(got >= 500);
+            both.end(call, got);
+        }
     }
-    assert_eq!(allowed(&retries(&both, 1)), 0, "there are more than three in flight, and no others");
-    tries.into_iter().for_each(|one| both.answered(one, 200));
-    assert_eq!(allowed(&retries(&both, 5)), 3);
+    (attempts, errors)
+}
+
+/// Three at a time nearly doubled the load when four were in flight.
+#[test]
+fn a_service_that_fails_gets_a_fifth_more_than_its_load() {
+    for at_a_time in [1, 4, 16, 256] {
+        let both = Both::new(&fixed(&FOUR[..3], r#""attempts": 2, "outlier_detection": false"#));
+        let requests = at_a_time * 5_000_usize.div_ceil(at_a_time);
+        // It was well for a while, so that all is saved that may be.
+        assert_eq!(rounds(&both, at_a_time, requests, &|_| 200), (requests, 0));
+        let (attempts, errors) = rounds(&both, at_a_time, requests, &|_| 503);
+        assert_eq!(errors, requests);
+        let burst = (2 * at_a_time.div_ceil(3)).min(at_a_time).max(5);
+        let most = requests + requests / 5 + burst;
+        assert!(
+            (requests + requests / 6..=most).contains(&attempts),
+            "{at_a_time}: {attempts} of {requests}"
+        );
+    }
+}
+
+/// All that was in flight to one of three endpoints breaks at once, and then it refuses connections.
+#[test]
+fn an_endpoint_that_dies_with_its_part_of_the_requests_costs_no_error() {
+    for at_a_time in [4, 16, 256] {
+        let both = Both::new(&fixed(&FOUR[..3], r#""attempts": 2"#));
+        assert_eq!(rounds(&both, at_a_time, 3_000, &|_| 200).1, 0);
+        let in_flight: Vec<_> = (0..at_a_time)
+            .map(|_| {
+                let mut call = both.begin();
+                (both.attempt(&mut call), call)
+            })
+            .collect();
+        let mut broken = 0;
+        for (one, mut call) in in_flight {
+            if one.went == FOUR[0] {
+                broken += 1;
+                both.broken(one, &SimResponse::none());
+                let again = both.attempt(&mut call);
+                let goes = matches!(again.verdict, Verdict::Continue(_)) && again.went != FOUR[0];
+                assert!(goes, "{at_a_time}: {} after {broken}", again.went);
+                both.answered(again, 200);
+            } else {
+                both.answered(one, 200);
+            }
+            both.end(call, 200);
+        }
+        assert!(broken >= at_a_time / 3, "{broken} of {at_a_time}");
+    }
+}
+
+/// Also when nothing is saved.
+#[test]
+fn an_attempt_after_a_refused_connection_is_free() {
+    let fields = r#""attempts": 3, "retry": {"budget": {"budget_percent": 0, "min_retry_concurrency": 0}}"#;
+    let both = Both::new(&fixed(&FOUR, fields));
+    let mut call = both.begin();
+    for status in [None, None, Some(503)] {
+        let one = both.attempt(&mut call);
+        assert!(matches!(one.verdict, Verdict::Continue(_)));
+        match status {
+            Some(status) => both.answered(one, status),
+            None => both.broken(one, &crate::discovery_trust::refused()),
+        }
+    }
+    let one = both.attempt(&mut call);
+    assert_eq!(word(&one.verdict), "503 retry_budget", "the endpoint answered");
+    assert_eq!((both.count("retries"), both.count("retries_refused")), (2, 1));
 }
 
 #[test]
-fn without_room_in_the_budget_a_request_gets_no_retry_headers() {
+fn without_room_in_the_budget_only_refused_connections_are_retried() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": false"#));
     let request = SimRequest::get("/");
     assert_eq!(retry_headers(&both.edge.all[0], &request), format!("{ALL} 1 -"));
-    let mut tries = retries(&both, 3);
-    assert_eq!(retry_headers(&both.edge.all[0], &request), "- - -");
-    both.broken(tries.remove(0), &flags(0));
-    assert_eq!(retry_headers(&both.edge.all[0], &request), format!("{ALL} 1 -"));
+    drop(retries(&both, 7));
+    assert_eq!(retry_headers(&both.edge.all[0], &request), format!("{UNSENT} 1 -"));
+    for _ in 0..5 {
+        let _ = retry_headers(&both.edge.all[0], &request);
+    }
+    assert_eq!(retry_headers(&both.edge.all[0], &request), format!("{ALL} 1 -"), "one is saved");
 }
 
 #[test]
@@ -113,7 +187,7 @@ fn an_empty_budget_allows_no_retry() {
         "retry": {"budget": {"budget_percent": 0, "min_retry_concurrency": 0}}"#;
     let both = Both::new(&fixed(&FOUR, fields));
     assert_eq!(allowed(&retries(&both, 3)), 0);
-    assert_eq!(retry_headers(&both.edge.all[0], &SimRequest::get("/")), "- - -");
+    assert_eq!(retry_headers(&both.edge.all[0], &SimRequest::get("/")), format!("{UNSENT} 1 -"));
 }
 
 /// A gRPC client gets its answer by the status of gRPC.

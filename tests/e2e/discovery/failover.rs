@@ -4,8 +4,8 @@ use serde_json::json;
 use tidegate_tests::{eventually, Answer, Client, Port, Upstream};
 
 use super::setup::{
-    assert_all_answered, assert_calm, assert_metrics, both_places, counts, endpoint, endpoints, metrics,
-    numbered, orders, orders_of, start, storm, three, under_load, with_1_2_and_4_workers, SOON,
+    assert_all_answered, assert_calm, assert_metrics, both_places, counts, endpoint, endpoints, load_on,
+    metrics, numbered, orders, orders_of, start, storm, three, under_load, with_1_2_and_4_workers, SOON,
 };
 use crate::setup::with;
 
@@ -24,6 +24,25 @@ fn an_endpoint_that_dies_under_load_causes_no_client_error() {
         assert_all_answered(&reports);
         assert_calm(&envoy);
     });
+}
+
+/// With the filter's default budget, and with as many retries in Envoy's cluster as the documents have: three
+/// at one time were too few for the part of one endpoint.
+#[test]
+fn an_endpoint_that_dies_under_any_load_causes_no_client_error() {
+    for connections in [4, 16, 256] {
+        let mut upstreams = Vec::from(numbered::<3>());
+        let envoy = start(&both_places(&orders_of(&upstreams, &json!({"attempts": 2}))), 2);
+        let reports = load_on(envoy.addr(), connections, || {
+            eventually("traffic", SOON, || upstreams.iter().all(|upstream| upstream.count() > 500));
+            drop(upstreams.remove(1));
+            let before = upstreams[0].count();
+            eventually("more traffic", SOON, || upstreams[0].count() > before + 1_000);
+        });
+        assert_all_answered(&reports);
+        assert_metrics(&envoy, &[("retries_refused", 0), ("ejections", 0)]);
+        assert_calm(&envoy);
+    }
 }
 
 /// Each kind of failure, on one of three endpoints that are never ejected.

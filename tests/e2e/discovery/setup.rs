@@ -124,12 +124,18 @@ pub(super) fn under_load(envoy: &Envoy, during: impl FnOnce()) -> Vec<Report> {
 
 /// [`under_load`] for an Envoy that changes.
 pub(super) fn load_while(addr: SocketAddr, during: impl FnOnce()) -> Vec<Report> {
+    load_on(addr, 8, during)
+}
+
+/// The same on as many connections.
+pub(super) fn load_on(addr: SocketAddr, connections: usize, during: impl FnOnce()) -> Vec<Report> {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let load = scope.spawn(|| {
             let mut reports = Vec::new();
             while !done.load(Ordering::Relaxed) {
-                let load = Load::new(addr).connections(8).threads(8).requests(200);
+                let requests = 25 * connections as u64;
+                let load = Load::new(addr).connections(connections).threads(8).requests(requests);
                 reports.push(load.repeat(&Request::get("/")));
             }
             reports

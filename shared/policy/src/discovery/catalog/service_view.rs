@@ -57,6 +57,8 @@ pub struct ServiceView {
     stats: RefCell<BTreeMap<Key, Rc<EndpointStats>>>,
     locality: OnceCell<Locality>,
     table: RefCell<Option<Rc<Table>>>,
+    /// How many endpoints of the table are no last resort.
+    healthy: Cell<usize>,
     /// The value of the counter of changes for which the table is up to date.
     epoch: Cell<Option<u64>>,
     /// When the first request had to wait, as long as nothing is known.
@@ -86,12 +88,13 @@ impl ServiceView {
             at,
             sources: sources.collect(),
             ejections: Ejections::new(service),
-            retry_budget: RetryBudget::new(&requests, &service.retry),
+            retry_budget: RetryBudget::of(&requests, &service.retry),
             requests,
             counters: ServiceCounters::new(policy, at),
             stats: RefCell::default(),
             locality: OnceCell::new(),
             table: RefCell::default(),
+            healthy: Cell::default(),
             epoch: Cell::default(),
             waits_since: Cell::default(),
             policy: Rc::clone(policy),
@@ -116,10 +119,21 @@ impl ServiceView {
         &self.ejections
     }
 
+    /// How many of its requests are in flight in this worker.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.requests.active()
+    }
+
     /// The service's retry budget on this worker.
     #[must_use]
     pub fn retry_budget(&self) -> &RetryBudget {
         &self.retry_budget
+    }
+
+    /// A request begins that may be tried again: it adds its part to the retry budget.
+    pub fn save_for_retries(&self) {
+        self.retry_budget.save(u32::try_from(self.healthy.get()).unwrap_or(u32::MAX));
     }
 
     /// Whether endpoints are chosen by the latency or the success of their answers.
@@ -227,7 +241,7 @@ impl ServiceView {
         let Some(table) = &*table else { return };
         let gauge = |metric: ServiceMetric, n: usize| host.set(self.counters.place(metric), n as u64);
         gauge(ServiceMetric::Endpoints, table.len());
-        gauge(ServiceMetric::Healthy, table.healthy());
+        gauge(ServiceMetric::Healthy, self.healthy.get());
     }
 
     fn ejection_ended(&self, now: Timestamp) -> bool {
@@ -287,6 +301,7 @@ impl ServiceView {
     fn settle(&self, now: Timestamp, host: &impl Host) {
         if let Some(table) = &*self.table.borrow() {
             self.ejections.apply(table, now);
+            self.healthy.set(table.healthy());
         }
         self.show(host);
     }

@@ -211,9 +211,8 @@ pub(super) static ON: Field<List<Place>> =
 pub(super) static PER_TRY_TIMEOUT_MS: Field<u64> = Field::duration("per_try_timeout_ms", 0, DAY)
     .or_number(0)
     .says("`x-envoy-upstream-rq-per-try-timeout-ms`: for one attempt. 0 for Envoy's.");
-pub(super) static BUDGET: Field<Inner> = Field::object("budget", &BUDGET_TABLE)
-    .or_says("`{}`")
-    .says("How many attempts there may be at one time.");
+pub(super) static BUDGET: Field<Inner> =
+    Field::object("budget", &BUDGET_TABLE).or_says("`{}`").says("How many further attempts there may be.");
 static RETRY_TABLE: Table = Table::new(
     "discovery.retry",
     &[METHODS.def(), SAFE.def(), ON.def(), PER_TRY_TIMEOUT_MS.def(), BUDGET.def()],
@@ -221,11 +220,11 @@ static RETRY_TABLE: Table = Table::new(
 
 pub(super) static BUDGET_PERCENT: Field<u32> = Field::percent("budget_percent", 0, 100)
     .or_number(20)
-    .says("So many hundredths of the service's attempts under way.");
+    .says("How many further attempts there may be, in percent of the service's requests.");
 pub(super) static MIN_RETRY_CONCURRENCY: Field<u32> =
     Field::integer("min_retry_concurrency", 0, 1_000, "attempts")
-        .or_number(3)
-        .says("As many are allowed however few requests are under way.");
+        .or_number(5)
+        .says("As many may be saved up however few requests are in flight; a worker begins with them.");
 static BUDGET_TABLE: Table =
     Table::new("discovery.budget", &[BUDGET_PERCENT.def(), MIN_RETRY_CONCURRENCY.def()]);
 

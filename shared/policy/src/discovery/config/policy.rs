@@ -145,9 +145,9 @@ pub struct Retry {
     pub on: Rc<str>,
     /// How long an attempt may take; 0 for no limit.
     pub per_try_timeout_ms: u64,
-    /// Further attempts under way at one time in a worker, in percent of the requests under way.
+    /// How many further attempts there may be, in percent of the requests.
     pub budget_percent: u32,
-    /// As many are allowed however few requests are under way.
+    /// As many may be saved up however few requests are in flight.
     pub min_concurrency: u32,
 }
 

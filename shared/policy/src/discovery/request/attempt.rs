@@ -65,7 +65,8 @@ impl Attempts {
         let reported = || request.attribute(Attribute::Endpoint);
         let Some(endpoint) = flight.endpoint(before, &reported) else { return Verdict::Continue(Vec::new()) };
         let retry = before > 0;
-        if retry && !flight.view.retry_budget().take() {
+        let paid = retry && !flight.unsent.take();
+        if paid && !flight.view.retry_budget().take() {
             flight.view.count(ServiceMetric::RetriesRefused);
             return out_of_budget(&flight, request);
         }
@@ -75,7 +76,7 @@ impl Attempts {
         flight.began(&endpoint);
         let edits = self.steer_next(&flight, now, host);
         let completed = request.end_of_stream().then_some(now);
-        exchange.attempt = Some(Attempt { flight, endpoint, retry, completed, answered: None });
+        exchange.attempt = Some(Attempt { flight, endpoint, paid, completed, answered: None });
         Verdict::Continue(edits)
     }
 
@@ -116,8 +117,8 @@ impl Attempts {
     /// An attempt is over that was not sent: nothing is learned of its endpoint.
     pub fn never_sent(&self, exchange: &mut Exchange) {
         let Some(attempt) = exchange.attempt.take() else { return };
-        if attempt.retry {
-            attempt.flight.view.retry_budget().release();
+        if attempt.paid {
+            attempt.flight.view.retry_budget().give_back();
         }
         attempt.endpoint.load.left();
     }
@@ -126,9 +127,6 @@ impl Attempts {
     pub fn ended(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         let Some(attempt) = exchange.attempt.take() else { return };
         let (flight, endpoint, now) = (&attempt.flight, &attempt.endpoint, host.now());
-        if attempt.retry {
-            flight.view.retry_budget().release();
-        }
         match &attempt.answered {
             Some(answered) if answered.judged || ending != Ending::Incomplete => {
                 if !answered.judged {
@@ -137,6 +135,7 @@ impl Attempts {
                 flight.ended(endpoint, answered.outcome, answered.took, now);
             }
             None if end.attribute(Attribute::TransportFailure).is_some_and(|why| !why.is_empty()) => {
+                flight.unsent.set(true);
                 flight.judge(endpoint, Outcome::Refused, now, host);
                 flight.ended(endpoint, Outcome::Refused, attempt.took(now), now);
             }

@@ -218,8 +218,10 @@ impl Downstream {
         let (mut edits, address) = (Vec::with_capacity(4), &endpoint.text);
         let value = if most == 1 { Rc::clone(address) } else { picks.addresses() };
         edits.push(Edit::SetRequestHeader(Rc::clone(self.policy.steer.header()), value));
-        if params.attempts > 1 && view.retry_budget().has_room() {
-            params.retry_headers.set(pending.repeatable, &mut edits);
+        if params.attempts > 1 {
+            // A refused connection is tried again in any case.
+            params.retry_headers.set(pending.repeatable && view.retry_budget().has_room(), &mut edits);
+            view.save_for_retries();
         }
         exchange.label.reserve(params.name.len().saturating_add(address.len()).saturating_add(16));
         exchange.label.push_str(&params.name);

@@ -68,8 +68,8 @@ pub(super) struct Attempt {
     pub(super) flight: Rc<Flight>,
     /// Its endpoint.
     pub(super) endpoint: Rc<EndpointStats>,
-    /// Whether it counts against the retry budget.
-    pub(super) retry: bool,
+    /// Whether the retry budget paid for it.
+    pub(super) paid: bool,
     /// When its request was complete, if it is.
     pub(super) completed: Option<Timestamp>,
     /// What was answered.

@@ -36,6 +36,8 @@ pub struct Flight {
     pub picks: RefCell<Picks>,
     /// Attempts that began.
     pub attempts: Cell<u32>,
+    /// Whether the last attempt got no connection: the next one costs the service nothing.
+    pub unsent: Cell<bool>,
     /// Whether its client speaks gRPC: then responses are judged by their headers.
     pub grpc: bool,
     /// An attempt that ended before its response did, and not yet for a known reason.
@@ -90,6 +92,7 @@ impl Flight {
             hash,
             picks: RefCell::new(picks),
             attempts: Cell::default(),
+            unsent: Cell::default(),
             grpc,
             suspect: RefCell::default(),
             end: Cell::default(),
