@@ -2,6 +2,7 @@
 
 mod breaker;
 mod breaker_cost;
+mod breaker_ends;
 mod breaker_fallback;
 mod breaker_keys;
 mod breaker_orders;

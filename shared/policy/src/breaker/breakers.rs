@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::config::{Breaker, Policy};
 use super::exchange::Exchange;
 use super::metrics::{self, BreakerMetric};
-use super::waiting::Waiting;
+use super::waiting::{self, Waiting};
 use crate::breaker::config::target::Target;
 use crate::breaker::worker::context::{Context, Ticket};
 use crate::breaker::worker::local::LocalBreaker;
@@ -143,8 +143,8 @@ impl Breakers {
     /// breaker.
     pub(super) fn tick(&self, host: &impl Host) {
         let now = host.now();
-        let half_open_ms = |at: usize| self.get(at).map_or(0, |breaker| breaker.params.max_half_open_ms);
-        for (ticket, took_ms) in self.waiting.long(now.as_millis(), half_open_ms) {
+        let long_ms = |at: usize| self.get(at).map_or(0, |breaker| waiting::long_ms(&breaker.params));
+        for (ticket, took_ms) in self.waiting.long(now.as_millis(), long_ms) {
             self.settle(ticket, Class::Success, took_ms, &|| 0, now, host);
         }
         for at in 0..self.locals.len() {

@@ -1,24 +1,39 @@
 //! What one exchange carries from its request to its outcome: a ticket of each breaker that
-//! admitted it, and the label for access logs.
+//! admitted it, how far it has come, and the label for access logs.
 
 use alloc::vec::Vec;
 
 use crate::breaker::worker::context::Ticket;
+use crate::http::Reached;
 
 /// What to remember until the outcome.
 #[derive(Debug, Default)]
 pub struct Exchange {
     pub(super) started_ms: u64,
+    /// When the request was complete, if it is.
+    pub(super) completed_ms: Option<u64>,
     /// Nearly always there is one or none, which costs no allocation.
     pub(super) first: Option<Ticket>,
     pub(super) more: Vec<Ticket>,
     pub(super) grpc: bool,
-    /// How long the response headers of a gRPC exchange took whose status is in the trailers.
-    pub(super) took_ms: Option<u64>,
-    /// The number under which its probes wait for their status, if they do.
+    /// The headers of its response, once they came by.
+    pub(super) answered: Option<Answered>,
+    /// The number under which its probes wait for the end, if they do.
     pub(super) held: Option<u64>,
     /// For access logs: a breaker, and what it did.
     pub(super) label: Option<(usize, Label)>,
+}
+
+/// The headers of a response.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    pub(super) at_ms: u64,
+    /// How long they took since the request was complete.
+    pub(super) took_ms: u64,
+    /// Whether they said that it failed.
+    pub(super) failed: bool,
+    /// Whether the gRPC status was not among them.
+    pub(super) lacks_status: bool,
 }
 
 /// What a breaker did with a request, for access logs.
@@ -56,7 +71,20 @@ impl Exchange {
 
     /// Takes all tickets out.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Ticket> {
-        self.took_ms = None;
         self.first.take().into_iter().chain(core::mem::take(&mut self.more))
+    }
+
+    /// How long it has taken at `now_ms` since its request was complete: nothing before.
+    pub(super) fn took_ms(&self, now_ms: u64) -> u64 {
+        self.completed_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms))
+    }
+
+    /// How far it has come. A gRPC stream may be answered, or break, long before its client has said
+    /// all: its request counts as complete.
+    pub(super) fn reached(&self) -> Reached {
+        Reached {
+            request_complete: self.grpc || self.completed_ms.is_some(),
+            response_began: self.answered.is_some(),
+        }
     }
 }

@@ -1,23 +1,29 @@
 //! How an exchange ended, as each breaker counts it: a success, a failure, throttling, or nothing.
 //!
-//! The headers of a response decide, unless the exchange is gRPC, whose status may come with the
-//! trailers. An exchange that ends without a response says that the upstream failed only if Envoy
-//! says so, since the client may have left.
+//! Headers that are not well decide at once. Others decide when the end of the response has passed
+//! by, or the trailers of a gRPC call. An exchange that ends before that says that the upstream failed
+//! only if Envoy says so, since the client may have left.
 
 use super::breakers::{count, Breakers};
 use super::config::Breaker;
-use super::exchange::Exchange;
+use super::exchange::{Answered, Exchange};
 use super::metrics::BreakerMetric;
+use super::waiting;
 use crate::breaker::config::target::Target;
 use crate::breaker::worker::context::Ticket;
 use crate::host::Host;
-use crate::http::classify::Class;
-use crate::http::{Attribute, Completion, Ending, Placement, Response, ResponseExt};
+use crate::http::classify::{Class, Rules};
+use crate::http::message::number;
+use crate::http::{Attribute, Completion, Ending, Placement, Reached, Response, ResponseExt};
 use crate::time::Timestamp;
 
-/// Envoy's flags for a connection lost, a stream reset by the endpoint, and an answer that did not
-/// come in time.
-const BROKEN_OFF: u64 = (1 << 6) | (1 << 4) | (1 << 2);
+/// Envoy's flags for an upstream that was reached and did not answer, or not to the end: UT, LR, UR,
+/// UC, SI, UPE.
+const BROKEN_OFF: u64 = (1 << 2) | (1 << 3) | (1 << 4) | (1 << 6) | (1 << 16) | (1 << 23);
+/// The status of a connection that changes its protocol and has no other end.
+const SWITCHING_PROTOCOLS: u32 = 101;
+/// The status by which a server, or a filter, says that the client was too slow.
+const REQUEST_TIMEOUT: u32 = 408;
 
 /// Settles the tickets of one exchange by what the host shows of its response or end.
 pub(super) struct Settlement<'a, R, H> {
@@ -34,58 +40,109 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         Self { breakers, response, now: host.now(), host }
     }
 
-    /// Takes the headers of a response. Probes of a gRPC exchange whose status is still to come wait
-    /// for it.
+    /// Takes the headers of a response. Probes whose outcome is still to come wait for it.
     pub(super) fn on_response(&self, exchange: &mut Exchange) {
-        let took_ms = self.since(exchange.started_ms);
+        let (at_ms, reached) = (self.now.as_millis(), exchange.reached());
+        let took_ms = exchange.took_ms(at_ms);
         let completion = Completion::of_headers(self.response, exchange.grpc);
-        let failed = completion.as_ref().is_some_and(|completion| completion.status >= 500);
-        if self.breakers.blames && (failed || exchange.grpc) {
-            self.blame(exchange.started_ms);
-        }
-        match completion {
-            Some(completion) => self.settle(exchange, took_ms, &completion),
-            None => {
-                exchange.took_ms = Some(took_ms);
-                self.breakers.waiting.hold(exchange, took_ms, self.now.as_millis());
+        let lacks_status = completion.is_none();
+        let failed = completion.as_ref().is_some_and(|completion| completion.http_status() >= 500);
+        exchange.answered = Some(Answered { at_ms, took_ms, failed, lacks_status });
+        if let Some(completion) = completion {
+            if self.breakers.blames && failed {
+                self.blame(exchange, reached);
             }
+            self.judge_headers(exchange, reached, took_ms, &completion);
         }
+        self.breakers.waiting.hold(exchange, at_ms, took_ms);
     }
 
     /// Takes the trailers of a gRPC exchange whose headers took `took_ms`.
     pub(super) fn on_trailers(&self, exchange: &mut Exchange, took_ms: u64) {
         let Some(completion) = Completion::of_trailers(self.response) else { return };
         self.breakers.waiting.recall(exchange);
-        self.settle(exchange, took_ms, &completion);
+        let reached = exchange.reached();
+        self.each(exchange, took_ms, |ticket, breaker| {
+            self.class_of(&completion, reached, ticket, breaker)
+        });
     }
 
-    /// Takes the end of an exchange that was not settled before.
+    /// Takes the end of an exchange.
     pub(super) fn on_end(&self, exchange: &mut Exchange, ending: Ending) {
         if ending == Ending::NeverSent {
             return self.breakers.give_back(exchange, self.now, self.host);
         }
-        if let Some(took_ms) = exchange.took_ms {
-            let completion = Completion::of_end(self.response, 200);
-            return self.each(exchange, took_ms, |_, breaker| classify(breaker, &completion));
+        let judged = exchange.answered.is_some_and(|answered| answered.failed);
+        if self.breakers.blames && ending == Ending::Incomplete && !judged {
+            self.blame(exchange, exchange.reached());
         }
-        let lasted_ms = self.since(exchange.started_ms);
-        if self.breakers.placement == Placement::Attempt {
-            return self.each(exchange, lasted_ms, |_, _| self.unanswered());
+        match exchange.answered {
+            None => self.on_no_response(exchange),
+            Some(Answered { took_ms, lacks_status: true, .. }) => {
+                // A gRPC call whose stream broke.
+                let completion = Completion::of_end(self.response, 200);
+                self.each(exchange, took_ms, |_, breaker| breaker.rules.classify(&completion.outcome()));
+            }
+            Some(Answered { took_ms, .. }) if ending != Ending::Incomplete => {
+                self.each(exchange, took_ms, |_, _| Class::Success);
+            }
+            Some(answered) => self.on_cut(exchange, answered),
         }
-        let completion = Completion::of_end(self.response, 0);
-        self.each(exchange, lasted_ms, |_, breaker| match classify(breaker, &completion) {
-            Class::Failure => Class::Failure,
-            Class::Ignored | Class::Success | Class::Throttled => Class::Ignored,
+    }
+
+    /// The headers decide for those breakers to which they are not well, and for all if nothing
+    /// follows that matters.
+    fn judge_headers(
+        &self,
+        exchange: &mut Exchange,
+        reached: Reached,
+        took_ms: u64,
+        completion: &Completion<'_, R>,
+    ) {
+        let last = completion.grpc_status.is_some()
+            || completion.status == SWITCHING_PROTOCOLS
+            || self.response.end_of_stream();
+        for ticket in exchange.take() {
+            let Some(breaker) = self.breakers.get(ticket.breaker) else { continue };
+            match self.class_of(completion, reached, &ticket, breaker) {
+                Class::Success if !last => exchange.keep(ticket),
+                class => self.publish(ticket, class, took_ms),
+            }
+        }
+    }
+
+    /// The response began well and broke off. Who cut it is asked only now.
+    fn on_cut(&self, exchange: &mut Exchange, Answered { at_ms, took_ms, .. }: Answered) {
+        let reached = exchange.reached();
+        let lasted_ms = self.now.as_millis().saturating_sub(at_ms);
+        // An attempt has no flags: the filter at the listener knows.
+        let flags = match self.breakers.placement {
+            Placement::Attempt => 0,
+            Placement::Downstream => self.response.number(Attribute::Flags),
+        };
+        self.each(exchange, took_ms, |_, breaker| {
+            if flags & reached.blaming(breaker.rules.flags) != 0 {
+                Class::Failure
+            } else if lasted_ms >= waiting::long_ms(&breaker.params) {
+                Class::Success
+            } else {
+                Class::Ignored
+            }
         });
     }
 
-    fn settle(&self, exchange: &mut Exchange, took_ms: u64, completion: &Completion<'_, R>) {
-        self.each(exchange, took_ms, |ticket, breaker| {
-            let plain = breaker.rules.judge(completion.status, completion.grpc_status);
-            if self.is_plain(ticket, completion, plain) {
-                plain
-            } else {
-                classify(breaker, completion)
+    /// There was no response: Envoy had none, or the client left.
+    fn on_no_response(&self, exchange: &mut Exchange) {
+        let took_ms = exchange.took_ms(self.now.as_millis());
+        if self.breakers.placement == Placement::Attempt {
+            return self.each(exchange, took_ms, |_, _| self.unanswered());
+        }
+        let (completion, reached) = (Completion::of_end(self.response, 0), exchange.reached());
+        self.each(exchange, took_ms, |_, breaker| {
+            match rules(breaker, reached).classify(&completion.outcome()) {
+                Class::Failure => Class::Failure,
+                _ if breaker.params.is_slow(took_ms) && self.attempts() != Some(0) => Class::Left,
+                _ => Class::Ignored,
             }
         });
     }
@@ -99,12 +156,31 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         }
     }
 
+    /// The class of headers or trailers.
+    fn class_of(
+        &self,
+        completion: &Completion<'_, R>,
+        reached: Reached,
+        ticket: &Ticket,
+        breaker: &Breaker,
+    ) -> Class {
+        if completion.status == REQUEST_TIMEOUT && !reached.request_complete {
+            return Class::Ignored;
+        }
+        let plain = breaker.rules.judge(completion.status, completion.grpc_status);
+        if self.is_plain(ticket, completion, plain) {
+            plain
+        } else {
+            rules(breaker, reached).classify(&completion.outcome())
+        }
+    }
+
     /// Whether the class that the status alone gives is right. An attempt's responses are the
     /// endpoint's own. Elsewhere a filter may have answered in place of the upstream, and the cause
     /// costs two more questions to the host; a success of a target that is not failing is not worth
     /// them.
     fn is_plain(&self, ticket: &Ticket, completion: &Completion<'_, R>, class: Class) -> bool {
-        let well = matches!(completion.status, 200..=399)
+        let well = matches!(completion.status, 101 | 200..=399)
             && class == Class::Success
             && completion.grpc_status.unwrap_or(0) == 0;
         self.breakers.placement == Placement::Attempt || (well && !self.breakers.is_troubled(ticket))
@@ -121,24 +197,41 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         }
     }
 
-    /// Blames the endpoint for an exchange that it broke off. Where attempts are seen, such an end
-    /// looks like that of one whose caller left; here, behind the last attempt, the reason is known.
+    /// How many attempts there were, if that is known: none while a filter behind this one holds the
+    /// request.
+    fn attempts(&self) -> Option<u64> {
+        self.response.attribute(Attribute::AttemptCount).map(|count| number(&count))
+    }
+
+    /// Blames the endpoint for an exchange that it broke off, or whose client it kept waiting. Where
+    /// attempts are seen, such an end looks like that of one whose caller left; here, behind the last
+    /// attempt, the reason is known.
     #[inline(never)]
-    fn blame(&self, started_ms: u64) {
-        let cluster = self.response.attribute(Attribute::Cluster);
-        let (Some(cluster), true) = (cluster, self.response.number(Attribute::Flags) & BROKEN_OFF != 0)
-        else {
+    fn blame(&self, exchange: &Exchange, reached: Reached) {
+        let took_ms = exchange.took_ms(self.now.as_millis());
+        let flags = self.response.number(Attribute::Flags) & BROKEN_OFF;
+        // How long earlier attempts took is not known here.
+        let left = flags == 0 && exchange.answered.is_none() && self.attempts().is_none_or(|n| n == 1);
+        if flags == 0 && !left {
             return;
-        };
+        }
+        let Some(cluster) = self.response.attribute(Attribute::Cluster) else { return };
         let Some(address) = self.response.attribute(Attribute::Endpoint) else { return };
         let target = self.breakers.endpoint(&address);
         for (at, breaker) in self.breakers.policy.breakers.iter().enumerate() {
             if !matches!(&breaker.target, Target::Endpoint(name) if name.as_bytes() == cluster) {
                 continue;
             }
+            let class = if flags & reached.blaming(breaker.rules.flags) != 0 {
+                Class::Failure
+            } else if left && breaker.params.is_slow(took_ms) {
+                Class::Left
+            } else {
+                continue;
+            };
             let Some((local, cx)) = self.breakers.local(at, self.now, self.host) else { continue };
-            match local.late_ticket(&cx, target, started_ms) {
-                Ok(ticket) => self.publish(ticket, Class::Failure, self.since(started_ms)),
+            match local.late_ticket(&cx, target, exchange.started_ms) {
+                Ok(ticket) => self.publish(ticket, class, took_ms),
                 Err(_) => count(self.host, at, BreakerMetric::Undecided),
             }
         }
@@ -149,14 +242,10 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         let hosts = || self.response.number(Attribute::Endpoints);
         self.breakers.settle(ticket, class, took_ms, &hosts, self.now, self.host);
     }
-
-    fn since(&self, started_ms: u64) -> u64 {
-        self.now.as_millis().saturating_sub(started_ms)
-    }
 }
 
-/// The class of a completion by all that Envoy says of it.
+/// The rules of a breaker for an exchange that has come so far.
 #[inline(never)]
-fn classify(breaker: &Breaker, completion: &Completion<'_, impl Response>) -> Class {
-    breaker.rules.classify(&completion.outcome())
+fn rules(breaker: &Breaker, reached: Reached) -> Rules {
+    Rules { flags: reached.blaming(breaker.rules.flags), ..breaker.rules }
 }

@@ -47,7 +47,7 @@ pub fn line(
     now_ms: u64,
 ) -> String {
     let Counts { total, failed, slow } = evidence.window;
-    let Probes { issued, ok, failed: bad, slow: slow_probes } = evidence.probes;
+    let Probes { issued, ok, failed: bad, slow: slow_probes, .. } = evidence.probes;
     let window_ms = params.window_ms();
     let came = u32::from(ok).saturating_add(bad.into());
     let because = match reason {
@@ -110,7 +110,7 @@ mod tests {
     fn a_line_has_the_states_the_reason_and_the_open_time() {
         let params = BreakerParams::default();
         let window = Counts { total: 12, failed: 7, slow: 3 };
-        let probes = Probes { issued: 5, ok: 1, failed: 3, slow: 0 };
+        let probes = Probes { issued: 5, ok: 1, failed: 3, ..Probes::default() };
         let evidence = Evidence { window, run: 5, probes };
         let open = Record { state: State::Open, at_ms: 6_000, streak: 2, ..Record::new(&params) };
         let half_open = Record { state: State::HalfOpen, ..Record::new(&params) };

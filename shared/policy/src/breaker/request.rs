@@ -56,6 +56,7 @@ impl<'a, H: Host> Checks<'a, H> {
     /// Asks every breaker that applies.
     pub(super) fn run(&mut self, request: &impl Request) -> Verdict {
         self.exchange.started_ms = self.now.as_millis();
+        self.exchange.completed_ms = request.end_of_stream().then_some(self.exchange.started_ms);
         self.exchange.grpc = self.is_grpc(request);
         let mut edits = Vec::new();
         let header = self.unsteer(request, &mut edits);

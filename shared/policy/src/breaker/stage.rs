@@ -35,8 +35,15 @@ pub struct CircuitBreaker {
 
 impl Stage for CircuitBreaker {
     const NAME: &'static str = "breaker";
-    const CALLBACKS: &'static [Callback] =
-        &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::ResponseTrailers, Callback::Tick];
+    const CALLBACKS: &'static [Callback] = &[
+        Callback::RequestBody,
+        Callback::RequestHeaders,
+        Callback::RequestTrailers,
+        Callback::ResponseBody,
+        Callback::ResponseHeaders,
+        Callback::ResponseTrailers,
+        Callback::Tick,
+    ];
     const TICK_MS: u32 = 100;
 
     type Exchange = Exchange;
@@ -67,6 +74,12 @@ impl Stage for CircuitBreaker {
         Checks::new(&self.breakers, exchange, host).run(request)
     }
 
+    fn on_request_complete(&self, exchange: &mut Exchange, host: &impl Host) {
+        if exchange.first.is_some() || self.breakers.blames {
+            exchange.completed_ms.get_or_insert_with(|| host.now().as_millis());
+        }
+    }
+
     fn on_response(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) -> Vec<Edit> {
         if exchange.first.is_some() || self.breakers.blames {
             Settlement::new(&self.breakers, response, host).on_response(exchange);
@@ -75,14 +88,14 @@ impl Stage for CircuitBreaker {
     }
 
     fn on_trailers(&self, exchange: &mut Exchange, trailers: &impl Response, host: &impl Host) {
-        if let Some(took_ms) = exchange.took_ms {
-            Settlement::new(&self.breakers, trailers, host).on_trailers(exchange, took_ms);
+        if let Some(answered) = exchange.answered.filter(|answered| answered.lacks_status) {
+            Settlement::new(&self.breakers, trailers, host).on_trailers(exchange, answered.took_ms);
         }
     }
 
     fn on_end(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         self.breakers.waiting.recall(exchange);
-        if exchange.first.is_some() {
+        if exchange.first.is_some() || self.breakers.blames && ending == Ending::Incomplete {
             Settlement::new(&self.breakers, end, host).on_end(exchange, ending);
         }
     }

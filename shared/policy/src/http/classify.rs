@@ -12,6 +12,9 @@ pub enum Class {
     Failure,
     /// It says nothing about the target.
     Ignored,
+    /// Its client left without an answer, later than a call is slow: a slow call, of which nobody
+    /// knows whether it failed.
+    Left,
     /// It went well.
     Success,
     /// The target is alive but asks for less. Where it counts, it counts for the rate and fails a probe,

@@ -50,6 +50,23 @@ pub struct Completion<'a, R> {
     cause: OnceCell<Cause>,
 }
 
+/// How far an exchange had come when it ended, or when its response began.
+///
+/// ```
+/// use tidegate_policy::http::completion::Reached;
+///
+/// let (uf, uc) = (1 << 5, 1 << 6);
+/// let upload = Reached { request_complete: false, response_began: false };
+/// assert_eq!(upload.blaming(uf | uc), uf, "the server may have given up on its client");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Whether all of the request had arrived.
+    pub request_complete: bool,
+    /// Whether response headers had come by.
+    pub response_began: bool,
+}
+
 /// Why a response is what it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cause {
@@ -57,6 +74,29 @@ pub struct Cause {
     pub details: Vec<u8>,
     /// Envoy's response flags.
     pub flags: u64,
+}
+
+/// UH, UF, UO, NC: the request was not sent, whatever its client did.
+const NOT_SENT: u64 = (1 << 1) | (1 << 5) | (1 << 7) | (1 << 24);
+/// UT: the upstream took too long.
+const TIMED_OUT: u64 = 1 << 2;
+/// SI: nothing came or went for too long.
+const IDLE: u64 = 1 << 16;
+
+// === impl Reached ===
+
+impl Reached {
+    /// Those of Envoy's response flags by which the upstream failed an exchange that had come so far,
+    /// where `flags` are those that count at all. A server that gives up on a request that is not
+    /// complete has waited for the client. Where timeouts count, so does silence within a response.
+    #[must_use]
+    pub const fn blaming(self, flags: u64) -> u64 {
+        match self {
+            Self { request_complete: false, .. } => flags & NOT_SENT,
+            Self { response_began: true, .. } if flags & TIMED_OUT != 0 => flags | IDLE,
+            Self { .. } => flags,
+        }
+    }
 }
 
 // === impl Completion ===
@@ -164,6 +204,24 @@ mod tests {
         let trailers = seen(&[failed]);
         assert_eq!(Completion::of_trailers(&trailers).map(|c| c.grpc_status), Some(Some(14)));
         assert!(Completion::of_trailers(&seen(&[])).is_none());
+    }
+
+    #[test]
+    fn flags_blame_the_upstream_by_how_far_an_exchange_had_come() {
+        let (ut, uf, uc, si) = (1 << 2, 1 << 5, 1 << 6, 1 << 16);
+        #[rustfmt::skip]
+        let cases = [
+            // name                            complete  began  of            blaming
+            ("before the end of the request",  false,    false, ut | uf | uc, uf),
+            ("an answer before its end",       false,    true,  ut | uf | uc, uf),
+            ("before the response",            true,     false, ut | uf | uc, ut | uf | uc),
+            ("within the response",            true,     true,  ut | uf | uc, ut | uf | uc | si),
+            ("timeouts do not count",          true,     true,  uf | uc,      uf | uc),
+            ("nothing counts",                 true,     true,  0,            0),
+        ];
+        for (name, request_complete, response_began, flags, expected) in cases {
+            assert_eq!(Reached { request_complete, response_began }.blaming(flags), expected, "{name}");
+        }
     }
 
     #[test]

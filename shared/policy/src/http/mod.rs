@@ -16,7 +16,7 @@ pub mod stage;
 pub mod steering;
 pub mod verdict;
 
-pub use completion::Completion;
+pub use completion::{Completion, Reached};
 pub use matcher::Matcher;
 pub use memo::{Memo, NoResponse};
 pub use message::{Attribute, Header, Request, RequestExt, Response, ResponseExt};

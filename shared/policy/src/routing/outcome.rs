@@ -4,7 +4,7 @@
 //! is judged when its end has passed by, or when it broke off. Time runs from the end of the request.
 
 use crate::http::classify::{self, Class, Rules};
-use crate::http::{grpc, Completion, Ending, Response};
+use crate::http::{grpc, Completion, Ending, Reached, Response};
 
 /// What counts as failed, by how far request and response have come.
 pub(super) struct OutcomeRules {
@@ -63,8 +63,11 @@ impl Default for OutcomeRules {
         let usual = Rules::default();
         let undelivered = flags(&["NC", "UH", "UO"]);
         let complete = Rules { flags: usual.flags | undelivered, ..usual };
-        let incomplete = Rules { flags: flags(&["UF"]) | undelivered, ..usual };
-        let broken_off = Rules { flags: complete.flags | flags(&["SI"]), ..usual };
+        let at = |request_complete, response_began| Rules {
+            flags: Reached { request_complete, response_began }.blaming(complete.flags),
+            ..usual
+        };
+        let (incomplete, broken_off) = (at(false, false), at(true, true));
         Self { complete, incomplete, broken_off }
     }
 }
@@ -183,7 +186,7 @@ impl Progress {
 impl Outcome {
     fn of(class: Class, took_ms: u64) -> Option<Self> {
         match class {
-            Class::Ignored => None,
+            Class::Ignored | Class::Left => None,
             Class::Failure => Some(Self { failed: true, took_ms, left: false }),
             Class::Success | Class::Throttled => Some(Self { failed: false, took_ms, left: false }),
         }

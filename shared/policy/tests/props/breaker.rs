@@ -314,7 +314,7 @@ proptest! {
     fn a_record_survives_its_bytes(
         state in 0_usize..6,
         (streak, generation, at_ms, consecutive, run_ms, tag) in any::<(u16, u32, u64, u32, u64, u32)>(),
-        probes in any::<[u16; 4]>(),
+        probes in any::<[u16; 5]>(),
         slots in prop::collection::vec(any::<[u32; 4]>(), 1..=64),
     ) {
         let states = [
@@ -326,7 +326,7 @@ proptest! {
             State::MetricsOnly,
         ];
         let half_open = states[state] == State::HalfOpen;
-        let [issued, ok, failed, slow] = probes;
+        let [issued, ok, failed, slow, left] = probes;
         let slot = |[epoch, total, failed, slow]: [u32; 4]| {
             Slot { epoch, counts: Counts { total, failed, slow } }
         };
@@ -336,8 +336,8 @@ proptest! {
             streak,
             generation,
             at_ms,
-            probes: if half_open { Probes { issued, ok, failed, slow } } else { Probes::default() },
-            consecutive,
+            probes: if half_open { Probes { issued, ok, failed, slow, left } } else { Probes::default() },
+            consecutive: if half_open { 0 } else { consecutive },
             run_ms: if half_open { 0 } else { run_ms },
             tag,
             slots: slots.into_iter().map(slot).collect(),

@@ -82,7 +82,7 @@ pub(super) fn same(
     now_ms: u64,
 ) -> Result<(), Fault> {
     let Counts { total, failed, slow } = record.window(terms, now_ms);
-    let Probes { issued, ok, failed: failed_probes, slow: slow_probes } = record.probes;
+    let Probes { issued, ok, failed: failed_probes, slow: slow_probes, .. } = record.probes;
     expected.field("state")?.is(name(record.state))?;
     expected.field("gen")?.is(record.generation)?;
     expected.field("streak")?.is(record.streak)?;

@@ -8,7 +8,7 @@
 //!      4     4  generation: counts transitions
 //!      8     8  at, ms: closed since · open until · half-open until (0: no end)
 //!     16   4×2  half-open: probes issued, succeeded, failed, slow; else 8: run since, ms
-//!     24     4  consecutive failures
+//!     24     4  half-open: 2: probes left, 2: zero; else: consecutive failures
 //!     28     4  tag of the parameters
 //!     32  N×16  slots: epoch, total, failed, slow (4 bytes each)
 //! ```
@@ -45,7 +45,7 @@ pub struct Record {
     pub at_ms: u64,
     /// Probes of a half-open breaker.
     pub probes: Probes,
-    /// Consecutive failures.
+    /// Consecutive failures. A half-open breaker has none; its bytes hold probes in this place.
     pub consecutive: u32,
     /// When the first of these came, in milliseconds. A half-open breaker has none; its bytes hold
     /// the probes in this place.
@@ -65,8 +65,10 @@ pub struct Probes {
     pub ok: u16,
     /// Failed.
     pub failed: u16,
-    /// Slow, whether they succeeded or failed.
+    /// Slow, whatever else became of them.
     pub slow: u16,
+    /// Left by their clients, slow and without an answer.
+    pub left: u16,
 }
 
 /// The outcomes of one slot of time.
@@ -110,11 +112,16 @@ impl Counts {
 // === impl Probes ===
 
 impl Probes {
-    /// These and the outcome of one more. An ignored one gives its permit back.
+    /// These and the outcome of one more. One that was ignored gives its permit back, and so does one
+    /// whose client left: it was slow, and would it have been well?
     #[must_use]
     pub fn with(mut self, class: Class, slow: bool) -> Self {
         match class {
             Class::Ignored => self.issued = self.issued.saturating_sub(1),
+            Class::Left => {
+                self.issued = self.issued.saturating_sub(1);
+                self.left = self.left.saturating_add(1);
+            }
             Class::Success => self.ok = self.ok.saturating_add(1),
             Class::Failure | Class::Throttled => self.failed = self.failed.saturating_add(1),
         }
@@ -165,12 +172,12 @@ impl Record {
         record.generation = u32_at(head, 4);
         record.at_ms = u64::from(u32_at(head, 8)) | (u64::from(u32_at(head, 12)) << 32);
         if record.state == State::HalfOpen {
-            let [issued, ok, failed, slow] = [16, 18, 20, 22].map(|at| u16_at(head, at));
-            record.probes = Probes { issued, ok, failed, slow };
+            let [issued, ok, failed, slow, left] = [16, 18, 20, 22, 24].map(|at| u16_at(head, at));
+            record.probes = Probes { issued, ok, failed, slow, left };
         } else {
             record.run_ms = u64::from(u32_at(head, 16)) | (u64::from(u32_at(head, 20)) << 32);
+            record.consecutive = u32_at(head, 24);
         }
-        record.consecutive = u32_at(head, 24);
         record.tag = u32_at(head, 28);
         for (slot, bytes) in record.slots.iter_mut().zip(slots.chunks_exact(SLOT)) {
             slot.epoch = u32_at(bytes, 0);
@@ -189,13 +196,13 @@ impl Record {
         bytes.extend(self.streak.to_le_bytes());
         bytes.extend(self.generation.to_le_bytes());
         bytes.extend(self.at_ms.to_le_bytes());
-        let Probes { issued, ok, failed, slow } = self.probes;
+        let Probes { issued, ok, failed, slow, left } = self.probes;
         if self.state == State::HalfOpen {
-            bytes.extend([issued, ok, failed, slow].iter().flat_map(|n| n.to_le_bytes()));
+            bytes.extend([issued, ok, failed, slow, left, 0].iter().flat_map(|n| n.to_le_bytes()));
         } else {
             bytes.extend(self.run_ms.to_le_bytes());
+            bytes.extend(self.consecutive.to_le_bytes());
         }
-        bytes.extend(self.consecutive.to_le_bytes());
         bytes.extend(self.tag.to_le_bytes());
         for Slot { epoch, counts } in &self.slots {
             let words = [*epoch, counts.total, counts.failed, counts.slow];
@@ -254,8 +261,7 @@ mod tests {
         record.streak = 0x0102;
         record.generation = 0x0304_0506;
         record.at_ms = 0x0708_090a_0b0c_0d0e;
-        record.probes = Probes { issued: 1, ok: 2, failed: 3, slow: 4 };
-        record.consecutive = 5;
+        record.probes = Probes { issued: 1, ok: 2, failed: 3, slow: 4, left: 5 };
         record.tag = 6;
         record.slots[1] = Slot { epoch: 7, counts: Counts { total: 8, failed: 9, slow: 10 } };
         let bytes = record.encode();

@@ -84,7 +84,7 @@ impl<H: Host> Context<'_, H> {
         self.count(
             match class {
                 Class::Failure => BreakerMetric::Failed,
-                Class::Ignored => BreakerMetric::Ignored,
+                Class::Ignored | Class::Left => BreakerMetric::Ignored,
                 Class::Success => BreakerMetric::Succeeded,
                 Class::Throttled => BreakerMetric::Throttled,
             },

@@ -92,12 +92,13 @@ impl Delta {
         self.slots.iter().fold(0, |sum, slot| sum.saturating_add(slot.counts.total))
     }
 
-    /// Counts one outcome that came at `now_ms`. Ignored ones do not count.
+    /// Counts one outcome that came at `now_ms`. Ignored ones do not count, and one whose client left
+    /// is neither a failure nor the end of a run.
     pub fn count(&mut self, params: &BreakerParams, now_ms: u64, class: Class, slow: bool) {
         if class == Class::Ignored {
             return;
         }
-        let failed = class != Class::Success;
+        let failed = matches!(class, Class::Failure | Class::Throttled);
         let one = Counts { total: 1, failed: u32::from(failed), slow: u32::from(slow) };
         let epoch = params.epoch(now_ms);
         match self.slots.iter_mut().find(|slot| slot.epoch == epoch) {
@@ -114,7 +115,7 @@ impl Delta {
             Class::Success => {
                 (self.saw_success, self.trailing_failures, self.well_ms) = (true, 0, now_ms);
             }
-            Class::Ignored | Class::Throttled => {}
+            Class::Ignored | Class::Left | Class::Throttled => {}
         }
     }
 
