@@ -14,16 +14,15 @@ const JUMPY: &str = r#""consecutive_failures": 5, "minimum_calls": 10"#;
 const HASTY: &str =
     r#""slow_call_ms": 100, "slow_rate_percent": 50, "minimum_calls": 10, "consecutive_failures": 0"#;
 
-const GONE: u64 = 1 << 14;
-const CUT: u64 = 1 << 6;
-const RESET: u64 = 1 << 4;
+pub(crate) const GONE: u64 = 1 << 14;
+pub(crate) const CUT: u64 = 1 << 6;
+pub(crate) const RESET: u64 = 1 << 4;
 const TIMEOUT: u64 = 1 << 2;
-const IDLE: u64 = 1 << 16;
-const NO_CONNECTION: u64 = 1 << 5;
+pub(crate) const IDLE: u64 = 1 << 16;
 
 const TARGETS: [&str; 3] = [r#"{"cluster": "up"}"#, r#"{"route": "r"}"#, r#"{"key": [{"constant": "x"}]}"#];
 
-fn flags(flags: u64) -> SimResponse {
+pub(crate) fn flags(flags: u64) -> SimResponse {
     SimResponse::none().attribute(Attribute::Flags, &flags.to_le_bytes())
 }
 
@@ -31,21 +30,25 @@ fn request<'a>() -> SimRequest<'a> {
     up().attribute(Attribute::Route, b"r")
 }
 
-fn upload<'a>() -> SimRequest<'a> {
+pub(crate) fn upload<'a>() -> SimRequest<'a> {
     SimRequest::request("PUT", "/").attribute(Attribute::Cluster, b"up").with_body()
 }
 
-fn later(worker: &Sim, ms: u64) {
+pub(crate) fn later(worker: &Sim, ms: u64) {
     worker.host.set(Span::from_millis(ms));
 }
 
 /// A good response whose body broke off.
-fn cut(worker: &Sim, exchange: Exchange, end: u64) {
+pub(crate) fn cut(worker: &Sim, exchange: Exchange, end: u64) {
     worker.break_off(exchange, &SimResponse::upstream(200), &flags(end));
 }
 
 /// How many of 40 requests, 50 ms apart, pass when each ends as `end` says; and the worker's metrics.
-fn forty(json: &str, request: &SimRequest<'_>, end: impl Fn(&Sim, u64, Exchange)) -> (usize, Workers) {
+pub(crate) fn forty(
+    json: &str,
+    request: &SimRequest<'_>,
+    end: impl Fn(&Sim, u64, Exchange),
+) -> (usize, Workers) {
     let workers = Workers::new(1, json);
     let mut passed = 0;
     for ms in (1_000..3_000).step_by(50) {
@@ -257,111 +260,14 @@ fn a_client_that_leaves_ends_no_run_and_makes_none() {
     assert_eq!(workers.calls("FS"), "+-", "three failures, whoever left between them");
 }
 
-/// The README's example "Writes of one route", 120 times, by clients that take 0.7 s to send.
-#[test]
-fn slow_clients_make_no_slow_calls() {
-    let json = r#"{"breakers": [{"name": "a", "target": {"route": "orders"}, "match": {"method": ["POST", "PUT"]},
-        "consecutive_failures": 0, "failure_rate_percent": 30, "minimum_calls": 100,
-        "slow_call_ms": 500, "slow_rate_percent": 80, "base_open_ms": 1000, "max_open_ms": 30000}]}"#;
-    let workers = Workers::new(1, json);
-    let worker = &workers.all[0];
-    let post = SimRequest::request("POST", "/").attribute(Attribute::Route, b"orders").with_body();
-    let mut said = String::new();
-    for n in 0..120 {
-        workers.at(n * 50);
-        let (word, mut exchange) = ask(worker, &post);
-        said.push(word);
-        if word != '-' {
-            later(worker, n * 50 + 700);
-            worker.complete(&mut exchange);
-            later(worker, n * 50 + 705);
-            worker.end(exchange, &SimResponse::upstream(200));
-        }
-        workers.tick();
-    }
-    assert_eq!((said, workers.count("slow")), ("+".repeat(120), 0));
-}
-
-#[test]
-fn uploads_of_two_seconds_open_nothing_by_default() {
-    for end in ["answered", "early", "left"] {
-        let upload = |worker: &Sim, ms, mut exchange: Exchange| {
-            later(worker, ms + 2_300);
-            match end {
-                "answered" => {
-                    worker.complete(&mut exchange);
-                    worker.end(exchange, &SimResponse::upstream(200));
-                }
-                "early" => drop(worker.end(exchange, &SimResponse::upstream(200))),
-                _ => worker.abort(exchange, &flags(GONE)),
-            }
-        };
-        let (passed, workers) = forty(&config(""), &self::upload(), upload);
-        assert_eq!((passed, workers.count("slow")), (40, 0), "{end}");
-    }
-}
-
-#[test]
-fn a_call_is_slow_by_the_time_since_its_request_was_complete() {
-    for (answer_ms, slow) in [(800, 0), (801, 1)] {
-        let workers = Workers::new(1, &config(r#""slow_call_ms": 100"#));
-        let (_, mut exchange) = ask(&workers.all[0], &upload());
-        workers.at(700);
-        workers.all[0].complete(&mut exchange);
-        workers.at(answer_ms);
-        workers.all[0].end(exchange, &SimResponse::upstream(200));
-        assert_eq!((workers.count("slow"), workers.count("succeeded")), (slow, 1), "{answer_ms}");
-    }
-}
-
 /// One exchange: which class it counted as.
-fn class(request: &SimRequest<'_>, drive: impl Fn(&Sim, Exchange)) -> String {
+pub(crate) fn class(request: &SimRequest<'_>, drive: impl Fn(&Sim, Exchange)) -> String {
     let workers = Workers::new(1, &config(r#""consecutive_failures": 0"#));
     let (_, exchange) = ask(&workers.all[0], request);
     drive(&workers.all[0], exchange);
     let classes = ["succeeded", "failed", "throttled", "ignored"];
     let came = classes.into_iter().filter(|what| workers.count(what) > 0);
     came.collect::<Vec<_>>().join(" ")
-}
-
-#[test]
-fn a_server_that_gives_up_on_an_upload_did_not_fail() {
-    let local = |status, bits| SimResponse::local(status, "upstream_reset_before_response_started", bits);
-    #[rustfmt::skip]
-    let cases = [
-        // name                           answer                       incomplete   complete
-        ("the server lost patience",      SimResponse::upstream(408),  "ignored",   "succeeded"),
-        ("so did Envoy",                  SimResponse::local(408, "request_overall_timeout", 0), "ignored", "ignored"),
-        ("the server reset it",           local(503, RESET),           "ignored",   "failed"),
-        ("the server hung up",            local(503, CUT),             "ignored",   "failed"),
-        ("no connection",                 local(503, NO_CONNECTION),   "failed",    "failed"),
-        ("the server is broken",          SimResponse::upstream(500),  "failed",    "failed"),
-        ("the server does not want it",   SimResponse::upstream(413),  "succeeded", "succeeded"),
-    ];
-    for (name, answer, incomplete, complete) in cases {
-        let at_once = |worker: &Sim, exchange| drop(worker.end(exchange, &answer));
-        assert_eq!(class(&upload(), at_once), incomplete, "{name}");
-        let whole = |worker: &Sim, mut exchange: Exchange| {
-            worker.complete(&mut exchange);
-            worker.end(exchange, &answer);
-        };
-        assert_eq!(class(&upload(), whole), complete, "{name}, of a complete one");
-    }
-    for bits in [CUT, RESET, IDLE] {
-        let cut = |worker: &Sim, exchange| cut(worker, exchange, bits);
-        assert_eq!(class(&upload(), cut), "ignored", "cut by {bits:#x} while it was sent");
-        assert_eq!(class(&up(), cut), "failed", "cut by {bits:#x}");
-    }
-}
-
-/// A streaming call is answered, and may break, before its client has said all.
-#[test]
-fn a_grpc_stream_fails_as_before() {
-    let stream = upload().header("te", b"trailers").header("content-type", b"application/grpc");
-    for (bits, expected) in [(CUT, "failed"), (RESET, "failed"), (GONE, "ignored")] {
-        assert_eq!(class(&stream, |w, e| cut(w, e, bits)), expected, "{bits:#x} after its headers");
-        assert_eq!(class(&stream, |w, e| w.abort(e, &flags(bits))), expected, "{bits:#x} before them");
-    }
 }
 
 /// A breaker that opened at 0 and has one permit, its time over at 1,000.
@@ -441,7 +347,8 @@ fn a_stream_whose_client_leaves_late_was_well() {
 /// Probes of clients that leave a hanging upstream open it again, and do not close it.
 #[test]
 fn probes_of_clients_that_leave_slowly_are_slow_and_not_well() {
-    let fields = format!(r#"{HASTY}, "failure_rate_percent": 50, "base_open_ms": 1000, "half_open_permits": 4"#);
+    let fields =
+        format!(r#"{HASTY}, "failure_rate_percent": 50, "base_open_ms": 1000, "half_open_permits": 4"#);
     let hasty = || {
         let workers = Workers::new(1, &config(&fields));
         for _ in 0..10 {

@@ -253,26 +253,6 @@ fn each_open_time_is_twice_the_last_up_to_the_longest() {
 }
 
 #[test]
-fn probes_that_never_come_back_are_given_up_on_a_tick() {
-    for (letters, wait) in [("", 1_000), ("S", 2_000)] {
-        let workers = opened();
-        workers.at(1_000);
-        assert_eq!(workers.calls(letters), "p".repeat(letters.len()));
-        let (word, late) = ask(&workers.all[0], &up());
-        assert_eq!(word, 'p');
-        workers.at(5_999).tick();
-        assert_eq!(workers.state(), 2);
-        workers.at(6_000).tick();
-        assert_eq!((workers.state(), workers.count("transitions.expired")), (1, 1));
-        // Longer only if something was learnt.
-        assert_eq!(workers.at(6_000 + wait - 1).calls("S"), "-", "after {letters:?}");
-        end(&workers.all[0], late, 'S');
-        assert_eq!((workers.count("stale"), workers.state()), (1, 1), "the late one changes nothing");
-        assert_eq!(workers.at(6_000 + wait).calls("S"), "p", "after {letters:?}");
-    }
-}
-
-#[test]
 fn without_ticks_the_next_request_gives_lost_probes_up() {
     let workers = opened();
     workers.at(1_000);

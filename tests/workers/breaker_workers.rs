@@ -9,10 +9,10 @@ use tidegate_sim::SimStore;
 use crate::breaker::{ask, calls, config, end, up, Exchange, Workers};
 
 /// A generator of the same numbers on every run (xorshift64*, Vigna 2016).
-struct Numbers(u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

@@ -118,7 +118,8 @@ pub(crate) fn words(state: State) -> &'static str {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use tidegate_policy::breaker::cells::record::{Counts, Probes};
+    use tidegate_policy::breaker::cells::probes::Probes;
+    use tidegate_policy::breaker::cells::record::Counts;
     use tidegate_policy::breaker::report::{line, Evidence};
     use tidegate_policy::breaker::{BreakerParams, Reason, Record};
 

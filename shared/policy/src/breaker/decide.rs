@@ -4,14 +4,15 @@
 //! Closed opens when a merge fulfils a condition, in this order: consecutive failures, failure
 //! rate, slow rate. Open becomes half-open with the first request after its time, which is
 //! the first probe. Half-open admits as many probes as it has permits, opens again as soon
-//! as their failures cannot be made up for, closes when all came back, and gives up after
-//! its time. Each transition is one generation, and the worker whose write wins made it: only then
+//! as their failures cannot be made up for, closes when all came back, and goes by those that came
+//! back after its time. Each transition is one generation, and the worker whose write wins made it: only then
 //! was the random part of an open time drawn. Normative are the vectors `breaker_transitions`.
 
 use super::params::BreakerParams;
 use super::state::State;
 use super::transition::{self, Reason};
-use crate::breaker::cells::record::{Counts, Probes, Record};
+use crate::breaker::cells::probes::{reaches, Probes};
+use crate::breaker::cells::record::{Counts, Record};
 use crate::breaker::worker::delta::{Delta, LeftOut};
 use crate::http::classify::Class;
 
@@ -46,7 +47,16 @@ pub struct Merged {
     pub run: u32,
 }
 
-/// Decides a request at `now_ms`; changes the record when that is a transition or takes a permit.
+/// A probe that comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The generation of the state that admitted it.
+    pub generation: u32,
+    /// Whether its body was still to come when it passed.
+    pub upload: bool,
+}
+
+/// Decides a request at `now_ms`, with a body that is still to come or without one; changes the record when that is a transition or takes a permit.
 /// `draw` is for the random part of an open time.
 ///
 /// ```
@@ -61,64 +71,56 @@ pub struct Merged {
 /// assert_eq!(merge(&mut record, &params, &delta, 20, 0).reason, Some(Reason::Consecutive));
 ///
 /// let refused = Admission::Refuse { retry_after_ms: Some(params.base_open_ms) };
-/// assert_eq!(admit(&mut record, &params, 20, 0), (refused, None));
+/// assert_eq!(admit(&mut record, &params, false, 20, 0), (refused, None));
 /// ```
 pub fn admit(
     record: &mut Record,
     params: &BreakerParams,
+    upload: bool,
     now_ms: u64,
     draw: u64,
 ) -> (Admission, Option<Reason>) {
     let admit = |generation, probe| Admission::Admit { generation, probe };
-    if transition::expire(record, params, now_ms, draw) {
-        return (refuse(record, now_ms), Some(Reason::Expired));
+    let ended = transition::expire(record, params, now_ms, draw);
+    if ended.is_some() && record.state == State::Open {
+        return (refuse(record, now_ms), ended);
     }
     match record.state {
-        State::Closed | State::Disabled | State::MetricsOnly => (admit(record.generation, false), None),
+        State::Closed | State::Disabled | State::MetricsOnly => (admit(record.generation, false), ended),
         State::ForcedOpen => (Admission::Refuse { retry_after_ms: None }, None),
         State::Open if now_ms < record.at_ms => (refuse(record, now_ms), None),
         State::Open => {
             transition::half_open(record, params, now_ms);
-            record.probes.issued = 1;
+            record.probes = Probes { issued: 1, uploads: u16::from(upload), ..Probes::default() };
             (admit(record.generation, true), Some(Reason::WaitedOut))
         }
-        State::HalfOpen if record.probes.issued < params.half_open_permits => {
-            record.probes.issued = record.probes.issued.saturating_add(1);
-            (admit(record.generation, true), None)
-        }
-        State::HalfOpen => (refuse(record, now_ms), None),
+        State::HalfOpen => match record.probes.admit(params.half_open_permits, upload) {
+            Some(probes) => {
+                record.probes = probes;
+                (admit(record.generation, true), None)
+            }
+            None => (refuse(record, now_ms), None),
+        },
     }
 }
 
-/// Takes the outcome of a probe that `generation` admitted: the reason of a transition, if that
-/// makes one. `None` when it comes too late for this state.
+/// Takes the outcome of a probe: the reason of a transition, if that makes one. `None` when it comes
+/// too late for this state, or its permit is another's.
 pub fn probed(
     record: &mut Record,
     params: &BreakerParams,
-    generation: u32,
+    probe: Probe,
     class: Class,
     slow: bool,
     now_ms: u64,
     draw: u64,
 ) -> Option<Option<Reason>> {
-    if generation != record.generation || record.state != State::HalfOpen {
+    if probe.generation != record.generation || record.state != State::HalfOpen {
         return None;
     }
-    record.probes = record.probes.with(class, slow);
-    let Probes { ok, failed, slow, .. } = record.probes;
-    let permits = u32::from(params.half_open_permits);
-    if reaches(failed.into(), params.failure_rate_percent, permits)
-        || reaches(slow.into(), params.slow_rate_percent, permits)
-    {
-        let streak = record.streak.saturating_add(1);
-        transition::open(record, params, streak, now_ms, draw);
-        return Some(Some(Reason::ProbesFailed));
-    }
-    if u32::from(ok).saturating_add(failed.into()) >= permits {
-        transition::close(record, params, now_ms);
-        return Some(Some(Reason::ProbesPassed));
-    }
-    Some(None)
+    record.probes = record.probes.with(class, slow, probe.upload)?;
+    let well = record.probes.verdict(params);
+    Some(well.map(|well| transition::probed(record, params, well, now_ms, draw)))
 }
 
 /// Adds what a worker counted, and opens the breaker if that fulfils a condition.
@@ -159,11 +161,6 @@ fn refuse(record: &Record, now_ms: u64) -> Admission {
     Admission::Refuse { retry_after_ms }
 }
 
-/// Whether `part` of `total` is at least `percent` %.
-fn reaches(part: u32, percent: u32, total: u32) -> bool {
-    u64::from(part).saturating_mul(100) >= u64::from(percent).saturating_mul(total.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,10 +198,12 @@ mod tests {
         count(&mut record, params, "FFF", 0);
         let mut reason = None;
         for (class, slow) in calls(letters) {
-            let Admission::Admit { generation, probe: true } = admit(&mut record, params, 5_000, 0).0 else {
+            let Admission::Admit { generation, probe: true } = admit(&mut record, params, false, 5_000, 0).0
+            else {
                 panic!("{letters}: no probe in {record:?}")
             };
-            reason = probed(&mut record, params, generation, class, slow, 5_001, 0).unwrap();
+            let probe = Probe { generation, upload: false };
+            reason = probed(&mut record, params, probe, class, slow, 5_001, 0).unwrap();
         }
         (record, reason)
     }
@@ -270,12 +269,19 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_half_open_time_lengthens_the_next_open_time_if_a_probe_came_back() {
-        for (probes, streak) in [("I", 1), ("S", 2), ("F", 2)] {
+    fn an_expired_half_open_time_goes_by_the_probes_that_came_back() {
+        let wait = |streak| Admission::Refuse { retry_after_ms: Some(params().wait(streak)) };
+        #[rustfmt::skip]
+        let cases = [
+            // probes  said                                               streak  reason
+            ("I",      wait(1),                                           1,      Reason::Expired),
+            ("F",      wait(2),                                           2,      Reason::ProbesFailed),
+            ("S",      Admission::Admit { generation: 3, probe: false },  0,      Reason::ProbesPassed),
+        ];
+        for (probes, said, streak, reason) in cases {
             let (mut record, _) = probe(&params(), probes);
             let (end, generation) = (record.at_ms, record.generation);
-            let refused = Admission::Refuse { retry_after_ms: Some(params().wait(streak)) };
-            assert_eq!(admit(&mut record, &params(), end, 0), (refused, Some(Reason::Expired)), "{probes}");
+            assert_eq!(admit(&mut record, &params(), false, end, 0), (said, Some(reason)), "{probes}");
             assert_eq!((record.streak, record.generation), (streak, generation + 1), "{probes}");
         }
     }
@@ -284,9 +290,9 @@ mod tests {
     fn half_open_without_an_end_waits_for_its_probes() {
         let params = BreakerParams { max_half_open_ms: 0, half_open_permits: 1, ..params() };
         let (mut record, _) = probe(&params, "I");
-        let _ = admit(&mut record, &params, 5_002, 0);
+        let _ = admit(&mut record, &params, false, 5_002, 0);
         assert_eq!(
-            admit(&mut record, &params, u64::MAX, 0),
+            admit(&mut record, &params, false, u64::MAX, 0),
             (Admission::Refuse { retry_after_ms: None }, None)
         );
     }
@@ -304,7 +310,7 @@ mod tests {
             let mut record = Record::new(&params());
             transition::force(&mut record, state, 0);
             assert_eq!(count(&mut record, &params(), "FFF", 0), None, "{state:?}");
-            assert_eq!(admit(&mut record, &params(), u64::MAX, 0), (expected, None), "{state:?}");
+            assert_eq!(admit(&mut record, &params(), false, u64::MAX, 0), (expected, None), "{state:?}");
             assert_eq!(record.window(&params(), 0).total, counts, "{state:?}");
         }
     }

@@ -62,9 +62,7 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         let Some(completion) = Completion::of_trailers(self.response) else { return };
         self.breakers.waiting.recall(exchange);
         let reached = exchange.reached();
-        self.each(exchange, took_ms, |ticket, breaker| {
-            self.class_of(&completion, reached, ticket, breaker)
-        });
+        self.each(exchange, took_ms, |ticket, breaker| self.class_of(&completion, reached, ticket, breaker));
     }
 
     /// Takes the end of an exchange.

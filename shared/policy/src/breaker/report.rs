@@ -5,7 +5,8 @@ use alloc::string::String;
 
 use super::params::BreakerParams;
 use super::transition::Reason;
-use crate::breaker::cells::record::{Counts, Probes, Record};
+use crate::breaker::cells::probes::Probes;
+use crate::breaker::cells::record::{Counts, Record};
 use crate::breaker::state::State;
 
 /// The numbers behind a transition.

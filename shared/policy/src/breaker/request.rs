@@ -155,7 +155,7 @@ impl<'a, H: Host> Checks<'a, H> {
         let Some((local, cx)) = self.breakers.local(at, self.now, self.host) else {
             return Ok(Answer::Pass);
         };
-        let answer = local.admit(&cx, target)?;
+        let answer = local.admit(&cx, target, self.exchange.completed_ms.is_none())?;
         match answer {
             Answer::Admit(ticket) => {
                 cx.count(BreakerMetric::Admitted, 1);

@@ -12,7 +12,7 @@ use crate::breaker::state::State;
 pub enum Reason {
     /// `consecutive_failures` was reached.
     Consecutive,
-    /// The half-open time was over before enough probes came back.
+    /// The half-open time was over and no probe had come back.
     Expired,
     /// `failure_rate_percent` was reached.
     FailureRate,
@@ -45,7 +45,7 @@ impl Reason {
     pub const fn help(self) -> &'static str {
         match self {
             Self::Consecutive => "Opened after consecutive_failures consecutive failures.",
-            Self::Expired => "Opened again because probes did not come back in max_half_open_ms.",
+            Self::Expired => "Opened again because no probe came back in max_half_open_ms.",
             Self::FailureRate => "Opened at failure_rate_percent.",
             Self::ProbesFailed => "Opened again because probes failed or were slow.",
             Self::ProbesPassed => "Closed because probes passed.",
@@ -88,7 +88,7 @@ pub(super) fn half_open(record: &mut Record, params: &BreakerParams, now_ms: u64
 }
 
 /// Closes a breaker. Its streak goes at once, or one for each `streak_decay_ms`.
-pub(super) fn close(record: &mut Record, params: &BreakerParams, now_ms: u64) {
+fn close(record: &mut Record, params: &BreakerParams, now_ms: u64) {
     enter(record, State::Closed);
     record.at_ms = now_ms;
     if params.streak_decay_ms == 0 {
@@ -96,17 +96,36 @@ pub(super) fn close(record: &mut Record, params: &BreakerParams, now_ms: u64) {
     }
 }
 
-/// Opens a breaker again whose half-open time is over: for longer, if any probe came back.
-/// `true` if it was over.
+/// Ends a half-open time that is over: those probes that came back decide, and if none did, the breaker
+/// opens for as long as before. The reason, if it was over.
 #[inline(never)]
-pub fn expire(record: &mut Record, params: &BreakerParams, now_ms: u64, draw: u64) -> bool {
-    let over = record.state == State::HalfOpen && record.at_ms != 0 && now_ms >= record.at_ms;
-    if over {
-        let learnt = record.probes.ok > 0 || record.probes.failed > 0;
-        let streak = record.streak.saturating_add(u16::from(learnt));
-        open(record, params, streak, now_ms, draw);
+pub fn expire(record: &mut Record, params: &BreakerParams, now_ms: u64, draw: u64) -> Option<Reason> {
+    if record.state != State::HalfOpen || record.at_ms == 0 || now_ms < record.at_ms {
+        return None;
     }
-    over
+    Some(match record.probes.late_verdict(params) {
+        None => {
+            open(record, params, record.streak, now_ms, draw);
+            Reason::Expired
+        }
+        Some(well) => probed(record, params, well, now_ms, draw),
+    })
+}
+
+/// Closes a half-open breaker whose probes are well, or opens it for longer.
+pub(super) fn probed(
+    record: &mut Record,
+    params: &BreakerParams,
+    well: bool,
+    now_ms: u64,
+    draw: u64,
+) -> Reason {
+    if well {
+        close(record, params, now_ms);
+        return Reason::ProbesPassed;
+    }
+    open(record, params, record.streak.saturating_add(1), now_ms, draw);
+    Reason::ProbesFailed
 }
 
 /// Enters the state that the configuration demands.

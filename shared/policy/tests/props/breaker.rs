@@ -1,7 +1,9 @@
 //! Workers that share one breaker, and the bytes that it is kept in.
 
 use proptest::prelude::*;
-use tidegate_policy::breaker::cells::record::{Counts, Probes, Slot};
+use tidegate_policy::breaker::cells::probes::Probes;
+use tidegate_policy::breaker::cells::record::{Counts, Slot};
+use tidegate_policy::breaker::decide::Probe;
 use tidegate_policy::breaker::{decide, transition, Admission, BreakerParams, Delta, Reason, Record, State};
 use tidegate_policy::http::classify::Class;
 
@@ -10,8 +12,8 @@ use crate::cases;
 /// What happens next.
 #[derive(Clone, Copy, Debug)]
 enum Move {
-    /// A worker asks for a request.
-    Ask,
+    /// A worker asks for a request, whose body is still to come or which has none.
+    Ask(bool),
     /// One of its requests comes back, so many percent through the list of them.
     Finish(usize, Class, bool),
     /// It merges what it counted.
@@ -25,6 +27,7 @@ enum Move {
 struct Pass {
     generation: u32,
     probe: bool,
+    upload: bool,
 }
 
 /// A worker: its requests, and what it counted of each generation.
@@ -74,6 +77,7 @@ fn classes() -> impl Strategy<Value = Class> {
     prop_oneof![
         4 => Just(Class::Failure),
         2 => Just(Class::Ignored),
+        1 => Just(Class::Left),
         4 => Just(Class::Success),
         1 => Just(Class::Throttled),
     ]
@@ -84,7 +88,7 @@ fn moves() -> impl Strategy<Value = Move> {
     let states =
         prop::sample::select(vec![State::Closed, State::ForcedOpen, State::Disabled, State::MetricsOnly]);
     prop_oneof![
-        80 => Just(Move::Ask),
+        80 => any::<bool>().prop_map(Move::Ask),
         80 => finish.prop_map(|(place, class, slow)| Move::Finish(place, class, slow)),
         30 => Just(Move::Flush),
         1 => states.prop_map(Move::Force),
@@ -102,7 +106,7 @@ impl World {
     fn play(&mut self, worker: usize, action: Move, draw: u64) -> Checked {
         let before = self.record.clone();
         let reason = match action {
-            Move::Ask => self.ask(worker, draw)?,
+            Move::Ask(upload) => self.ask(worker, upload, draw)?,
             Move::Finish(place, class, slow) => self.finish(worker, place, class, slow, draw)?,
             Move::Flush => self.flush(worker, draw)?,
             Move::Force(state) => {
@@ -116,12 +120,12 @@ impl World {
         self.probes_are_accounted_for()
     }
 
-    fn ask(&mut self, worker: usize, draw: u64) -> Result<Option<Reason>, TestCaseError> {
+    fn ask(&mut self, worker: usize, upload: bool, draw: u64) -> Result<Option<Reason>, TestCaseError> {
         let before = self.record.clone();
-        let (admission, reason) = decide::admit(&mut self.record, &self.params, self.now_ms, draw);
+        let (admission, reason) = decide::admit(&mut self.record, &self.params, upload, self.now_ms, draw);
         if let Admission::Admit { generation, probe } = admission {
             prop_assert_eq!(generation, self.record.generation);
-            self.workers[worker].passes.push(Pass { generation, probe });
+            self.workers[worker].passes.push(Pass { generation, probe, upload });
         }
         if reason.is_none() && !matches!(admission, Admission::Admit { probe: true, .. }) {
             prop_assert_eq!(&self.record, &before, "neither a transition nor a permit");
@@ -142,26 +146,37 @@ impl World {
         if passes.is_empty() {
             return Ok(None);
         }
-        let Pass { generation, probe } = passes.remove(place * passes.len() / 100);
+        let Pass { generation, probe, upload } = passes.remove(place * passes.len() / 100);
         if !probe {
             if !deltas.iter().any(|delta| delta.generation == generation) {
                 deltas.push(Delta::new(generation));
             }
             let delta = deltas.iter_mut().find(|delta| delta.generation == generation);
-            delta.unwrap().count(&params, now_ms, class, slow);
+            delta.unwrap().count(&params, now_ms, class, slow || class == Class::Left);
             return Ok(None);
         }
         let before = self.record.clone();
-        let told = decide::probed(&mut self.record, &params, generation, class, slow, now_ms, draw);
-        prop_assert_eq!(told.is_none(), generation != before.generation, "late is of another generation");
+        let slow = slow || class == Class::Left;
+        let told = decide::probed(
+            &mut self.record,
+            &params,
+            Probe { generation, upload },
+            class,
+            slow,
+            now_ms,
+            draw,
+        );
+        let displaced = upload && before.probes.uploads == 0;
+        prop_assert_eq!(told.is_none(), generation != before.generation || displaced, "late, or displaced");
         if told.is_none() {
             prop_assert_eq!(&self.record, &before, "a late outcome");
         }
         if told.is_some() && class == Class::Ignored {
-            let probes = Probes { issued: before.probes.issued - 1, ..before.probes };
+            let uploads = before.probes.uploads - u16::from(upload);
+            let probes = Probes { issued: before.probes.issued - 1, uploads, ..before.probes };
             prop_assert_eq!(&self.record, &Record { probes, ..before }, "it gives its permit back");
             if !self.is_expired() {
-                let again = decide::admit(&mut self.record.clone(), &params, now_ms, draw);
+                let again = decide::admit(&mut self.record.clone(), &params, upload, now_ms, draw);
                 prop_assert_eq!(again, (Admission::Admit { generation, probe: true }, None));
             }
         }
@@ -205,7 +220,7 @@ impl World {
         if self.record.state != State::Open {
             return Ok(());
         }
-        let ask = |now_ms| decide::admit(&mut self.record.clone(), &self.params, now_ms, draw).0;
+        let ask = |now_ms| decide::admit(&mut self.record.clone(), &self.params, false, now_ms, draw).0;
         for now_ms in [self.now_ms, self.record.at_ms - 1] {
             let left = self.record.at_ms.saturating_sub(now_ms);
             if left > 0 {
@@ -217,13 +232,22 @@ impl World {
         Ok(())
     }
 
-    /// The probes under way are those that were issued and did not come back, and no more
-    /// were issued than there are permits.
+    /// The probes under way are those that were issued and did not come back, but for uploads whose
+    /// permits are others' now, and no more were issued than there are permits. While an upload has one,
+    /// a request without a body can have it.
     fn probes_are_accounted_for(&self) -> Checked {
         let ours = |pass: &&Pass| pass.probe && pass.generation == self.record.generation;
-        let in_flight = self.workers.iter().flat_map(|worker| &worker.passes).filter(ours).count();
-        let Probes { issued, ok, failed, .. } = self.record.probes;
-        prop_assert_eq!(in_flight, usize::from(issued - ok - failed));
+        let in_flight = || self.workers.iter().flat_map(|worker| &worker.passes).filter(ours);
+        let sent = in_flight().filter(|pass| pass.upload).count();
+        let Probes { issued, ok, failed, uploads, .. } = self.record.probes;
+        prop_assert_eq!(in_flight().count() - sent, usize::from(issued - ok - failed - uploads));
+        prop_assert!(sent >= usize::from(uploads), "{} uploads have {} permits", sent, uploads);
+        if self.record.state == State::HalfOpen && uploads > 0 && !self.is_expired() {
+            let mut record = self.record.clone();
+            let passes = decide::admit(&mut record, &self.params, false, self.now_ms, 0).0;
+            let admitted = matches!(passes, Admission::Admit { probe: true, .. });
+            prop_assert!(admitted, "no permit for a request without a body");
+        }
         prop_assert!(issued <= self.params.half_open_permits, "{} probes", issued);
         Ok(())
     }
@@ -271,7 +295,7 @@ proptest! {
         for (at, worker, class, slow) in sorted {
             deltas[worker].count(&params, origin + at, class, slow);
             if now_ms - (origin + at) < u64::from(slots) && class != Class::Ignored {
-                let failed = u32::from(class != Class::Success);
+                let failed = u32::from(matches!(class, Class::Failure | Class::Throttled));
                 expected = expected.plus(Counts { total: 1, failed, slow: u32::from(slow) });
             }
         }
@@ -314,7 +338,7 @@ proptest! {
     fn a_record_survives_its_bytes(
         state in 0_usize..6,
         (streak, generation, at_ms, consecutive, run_ms, tag) in any::<(u16, u32, u64, u32, u64, u32)>(),
-        probes in any::<[u16; 5]>(),
+        probes in any::<[u16; 6]>(),
         slots in prop::collection::vec(any::<[u32; 4]>(), 1..=64),
     ) {
         let states = [
@@ -326,7 +350,7 @@ proptest! {
             State::MetricsOnly,
         ];
         let half_open = states[state] == State::HalfOpen;
-        let [issued, ok, failed, slow, left] = probes;
+        let [issued, ok, failed, slow, left, uploads] = probes;
         let slot = |[epoch, total, failed, slow]: [u32; 4]| {
             Slot { epoch, counts: Counts { total, failed, slow } }
         };
@@ -336,7 +360,7 @@ proptest! {
             streak,
             generation,
             at_ms,
-            probes: if half_open { Probes { issued, ok, failed, slow, left } } else { Probes::default() },
+            probes: if half_open { Probes { issued, ok, failed, slow, left, uploads } } else { Probes::default() },
             consecutive: if half_open { 0 } else { consecutive },
             run_ms: if half_open { 0 } else { run_ms },
             tag,
@@ -351,15 +375,17 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 32 + 16..=32 + 16),
         state in 0_u8..7,
         numbers in any::<[u64; 4]>(),
-        (class, slow) in (classes(), any::<bool>()),
+        (class, slow, upload) in (classes(), any::<bool>(), any::<bool>()),
     ) {
         let [now_ms, draw, slot_ms, base] = numbers;
         let params = BreakerParams { slots: 1, slot_ms, base_open_ms: base, max_open_ms: u64::MAX, ..BreakerParams::default() };
         let bytes = [&[1, state], &bytes[2..]].concat();
         let record = Record::decode(&bytes, &params);
-        let _ = decide::admit(&mut record.clone(), &params, now_ms, draw);
-        let told = decide::probed(&mut record.clone(), &params, record.generation, class, slow, now_ms, draw);
-        prop_assert_eq!(told.is_some(), record.state == State::HalfOpen);
+        let _ = decide::admit(&mut record.clone(), &params, upload, now_ms, draw);
+        let probe = Probe { generation: record.generation, upload };
+        let told = decide::probed(&mut record.clone(), &params, probe, class, slow, now_ms, draw);
+        let displaced = upload && record.probes.uploads == 0;
+        prop_assert_eq!(told.is_some(), record.state == State::HalfOpen && !displaced);
         let mut delta = Delta::new(record.generation);
         delta.count(&params, now_ms, class, slow);
         let _ = decide::merge(&mut record.clone(), &params, &delta, now_ms, draw);

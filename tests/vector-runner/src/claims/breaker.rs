@@ -1,6 +1,7 @@
 //! What the vectors of the breaker have in common: parameters, letters, records.
 
-use tidegate_policy::breaker::cells::record::{Counts, Probes};
+use tidegate_policy::breaker::cells::probes::Probes;
+use tidegate_policy::breaker::cells::record::Counts;
 use tidegate_policy::breaker::{BreakerParams, Record, State};
 use tidegate_policy::http::classify::Class;
 

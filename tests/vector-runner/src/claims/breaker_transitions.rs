@@ -78,7 +78,7 @@ fn class(result: &str) -> Option<Class> {
 impl Worker {
     /// Asks for one request and compares the answer. A probe is marked, no other is.
     fn admission(&mut self, expected: &Node<'_>, now_ms: u64) -> Result<Option<Pass>, Fault> {
-        let (admission, _) = decide::admit(&mut self.record, &self.terms, now_ms, DRAW);
+        let (admission, _) = decide::admit(&mut self.record, &self.terms, false, now_ms, DRAW);
         match admission {
             Admission::Admit { generation, probe: true } => {
                 expected.is(json!({"allow": true, "gen": generation, "probe": true}))?;
@@ -100,7 +100,7 @@ impl Worker {
         let ms = event.optional("ms")?.map_or(Ok(0), |ms| ms.natural())?;
         let mut last = "";
         for call in calls(&event.field("seq")?, &self.terms, ms)? {
-            last = match decide::admit(&mut self.record, &self.terms, now_ms, DRAW).0 {
+            last = match decide::admit(&mut self.record, &self.terms, false, now_ms, DRAW).0 {
                 Admission::Admit { generation, probe } => self.tell(Pass { generation, probe }, call, now_ms),
                 Admission::Refuse { .. } => "rejected",
             };
@@ -116,7 +116,7 @@ impl Worker {
             let told = decide::probed(
                 &mut self.record,
                 &self.terms,
-                generation,
+                decide::Probe { generation, upload: false },
                 call.class,
                 call.slow,
                 now_ms,

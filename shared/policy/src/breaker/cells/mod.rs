@@ -7,6 +7,7 @@
 
 pub mod block;
 pub mod index;
+pub mod probes;
 pub mod record;
 pub(crate) mod single;
 pub(crate) mod table;

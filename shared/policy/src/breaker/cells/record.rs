@@ -8,7 +8,7 @@
 //!      4     4  generation: counts transitions
 //!      8     8  at, ms: closed since · open until · half-open until (0: no end)
 //!     16   4×2  half-open: probes issued, succeeded, failed, slow; else 8: run since, ms
-//!     24     4  half-open: 2: probes left, 2: zero; else: consecutive failures
+//!     24     4  half-open: 2×2: probes left by clients, uploads; else: consecutive failures
 //!     28     4  tag of the parameters
 //!     32  N×16  slots: epoch, total, failed, slow (4 bytes each)
 //! ```
@@ -18,9 +18,9 @@
 
 use alloc::vec::Vec;
 
+use crate::breaker::cells::probes::Probes;
 use crate::breaker::params::BreakerParams;
 use crate::breaker::state::State;
-use crate::http::classify::Class;
 
 /// What workers share of one target.
 ///
@@ -54,21 +54,6 @@ pub struct Record {
     pub tag: u32,
     /// The window.
     pub slots: Vec<Slot>,
-}
-
-/// Probes of a half-open breaker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Probes {
-    /// Admitted.
-    pub issued: u16,
-    /// Succeeded.
-    pub ok: u16,
-    /// Failed.
-    pub failed: u16,
-    /// Slow, whatever else became of them.
-    pub slow: u16,
-    /// Left by their clients, slow and without an answer.
-    pub left: u16,
 }
 
 /// The outcomes of one slot of time.
@@ -106,29 +91,6 @@ impl Counts {
             failed: self.failed.saturating_add(other.failed),
             slow: self.slow.saturating_add(other.slow),
         }
-    }
-}
-
-// === impl Probes ===
-
-impl Probes {
-    /// These and the outcome of one more. One that was ignored gives its permit back, and so does one
-    /// whose client left: it was slow, and would it have been well?
-    #[must_use]
-    pub fn with(mut self, class: Class, slow: bool) -> Self {
-        match class {
-            Class::Ignored => self.issued = self.issued.saturating_sub(1),
-            Class::Left => {
-                self.issued = self.issued.saturating_sub(1);
-                self.left = self.left.saturating_add(1);
-            }
-            Class::Success => self.ok = self.ok.saturating_add(1),
-            Class::Failure | Class::Throttled => self.failed = self.failed.saturating_add(1),
-        }
-        if class != Class::Ignored && slow {
-            self.slow = self.slow.saturating_add(1);
-        }
-        self
     }
 }
 
@@ -172,8 +134,9 @@ impl Record {
         record.generation = u32_at(head, 4);
         record.at_ms = u64::from(u32_at(head, 8)) | (u64::from(u32_at(head, 12)) << 32);
         if record.state == State::HalfOpen {
-            let [issued, ok, failed, slow, left] = [16, 18, 20, 22, 24].map(|at| u16_at(head, at));
-            record.probes = Probes { issued, ok, failed, slow, left };
+            let [issued, ok, failed, slow, left, uploads] =
+                [16, 18, 20, 22, 24, 26].map(|at| u16_at(head, at));
+            record.probes = Probes { issued, ok, failed, slow, left, uploads };
         } else {
             record.run_ms = u64::from(u32_at(head, 16)) | (u64::from(u32_at(head, 20)) << 32);
             record.consecutive = u32_at(head, 24);
@@ -196,9 +159,9 @@ impl Record {
         bytes.extend(self.streak.to_le_bytes());
         bytes.extend(self.generation.to_le_bytes());
         bytes.extend(self.at_ms.to_le_bytes());
-        let Probes { issued, ok, failed, slow, left } = self.probes;
+        let Probes { issued, ok, failed, slow, left, uploads } = self.probes;
         if self.state == State::HalfOpen {
-            bytes.extend([issued, ok, failed, slow, left, 0].iter().flat_map(|n| n.to_le_bytes()));
+            bytes.extend([issued, ok, failed, slow, left, uploads].iter().flat_map(|n| n.to_le_bytes()));
         } else {
             bytes.extend(self.run_ms.to_le_bytes());
             bytes.extend(self.consecutive.to_le_bytes());
@@ -261,16 +224,16 @@ mod tests {
         record.streak = 0x0102;
         record.generation = 0x0304_0506;
         record.at_ms = 0x0708_090a_0b0c_0d0e;
-        record.probes = Probes { issued: 1, ok: 2, failed: 3, slow: 4, left: 5 };
-        record.tag = 6;
-        record.slots[1] = Slot { epoch: 7, counts: Counts { total: 8, failed: 9, slow: 10 } };
+        record.probes = Probes { issued: 1, ok: 2, failed: 3, slow: 4, left: 5, uploads: 6 };
+        record.tag = 7;
+        record.slots[1] = Slot { epoch: 8, counts: Counts { total: 9, failed: 10, slow: 11 } };
         let bytes = record.encode();
         #[rustfmt::skip]
         let expected = [
             1, 2, 2, 1, 6, 5, 4, 3, 0xe, 0xd, 0xc, 0xb, 0xa, 9, 8, 7,
-            1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 0, 0, 6, 0, 0, 0,
+            1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 0, 0,
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-            7, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 10, 0, 0, 0,
+            8, 0, 0, 0, 9, 0, 0, 0, 10, 0, 0, 0, 11, 0, 0, 0,
         ];
         assert_eq!(bytes, expected);
         assert_eq!(Record::decode(&bytes, &params()), record);

@@ -33,6 +33,8 @@ pub(crate) struct Ticket {
     pub(crate) target: u64,
     pub(crate) generation: u32,
     pub(crate) probe: bool,
+    /// Whether the body of the request was still to come.
+    pub(crate) upload: bool,
     pub(crate) started_ms: u64,
 }
 

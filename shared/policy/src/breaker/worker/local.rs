@@ -11,7 +11,7 @@
 use crate::breaker::cells::record::Record;
 use crate::breaker::cells::Updated;
 use crate::breaker::config::Breaker;
-use crate::breaker::decide::{self, Admission};
+use crate::breaker::decide::{self, Admission, Probe};
 use crate::breaker::metrics::BreakerMetric;
 use crate::breaker::overload;
 use crate::breaker::params::BreakerParams;
@@ -74,14 +74,19 @@ impl LocalBreaker {
 
     /// Whether a request may pass.
     #[inline(never)]
-    pub(crate) fn admit(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Answer, StoreError> {
+    pub(crate) fn admit(
+        &self,
+        cx: &Context<'_, impl Host>,
+        target: u64,
+        upload: bool,
+    ) -> Result<Answer, StoreError> {
         match cx.demanded() {
             State::ForcedOpen => return Ok(Answer::Refuse { retry_after_ms: None }),
             State::Disabled => return Ok(Answer::Pass),
             _ => {}
         }
-        let ticket =
-            |generation| Ticket { breaker: cx.at, target, generation, probe: false, started_ms: cx.now_ms };
+        let (breaker, started_ms) = (cx.at, cx.now_ms);
+        let ticket = |generation| Ticket { breaker, target, generation, probe: false, upload, started_ms };
         let Some(head) = self.own_head(cx, target)? else { return Ok(Answer::Admit(ticket(0))) };
         let admit = Answer::Admit(ticket(head.generation));
         match head.state {
@@ -113,7 +118,7 @@ impl LocalBreaker {
         let began = |head: Head| most > 0 && started_ms >= head.at_ms.saturating_sub(most);
         let probe = head.is_some_and(|head| head.state == State::HalfOpen && began(head));
         let generation = head.map_or(0, |head| head.generation);
-        Ok(Ticket { breaker: cx.at, target, generation, probe, started_ms })
+        Ok(Ticket { breaker: cx.at, target, generation, probe, upload: false, started_ms })
     }
 
     /// Whether a request to the only target would pass now. Takes no permit.
@@ -200,7 +205,7 @@ impl LocalBreaker {
     fn ask(&self, cx: &Context<'_, impl Host>, ticket: Ticket) -> Result<Answer, StoreError> {
         let mut said = None;
         let done = self.update(cx, ticket.target, &mut |record| {
-            said = Some(decide::admit(record, cx.params, cx.now_ms, cx.draw));
+            said = Some(decide::admit(record, cx.params, ticket.upload, cx.now_ms, cx.draw));
         })?;
         let Some((done, (admission, reason))) = done.zip(said) else {
             return Ok(Answer::Admit(ticket));
@@ -229,17 +234,18 @@ impl LocalBreaker {
         class: Class,
         slow: bool,
     ) -> Result<(), StoreError> {
-        let mut said = None;
+        let (mut said, Ticket { generation, upload, .. }) = (None, ticket);
         let done = self.update(cx, ticket.target, &mut |record| {
-            let generation = ticket.generation;
-            said = decide::probed(record, cx.params, generation, class, slow, cx.now_ms, cx.draw);
+            let probe = Probe { generation, upload };
+            said = decide::probed(record, cx.params, probe, class, slow, cx.now_ms, cx.draw);
         })?;
         let Some((done, reason)) = done.zip(said) else {
             cx.count(BreakerMetric::Stale, 1);
             return Ok(());
         };
         if let Some(reason) = reason {
-            let evidence = Evidence::of_probes(done.before.probes.with(class, slow));
+            let evidence = done.before.probes.with(class, slow, upload).unwrap_or_default();
+            let evidence = Evidence::of_probes(evidence);
             self.announce(cx, ticket.target, &done, reason, &evidence)?;
         }
         Ok(())

@@ -152,12 +152,12 @@ impl Single {
 
     #[inline(never)]
     fn expire(&self, cx: &Context<'_, impl Host>) -> Result<(), StoreError> {
-        let mut expired = false;
+        let mut ended = None;
         let done = self.update(cx, &mut |record| {
-            expired = transition::expire(record, cx.params, cx.now_ms, cx.draw);
+            ended = transition::expire(record, cx.params, cx.now_ms, cx.draw);
         })?;
-        if expired {
-            self.announce(cx, &done, Reason::Expired, &Evidence::of_probes(done.before.probes));
+        if let Some(reason) = ended {
+            self.announce(cx, &done, reason, &Evidence::of_probes(done.before.probes));
         }
         Ok(())
     }

@@ -1,0 +1,106 @@
+//! Requests whose bodies take their time: a client's time is no upstream's.
+
+use tidegate_policy::http::Attribute;
+use tidegate_sim::{SimRequest, SimResponse};
+
+use crate::breaker::{ask, config, up, Exchange, Sim, Workers};
+use crate::breaker_ends::{class, cut, flags, forty, later, upload, CUT, GONE, IDLE, RESET};
+
+const NO_CONNECTION: u64 = 1 << 5;
+
+/// The README's example "Writes of one route", 120 times, by clients that take 0.7 s to send.
+#[test]
+fn slow_clients_make_no_slow_calls() {
+    let json = r#"{"breakers": [{"name": "a", "target": {"route": "orders"}, "match": {"method": ["POST", "PUT"]},
+        "consecutive_failures": 0, "failure_rate_percent": 30, "minimum_calls": 100,
+        "slow_call_ms": 500, "slow_rate_percent": 80, "base_open_ms": 1000, "max_open_ms": 30000}]}"#;
+    let workers = Workers::new(1, json);
+    let worker = &workers.all[0];
+    let post = SimRequest::request("POST", "/").attribute(Attribute::Route, b"orders").with_body();
+    let mut said = String::new();
+    for n in 0..120 {
+        workers.at(n * 50);
+        let (word, mut exchange) = ask(worker, &post);
+        said.push(word);
+        if word != '-' {
+            later(worker, n * 50 + 700);
+            worker.complete(&mut exchange);
+            later(worker, n * 50 + 705);
+            worker.end(exchange, &SimResponse::upstream(200));
+        }
+        workers.tick();
+    }
+    assert_eq!((said, workers.count("slow")), ("+".repeat(120), 0));
+}
+
+#[test]
+fn uploads_of_two_seconds_open_nothing_by_default() {
+    for end in ["answered", "early", "left"] {
+        let upload = |worker: &Sim, ms, mut exchange: Exchange| {
+            later(worker, ms + 2_300);
+            match end {
+                "answered" => {
+                    worker.complete(&mut exchange);
+                    worker.end(exchange, &SimResponse::upstream(200));
+                }
+                "early" => drop(worker.end(exchange, &SimResponse::upstream(200))),
+                _ => worker.abort(exchange, &flags(GONE)),
+            }
+        };
+        let (passed, workers) = forty(&config(""), &self::upload(), upload);
+        assert_eq!((passed, workers.count("slow")), (40, 0), "{end}");
+    }
+}
+
+#[test]
+fn a_call_is_slow_by_the_time_since_its_request_was_complete() {
+    for (answer_ms, slow) in [(800, 0), (801, 1)] {
+        let workers = Workers::new(1, &config(r#""slow_call_ms": 100"#));
+        let (_, mut exchange) = ask(&workers.all[0], &upload());
+        workers.at(700);
+        workers.all[0].complete(&mut exchange);
+        workers.at(answer_ms);
+        workers.all[0].end(exchange, &SimResponse::upstream(200));
+        assert_eq!((workers.count("slow"), workers.count("succeeded")), (slow, 1), "{answer_ms}");
+    }
+}
+
+#[test]
+fn a_server_that_gives_up_on_an_upload_did_not_fail() {
+    let local = |status, bits| SimResponse::local(status, "upstream_reset_before_response_started", bits);
+    #[rustfmt::skip]
+    let cases = [
+        // name                           answer                       incomplete   complete
+        ("the server lost patience",      SimResponse::upstream(408),  "ignored",   "succeeded"),
+        ("so did Envoy",                  SimResponse::local(408, "request_overall_timeout", 0), "ignored", "ignored"),
+        ("the server reset it",           local(503, RESET),           "ignored",   "failed"),
+        ("the server hung up",            local(503, CUT),             "ignored",   "failed"),
+        ("no connection",                 local(503, NO_CONNECTION),   "failed",    "failed"),
+        ("the server is broken",          SimResponse::upstream(500),  "failed",    "failed"),
+        ("the server does not want it",   SimResponse::upstream(413),  "succeeded", "succeeded"),
+    ];
+    for (name, answer, incomplete, complete) in cases {
+        let at_once = |worker: &Sim, exchange| drop(worker.end(exchange, &answer));
+        assert_eq!(class(&upload(), at_once), incomplete, "{name}");
+        let whole = |worker: &Sim, mut exchange: Exchange| {
+            worker.complete(&mut exchange);
+            worker.end(exchange, &answer);
+        };
+        assert_eq!(class(&upload(), whole), complete, "{name}, of a complete one");
+    }
+    for bits in [CUT, RESET, IDLE] {
+        let cut = |worker: &Sim, exchange| cut(worker, exchange, bits);
+        assert_eq!(class(&upload(), cut), "ignored", "cut by {bits:#x} while it was sent");
+        assert_eq!(class(&up(), cut), "failed", "cut by {bits:#x}");
+    }
+}
+
+/// A streaming call is answered, and may break, before its client has said all.
+#[test]
+fn a_grpc_stream_fails_as_before() {
+    let stream = upload().header("te", b"trailers").header("content-type", b"application/grpc");
+    for (bits, expected) in [(CUT, "failed"), (RESET, "failed"), (GONE, "ignored")] {
+        assert_eq!(class(&stream, |w, e| cut(w, e, bits)), expected, "{bits:#x} after its headers");
+        assert_eq!(class(&stream, |w, e| w.abort(e, &flags(bits))), expected, "{bits:#x} before them");
+    }
+}
