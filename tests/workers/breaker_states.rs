@@ -1,6 +1,6 @@
 //! One worker, one cluster: when the breaker opens, probes and closes; its replies, logs and metrics.
 
-use crate::breaker::{ask, config, end, reply, up, Workers};
+use crate::breaker::{ask, config, end, reply, to, up, Workers};
 
 /// Three consecutive failures or half of six open it for a second; two probes.
 const SMALL: &str = r#""consecutive_failures": 3, "minimum_calls": 6, "window_ms": 1000, "base_open_ms": 1000,
@@ -130,6 +130,22 @@ fn a_refusal_has_status_retry_after_and_problem_details() {
     assert_eq!(refused.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert!(refused.body.contains(r#""status":503"#) && refused.body.contains(r#""a""#), "{}", refused.body);
     assert_eq!(refused.details, "tidegate_breaker_open:a");
+}
+
+#[test]
+fn a_refusal_need_not_say_that_a_breaker_answered() {
+    let json = r#"{"headers": "none", "breakers": [
+        {"name": "a", "target": {"cluster": "up"}, "state": "forced_open"},
+        {"name": "b", "target": {"cluster": "b"}, "state": "forced_open", "fallback": [{"reply": {"status": 200}}]}]}"#;
+    let workers = Workers::new(1, json);
+    for (cluster, expected) in [
+        ("up", &["content-type", "retry-after", "cache-control"][..]),
+        ("b", &["content-type", "cache-control"]),
+    ] {
+        let refused = reply(workers.all[0].begin(&to(cluster)).0);
+        let names: Vec<&str> = refused.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, expected, "{cluster}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::ToString;
 
+use super::config::RefusalHeaders;
 use super::params::BreakerParams;
 use crate::http::grpc::UNAVAILABLE;
 use crate::http::problem::{self, Kind};
@@ -16,11 +17,18 @@ pub fn default() -> ReplyPolicy {
 
 /// The reply to a request that the breaker `name` refuses.
 #[must_use]
-pub fn refused(policy: &ReplyPolicy, name: &str, retry_after_secs: u64, grpc: bool) -> Reply {
-    let mut headers = alloc::vec![
-        ("content-type".to_string(), policy.content_type.clone()),
-        ("x-tidegate-breaker".to_string(), "open".to_string()),
-    ];
+pub fn refused(
+    policy: &ReplyPolicy,
+    headers: RefusalHeaders,
+    name: &str,
+    retry_after_secs: u64,
+    grpc: bool,
+) -> Reply {
+    let says_so = headers == RefusalHeaders::XTidegate;
+    let mut headers = alloc::vec![("content-type".to_string(), policy.content_type.clone())];
+    if says_so {
+        headers.push(("x-tidegate-breaker".to_string(), "open".to_string()));
+    }
     if policy.status >= 400 {
         headers.push(("retry-after".to_string(), retry_after_secs.to_string()));
     }
@@ -68,7 +76,7 @@ mod tests {
     #[test]
     fn a_reply_that_is_no_error_has_no_retry_after() {
         for (status, expected) in [(200, false), (404, true), (503, true)] {
-            let reply = refused(&ReplyPolicy::new(status, 14), "a", 5, false);
+            let reply = refused(&ReplyPolicy::new(status, 14), RefusalHeaders::XTidegate, "a", 5, false);
             let has = reply.headers.contains(&("retry-after".to_string(), "5".to_string()));
             assert_eq!(has, expected, "{status}");
         }

@@ -233,7 +233,7 @@ impl<'a, H: Host> Checks<'a, H> {
         let grpc = self.exchange.grpc;
         let Some(breaker) = self.breakers.get(at) else { return reply::undecided(grpc) };
         let secs = reply::retry_after(&breaker.params, retry_after_ms);
-        reply::refused(policy, &breaker.name, secs, grpc)
+        reply::refused(policy, self.breakers.policy.headers, &breaker.name, secs, grpc)
     }
 }
 

@@ -85,6 +85,7 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (one(r#""max_open_ms": 4999"#), "breakers[0].max_open_ms: 4999 ms is below base_open_ms, expected at least 5000 ms"),
         (one(r#""backoff_multiplier_percent": 99"#), "breakers[0].backoff_multiplier_percent: 99 % is out of range, expected 100 to 1000 %"),
         (one(r#""jitter_percent": 101"#), "breakers[0].jitter_percent: 101 % is out of range, expected 0 to 100 %"),
+        (r#"{"headers": "off", "breakers": [{"name": "a", "target": {"cluster": "up"}}]}"#.to_owned(), "headers: found \"off\", expected one of `x_tidegate`, `none`"),
         (one(r#""state": "open""#), "breakers[0].state: found \"open\", expected one of `auto`, `forced_open`, `disabled`, `metrics_only`"),
         (one(r#""mode": "off""#), "breakers[0].mode: found \"off\", expected one of `enforce`, `observe`"),
         (one(r#""failure_statuses": [99]"#), "breakers[0].failure_statuses[0]: 99 is out of range, expected 100 to 599"),

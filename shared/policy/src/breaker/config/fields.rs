@@ -1,6 +1,6 @@
 //! What a document may say of breakers.
 
-use super::mode::{Mode, OnFailure};
+use super::mode::{Mode, OnFailure, RefusalHeaders};
 use super::statuses::{Flag, GrpcStatus, StatusRange, CLASSES, FLAG_NAMES};
 use crate::breaker::state::State;
 use crate::config::{choices, Field, Group, Inner, Items, Kind, List, Literal, Table, NAME};
@@ -36,6 +36,10 @@ pub(super) static CLUSTER_HEADER: Field<HeaderName> =
 pub(super) static REPLY: Field<Inner> = Field::object("reply", &REPLY_TABLE)
     .or_says("`{}`")
     .says("What a refused client gets, unless a fallback says otherwise.");
+pub(super) static HEADERS: Field<RefusalHeaders> = Field::choice("headers").or_text("x_tidegate").says(
+    "Whether refusals carry `x-tidegate-breaker: open`, by which a client knows that a breaker answered \
+     and not the upstream. `none` leaves it out.",
+);
 pub(super) static MODE: Field<Mode> =
     Field::choice("mode").or_text("enforce").says("The mode of each breaker that does not say otherwise.");
 pub(super) static ON_FAILURE: Field<OnFailure> = Field::choice("on_failure").or_text("allow").says(
@@ -43,8 +47,10 @@ pub(super) static ON_FAILURE: Field<OnFailure> = Field::choice("on_failure").or_
      503.",
 );
 /// The document.
-pub static DOCUMENT: Table =
-    Table::new("breaker", &[BREAKERS.def(), CLUSTER_HEADER.def(), REPLY.def(), MODE.def(), ON_FAILURE.def()]);
+pub static DOCUMENT: Table = Table::new(
+    "breaker",
+    &[BREAKERS.def(), CLUSTER_HEADER.def(), HEADERS.def(), REPLY.def(), MODE.def(), ON_FAILURE.def()],
+);
 
 pub(super) static STATUS: Field<u32> = Field::integer("status", 400, 599, "")
     .or_number(503)

@@ -26,7 +26,7 @@ use crate::http::classify::Rules;
 use crate::http::{Matcher, ReplyPolicy};
 
 pub use fields::CLUSTER_HEADER_NAME as CLUSTER_HEADER;
-pub use mode::{Mode, OnFailure};
+pub use mode::{Mode, OnFailure, RefusalHeaders};
 
 /// Everything that the filter was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +36,8 @@ pub struct Policy {
     pub breakers: Vec<Breaker>,
     /// The request header that names another cluster to Envoy.
     pub cluster_header: Rc<str>,
+    /// Whether a refusal says that a breaker answered.
+    pub headers: RefusalHeaders,
     /// What refused clients get.
     pub reply: ReplyPolicy,
     /// What becomes of a request that the filter cannot decide.
@@ -104,6 +106,7 @@ impl Policy {
         Some(Self {
             breakers: resolve(&items, breakers)?,
             cluster_header: object.get(&fields::CLUSTER_HEADER)?.into(),
+            headers: object.get(&fields::HEADERS)?,
             reply: ReplyPolicy::read(&object.inner(&fields::REPLY)?, &fields::STATUS, &fields::GRPC_STATUS)?,
             on_failure: object.get(&fields::ON_FAILURE)?,
         })

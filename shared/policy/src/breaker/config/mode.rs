@@ -20,5 +20,15 @@ pub enum OnFailure {
     Refuse,
 }
 
+/// What tells a refused client that a breaker answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalHeaders {
+    /// Nothing.
+    None,
+    /// `x-tidegate-breaker: open`.
+    XTidegate,
+}
+
 choices!(Mode { "enforce" => Mode::Enforce, "observe" => Mode::Observe });
 choices!(OnFailure { "allow" => OnFailure::Allow, "refuse" => OnFailure::Refuse });
+choices!(RefusalHeaders { "x_tidegate" => RefusalHeaders::XTidegate, "none" => RefusalHeaders::None });
