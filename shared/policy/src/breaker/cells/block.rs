@@ -9,9 +9,12 @@
 //! ```
 //!
 //! A fingerprint of 0 is a free way. A record that is closed and has counted nothing for a whole
-//! window equals an absent one: its way goes to the next target that needs one. After those go the
-//! ways of open breakers whose time is over and that had no request since. Others stay, and a target
-//! that finds no way is not tracked: it counts nowhere and is never refused.
+//! window equals an absent one: its way goes to the next target that needs one. After those goes the
+//! closed record with the fewest failures, whose target brings them along when it fails again, since
+//! each worker remembers its own ([`crate::breaker::worker::entry`]): made-up targets that fail once
+//! cannot keep others out. Open breakers whose time is over, and that had no request since, go last,
+//! and only from a block in which nothing is closed. An open one stays until its time is over. A target
+//! that finds no way counts nowhere and is never refused.
 
 use crate::breaker::cells::record::Record;
 use crate::breaker::params::BreakerParams;
@@ -61,18 +64,29 @@ pub fn find(bytes: &[u8], fingerprint: u64, params: &BreakerParams) -> Option<us
 /// A way for a target that has none.
 #[must_use]
 pub fn room(bytes: &[u8], params: &BreakerParams, now_ms: u64) -> Option<usize> {
-    let mut waited_out = None;
-    for (index, (fingerprint, record)) in ways(bytes, params).enumerate() {
-        let record = Record::decode(record, params);
-        if fingerprint == 0 || record.is_idle(params, now_ms) {
-            return Some(index);
-        }
-        let over = record.at_ms != 0 && now_ms >= record.at_ms;
-        if over && matches!(record.state, State::Open | State::HalfOpen) {
-            waited_out = waited_out.or(Some(index));
+    let rated = ways(bytes, params).enumerate().filter_map(|(way, (fingerprint, bytes))| {
+        let record = Record::decode(bytes, params);
+        let rank = if fingerprint == 0 { Some((0, 0)) } else { rank(&record, params, now_ms) };
+        Some((rank?, way))
+    });
+    rated.min().map(|(_, way)| way)
+}
+
+/// Which record gives its way to a newcomer, the smallest first; `None` for one that stays.
+fn rank(record: &Record, params: &BreakerParams, now_ms: u64) -> Option<(u8, u64)> {
+    if record.is_idle(params, now_ms) {
+        return Some((1, 0));
+    }
+    let over = record.at_ms != 0 && now_ms >= record.at_ms;
+    match record.state {
+        State::Open if over => Some((3, record.at_ms)),
+        State::HalfOpen if over => Some((4, record.at_ms)),
+        State::HalfOpen | State::Open => None,
+        _ => {
+            let window = record.window(params, now_ms);
+            Some((2, u64::from(window.failed).saturating_add(window.slow.into())))
         }
     }
-    waited_out
 }
 
 /// The record in a way.
@@ -131,23 +145,36 @@ mod tests {
         assert_eq!(bytes.len(), size(2));
     }
 
+    /// A closed record with so many failures.
+    fn failing(failed: u32) -> Record {
+        let mut record = some(State::Closed, 0, failed);
+        record.slots[0].counts.failed = failed;
+        record
+    }
+
     #[test]
-    fn free_ways_go_first_then_idle_then_waited_out_and_others_never() {
+    fn the_way_of_a_closed_record_goes_first_and_that_of_an_open_one_stays() {
+        let open = || some(State::Open, 6_000, 0);
+        let over = |at_ms| some(State::Open, at_ms, 0);
+        let probes = |at_ms| some(State::HalfOpen, at_ms, 0);
         #[rustfmt::skip]
         let cases = [
-            // name            third way                          expected
-            ("idle",           some(State::Closed, 0, 0),         Some(2)),
-            ("in use",         some(State::Closed, 0, 1),         None),
-            ("waited out",     some(State::Open, 4_000, 0),       Some(2)),
-            ("open",           some(State::Open, 6_000, 0),       None),
-            ("endless probes", some(State::HalfOpen, 0, 0),       None),
+            // name                                the four ways                                               way
+            ("an idle one",                        [failing(1), open(), some(State::Closed, 0, 0), over(1)],    Some(2)),
+            ("the fewest failures",                [failing(3), failing(2), failing(4), over(1)],               Some(1)),
+            ("the first of equals",                [open(), failing(1), failing(1), failing(1)],                Some(1)),
+            ("a success is no failure",            [failing(1), some(State::Closed, 0, 9), open(), over(1)],    Some(1)),
+            ("closed before waited out",           [over(4_000), open(), failing(9), over(1)],                  Some(2)),
+            ("waited out for longest",             [over(4_000), open(), over(3_000), open()],                  Some(2)),
+            ("lost probes come last",              [probes(3_000), over(4_000), open(), open()],                Some(1)),
+            ("lost probes",                        [open(), open(), probes(4_000), open()],                     Some(2)),
+            ("open ones and endless probes stay",  [open(), probes(0), probes(6_000), open()],                  None),
         ];
-        for (name, third, expected) in cases {
+        for (name, four, expected) in cases {
             let mut bytes = empty(2, 7);
             assert_eq!(room(&bytes, &params(), 5_000), Some(0), "{name}: free");
-            for way in 0..WAYS {
-                let used = if way == 2 { third.clone() } else { some(State::Closed, 0, 1) };
-                put(&mut bytes, way, 1, &used, &params());
+            for (way, record) in four.iter().enumerate() {
+                put(&mut bytes, way, 1, record, &params());
             }
             assert_eq!(room(&bytes, &params(), 5_000), expected, "{name}");
         }

@@ -74,7 +74,8 @@ impl Table {
 
     /// Runs `step` on the record of a target and writes it back if it changed; tries again while
     /// other workers are faster, which `lost` counts. `None` when the target has no record, unless
-    /// it gets one: it does if `insert`, the time, is given and its block has room.
+    /// it gets one: it does if `insert`, the time, is given and its block has room. `step` learns
+    /// whether the record is new.
     #[inline(never)]
     pub(crate) fn update(
         &self,
@@ -83,7 +84,7 @@ impl Table {
         insert: Option<u64>,
         store: &dyn Store,
         lost: &mut u64,
-        step: &mut dyn FnMut(&mut Record),
+        step: &mut dyn FnMut(&mut Record, bool),
     ) -> Result<Option<Updated>, StoreError> {
         let mut done = None;
         rewrite(store, &self.block_of(target), lost, &mut |mut bytes| {
@@ -95,7 +96,7 @@ impl Table {
                 (None, None) => return None,
             };
             let mut record = before.clone();
-            step(&mut record);
+            step(&mut record, found.is_none());
             let changed = record != before;
             if changed {
                 block::put(&mut bytes, way, fingerprint(target), &record, params);

@@ -74,6 +74,23 @@ impl Delta {
         (self.generation, self.saw_success, self.trailing_failures) = (generation, false, 0);
     }
 
+    /// Adds what was counted later.
+    pub fn extend(&mut self, later: &Self) {
+        for slot in &later.slots {
+            match self.slots.iter_mut().find(|ours| ours.epoch == slot.epoch) {
+                Some(ours) => ours.counts = ours.counts.plus(slot.counts),
+                None => self.slots.push(*slot),
+            }
+        }
+        if later.saw_success {
+            (self.saw_success, self.trailing_failures, self.well_ms) = (true, 0, later.well_ms);
+        }
+        if self.trailing_failures == 0 {
+            self.run_ms = later.run_ms;
+        }
+        self.trailing_failures = self.trailing_failures.saturating_add(later.trailing_failures);
+    }
+
     /// Forgets the slots that the window of `now_ms` has passed.
     pub fn prune(&mut self, params: &BreakerParams, now_ms: u64) {
         let current = params.epoch(now_ms);
@@ -216,6 +233,25 @@ mod tests {
             let calls: Vec<_> = calls.chars().map(|letter| (letter, 5_000)).collect();
             assert_eq!(delta(&calls).merge_into(&mut record), LeftOut::default(), "{name}");
             assert_eq!(record.consecutive, after, "{name}");
+        }
+    }
+
+    #[test]
+    fn counts_of_earlier_and_later_are_those_of_all() {
+        let calls = [
+            ('F', 5_000),
+            ('S', 5_500),
+            ('F', 5_900),
+            ('T', 6_000),
+            ('F', 7_000),
+            ('S', 7_500),
+            ('F', 8_000),
+        ];
+        for at in 0..=calls.len() {
+            let (earlier, later) = calls.split_at(at);
+            let mut both = delta(earlier);
+            both.extend(&delta(later));
+            assert_eq!(both, delta(&calls), "split at {at}");
         }
     }
 

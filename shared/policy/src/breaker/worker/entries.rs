@@ -37,8 +37,19 @@ impl Entries {
         self.0.get_mut(at).map(|(_, entry)| &mut **entry)
     }
 
-    pub(crate) fn is_full_without(&self, target: u64, most: usize) -> bool {
-        self.0.len() >= most && self.place(target).is_err()
+    /// The entry of a target that fails. If there is none and there are `most`, it takes the place of
+    /// the one with the lowest rank, the longest unused of equals, and inherits the rank: a target whose
+    /// failures are more than one in `most` stays (Metwally's Space-Saving, 2005).
+    pub(crate) fn get_or_replace(&mut self, target: u64, most: usize) -> Option<&mut Entry> {
+        let mut rank = 0;
+        if self.0.len() >= most && self.place(target).is_err() {
+            let ranks = self.0.iter().enumerate();
+            let (_, at) = ranks.map(|(at, (_, entry))| ((entry.rank, entry.used_ms), at)).min()?;
+            rank = self.0.remove(at).1.rank;
+        }
+        let entry = self.get_or_insert(target, most)?;
+        entry.rank = entry.rank.max(rank);
+        Some(entry)
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Entry)> {
@@ -57,6 +68,25 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever others fail in between, a target with more than one of four failures keeps its place
+    /// among four, once it has enough of them.
+    #[test]
+    fn a_target_that_fails_often_is_not_displaced_by_those_that_fail_once() {
+        let mut entries = Entries::default();
+        let mut fail = |target, now_ms| {
+            let entry = entries.get_or_replace(target, 4).unwrap();
+            (entry.rank, entry.used_ms) = (entry.rank + 1, now_ms);
+            entry.flushed_ms += 1;
+            entry.flushed_ms
+        };
+        for round in 0..20 {
+            assert_eq!(fail(7, 4 * round), round + 1, "it was forgotten in round {round}");
+            (1..4).for_each(|n| {
+                fail(100 + 4 * round + n, 4 * round + n);
+            });
+        }
+    }
 
     #[test]
     fn entries_are_found_whatever_the_order_they_came_in_and_no_more_than_the_most_come_in() {

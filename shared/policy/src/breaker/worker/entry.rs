@@ -1,7 +1,8 @@
 //! What a worker keeps of one target: its counts since the last merge, and the head of the record.
 
-use crate::breaker::cells::record::Record;
+use crate::breaker::cells::record::{Counts, Record};
 use crate::breaker::metrics::BreakerMetric;
+use crate::breaker::params::BreakerParams;
 use crate::breaker::state::State;
 use crate::breaker::worker::context::{Context, Ticket};
 use crate::breaker::worker::delta::Delta;
@@ -15,6 +16,11 @@ const FLUSH_MS: u64 = 100;
 #[derive(Default)]
 pub(crate) struct Entry {
     pub(crate) delta: Delta,
+    /// What was merged in the last window, since the target was last open: the record can lose it to
+    /// another target, which this worker then makes up for.
+    own: Delta,
+    /// Its failures, and what it inherited: who has the least gives its place to another target.
+    pub(crate) rank: u32,
     /// When the oldest request began whose outcome is in the delta.
     pub(crate) since_ms: u64,
     pub(crate) flushed_ms: u64,
@@ -54,6 +60,9 @@ impl Entry {
     pub(crate) fn learn(&mut self, head: Option<Head>, seen: u64, now_ms: u64) {
         (self.head, self.tracked) = (head, head.is_some());
         (self.seen, self.used_ms) = (Some(seen), now_ms);
+        if head.is_some_and(|head| head.state.is_tripped()) {
+            self.own.restart(0);
+        }
     }
 
     /// Counts the outcome of a request. Whether to merge now: a failure or slow call at once, since
@@ -73,6 +82,7 @@ impl Entry {
         self.used_ms = cx.now_ms;
         self.delta.count(cx.params, cx.now_ms, class, slow);
         if class != Class::Success || slow {
+            self.rank = self.rank.saturating_add(1);
             return true;
         }
         let ends_run = self.head.is_some_and(|head| head.run > 0);
@@ -86,10 +96,45 @@ impl Entry {
         now
     }
 
+    /// All that this worker counted in the last window, for a record that is new.
+    pub(crate) fn all(&self) -> Delta {
+        let mut all = self.own.clone();
+        all.extend(&self.delta);
+        all
+    }
+
+    /// How many consecutive failures this worker merged that a record with this window has to have:
+    /// if it has fewer it was lost since, and another worker made it anew. Where there were successes
+    /// they may have ended the run.
+    pub(crate) fn own_run(&self, window: Counts) -> u32 {
+        if window.failed == window.total {
+            self.own.trailing_failures
+        } else {
+            0
+        }
+    }
+
+    /// Takes what was counted over into what was merged.
+    pub(crate) fn remember(&mut self) {
+        self.own.extend(&self.delta);
+        self.delta.restart(0);
+    }
+
+    /// Forgets what was merged before the window.
+    pub(crate) fn forget_old(&mut self, params: &BreakerParams, now_ms: u64) {
+        self.own.prune(params, now_ms);
+        if self.own.slots.is_empty() {
+            self.own.restart(0);
+        }
+    }
+
     /// Takes the record that the delta was merged into; counts what the merge left out as stale.
     #[inline(never)]
     pub(crate) fn merged(&mut self, cx: &Context<'_, impl Host>, record: &Record, stale: u32) {
         cx.count(BreakerMetric::Stale, stale.into());
+        if record.state.is_tripped() {
+            self.own.restart(0);
+        }
         self.delta.restart(record.generation);
         self.head = Some(Head::of(record, cx));
     }

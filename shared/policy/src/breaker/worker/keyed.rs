@@ -102,18 +102,14 @@ impl Keyed {
         hosts: &dyn Fn() -> u64,
     ) -> Result<(), StoreError> {
         let mut entries = self.entries.borrow_mut();
-        if class != Class::Success && entries.is_full_without(ticket.target, MAX_ENTRIES) {
-            entries.retain(|entry| entry.tracked);
-        }
-        // If the list is full all the same, a failure is merged at once and leaves no trace here.
-        let mut passing = Entry::default();
-        let entry = match entries.get_or_insert(ticket.target, MAX_ENTRIES) {
-            Some(entry) => entry,
-            None if class == Class::Success => {
-                cx.count(BreakerMetric::Untracked, 1);
-                return Ok(());
-            }
-            None => &mut passing,
+        let entry = if class == Class::Success && !slow {
+            entries.get_or_insert(ticket.target, MAX_ENTRIES)
+        } else {
+            entries.get_or_replace(ticket.target, MAX_ENTRIES)
+        };
+        let Some(entry) = entry else {
+            cx.count(BreakerMetric::Untracked, 1);
+            return Ok(());
         };
         if entry.count(cx, ticket, class, slow) {
             return self.flush(cx, ticket.target, entry, hosts);
@@ -135,19 +131,20 @@ impl Keyed {
     }
 
     /// Changes the record of a target, once it is for these parameters. A target without a record
-    /// gets one if `insert`, the time, is given.
+    /// gets one if `insert`, the time, is given; `step` learns whether it did.
     #[inline(never)]
     pub(crate) fn update(
         &self,
         cx: &Context<'_, impl Host>,
         target: u64,
         insert: Option<u64>,
-        step: &mut dyn FnMut(&mut Record),
+        step: &mut dyn FnMut(&mut Record, bool),
     ) -> Result<Option<Updated>, StoreError> {
         let mut lost = 0;
-        let done = self.table.update(&cx.breaker.params, target, insert, cx.host, &mut lost, &mut |record| {
+        let params = &cx.breaker.params;
+        let done = self.table.update(params, target, insert, cx.host, &mut lost, &mut |record, new| {
             cx.release(record);
-            step(record);
+            step(record, new);
         });
         cx.count(BreakerMetric::Contended, lost);
         done
@@ -214,34 +211,41 @@ impl Keyed {
         hosts: &dyn Fn() -> u64,
     ) -> Result<(), StoreError> {
         let insert = entry.delta.has_trouble().then_some(cx.now_ms);
-        let since_ms = entry.since_ms;
-        let delta = &mut entry.delta;
+        entry.forget_old(cx.params, cx.now_ms);
         let mut merged = None;
-        let done = self.update(cx, target, insert, &mut |record| {
+        let done = self.update(cx, target, insert, &mut |record, new| {
             if record.is_idle(cx.params, cx.now_ms) {
                 // As good as absent, so it has no run either: successes of others are not merged.
                 record.consecutive = 0;
             }
+            let mut delta = if new { entry.all() } else { entry.delta.clone() };
             // Requests from before the state began do not count for it.
-            let ours = record.state == cx.demanded() && since_ms >= record.at_ms;
+            let ours = record.state == cx.demanded() && entry.since_ms >= record.at_ms;
+            if ours && !new {
+                let run = entry.own_run(record.window(cx.params, cx.now_ms));
+                record.consecutive = record.consecutive.max(run);
+            }
             delta.generation = record.generation.wrapping_sub(u32::from(!ours));
             let untouched = record.clone();
-            let outcome = decide::merge(record, cx.params, delta, cx.now_ms, cx.draw);
+            let outcome = decide::merge(record, cx.params, &delta, cx.now_ms, cx.draw);
             let capped = outcome.reason.is_some() && !self.may_open(cx, target, hosts);
             if capped {
                 *record = untouched;
                 let _ = delta.merge_into(record);
             }
-            merged = Some((outcome, capped));
+            merged = Some((outcome, capped, ours));
         })?;
         (entry.flushed_ms, entry.tracked) = (cx.now_ms, done.is_some());
-        let Some((done, (merged, capped))) = done.zip(merged) else {
+        let Some((done, (merged, capped, ours))) = done.zip(merged) else {
             if insert.is_some() {
                 cx.count(BreakerMetric::Untracked, entry.delta.total().into());
-                entry.delta.restart(0);
             }
+            entry.remember();
             return Ok(());
         };
+        if ours {
+            entry.remember();
+        }
         entry.merged(cx, &done.record, merged.left.total());
         cx.count(BreakerMetric::Capped, u64::from(capped && hosts() > 0));
         if let (Some(reason), false) = (merged.reason, capped) {

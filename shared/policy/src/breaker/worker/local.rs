@@ -258,7 +258,7 @@ impl LocalBreaker {
         step: &mut dyn FnMut(&mut Record),
     ) -> Result<Option<Updated>, StoreError> {
         match &self.targets {
-            Targets::Keyed(keyed) => keyed.update(cx, target, None, step),
+            Targets::Keyed(keyed) => keyed.update(cx, target, None, &mut |record, _| step(record)),
             Targets::Single(single) => single.update(cx, step).map(Some),
         }
     }
