@@ -9,6 +9,7 @@ mod breaker_orders;
 mod breaker_outcomes;
 mod breaker_probes;
 mod breaker_regressions;
+mod breaker_replies;
 mod breaker_states;
 mod breaker_uploads;
 mod breaker_workers;
