@@ -92,11 +92,6 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (one(r#""ignored_statuses": ["6xx"]"#), "breakers[0].ignored_statuses[0]: found \"6xx\", expected one of `1xx`, `2xx`, `3xx`, `4xx`, `5xx`"),
         (one(r#""failure_grpc_statuses": [0]"#), "breakers[0].failure_grpc_statuses[0]: 0 is out of range, expected 1 to 16"),
         (one(r#""throttled_grpc_statuses": [17]"#), "breakers[0].throttled_grpc_statuses[0]: 17 is out of range, expected 1 to 16"),
-        (one(r#""failure_statuses": ["5xx", 429]"#), "breakers[0].failure_statuses: 429 is in `throttled_statuses`, too, expected each status in one list; one that is given replaces the default"),
-        (one(r#""failure_statuses": [500, 429], "throttled_statuses": [429]"#), "breakers[0].failure_statuses: 429 is in `throttled_statuses`, too, expected each status in one list; one that is given replaces the default"),
-        (one(r#""failure_statuses": ["5xx", 408], "ignored_statuses": ["4xx"]"#), "breakers[0].failure_statuses: 408 is in `ignored_statuses`, too, expected each status in one list; one that is given replaces the default"),
-        (one(r#""throttled_statuses": ["4xx"], "ignored_statuses": ["4xx"]"#), "breakers[0].throttled_statuses: 4xx is in `ignored_statuses`, too, expected each status in one list; one that is given replaces the default"),
-        (one(r#""failure_grpc_statuses": [14, 8]"#), "breakers[0].failure_grpc_statuses: 8 is in `throttled_grpc_statuses`, too, expected each status in one list; one that is given replaces the default"),
         (one(r#""count_throttled": 1"#), "breakers[0].count_throttled: found 1, expected true or false"),
         (one(r#""failure_flags": ["XX"]"#), "breakers[0].failure_flags[0]: found \"XX\", expected one of `DT`, `LR`, `NC`, `SI`, `UC`, `UF`, `UH`, `UMSDR`, `UO`, `UPE`, `UR`, `UT`"),
         (one(r#""admission": {"aggression_percent": 0}"#), "breakers[0].admission.aggression_percent: 0 % is out of range, expected 1 to 10000 %"),
@@ -113,6 +108,24 @@ fn each_problem_says_where_what_and_what_would_be_right() {
     ];
     for (json, expected) in cases {
         assert_eq!(problems(&json), [expected], "{json}");
+    }
+}
+
+/// One of the two lists would be without effect.
+#[test]
+fn a_status_that_is_given_counts_in_one_list_only() {
+    let expected = "each status in one list; one that is given replaces the default";
+    #[rustfmt::skip]
+    let cases = [
+        // fields                                                     where, and what
+        (r#""failure_statuses": ["5xx", 429]"#, "failure_statuses: 429 is in `throttled_statuses`, too"),
+        (r#""failure_statuses": [500, 429], "throttled_statuses": [429]"#, "failure_statuses: 429 is in `throttled_statuses`, too"),
+        (r#""failure_statuses": ["5xx", 408], "ignored_statuses": ["4xx"]"#, "failure_statuses: 408 is in `ignored_statuses`, too"),
+        (r#""throttled_statuses": ["4xx"], "ignored_statuses": ["4xx"]"#, "throttled_statuses: 4xx is in `ignored_statuses`, too"),
+        (r#""failure_grpc_statuses": [14, 8]"#, "failure_grpc_statuses: 8 is in `throttled_grpc_statuses`, too"),
+    ];
+    for (fields, found) in cases {
+        assert_eq!(problems(&one(fields)), [format!("breakers[0].{found}, expected {expected}")], "{fields}");
     }
 }
 
