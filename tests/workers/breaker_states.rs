@@ -114,6 +114,15 @@ fn slow_calls_open_at_their_rate() {
     }
 }
 
+/// Without a request it showed open for ever.
+#[test]
+fn an_open_breaker_that_gets_no_request_shows_half_open_when_its_time_is_over() {
+    let workers = opened();
+    assert_eq!((workers.at(999).state(), workers.at(1_000).state()), (1, 2));
+    assert_eq!((workers.at(60_000).state(), workers.count("transitions")), (2, 1), "nothing else happened");
+    assert_eq!((workers.calls("SSS").as_str(), workers.state()), ("pp+", 0));
+}
+
 #[test]
 fn admits_as_many_probes_as_permits() {
     let workers = opened();

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use tidegate_policy::http::Stage;
-use tidegate_sim::SimStore;
+use tidegate_policy::http::{Placement, Stage};
+use tidegate_sim::{SimHost, SimStore};
 
-use crate::breaker::{ask, calls, config, end, up, Exchange, Workers};
+use crate::breaker::{ask, calls, config, end, up, Exchange, Sim, Workers};
 
 /// A generator of the same numbers on every run (xorshift64*, Vigna 2016).
 pub(crate) struct Numbers(pub(crate) u64);
@@ -196,6 +196,45 @@ fn an_old_configuration_does_not_reset_the_record_of_the_new_one() {
         old.all[0].stage().stop(&old.all[0].host);
         assert_eq!(new.at(20_000).calls("SS"), "p+", "{target}");
     }
+}
+
+/// What a gauge of a breaker shows: `state`, `open`.
+fn shown(workers: &Workers) -> (u64, u64) {
+    (workers.count("state"), workers.count("open"))
+}
+
+/// Its gauges stayed 1 for ever, and the alert on them.
+#[test]
+fn gauges_of_a_breaker_that_is_removed_while_it_is_open_go_to_zero() {
+    for target in [r#"{"cluster": "up"}"#, r#"{"key": [{"constant": "x"}]}"#] {
+        let old = Workers::new(1, &crate::breaker::of(target, SMALL));
+        let (_, late) = ask(&old.all[0], &up());
+        assert_eq!(old.calls("F"), "+");
+        old.tick();
+        assert_eq!(shown(&old).1, 1, "{target}");
+        old.all[0].stage().stop(&old.all[0].host);
+        assert_eq!(shown(&old), (0, 0), "{target}");
+        // What is still in flight sets nothing any more, nor does a tick that was due.
+        end(&old.all[0], late, 'F');
+        old.at(20_000).tick();
+        assert_eq!(calls(&old.all[0], &up(), "F"), "p");
+        assert_eq!(shown(&old), (0, 0), "{target}");
+    }
+}
+
+/// The old and the new configuration of a worker are there at the same time, and may be for long.
+#[test]
+fn gauges_stay_while_any_configuration_of_the_worker_has_the_breaker() {
+    let json = config(SMALL);
+    let old = Workers::new(1, &json);
+    assert_eq!(old.calls("F"), "+");
+    old.tick();
+    let new =
+        Sim::beside(&old.all[0], &json, Placement::Downstream, SimHost::new(old.store.clone())).unwrap();
+    old.all[0].stage().stop(&old.all[0].host);
+    assert_eq!(shown(&old), (1, 1), "the new one sets them");
+    new.stage().stop(&old.all[0].host);
+    assert_eq!(shown(&old), (0, 0));
 }
 
 #[test]

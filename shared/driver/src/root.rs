@@ -65,7 +65,7 @@ impl<S: Stage, P: Proxy> Plugin<S, P> {
 
     /// The configuration goes: what was announced would outlive it.
     pub(crate) fn retire(&self) {
-        self.stage.stop(&self.proxy);
+        self.stage.stop(&self.host());
     }
 }
 

@@ -66,9 +66,10 @@ impl<A: Stage, B: Stage> Stage for Pair<A, B> {
         self.second.start(&memory.1, store)
     }
 
-    fn stop(&self, store: &impl Store) {
-        self.first.stop(store);
-        self.second.stop(store);
+    fn stop(&self, host: &impl Host) {
+        let (first, second) = self.hosts(host);
+        self.first.stop(&first);
+        self.second.stop(&second);
     }
 
     fn metrics(&self) -> Vec<Metric> {

@@ -34,8 +34,8 @@ impl<S: Stage> Stage for Trap<S> {
         self.0.start(memory, store)
     }
 
-    fn stop(&self, store: &impl Store) {
-        self.0.stop(store);
+    fn stop(&self, host: &impl Host) {
+        self.0.stop(host);
     }
 
     fn metrics(&self) -> Vec<Metric> {

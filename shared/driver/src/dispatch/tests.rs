@@ -63,7 +63,7 @@ impl Stage for Tester {
         Ok(())
     }
 
-    fn stop(&self, _store: &impl Store) {
+    fn stop(&self, _host: &impl Host) {
         self.note("stop");
     }
 

@@ -1,11 +1,14 @@
 //! All breakers of one configuration as one worker has them: what `request.rs` and `outcome.rs`
 //! work on, and what a tick does.
 
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use super::config::{Breaker, Policy};
 use super::exchange::Exchange;
+use super::live::Live;
 use super::metrics::{self, BreakerMetric};
 use super::waiting::{self, Waiting};
 use crate::breaker::config::target::Target;
@@ -34,6 +37,10 @@ pub(super) struct Breakers {
     /// guards.
     pub(super) blames: bool,
     draws: Draws,
+    /// Which breakers the worker's configurations have.
+    live: Rc<Live>,
+    /// Whether the configuration is gone, and its exchanges in flight show nothing any more.
+    gone: Cell<bool>,
     pub(super) waiting: Waiting,
     /// What access logs say, by breaker.
     labels: Vec<[String; 5]>,
@@ -57,6 +64,8 @@ impl Breakers {
             blames: placement == Placement::Downstream
                 && policy.breakers.iter().any(Breaker::guards_endpoints),
             draws: Draws::default(),
+            live: Rc::default(),
+            gone: Cell::new(false),
             waiting: Waiting::default(),
             labels: policy.breakers.iter().map(label).collect(),
             policy,
@@ -76,6 +85,24 @@ impl Breakers {
         breakers.try_for_each(|(breaker, local)| local.adopt(&breaker.params, store))
     }
 
+    /// Counts the breakers among those that the worker's configurations have.
+    pub(super) fn join(&mut self, live: &Rc<Live>) {
+        self.live = Rc::clone(live);
+        self.policy.breakers.iter().for_each(|breaker| live.join(breaker.number));
+    }
+
+    /// The configuration goes. Gauges of breakers that no other configuration has show nothing.
+    pub(super) fn leave(&self, host: &impl Host) {
+        if self.gone.replace(true) {
+            return;
+        }
+        for (at, breaker) in self.policy.breakers.iter().enumerate() {
+            if self.live.leave(breaker.number) {
+                metrics::GAUGES.iter().for_each(|gauge| host.set(metrics::index(at, *gauge), 0));
+            }
+        }
+    }
+
     /// The breaker at a place of the configuration.
     pub(super) fn get(&self, at: usize) -> Option<&Breaker> {
         self.policy.breakers.get(at)
@@ -91,7 +118,8 @@ impl Breakers {
     ) -> Option<(&'a LocalBreaker, Context<'a, H>)> {
         let (breaker, local) = self.policy.breakers.get(at).zip(self.locals.get(at))?;
         let (now_ms, draw) = (now.as_millis(), self.draws.next(now));
-        Some((local, Context { breaker, params: &local.params, at, host, now_ms, draw }))
+        let shows = !self.gone.get();
+        Some((local, Context { breaker, params: &local.params, at, host, shows, now_ms, draw }))
     }
 
     /// Whether the class of a success must be known exactly.

@@ -74,7 +74,7 @@ const ALL: [(BreakerMetric, &str, &str); 19] = [
     (
         BreakerMetric::State,
         "state",
-        "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only.",
+        "0 closed, 1 open, 2 half-open or open with its time over, 3 forced open, 4 disabled, 5 metrics only.",
     ),
     (BreakerMetric::Succeeded, "succeeded", "Calls that succeeded."),
     (BreakerMetric::Throttled, "throttled", "Calls that the target throttled."),
@@ -87,18 +87,25 @@ const ALL: [(BreakerMetric, &str, &str); 19] = [
     (BreakerMetric::Untracked, "untracked", "Outcomes of targets that the table had no room for."),
 ];
 
+/// Those that show what is now.
+pub(super) const GAUGES: [BreakerMetric; 3] =
+    [BreakerMetric::Open, BreakerMetric::RefusingPercent, BreakerMetric::State];
+
 const EACH: usize = ALL.len() + Reason::ALL.len();
 
 /// The metrics of breakers with these names, in order.
 #[must_use]
 pub fn metrics<'a>(breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
     let of = |breaker: &'a str| {
-        let kind = |metric| match metric {
-            BreakerMetric::Open | BreakerMetric::RefusingPercent | BreakerMetric::State => MetricKind::Gauge,
-            _ => MetricKind::Counter,
+        let kind = |metric| {
+            if GAUGES.contains(metric) {
+                MetricKind::Gauge
+            } else {
+                MetricKind::Counter
+            }
         };
         let all =
-            ALL.iter().map(move |(metric, word, help)| (format!("{breaker}.{word}"), *help, kind(*metric)));
+            ALL.iter().map(move |(metric, word, help)| (format!("{breaker}.{word}"), *help, kind(metric)));
         let reasons = Reason::ALL.into_iter().map(move |reason| {
             (format!("{breaker}.transitions.{}", reason.word()), reason.help(), MetricKind::Counter)
         });

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use super::breakers::Breakers;
 use super::config::Policy;
 use super::exchange::Exchange;
+use super::live::Live;
 use super::metrics;
 use super::outcome::Settlement;
 use super::request::Checks;
@@ -47,7 +48,7 @@ impl Stage for CircuitBreaker {
     const TICK_MS: u32 = 100;
 
     type Exchange = Exchange;
-    type Memory = ();
+    type Memory = Live;
 
     fn read(reader: &Reader<'_>, placement: Placement) -> Option<Self> {
         Some(Self { breakers: Breakers::new(Policy::read(reader)?, placement) })
@@ -57,8 +58,14 @@ impl Stage for CircuitBreaker {
         self.breakers.cells()
     }
 
-    fn start(&mut self, _memory: &Rc<()>, store: &impl Store) -> Result<(), StoreError> {
-        self.breakers.start(store)
+    fn start(&mut self, memory: &Rc<Live>, store: &impl Store) -> Result<(), StoreError> {
+        self.breakers.start(store)?;
+        self.breakers.join(memory);
+        Ok(())
+    }
+
+    fn stop(&self, host: &impl Host) {
+        self.breakers.leave(host);
     }
 
     fn metrics(&self) -> Vec<Metric> {

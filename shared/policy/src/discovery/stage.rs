@@ -102,10 +102,10 @@ impl Stage for Discovery {
         }
     }
 
-    fn stop(&self, store: &impl Store) {
+    fn stop(&self, host: &impl Host) {
         let Self::Downstream { poller, .. } = self else { return };
         if let Ok(mut poller) = poller.try_borrow_mut() {
-            poller.stop(store);
+            poller.stop(host);
         }
     }
 

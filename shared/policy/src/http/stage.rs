@@ -60,9 +60,10 @@ pub trait Stage: Sized {
     /// When the store does not have what it should.
     fn start(&mut self, memory: &Rc<Self::Memory>, store: &impl Store) -> Result<(), StoreError>;
 
-    /// The configuration goes: withdraws what [`Stage::start`] announced to others.
-    fn stop(&self, store: &impl Store) {
-        let _ = store;
+    /// The configuration goes, though exchanges of it may still be in flight: withdraws what
+    /// [`Stage::start`] announced to others, and what metrics show that nobody sets any more.
+    fn stop(&self, host: &impl Host) {
+        let _ = host;
     }
 
     /// The metrics, in the order in which [`crate::host::Meter`] numbers them.

@@ -96,9 +96,9 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         limits.try_for_each(|(limit, local)| local.announce(limit, store))
     }
 
-    fn stop(&self, store: &impl Store) {
+    fn stop(&self, host: &impl Host) {
         for (limit, local) in self.policy.limits.iter().zip(&self.locals) {
-            local.withdraw(limit, store);
+            local.withdraw(limit, host);
         }
     }
 

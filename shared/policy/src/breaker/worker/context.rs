@@ -21,6 +21,8 @@ pub(crate) struct Context<'a, H> {
     /// The breaker's place in the configuration.
     pub(crate) at: usize,
     pub(crate) host: &'a H,
+    /// Whether gauges are set: not by exchanges that outlive their configuration.
+    pub(crate) shows: bool,
     pub(crate) now_ms: u64,
     /// For the random part of an open time, and for the share that a soft breaker refuses.
     pub(crate) draw: u64,
@@ -97,7 +99,9 @@ impl<H: Host> Context<'_, H> {
 
     /// Sets a gauge.
     pub(crate) fn show(&self, metric: BreakerMetric, value: u64) {
-        self.host.set(metrics::index(self.at, metric), value);
+        if self.shows {
+            self.host.set(metrics::index(self.at, metric), value);
+        }
     }
 
     /// Counts and logs a transition that this worker made.

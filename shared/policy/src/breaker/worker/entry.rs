@@ -167,6 +167,15 @@ impl Head {
         }
     }
 
+    /// The state, as the gauge shows it: an open breaker whose time is over lets the next request probe.
+    pub(crate) fn shown(&self, now_ms: u64) -> State {
+        if self.state == State::Open && now_ms >= self.at_ms {
+            State::HalfOpen
+        } else {
+            self.state
+        }
+    }
+
     /// The share of requests that a soft breaker refuses, in percent.
     pub(crate) fn refusing_percent(self) -> u64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]

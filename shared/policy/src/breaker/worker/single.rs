@@ -93,9 +93,9 @@ impl Single {
         if !entry.delta.slots.is_empty() {
             self.flush(cx, &mut entry)?;
         }
-        let state = match cx.demanded() {
-            State::Closed => entry.head.map_or(State::Closed, |head| head.state),
-            held => held,
+        let state = match (cx.demanded(), entry.head) {
+            (State::Closed, Some(head)) => head.shown(cx.now_ms),
+            (demanded, _) => demanded,
         };
         let open = state.is_tripped() || state == State::ForcedOpen;
         cx.show(BreakerMetric::State, state as u64);
