@@ -97,7 +97,7 @@ fn sent(step: &Step, edits: &[Edit], name: &str) -> String {
     let mut value = own.collect::<Vec<_>>().join(",");
     for edit in edits {
         match edit {
-            Edit::RemoveRequestHeader(other) if same(other) => value.clear(),
+            Edit::DropRequestHeader(other) | Edit::RemoveRequestHeader(other) if same(other) => value.clear(),
             Edit::SetRequestHeader(other, set) if same(other) => value = set.to_string(),
             _ => {}
         }

@@ -71,7 +71,7 @@ fn a_request_that_routing_sent_keeps_its_retry_headers() {
         let request = SimRequest::get("/billing").attribute(Attribute::Chosen, chosen.as_bytes());
         let request = request.header("x-envoy-retry-on", b"5xx").header("x-envoy-max-retries", b"2");
         let Verdict::Continue(edits) = workers.all[0].request(&request) else { panic!("{chosen}") };
-        let removes = edits.iter().filter(|edit| matches!(edit, Edit::RemoveRequestHeader(_)));
+        let removes = edits.iter().filter(|edit| matches!(edit, Edit::DropRequestHeader(_)));
         assert_eq!(removes.count(), removed, "{chosen}: {edits:?}");
     }
 }

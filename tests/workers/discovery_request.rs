@@ -106,11 +106,13 @@ fn left(steer: &str, fields: &str, sent: &[&'static str]) -> Vec<&'static str> {
     let workers = Workers::new(1, &json);
     let request = sent.iter().fold(SimRequest::get("/"), |request, name| request.header(name, b"9"));
     let Verdict::Continue(edits) = workers.all[0].request(&request) else { panic!("refused") };
-    let kept = |name: &&&str| {
-        !edits.iter().any(|edit| matches!(edit, Edit::RemoveRequestHeader(removed) if removed == **name))
+    let removed = |edit: &Edit| match edit {
+        Edit::DropRequestHeader(name) | Edit::RemoveRequestHeader(name) => Some(name.clone()),
+        _ => None,
     };
+    let kept = |name: &&&str| !edits.iter().any(|edit| removed(edit).is_some_and(|own| own == **name));
     // What is removed is not set before.
-    let last = edits.iter().rposition(|edit| matches!(edit, Edit::RemoveRequestHeader(_)));
+    let last = edits.iter().rposition(|edit| removed(edit).is_some());
     let first = edits.iter().position(|edit| matches!(edit, Edit::SetRequestHeader(..)));
     assert!(last.is_none_or(|last| first.is_some_and(|first| last < first)), "{edits:?}");
     sent.iter().filter(kept).copied().collect()

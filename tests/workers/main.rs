@@ -49,3 +49,4 @@ mod routing_people;
 mod routing_ramp;
 mod routing_reload;
 mod routing_shares;
+mod steering;

@@ -40,7 +40,9 @@ pub(crate) fn onward(request: &SimRequest<'_>, verdict: Verdict) -> Onward {
     let mut headers: Vec<_> = request.headers().iter().map(|(n, v)| (text(n), text(v))).collect();
     for edit in edits {
         match edit {
-            Edit::RemoveRequestHeader(name) => headers.retain(|(n, _)| *n != name),
+            Edit::DropRequestHeader(name) | Edit::RemoveRequestHeader(name) => {
+                headers.retain(|(n, _)| *n != name);
+            }
             Edit::SetRequestHeader(name, value) => {
                 headers.retain(|(n, _)| **n != *name);
                 headers.push((name.to_string(), value.to_string()));

@@ -4,13 +4,18 @@
 //! over for it: its own reply passes through the filter again and is none of its business.
 
 use tidegate_policy::host::Host;
-use tidegate_policy::http::{Callback, Edit, Ending, Request, Response, Stage, Verdict};
+use tidegate_policy::http::steering::{self, Note};
+use tidegate_policy::http::{
+    Attribute, Callback, Edit, Ending, NoResponse, Reply, Request, RequestExt, Response, Stage, Verdict,
+};
 
 /// An exchange in flight.
 pub struct Exchange<S: Stage> {
     state: S::Exchange,
     position: Position,
     seen: Seen,
+    /// Whether the stage took away a header by which the route may have been chosen.
+    unsteered: bool,
 }
 
 /// Where an exchange stands with its stage.
@@ -43,6 +48,13 @@ impl<S: Stage> Exchange<S> {
     /// asks others.
     pub fn request(&mut self, stage: &S, request: &impl Request, host: &impl Host) -> Verdict {
         let verdict = stage.on_request(&mut self.state, request, host);
+        let verdict = match self.distrust(stage, &verdict, request) {
+            Some(reply) => {
+                stage.on_end(&mut self.state, Ending::NeverSent, &NoResponse, host);
+                Verdict::Reply(reply)
+            }
+            None => verdict,
+        };
         self.take(verdict)
     }
 
@@ -95,6 +107,9 @@ impl<S: Stage> Exchange<S> {
     /// Tells what was decided.
     pub fn facts(&self, stage: &S, tell: &mut dyn FnMut(&'static str, &str)) {
         stage.facts(&self.state, tell);
+        if self.unsteered {
+            Note::Forged.tell(tell);
+        }
     }
 
     /// Whether it is held back.
@@ -114,6 +129,28 @@ impl<S: Stage> Exchange<S> {
     #[must_use]
     pub fn state(&self) -> &S::Exchange {
         &self.state
+    }
+
+    /// Notes that a request is not on the route that it will have, because the stage takes away a
+    /// header by which that route was chosen. The reply to one that passed an open breaker with it.
+    fn distrust(&mut self, stage: &S, verdict: &Verdict, request: &impl Request) -> Option<Reply> {
+        let (Verdict::Await(edits) | Verdict::Continue(edits)) = verdict else { return None };
+        if !steering::unsteers(edits) {
+            return None;
+        }
+        self.unsteered = true;
+        // Stages of one module tell what they say together, and what is told is not at the host yet.
+        let mut note = None;
+        stage.facts(&self.state, &mut |name, text| {
+            if name == steering::FACT {
+                note = Some(text.as_bytes().to_vec());
+            }
+        });
+        let note = note.or_else(|| request.attribute(Attribute::Steering))?;
+        match Note::read(&note)? {
+            Note::Passed(breaker) => Some(steering::refused(breaker, request.is_grpc())),
+            Note::Forged => None,
+        }
     }
 
     fn take(&mut self, verdict: Verdict) -> Verdict {
@@ -142,6 +179,11 @@ impl<S: Stage> Exchange<S> {
 
 impl<S: Stage> Default for Exchange<S> {
     fn default() -> Self {
-        Self { state: S::Exchange::default(), position: Position::Unseen, seen: Seen::Nothing }
+        Self {
+            state: S::Exchange::default(),
+            position: Position::Unseen,
+            seen: Seen::Nothing,
+            unsteered: false,
+        }
     }
 }

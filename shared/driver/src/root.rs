@@ -150,7 +150,9 @@ impl<S: Stage, P: Proxy> Plugin<S, P> {
                 Edit::SetResponseHeader(name, value) => {
                     self.proxy.set_header(HeaderMap::Response, name, value);
                 }
-                Edit::RemoveRequestHeader(name) => self.proxy.remove_header(HeaderMap::Request, name),
+                Edit::DropRequestHeader(name) | Edit::RemoveRequestHeader(name) => {
+                    self.proxy.remove_header(HeaderMap::Request, name);
+                }
                 Edit::SetRequestHeader(name, value) => {
                     self.proxy.set_header(HeaderMap::Request, name, value);
                 }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod callout;
+pub mod chain;
 pub mod contract;
 pub mod explore;
 pub mod fuzz;
@@ -24,6 +25,7 @@ pub mod worker;
 pub use tidegate_driver::Exchange;
 
 pub use callout::{Asked, SimAnswer, SimQuestion};
+pub use chain::{Of, Passage, SimChain, SimRoute, To};
 pub use explore::explore;
 pub use host::SimHost;
 pub use host::StoreCall;

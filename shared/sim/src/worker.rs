@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tidegate_driver::{cells, Cells, Exchange};
 use tidegate_policy::config::ConfigError;
 use tidegate_policy::host::{Host, StoreError};
-use tidegate_policy::http::{Edit, Placement, Request, Response, Stage, Verdict};
+use tidegate_policy::http::{steering, Edit, Placement, Request, Response, Stage, Verdict};
 
 use crate::{SimAnswer, SimResponse};
 
@@ -98,11 +98,14 @@ impl<S: Stage, H: Host> Worker<S, H> {
         (verdict, edits, outcome)
     }
 
-    /// The text of the first fact that the stage tells of an exchange.
+    /// The text of the first fact that the stage tells of an exchange, for access logs: what it tells
+    /// later filters of the route is not meant for them.
     pub fn outcome(&self, exchange: &Exchange<S>) -> Option<String> {
         let mut first = None;
-        exchange.facts(&self.stage, &mut |_, text| {
-            first.get_or_insert_with(|| text.to_owned());
+        exchange.facts(&self.stage, &mut |name, text| {
+            if name != steering::FACT {
+                first.get_or_insert_with(|| text.to_owned());
+            }
         });
         first
     }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-use super::config::{Breaker, Policy};
+use super::config::{Breaker, Mode, Policy};
 use super::exchange::Exchange;
 use super::live::Live;
 use super::metrics::{self, BreakerMetric};
@@ -122,6 +122,29 @@ impl Breakers {
         Some((local, Context { breaker, params: &local.params, at, host, shows, now_ms, draw }))
     }
 
+    /// The first breaker of a cluster or a route that may not let every request pass, as far as this
+    /// worker knows, among those that are asked for.
+    pub(super) fn blocking<H: Host>(
+        &self,
+        asked: impl Fn(&Breaker) -> bool,
+        now: Timestamp,
+        host: &H,
+    ) -> Option<usize> {
+        if self.placement == Placement::Attempt {
+            return None;
+        }
+        let blocks = |at: usize| {
+            let (local, cx) = self.local(at, now, host)?;
+            Some(!local.would_pass(&cx).unwrap_or(false))
+        };
+        self.policy.breakers.iter().zip(&self.locals).enumerate().position(|(at, (breaker, local))| {
+            breaker.target.is_by_route()
+                && breaker.mode == Mode::Enforce
+                && local.blocks(&breaker.params).or_else(|| blocks(at)).unwrap_or(false)
+                && asked(breaker)
+        })
+    }
+
     /// Whether the class of a success must be known exactly.
     pub(super) fn is_troubled(&self, ticket: &Ticket) -> bool {
         self.locals.get(ticket.breaker).is_none_or(|local| local.is_troubled(ticket))
@@ -149,6 +172,7 @@ impl Breakers {
     #[inline(never)]
     pub(super) fn give_back<H: Host>(&self, exchange: &mut Exchange, now: Timestamp, host: &H) {
         exchange.label = None;
+        exchange.evaded = None;
         for ticket in exchange.take().filter(|ticket| ticket.probe) {
             self.settle(ticket, Class::Ignored, 0, &|| 0, now, host);
         }

@@ -22,6 +22,10 @@ pub struct Exchange {
     pub(super) held: Option<u64>,
     /// For access logs: a breaker, and what it did.
     pub(super) label: Option<(usize, Label)>,
+    /// Whether an earlier filter of ours chose the cluster, so that it is known.
+    pub(super) chosen: bool,
+    /// A breaker that would not have let the request pass on another route.
+    pub(super) evaded: Option<usize>,
 }
 
 /// The headers of a response.

@@ -14,7 +14,7 @@ use crate::breaker::worker::context::Ticket;
 use crate::host::Host;
 use crate::http::classify::{Class, Rules};
 use crate::http::message::number;
-use crate::http::{Attribute, Completion, Ending, Placement, Reached, Response, ResponseExt};
+use crate::http::{steering, Attribute, Completion, Ending, Placement, Reached, Response, ResponseExt};
 use crate::time::Timestamp;
 
 /// Envoy's flags for an upstream that was reached and did not answer, or not to the end: UT, LR, UR,
@@ -104,7 +104,7 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
             let Some(breaker) = self.breakers.get(ticket.breaker) else { continue };
             match self.class_of(completion, reached, &ticket, breaker) {
                 Class::Success if !last => exchange.keep(ticket),
-                class => self.publish(ticket, class, took_ms),
+                class => self.settle(exchange, ticket, class, took_ms),
             }
         }
     }
@@ -149,9 +149,24 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
     fn each(&self, exchange: &mut Exchange, took_ms: u64, class: impl Fn(&Ticket, &Breaker) -> Class) {
         for ticket in exchange.take() {
             if let Some(breaker) = self.breakers.get(ticket.breaker) {
-                self.publish(ticket, class(&ticket, breaker), took_ms);
+                self.settle(exchange, ticket, class(&ticket, breaker), took_ms);
             }
         }
+    }
+
+    /// Settles one ticket, if the outcome is its target's.
+    fn settle(&self, exchange: &Exchange, ticket: Ticket, class: Class, took_ms: u64) {
+        let misled = !exchange.chosen && self.is_misled(&ticket, class);
+        self.publish(ticket, if misled { Class::Ignored } else { class }, took_ms);
+    }
+
+    /// Whether an outcome is not its target's, because a later filter of ours took away a header by
+    /// which the client had chosen the route. Asked of those that could change a breaker.
+    fn is_misled(&self, ticket: &Ticket, class: Class) -> bool {
+        class != Class::Ignored
+            && (class != Class::Success || self.breakers.is_troubled(ticket))
+            && self.breakers.get(ticket.breaker).is_some_and(|breaker| breaker.target.is_by_route())
+            && steering::is_forged(self.response.attribute(Attribute::Steering))
     }
 
     /// The class of headers or trailers.

@@ -33,6 +33,8 @@ struct View<'a, R> {
     request: &'a R,
     /// The cluster that an earlier filter of ours chose.
     chosen: Option<Vec<u8>>,
+    /// Whether the host tells another route than the request will have.
+    forged: OnceCell<bool>,
     cluster: OnceCell<Option<Vec<u8>>>,
     route: OnceCell<Option<Vec<u8>>>,
 }
@@ -40,7 +42,7 @@ struct View<'a, R> {
 /// The request header that names a cluster to Envoy.
 enum ClusterHeader {
     Absent,
-    /// Sent by the client, and to be removed.
+    /// Sent by the client, and to be removed; or one that looks like it was.
     Forged,
     /// Written by an earlier filter of ours.
     Ours(Vec<u8>),
@@ -60,14 +62,14 @@ impl<'a, H: Host> Checks<'a, H> {
         self.exchange.grpc = self.is_grpc(request);
         let mut edits = Vec::new();
         let header = self.unsteer(request, &mut edits);
-        let forged = matches!(header, ClusterHeader::Forged);
+        self.exchange.chosen = matches!(header, ClusterHeader::Ours(_));
         let view = View::new(request, header);
         let breakers = self.breakers;
         for (at, breaker) in breakers.policy.breakers.iter().enumerate() {
             if breaker.target.placement() != breakers.placement {
                 continue;
             }
-            if forged && matches!(breaker.target, Target::Cluster(_) | Target::Route(_)) {
+            if view.is_in_doubt(&breaker.target) {
                 let ask = || self.refuse_forged(at);
                 if let Some(reply) = applies(breaker, request).then(ask).flatten() {
                     return Verdict::Reply(reply);
@@ -96,7 +98,15 @@ impl<'a, H: Host> Checks<'a, H> {
                 }
             }
         }
+        self.exchange.evaded = self.evaded(request, &view);
         Verdict::Continue(edits)
+    }
+
+    /// A breaker that a request passes only because of its route. If a later filter of ours takes
+    /// away a header by which the client chose that route, the request must not go on.
+    fn evaded(&self, request: &impl Request, view: &View<'_, impl Request>) -> Option<usize> {
+        let at = self.breakers.blocking(|breaker| applies(breaker, request), self.now, self.host)?;
+        (!view.is_forged()).then_some(at)
     }
 
     /// Whether the request is gRPC. Every gRPC request announces that it takes trailers, and hardly
@@ -126,7 +136,9 @@ impl<'a, H: Host> Checks<'a, H> {
         } else {
             request.lone_header(name)
         };
-        let Some(value) = value else { return ClusterHeader::Absent };
+        let Some(value) = value else {
+            return if edits.is_empty() { ClusterHeader::Absent } else { ClusterHeader::Forged };
+        };
         let first = |chosen: &[u8]| chosen.split(|b| *b == b' ').next() == Some(&*value);
         if request.attribute(Attribute::Chosen).is_some_and(|chosen| first(&chosen)) {
             return ClusterHeader::Ours(value);
@@ -196,6 +208,7 @@ impl<'a, H: Host> Checks<'a, H> {
                     }
                     count(self.host, at, BreakerMetric::FellBack);
                     self.exchange.label = Some((at, Label::Fallback));
+                    self.exchange.evaded = Some(at);
                     edits.push(Edit::SetRequestHeader(Rc::clone(&policy.cluster_header), Rc::clone(name)));
                     return Verdict::Continue(edits);
                 }
@@ -204,8 +217,8 @@ impl<'a, H: Host> Checks<'a, H> {
         Verdict::Reply(self.refuse(at, &policy.reply, retry_after_ms))
     }
 
-    /// A request with a forged cluster header is on a route that it will not keep, and its own cannot
-    /// be known here. So that no client passes an open breaker this way, the request is refused when
+    /// A request with a forged header is on a route that it will not keep, and its own cannot be known
+    /// here. So that no client passes an open breaker this way, the request is refused when
     /// any breaker of a cluster or route would not let it pass without a permit.
     #[inline(never)]
     fn refuse_forged(&mut self, at: usize) -> Option<Reply> {
@@ -241,11 +254,28 @@ impl<'a, H: Host> Checks<'a, H> {
 
 impl<'a, R: Request> View<'a, R> {
     fn new(request: &'a R, header: ClusterHeader) -> Self {
-        let chosen = match header {
-            ClusterHeader::Ours(cluster) => Some(cluster),
-            ClusterHeader::Absent | ClusterHeader::Forged => None,
+        let (chosen, forged) = match header {
+            ClusterHeader::Ours(cluster) => (Some(cluster), OnceCell::new()),
+            ClusterHeader::Absent => (None, OnceCell::new()),
+            ClusterHeader::Forged => (None, OnceCell::from(true)),
         };
-        Self { request, chosen, cluster: OnceCell::new(), route: OnceCell::new() }
+        Self { request, chosen, forged, cluster: OnceCell::new(), route: OnceCell::new() }
+    }
+
+    /// Whether a filter of ours takes away, or took away, a header by which the client may have
+    /// chosen the route. Of an honest request the host has nothing to tell, which costs little.
+    fn is_forged(&self) -> bool {
+        let asked = || steering::is_forged(self.request.attribute(Attribute::Steering));
+        *self.forged.get_or_init(asked)
+    }
+
+    /// Whether it cannot be known if the request is for this target.
+    fn is_in_doubt(&self, target: &Target) -> bool {
+        match target {
+            Target::Cluster(_) => self.chosen.is_none() && self.is_forged(),
+            Target::Route(_) => self.is_forged(),
+            Target::Key(_) | Target::Endpoint(_) => false,
+        }
     }
 
     /// The cluster that the request goes to: the one that an earlier filter of ours chose, else

@@ -15,6 +15,7 @@ use super::outcome::Settlement;
 use super::request::Checks;
 use crate::config::Reader;
 use crate::host::{Host, Store, StoreError};
+use crate::http::steering::Note;
 use crate::http::{
     Callback, CellSpec, Edit, Ending, Metric, Parsed, Placement, Request, Response, Stage, Verdict,
 };
@@ -110,6 +111,9 @@ impl Stage for CircuitBreaker {
     fn facts(&self, exchange: &Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
         if let Some(text) = self.breakers.label(exchange) {
             tell("tidegate.breaker", text);
+        }
+        if let Some(breaker) = exchange.evaded.and_then(|at| self.breakers.get(at)) {
+            Note::Passed(&breaker.name).tell(tell);
         }
     }
 

@@ -83,6 +83,9 @@ pub enum Attribute {
     LocalZone,
     /// The name of the route.
     Route,
+    /// What an earlier filter of ours says of the route; clients cannot write it. See
+    /// [`crate::http::steering`].
+    Steering,
     /// Why there was no connection to an endpoint.
     TransportFailure,
 }
@@ -96,6 +99,7 @@ impl Attribute {
         match self {
             Self::Chosen => Some("tidegate.routing"),
             Self::Discovered => Some("tidegate.discovery"),
+            Self::Steering => Some("tidegate.steering"),
             _ => None,
         }
     }

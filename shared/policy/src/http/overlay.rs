@@ -10,6 +10,7 @@ use core::cell::RefCell;
 use core::net::IpAddr;
 
 use super::message::{Attribute, Header, Request};
+use super::steering::{self, Note};
 use super::verdict::Edit;
 
 /// A request with the edits and the facts of earlier stages.
@@ -67,6 +68,11 @@ impl<R: Request> Request for Overlay<'_, R> {
     }
 
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+        if which == Attribute::Steering && steering::unsteers(self.edits) {
+            let mut note = None;
+            Note::Forged.tell(&mut |_, text| note = Some(text.as_bytes().to_vec()));
+            return note;
+        }
         let fact = which.fact().and_then(|name| self.fact(name));
         fact.or_else(|| self.request.attribute(which))
     }
@@ -79,7 +85,7 @@ impl<R: Request> Request for Overlay<'_, R> {
 /// The request header that an edit is about, and its value, which a removal has not.
 fn edited(edit: &Edit) -> Option<(&str, Option<&str>)> {
     match edit {
-        Edit::RemoveRequestHeader(name) => Some((name, None)),
+        Edit::DropRequestHeader(name) | Edit::RemoveRequestHeader(name) => Some((name, None)),
         Edit::SetRequestHeader(name, value) => Some((name, Some(value))),
         Edit::AddResponseHeader(..) | Edit::SetResponseHeader(..) => None,
     }
@@ -166,5 +172,14 @@ mod tests {
         assert_eq!(overlay.attribute(Attribute::Chosen).as_deref(), Some(&b"stable r v drawn 7"[..]));
         assert_eq!(overlay.attribute(Attribute::Discovered).as_deref(), Some(&b"host"[..]));
         assert_eq!(overlay.attribute(Attribute::Cluster).as_deref(), Some(&b"host"[..]));
+    }
+
+    #[test]
+    fn what_an_earlier_stage_removes_makes_the_route_doubtful() {
+        let forged = [Edit::RemoveRequestHeader("x-a".to_string())];
+        let overlay = Overlay::new(&Plain, &forged, &|_| ());
+        assert!(steering::is_forged(overlay.attribute(Attribute::Steering)));
+        let overlay = Overlay::new(&Plain, &[], &|_| ());
+        assert!(!steering::is_forged(overlay.attribute(Attribute::Steering)));
     }
 }

@@ -3,12 +3,38 @@
 //! Filters of ours hand choices to Envoy and to each other in `x-tidegate-*` headers. One
 //! that arrives from outside is removed on entry, look-alikes with underscores included
 //! (many servers fold `_` to `-`; Envoy's `headers_with_underscores_action` exists for that).
+//!
+//! Envoy chose the route by the headers that arrived, and chooses it anew only behind the last
+//! filter: until then the route that it tells is the one that the client asked for. So filters of
+//! ours tell each other in filter state, which no client can write, what to think of it: a [`Note`].
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::message::Request;
-use super::verdict::Edit;
+use super::message::{Attribute, Request};
+use super::verdict::{Edit, Reply};
+
+/// What a filter of ours tells the later ones of the route that a request is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note<'a> {
+    /// A header by which the route may have been chosen was the client's, and is removed. The route
+    /// that the host tells is not the one that the request will have.
+    Forged,
+    /// A breaker let the request pass because of its route; the one with this name would not have.
+    Passed(&'a str),
+}
+
+/// The fact that carries a [`Note`].
+pub const FACT: &str = match Attribute::Steering.fact() {
+    Some(name) => name,
+    None => "",
+};
+
+/// [`Note::Forged`] as text, and the beginning of [`Note::Passed`].
+const FORGED: &str = "forged";
+/// The beginning of the text of a [`Note::Passed`], before the breaker's name.
+pub const PASSED: &str = "passed:";
 
 const PREFIX: &[u8] = b"x-tidegate-";
 
@@ -26,23 +52,51 @@ pub const RETRIES: [&str; 7] = [
 /// One removal for each of [`RETRIES`] that the client sent: for requests to endpoints that a filter of
 /// ours chooses, whose load only that filter may multiply.
 pub fn retries(request: &impl Request) -> Vec<Edit> {
-    removed(request, |name| RETRIES.iter().any(|own| is_like(name, own)))
+    removed(request, |name| RETRIES.iter().any(|own| is_like(name, own)), Edit::DropRequestHeader)
 }
 
-/// One removal for each steering header that the client sent.
+/// One removal for each steering header that the client sent. Behind the routing filter there is
+/// none: it removed them all before it told what it chose, and what is there now is ours.
 pub fn removals(request: &impl Request) -> Vec<Edit> {
-    removed(request, |name| name.len() >= PREFIX.len() && begins_like(name, PREFIX))
+    let steers = |name: &[u8]| name.len() >= PREFIX.len() && begins_like(name, PREFIX);
+    let edits = removed(request, steers, Edit::RemoveRequestHeader);
+    if edits.is_empty() || request.attribute(Attribute::Chosen).is_none() {
+        edits
+    } else {
+        Vec::new()
+    }
+}
+
+/// Whether one of the edits takes away a header by which the host may have chosen the route.
+#[must_use]
+pub fn unsteers(edits: &[Edit]) -> bool {
+    edits.iter().any(|edit| matches!(edit, Edit::RemoveRequestHeader(_)))
+}
+
+/// Whether an earlier filter of ours says that the route is not to be believed.
+pub fn is_forged(note: Option<Vec<u8>>) -> bool {
+    note.is_some_and(|text| Note::read(&text) == Some(Note::Forged))
+}
+
+/// The reply to a request that a breaker let pass because of a route that it did not keep.
+#[must_use]
+pub fn refused(breaker: &str, grpc: bool) -> Reply {
+    Reply::unavailable(&format!("tidegate_route_forged:{breaker}"), grpc)
 }
 
 /// One removal for each header that looks like `name` to a server that folds `_` to `-`, and is not
 /// it. For a filter behind others of ours, whose headers it must leave alone.
 pub fn look_alikes<'a>(request: &'a impl Request, name: &'a str) -> Vec<Edit> {
-    removed(request, move |sent| sent != name.as_bytes() && is_like(sent, name))
+    removed(request, move |sent| sent != name.as_bytes() && is_like(sent, name), Edit::RemoveRequestHeader)
 }
 
-fn removed(request: &impl Request, which: impl Fn(&[u8]) -> bool) -> Vec<Edit> {
+fn removed(
+    request: &impl Request,
+    which: impl Fn(&[u8]) -> bool,
+    edit: impl Fn(String) -> Edit,
+) -> Vec<Edit> {
     let names = request.headers().iter().map(|(name, _)| *name).filter(|name| which(name));
-    names.map(|name| Edit::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned())).collect()
+    names.map(|name| edit(String::from_utf8_lossy(name).into_owned())).collect()
 }
 
 /// Whether a server that folds `_` to `-` takes the header `name` for `expected`, which is lower case.
@@ -56,6 +110,28 @@ fn begins_like(name: &[u8], expected: &[u8]) -> bool {
         b'_' => *expected == b'-',
         _ => byte.eq_ignore_ascii_case(expected),
     })
+}
+
+// === impl Note ===
+
+impl<'a> Note<'a> {
+    /// The note in a fact's text.
+    #[must_use]
+    pub fn read(text: &'a [u8]) -> Option<Self> {
+        let text = core::str::from_utf8(text).ok()?;
+        match text.strip_prefix(PASSED) {
+            Some(breaker) => Some(Self::Passed(breaker)),
+            None => (text == FORGED).then_some(Self::Forged),
+        }
+    }
+
+    /// Tells it.
+    pub fn tell(self, tell: &mut dyn FnMut(&'static str, &str)) {
+        match self {
+            Self::Forged => tell(FACT, FORGED),
+            Self::Passed(breaker) => tell(FACT, &format!("{PASSED}{breaker}")),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +151,41 @@ mod tests {
         for (name, expected) in cases {
             let steers = name.len() >= PREFIX.len() && begins_like(name.as_bytes(), PREFIX);
             assert_eq!(steers, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn removing_a_header_of_the_clients_makes_the_route_doubtful() {
+        let remove = |name: &str| Edit::RemoveRequestHeader(name.into());
+        let drop = |name: &str| Edit::DropRequestHeader(name.into());
+        let set = Edit::SetRequestHeader("x-tidegate-cluster".into(), "a".into());
+        let answer = Edit::AddResponseHeader("x".into(), "y".into());
+        let cases = [
+            (alloc::vec![], false),
+            (alloc::vec![set.clone(), answer], false),
+            (alloc::vec![drop("x-envoy-retry-on"), drop("x-force-variant")], false),
+            (alloc::vec![drop("x-envoy-retry-on"), remove("x-variant")], true),
+            (alloc::vec![remove("x-tidegate-cluster"), set], true),
+            (alloc::vec![remove("x-envoy-original-dst-host")], true),
+        ];
+        for (edits, expected) in cases {
+            assert_eq!(unsteers(&edits), expected, "{edits:?}");
+        }
+    }
+
+    #[test]
+    fn notes_are_read_as_they_are_told() {
+        for note in [Note::Forged, Note::Passed("checkout"), Note::Passed("")] {
+            let mut told = Vec::new();
+            note.tell(&mut |name, text| told.push((name, text.as_bytes().to_vec())));
+            assert_eq!(told.len(), 1);
+            assert_eq!(
+                told.iter().map(|(name, text)| (*name, Note::read(text))).next(),
+                Some((FACT, Some(note)))
+            );
+        }
+        for other in [&b""[..], b"forge", b"forged:", b"passed", b"\xff"] {
+            assert_eq!(Note::read(other), None, "{other:?}");
         }
     }
 }

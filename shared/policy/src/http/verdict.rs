@@ -25,7 +25,10 @@ pub enum Edit {
     AddResponseHeader(String, String),
     /// Puts one value in place of all values of a response header, if any.
     SetResponseHeader(String, String),
-    /// Removes every value of a request header.
+    /// Removes every value of a request header by which the host chooses no route.
+    DropRequestHeader(String),
+    /// Removes every value of a request header by which the host may have chosen the route, which it
+    /// then chooses anew: see [`crate::http::steering`].
     RemoveRequestHeader(String),
     /// Puts one value in place of all values of a request header, if any. The host chooses the
     /// route anew. Both texts are mostly the configuration's, so they are shared and not copied.

@@ -224,7 +224,12 @@ impl Routing {
     fn removals(&self, request: &impl Request) -> Vec<Edit> {
         let mut edits = steering::removals(request);
         for (name, _) in request.headers().iter().filter(|(name, _)| self.policy.owns(name)) {
-            let edit = Edit::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned());
+            let text = String::from_utf8_lossy(name).into_owned();
+            let edit = if self.policy.forces(name) {
+                Edit::DropRequestHeader(text)
+            } else {
+                Edit::RemoveRequestHeader(text)
+            };
             if !edits.contains(&edit) {
                 edits.push(edit);
             }

@@ -67,6 +67,12 @@ impl Target {
         matches!(self, Self::Cluster(cluster) if cluster == name)
     }
 
+    /// Whether the route of a request says if it is the request's.
+    #[must_use]
+    pub fn is_by_route(&self) -> bool {
+        matches!(self, Self::Cluster(_) | Self::Route(_))
+    }
+
     /// Whether what it guards shows only at run time.
     #[must_use]
     pub fn is_many(&self) -> bool {

@@ -131,6 +131,16 @@ impl LocalBreaker {
         })
     }
 
+    /// Whether a request to the only target may not pass now, by the worker's copy alone; `None` when
+    /// there is no copy yet.
+    pub(crate) fn blocks(&self, params: &BreakerParams) -> Option<bool> {
+        match (&self.targets, params.demanded) {
+            (_, State::Disabled | State::MetricsOnly) | (Targets::Keyed(_), _) => Some(false),
+            (_, State::ForcedOpen) => Some(true),
+            (Targets::Single(single), _) => single.blocks(),
+        }
+    }
+
     /// Takes the outcome of a request that passed. `hosts`, the endpoints of the cluster, is asked
     /// only when one is about to be ejected.
     pub(crate) fn settle(

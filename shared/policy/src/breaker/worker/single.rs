@@ -75,6 +75,11 @@ impl Single {
         Ok(())
     }
 
+    /// Whether a request may not pass, by the copy as it is.
+    pub(crate) fn blocks(&self) -> Option<bool> {
+        self.entry.borrow().head.map(|head| head.state != State::Closed || head.share > 0.0)
+    }
+
     pub(crate) fn is_troubled(&self) -> bool {
         self.entry.borrow().is_troubled()
     }

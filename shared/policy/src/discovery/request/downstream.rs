@@ -82,7 +82,7 @@ impl Downstream {
         let mut edits = Vec::new();
         let chosen = self.hears_routing.then(|| request.attribute(Attribute::Chosen)).flatten();
         let chosen = chosen.as_deref().and_then(|state| service_index::chosen(state, &self.policy.services));
-        self.remove(request, &ENDPOINTS, &mut edits);
+        self.unsteer(request, &mut edits);
         let routed = chosen.is_some();
         let (service, subset) = match chosen {
             Some((service, subset)) => (Some(service), subset.map(Rc::new)),
@@ -98,7 +98,7 @@ impl Downstream {
         };
         // The retry headers of a request that the routing filter sent here are the routing filter's.
         if !routed {
-            self.remove(request, &steering::RETRIES, &mut edits);
+            edits.extend(steering::retries(request));
         }
         view.count(ServiceMetric::Requests);
         let now = host.now();
@@ -119,14 +119,14 @@ impl Downstream {
         }
     }
 
-    /// Removes these headers and the one that steers, look-alikes with underscores included: a client
-    /// must not choose endpoints.
-    fn remove(&self, request: &impl Request, names: &[&str], edits: &mut Vec<Edit>) {
+    /// Removes the headers that name endpoints, look-alikes with underscores included: a client must not
+    /// choose endpoints.
+    fn unsteer(&self, request: &impl Request, edits: &mut Vec<Edit>) {
         let own = &**self.policy.steer.header();
         for (name, _) in request.headers() {
             // Most headers do not begin as these do.
             let begins = matches!(name, [b'x' | b'X', b'-' | b'_', ..]);
-            if (begins && names.iter().any(|known| steering::is_like(name, known)))
+            if (begins && ENDPOINTS.iter().any(|known| steering::is_like(name, known)))
                 || steering::is_like(name, own)
             {
                 let edit = Edit::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned());

@@ -107,8 +107,15 @@ impl Policy {
     /// is taken off every request. Many servers fold `_` to `-`, so look-alikes are, too.
     #[must_use]
     pub fn owns(&self, header: &[u8]) -> bool {
-        let force = self.force.iter().flat_map(|force| [force.header.as_str(), force.secret_header.as_str()]);
-        self.headers.request().chain(force).any(|name| steering::is_like(header, name))
+        self.forces(header) || self.headers.request().any(|name| steering::is_like(header, name))
+    }
+
+    /// Whether a request header is one by which trusted callers choose a variant. No route of Envoy's
+    /// is chosen by it.
+    #[must_use]
+    pub fn forces(&self, header: &[u8]) -> bool {
+        let mut names = self.force.iter().flat_map(|force| [&force.header, &force.secret_header]);
+        names.any(|name| steering::is_like(header, name))
     }
 
     /// Which metadata any route asks for, each once: what [`Facts`] must have.
