@@ -19,5 +19,6 @@ mod routing;
 mod servers;
 mod setup;
 mod smoke;
+mod steering;
 mod upstreams;
 mod waiting;
