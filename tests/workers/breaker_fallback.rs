@@ -211,3 +211,54 @@ fn the_choice_of_an_earlier_filter_of_ours_is_kept() {
         assert!(matches!(workers.all[0].begin(&other).0, Verdict::Reply(_)));
     }
 }
+
+/// Requests to `up`, whose cluster has no healthy endpoint: `.` got Envoy's 503, `f` the fallback, `-` a
+/// refusal.
+fn without_endpoints(workers: &Workers, requests: usize) -> String {
+    let gone = SimResponse::local(503, "no_healthy_upstream", 1 << 1);
+    let one = |_| {
+        let (verdict, exchange) = workers.all[0].begin(&up());
+        let label = workers.all[0].outcome(&exchange).unwrap_or_default();
+        match verdict {
+            Verdict::Reply(_) => '-',
+            _ if label.starts_with("fallback:") => 'f',
+            _ => {
+                workers.all[0].end(exchange, &gone);
+                '.'
+            }
+        }
+    };
+    (0..requests).map(one).collect()
+}
+
+/// None of 20 requests got the fallback: a cluster without endpoints said nothing.
+#[test]
+fn a_cluster_without_endpoints_opens_and_falls_back_at_once() {
+    let fallback = r#""fallback": [{"cluster": "b"}]"#;
+    #[rustfmt::skip]
+    let cases = [
+        // fields                                        20 requests
+        (fallback,                                       ".fffffffffffffffffff"),
+        (r#""fallback": [{"reply": {}}]"#,               ".-------------------"),
+        ("",                                             ".....---------------"),
+        (r#""failure_flags": ["UF"]"#,                   "...................."),
+        (r#""consecutive_failures": 0, "fallback": [{"cluster": "b"}]"#, ".fffffffffffffffffff"),
+    ];
+    for (fields, expected) in cases {
+        let workers = Workers::new(1, &config(fields));
+        assert_eq!(without_endpoints(&workers, 20), expected, "{fields}");
+    }
+    let held = Workers::new(1, &config(&format!(r#""state": "metrics_only", {fallback}"#)));
+    assert_eq!(without_endpoints(&held, 20), "....................");
+}
+
+/// Each open time is as short as the first, so that endpoints that are back get requests again.
+#[test]
+fn one_probe_finds_out_that_there_are_still_no_endpoints() {
+    let workers = Workers::new(1, &config(r#""fallback": [{"cluster": "b"}]"#));
+    for at in [0, 5_000, 10_000, 15_000] {
+        assert_eq!(without_endpoints(workers.at(at), 3), ".ff", "at {at}");
+    }
+    assert_eq!(workers.count("transitions.no_healthy_upstream"), 4);
+    assert_eq!(workers.at(20_000).calls("SSSSSS"), "pppppp".replacen("pppppp", "ppppp+", 1));
+}

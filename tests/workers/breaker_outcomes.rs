@@ -42,7 +42,7 @@ fn flags_of_the_upstream_fail_and_other_replies_say_nothing() {
         ("UR",                  503,    "upstream_reset_before_response_started", 1 << 4,   "failed"),
         ("LR",                  503,    "upstream_reset_before_response_started", 1 << 3,   "failed"),
         ("UF with retries over", 503,   "upstream_reset_before_response_started", (1 << 5) | (1 << 15), "failed"),
-        ("no healthy host",     503,    "no_healthy_upstream",                    1 << 1,   "ignored"),
+        ("no healthy host",     503,    "no_healthy_upstream",                    1 << 1,   "failed"),
         ("overflow",            503,    "overflow",                               1 << 7,   "ignored"),
         ("no cluster",          503,    "cluster_not_found",                      1 << 24,  "ignored"),
         ("rate limited",        429,    "request_rate_limited",                   1 << 11,  "ignored"),
@@ -94,6 +94,7 @@ fn flags_can_be_chosen() {
     let fields = r#", "failure_flags": ["UH"]"#;
     assert_eq!(answered(fields, &no_host), "failed");
     assert_eq!(answered(fields, &refused), "ignored");
+    assert_eq!(answered(r#", "failure_flags": ["UF"]"#, &no_host), "ignored");
     assert_eq!(answered(r#", "failure_flags": []"#, &refused), "ignored");
 }
 

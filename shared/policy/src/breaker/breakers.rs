@@ -168,6 +168,15 @@ impl Breakers {
         }
     }
 
+    /// Takes that the cluster had no healthy endpoint for the request of a ticket.
+    #[inline(never)]
+    pub(super) fn on_no_endpoint<H: Host>(&self, ticket: &Ticket, now: Timestamp, host: &H) {
+        let Some((local, cx)) = self.local(ticket.breaker, now, host) else { return };
+        if local.on_no_endpoint(&cx, ticket).is_err() {
+            cx.count(BreakerMetric::Undecided, 1);
+        }
+    }
+
     /// Gives back the permits of breakers that admitted a request which is not sent.
     #[inline(never)]
     pub(super) fn give_back<H: Host>(&self, exchange: &mut Exchange, now: Timestamp, host: &H) {

@@ -144,6 +144,6 @@ mod tests {
                 assert_eq!(list[reason(breaker, of)].name, expected);
             }
         }
-        assert_eq!(list.len(), 52);
+        assert_eq!(list.len(), 54);
     }
 }

@@ -20,6 +20,7 @@ pub mod decide;
 mod exchange;
 mod live;
 pub mod metrics;
+mod no_endpoint;
 mod outcome;
 pub mod overload;
 pub mod params;

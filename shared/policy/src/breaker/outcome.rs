@@ -8,6 +8,7 @@ use super::breakers::{count, Breakers};
 use super::config::Breaker;
 use super::exchange::{Answered, Exchange};
 use super::metrics::BreakerMetric;
+use super::no_endpoint;
 use super::waiting;
 use crate::breaker::config::target::Target;
 use crate::breaker::worker::context::Ticket;
@@ -254,6 +255,13 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
     fn publish(&self, ticket: Ticket, class: Class, took_ms: u64) {
         let hosts = || self.response.number(Attribute::Endpoints);
         self.breakers.settle(ticket, class, took_ms, &hosts, self.now, self.host);
+        let falls_back = |at| self.breakers.get(at).is_some_and(|breaker| !breaker.fallback.is_empty());
+        if class == Class::Failure
+            && falls_back(ticket.breaker)
+            && self.response.number(Attribute::Flags) & no_endpoint::FLAG != 0
+        {
+            self.breakers.on_no_endpoint(&ticket, self.now, self.host);
+        }
     }
 }
 

@@ -62,6 +62,7 @@ pub fn line(
             "{failed} of {total} calls failed in {window_ms} ms, the limit is {} %",
             params.failure_rate_percent
         ),
+        Reason::NoHealthyUpstream => String::from("the cluster has no healthy endpoint"),
         Reason::SlowRate => format!(
             "{slow} of {total} calls took over {} ms, the limit is {} %",
             params.slow_call_ms, params.slow_rate_percent
@@ -121,6 +122,7 @@ mod tests {
             (State::Closed, &open, Reason::Consecutive, "5 consecutive failures; 7 of 12 calls failed in 10000 ms"),
             (State::Closed, &open, Reason::FailureRate, "7 of 12 calls failed in 10000 ms, the limit is 50 %"),
             (State::Closed, &open, Reason::SlowRate, "3 of 12 calls took over 2000 ms, the limit is 100 %"),
+            (State::Closed, &open, Reason::NoHealthyUpstream, "the cluster has no healthy endpoint"),
             (State::HalfOpen, &open, Reason::ProbesFailed, "3 of 4 probes failed and 0 were slow, of 5 permitted"),
             (State::HalfOpen, &open, Reason::Expired, "4 of 5 probes came back in 30000 ms"),
             (State::Open, &half_open, Reason::WaitedOut, "the open time is over, 5 probes may pass"),

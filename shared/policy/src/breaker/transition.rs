@@ -16,6 +16,8 @@ pub enum Reason {
     Expired,
     /// `failure_rate_percent` was reached.
     FailureRate,
+    /// The cluster had no healthy endpoint, and there is a fallback.
+    NoHealthyUpstream,
     /// Too many probes failed.
     ProbesFailed,
     /// Enough probes succeeded.
@@ -30,10 +32,11 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in alphabetical order of their words.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Consecutive,
         Self::Expired,
         Self::FailureRate,
+        Self::NoHealthyUpstream,
         Self::ProbesFailed,
         Self::ProbesPassed,
         Self::SlowRate,
@@ -47,6 +50,9 @@ impl Reason {
             Self::Consecutive => "Opened after consecutive_failures consecutive failures.",
             Self::Expired => "Opened again because no probe came back in max_half_open_ms.",
             Self::FailureRate => "Opened at failure_rate_percent.",
+            Self::NoHealthyUpstream => {
+                "Opened at once because no endpoint is healthy and there is a fallback."
+            }
             Self::ProbesFailed => "Opened again because probes failed or were slow.",
             Self::ProbesPassed => "Closed because probes passed.",
             Self::SlowRate => "Opened at slow_rate_percent.",
@@ -61,6 +67,7 @@ impl Reason {
             Self::Consecutive => "consecutive",
             Self::Expired => "expired",
             Self::FailureRate => "failure_rate",
+            Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::ProbesPassed => "probes_passed",
             Self::ProbesFailed => "probes_failed",
             Self::SlowRate => "slow_rate",

@@ -73,8 +73,8 @@ pub const FLAGS: [(&str, u64); 12] = [
     ("UT", 1 << 2),
 ];
 
-/// Local reset, remote reset, timeout, no connection, connection lost, no HTTP.
-const UPSTREAM_FAILED: u64 = (1 << 3) | (1 << 4) | (1 << 2) | (1 << 5) | (1 << 6) | (1 << 23);
+/// No healthy endpoint, timeout, local reset, remote reset, no connection, connection lost, no HTTP.
+const UPSTREAM_FAILED: u64 = (1 << 1) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 23);
 /// The client left.
 const DOWNSTREAM_GONE: u64 = 1 << 14;
 const FROM_UPSTREAM: &[u8] = b"via_upstream";
@@ -185,7 +185,7 @@ mod tests {
             ("refused connection",        503, None,     "upstream_reset_before_response_started", 1 << 5, Failure),
             ("upstream hung up",          503, None,     "upstream_reset_before_response_started", 1 << 6, Failure),
             ("timeout",                   504, None,     "response_timeout",                       1 << 2, Failure),
-            ("no healthy host",           503, None,     "no_healthy_upstream",                    1 << 1, Ignored),
+            ("no healthy host",           503, None,     "no_healthy_upstream",                    1 << 1, Failure),
             ("overflow",                  503, None,     "overflow",                               1 << 7, Ignored),
             ("no route",                  404, None,     "route_not_found",                        1 << 8, Ignored),
             ("another filter's reply",    503, None,     "",                                       0,      Ignored),

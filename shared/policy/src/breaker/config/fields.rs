@@ -182,11 +182,15 @@ pub(super) static FAILURE_FLAGS: Field<List<Flag>> =
             Literal::Text("LR"),
             Literal::Text("UC"),
             Literal::Text("UF"),
+            Literal::Text("UH"),
             Literal::Text("UPE"),
             Literal::Text("UR"),
             Literal::Text("UT"),
         ])
-        .says("Envoy's response flags that make any outcome a failure.");
+        .says(
+            "Envoy's response flags that make any outcome a failure. Of `UH`, no healthy endpoint, once is \
+     enough for a breaker with a `fallback`, see [outcomes](#outcomes).",
+        );
 static BREAKER: Table = Table::new(
     "breaker.breaker",
     &[

@@ -13,6 +13,7 @@ use crate::breaker::cells::Updated;
 use crate::breaker::config::Breaker;
 use crate::breaker::decide::{self, Admission, Probe};
 use crate::breaker::metrics::BreakerMetric;
+use crate::breaker::no_endpoint;
 use crate::breaker::overload;
 use crate::breaker::params::BreakerParams;
 use crate::breaker::report::Evidence;
@@ -165,6 +166,30 @@ impl LocalBreaker {
         match &self.targets {
             Targets::Keyed(keyed) => keyed.count(cx, &ticket, class, slow, hosts),
             Targets::Single(single) => single.count(cx, &ticket, class, slow),
+        }
+    }
+
+    /// Takes that the cluster had no healthy endpoint for the request of a ticket. Opens at once, if
+    /// requests have elsewhere to go.
+    #[inline(never)]
+    pub(crate) fn on_no_endpoint(
+        &self,
+        cx: &Context<'_, impl Host>,
+        ticket: &Ticket,
+    ) -> Result<(), StoreError> {
+        if cx.demanded() != State::Closed || cx.breaker.soft.is_some() {
+            return Ok(());
+        }
+        let mut opened = false;
+        let done = self.update(cx, ticket.target, &mut |record| {
+            opened = no_endpoint::open(record, cx.params, ticket, cx.now_ms, cx.draw);
+        })?;
+        match done {
+            Some(done) if opened => {
+                let evidence = Evidence::of_probes(done.before.probes);
+                self.announce(cx, ticket.target, &done, Reason::NoHealthyUpstream, &evidence)
+            }
+            _ => Ok(()),
         }
     }
 
