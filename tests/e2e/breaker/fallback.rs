@@ -142,3 +142,27 @@ fn nobody_gets_past_an_open_breaker_by_naming_a_cluster() {
         assert_metrics(&envoy, "up", &[("refused", 9), ("fell_back", 0)]);
     });
 }
+
+/// A cluster without endpoints said nothing to the breaker: none of 20 requests got the fallback.
+#[test]
+fn a_cluster_without_endpoints_falls_back_at_once() {
+    with_1_2_and_4_workers(|workers| {
+        let spare = Upstream::fixed(200, "spare");
+        let breakers = [breaker("up", &json!({"fallback": [{"cluster": "spare"}]}))];
+        let envoy = start(&routed(&breakers, &[("spare", &spare)]).cluster("up", &[]), workers);
+        let answers = ask(&mut clients(&envoy), 20);
+        assert_eq!(answers[1..], ["spare"; 19], "the first says {:?}", answers[0]);
+        assert_eq!(spare.count(), 19);
+        assert_metrics(&envoy, "up", &[("admitted", 1), ("failed", 1), ("fell_back", 19), ("state", 1)]);
+        assert_transitions(&envoy, &["up: closed -> open (no_healthy_upstream)"]);
+    });
+}
+
+#[test]
+fn a_cluster_without_endpoints_opens_without_a_fallback_as_by_other_failures() {
+    let envoy = start(&routed(&[breaker("up", &json!({}))], &[]).cluster("up", &[]), 2);
+    let mut clients = clients(&envoy);
+    let refused = (0..20).filter(|n| is_refusal(&clients[n % 3].get("/", &[]))).count();
+    assert_eq!(refused, 15);
+    assert_transitions(&envoy, &["up: closed -> open (consecutive)"]);
+}

@@ -21,6 +21,15 @@ fn open(envoy: &Envoy, upstream: &Upstream) -> Instant {
 }
 
 #[test]
+fn an_open_breaker_that_gets_no_request_shows_half_open_when_its_time_is_over() {
+    let upstream = Upstream::fixed(503, "no");
+    let envoy = start(&guarded(&[brief("up", 1_000, 3)], upstream.addr()), 2);
+    open(&envoy, &upstream);
+    assert_metrics(&envoy, "up", &[("state", 1), ("open", 1)]);
+    assert_metrics(&envoy, "up", &[("state", 2), ("open", 1), ("probes", 0), ("transitions", 1)]);
+}
+
+#[test]
 fn half_open_lets_exactly_as_many_probes_pass_as_it_has_permits() {
     const PERMITS: usize = 3;
     const CALLERS: usize = 16;

@@ -113,3 +113,22 @@ fn a_bad_configuration_is_rejected_and_the_breaker_stays_open() {
     assert!(is_refusal(&ask(&envoy)));
     assert_eq!(upstream.count(), 1);
 }
+
+/// They stayed 1 for ever, and with them the alert on open breakers.
+#[test]
+fn gauges_of_a_breaker_that_is_removed_while_it_is_open_go_to_zero() {
+    with_1_2_and_4_workers(|workers| {
+        let upstream = Upstream::fixed(503, "no");
+        let first = json!({"breakers": [breaker("up", &json!({"consecutive_failures": 1}))]});
+        let mut envoy = FileLds::start(&guarded(&first, &upstream), &Options::workers(workers)).unwrap();
+        assert_eq!(ask(&envoy).text(), "no");
+        assert_metrics(&envoy, "up", &[("state", 1), ("open", 1)]);
+        update(&mut envoy, &json!({"breakers": [breaker("other", &json!({}))]}), &upstream);
+        assert_eq!(ask(&envoy).text(), "no");
+        assert_metrics(&envoy, "up", &[("state", 0), ("open", 0)]);
+        // The open breaker is taken up again by a document that has it, and shown.
+        update(&mut envoy, &json!({"breakers": first["breakers"], "reply": {"body": "again"}}), &upstream);
+        assert_eq!(ask(&envoy).text(), "again");
+        assert_metrics(&envoy, "up", &[("state", 1), ("open", 1)]);
+    });
+}

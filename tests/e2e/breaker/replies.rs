@@ -83,3 +83,15 @@ fn access_logs_tell_probes_and_what_would_have_been_refused() {
     logged(&envoy, "200 via_upstream probe:up");
     logged(&envoy, "200 via_upstream observed:shy");
 }
+
+/// It was capped at the first open time: 1 where 10 s were left.
+#[test]
+fn a_client_is_told_what_is_left_of_a_later_open_time() {
+    let upstream = Upstream::fixed(503, "no");
+    let fields = json!({"base_open_ms": 1_000, "backoff_multiplier_percent": 1_000, "half_open_permits": 1});
+    let envoy = opened(&json!({"breakers": [breaker("up", &fields)]}), &upstream);
+    let mut client = Client::connect(envoy.addr());
+    assert_eq!(passes(&mut client, "/").text(), "no", "the probe fails");
+    let after: u32 = client.get("/", &[]).header("retry-after").unwrap().parse().unwrap();
+    assert!((8..=10).contains(&after), "{after}");
+}
