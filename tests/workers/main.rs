@@ -31,6 +31,7 @@ mod discovery_refresh_orders;
 mod discovery_request;
 mod discovery_retries;
 mod discovery_trust;
+mod discovery_turns;
 mod failure;
 mod keys;
 mod newcomers;

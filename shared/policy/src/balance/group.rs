@@ -140,6 +140,26 @@ impl Group {
         Self { members, turn }
     }
 
+    /// The member that had the last turn, where turns go one after the other.
+    pub(super) fn last_turn(&self) -> Option<u32> {
+        match self.turn {
+            Turn::Rotate(last) => self.members.get(last).copied(),
+            _ => None,
+        }
+    }
+
+    /// Goes on behind the member that had the last turn at this level, which need not be here any more.
+    pub(super) fn go_on<'t>(&mut self, view: &View<'_>, last: &dyn Fn(u8) -> Option<&'t str>) {
+        let first = self.members.first().and_then(|index| view.member(*index));
+        let Some(last) = first.and_then(|member| last(member.priority)) else { return };
+        if let Turn::Rotate(at) = &mut self.turn {
+            let key = |index: &u32| view.member(*index).map_or("", |member| &*member.key);
+            // Sorted by key.
+            let behind = self.members.partition_point(|index| key(index) <= last);
+            *at = behind.checked_sub(1).unwrap_or(self.members.len().saturating_sub(1));
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.members.len()
     }

@@ -30,6 +30,7 @@ pub mod ring;
 pub mod score;
 pub mod subset;
 mod table;
+mod tier;
 pub mod weight;
 pub mod zone;
 
@@ -40,7 +41,7 @@ use crate::time::{Span, Timestamp};
 
 pub use last_resort::LastResort;
 pub use load::{Load, ServiceLoad};
-pub use pool::Pool;
+pub use pool::{Pool, Turns};
 pub use score::Logistic;
 pub use weight::SlowStart;
 pub use zone::ZoneAware;

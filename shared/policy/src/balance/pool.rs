@@ -7,6 +7,7 @@ use core::cell::{Cell, RefCell};
 use crate::balance::group::{Group, Pick};
 use crate::balance::level::{Health, Level, Spread};
 use crate::balance::table::Table;
+use crate::balance::tier::{healthy, in_zone, zones, Tier};
 use crate::balance::zone::{effective, ZoneRouting, Zones};
 use crate::balance::{Ask, LastResort, Policy, View};
 use crate::sort;
@@ -53,14 +54,9 @@ pub struct Pool {
     looks: Cell<u64>,
 }
 
-/// What one priority level is made of.
-#[derive(Debug)]
-struct Tier {
-    members: Vec<u32>,
-    table: Option<Table>,
-    /// The local one first, when that is known.
-    zones: Vec<Rc<str>>,
-}
+/// Whose turn it was last at each level, where members take turns one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turns(Vec<(u8, Rc<str>)>);
 
 /// What depends on who is ejected.
 #[derive(Debug, Default)]
@@ -98,6 +94,20 @@ impl Pool {
     /// Sorts the members and builds a table for consistent hashing: milliseconds for thousands.
     #[must_use]
     pub fn new(view: &View<'_>, which: Vec<u32>, policy: &Rc<Policy>, local_zone: &str, seed: u64) -> Self {
+        Self::after(&Turns::default(), view, which, policy, local_zone, seed)
+    }
+
+    /// The same, where another pool of the service had these turns last: one after the other goes on from
+    /// there, so that a service that changes all the time is even, too.
+    #[must_use]
+    pub fn after(
+        turns: &Turns,
+        view: &View<'_>,
+        which: Vec<u32>,
+        policy: &Rc<Policy>,
+        local_zone: &str,
+        seed: u64,
+    ) -> Self {
         let mut which = which;
         let place = |index: &u32| view.member(*index).map(|member| (member.priority, &*member.key));
         which.retain(|index| view.member(*index).is_some());
@@ -117,14 +127,29 @@ impl Pool {
             plan: RefCell::default(),
             looks: Cell::default(),
         };
-        pool.refresh(view);
+        pool.plan(turns, view);
         pool
+    }
+
+    /// Whose turn it was last.
+    #[must_use]
+    pub fn turns(&self, view: &View<'_>) -> Turns {
+        let Ok(plan) = self.plan.try_borrow() else { return Turns::default() };
+        let last = |stage: &Stage| {
+            let member = view.member(stage.healthy.last_turn()?)?;
+            Some((member.priority, Rc::clone(&member.key)))
+        };
+        Turns(plan.stages.iter().filter_map(last).collect())
     }
 
     /// Takes up who is ejected now. To be called whenever that changed: until then a member
     /// that was just ejected is passed over, and one that was taken back waits. Once a slow start is over it
     /// makes turns cheaper, no more. Looks at every member.
     pub fn refresh(&self, view: &View<'_>) {
+        self.plan(&self.turns(view), view);
+    }
+
+    fn plan(&self, turns: &Turns, view: &View<'_>) {
         let seed = derive(self.seed.get(), 0);
         self.seed.set(seed);
         let levels: Vec<Level> = self.levels.iter().map(|tier| tier.level(view)).collect();
@@ -132,7 +157,9 @@ impl Pool {
         let spread = Spread::new(&levels, policy.overprovisioning_factor, policy.panic_threshold_percent);
         let stage = |(rank, tier): (usize, &Tier)| {
             let panic = spread.panic.get(rank).copied().unwrap_or(false);
-            self.stage(rank, tier, panic, view, derive(seed, rank as u64))
+            let mut stage = self.stage(rank, tier, panic, view, derive(seed, rank as u64));
+            stage.healthy.go_on(view, &|priority| turns.of(priority));
+            stage
         };
         let stages = self.levels.iter().enumerate().map(stage).collect();
         let last_resorts = self.last_resorts(view, seed);
@@ -286,36 +313,11 @@ impl Pool {
     }
 }
 
-// === impl Tier ===
+// === impl Turns ===
 
-impl Tier {
-    fn level(&self, view: &View<'_>) -> Level {
-        let count = |len| u32::try_from(len).unwrap_or(u32::MAX);
-        let are = |all: &[LastResort]| {
-            let is = |index: &&u32| view.last_resort(**index).is_some_and(|why| all.contains(&why));
-            count(self.members.iter().filter(is).count())
-        };
-        Level {
-            healthy: count(self.healthy(view).len()),
-            degraded: count(self.degraded(view).len()),
-            total: count(self.members.len()),
-            excluded: are(&[LastResort::Held, LastResort::Draining, LastResort::Dropped]),
-            down: are(&[LastResort::Refusing, LastResort::Unhealthy]),
-        }
-    }
-
-    fn healthy(&self, view: &View<'_>) -> Vec<u32> {
-        self.members.iter().copied().filter(|index| healthy(view, *index)).collect()
-    }
-
-    fn degraded(&self, view: &View<'_>) -> Vec<u32> {
-        let degraded = |index: &u32| view.usable(*index) && !healthy(view, *index);
-        self.members.iter().copied().filter(degraded).collect()
-    }
-
-    fn with_ejected(&self, view: &View<'_>) -> Vec<u32> {
-        let is = |index: &u32| view.last_resort(*index) <= Some(LastResort::Ejected);
-        self.members.iter().copied().filter(is).collect()
+impl Turns {
+    fn of(&self, priority: u8) -> Option<&str> {
+        self.0.iter().find(|(level, _)| *level == priority).map(|(_, key)| &**key)
     }
 }
 
@@ -349,26 +351,4 @@ impl Stage {
         // A walk that met no member: few of many are left.
         table.aim(pick, hash, &ours).or_else(|| group.pick(pick))
     }
-}
-
-fn healthy(view: &View<'_>, index: u32) -> bool {
-    view.member(index).is_some_and(|member| !member.degraded) && view.usable(index)
-}
-
-fn in_zone(view: &View<'_>, index: u32, zone: &Rc<str>) -> bool {
-    view.member(index).is_some_and(|member| member.zone == *zone)
-}
-
-/// The zones of `members`, the local one first when it is known.
-fn zones(members: &[u32], view: &View<'_>, local: &str) -> Vec<Rc<str>> {
-    let mut zones: Vec<Rc<str>> = Vec::new();
-    if !local.is_empty() {
-        zones.push(Rc::from(local));
-    }
-    for member in members.iter().filter_map(|index| view.member(*index)) {
-        if !zones.contains(&member.zone) {
-            zones.push(Rc::clone(&member.zone));
-        }
-    }
-    zones
 }

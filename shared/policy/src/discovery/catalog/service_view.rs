@@ -24,6 +24,7 @@ use crate::discovery::config::policy::{Policy, Service};
 use crate::discovery::endpoint::Key;
 use crate::discovery::metrics::{self, ServiceCounters, ServiceMetric};
 use crate::host::Host;
+use crate::split::derive;
 use crate::time::{Span, Timestamp};
 
 /// One service as one worker sees it.
@@ -61,6 +62,8 @@ pub struct ServiceView {
     healthy: Cell<usize>,
     /// The value of the counter of changes for which the table is up to date.
     epoch: Cell<Option<u64>>,
+    /// How many tables there were.
+    tables: Cell<u64>,
     /// When the first request had to wait, as long as nothing is known.
     waits_since: Cell<Option<Timestamp>>,
 }
@@ -96,6 +99,7 @@ impl ServiceView {
             table: RefCell::default(),
             healthy: Cell::default(),
             epoch: Cell::default(),
+            tables: Cell::default(),
             waits_since: Cell::default(),
             policy: Rc::clone(policy),
         })
@@ -281,7 +285,10 @@ impl ServiceView {
         let guards: Vec<_> = self.sources.iter().map(Source::entries).collect();
         let entries: Vec<&[Entry]> = guards.iter().map(|guard| &**guard).collect();
         let unknown = || Locality { zone: "".into(), seed: now.as_nanos() };
-        let locality = self.locality.get().cloned().unwrap_or_else(unknown);
+        let mut locality = self.locality.get().cloned().unwrap_or_else(unknown);
+        // What is drawn is drawn anew for each table: with one seed, all would begin with the same endpoints.
+        self.tables.set(self.tables.get().wrapping_add(1));
+        locality.seed = derive(locality.seed, self.tables.get());
         let mut known = self.stats.borrow_mut();
         let mut next = BTreeMap::new();
         let mut stats = |key: Key| {
@@ -291,7 +298,13 @@ impl ServiceView {
         };
         let table =
             Table::new(&entries, &self.policy.allow, &service.balance, &service.subset, locality, &mut stats);
-        *known = next;
+        // One that is gone, and has requests in flight, would be idle if it came back.
+        known.retain(|key, stats| stats.load.active() > 0 && !next.contains_key(key));
+        known.append(&mut next);
+        let table = match &*self.table.borrow() {
+            Some(before) => table.following(before, now),
+            None => table,
+        };
         // Made before a request needs it.
         let _ = table.own_pool(now);
         *self.table.borrow_mut() = Some(Rc::new(table));

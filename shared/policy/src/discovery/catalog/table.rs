@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use crate::balance::subset::{self, Labels};
-use crate::balance::{self, Ask, LastResort, Load, Member, Pool};
+use crate::balance::{self, Ask, LastResort, Load, Member, Pool, Turns};
 use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::cells::ejection::Ejection;
 use crate::discovery::cells::snapshot::{Doubt, Entry};
@@ -55,6 +55,8 @@ pub struct Table {
     policy: Rc<balance::Policy>,
     locality: Locality,
     own: Subset,
+    /// Whose turn it was last in the table before.
+    turns: Turns,
     pools: RefCell<Vec<(Subset, Rc<Pool>)>>,
 }
 
@@ -105,6 +107,7 @@ impl Table {
             policy: Rc::clone(policy),
             locality,
             own: own.clone(),
+            turns: Turns::default(),
             pools: RefCell::default(),
         };
         for (rank, entry) in kept {
@@ -127,6 +130,13 @@ impl Table {
         self.stats.push(stats);
         self.doubts.push(entry.doubt);
         self.endpoints.push(endpoint.clone());
+    }
+
+    /// Takes over whose turn it was in the table that this one replaces. To be called before the first pick.
+    #[must_use]
+    pub fn following(self, before: &Self, now: Timestamp) -> Self {
+        let turns = before.own_pool(now).turns(&before.view(now));
+        Self { turns, ..self }
     }
 
     /// How many endpoints there are.
@@ -198,7 +208,10 @@ impl Table {
             return Rc::clone(pool);
         }
         let which = self.choose(wanted);
-        let pool = Pool::new(&self.view(now), which, &self.policy, &self.locality.zone, self.locality.seed);
+        let (view, locality) = (self.view(now), &self.locality);
+        let none = Turns::default();
+        let turns = if *wanted == self.own { &self.turns } else { &none };
+        let pool = Pool::after(turns, &view, which, &self.policy, &locality.zone, locality.seed);
         let pool = Rc::new(pool);
         if pools.len() >= MAX_POOLS {
             // The service's own is the first and stays.
