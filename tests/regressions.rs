@@ -38,3 +38,16 @@ fn neighbours_of_saved_inputs_do_not_panic() {
         }
     }
 }
+
+#[test]
+fn each_target_can_be_run_and_is_described() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let read =
+        |file: &str| std::fs::read_to_string(folder.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let (readme, manifest) = (read("README.md"), read("Cargo.toml"));
+    for (name, _) in tidegate_sim::fuzz::BODIES {
+        assert!(readme.contains(&format!("| `{name}` |")), "{name} in fuzz/README.md");
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} in fuzz/Cargo.toml");
+        assert!(read(&format!("fuzz_targets/{name}.rs")).contains(&format!("fuzz::{name}(")), "{name}");
+    }
+}
