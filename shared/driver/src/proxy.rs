@@ -61,6 +61,9 @@ pub trait Proxy: Cells + Callout + Clock + Clone {
     /// Where that configuration's filter stands.
     fn placement(&self) -> Placement;
 
+    /// The name of that configuration's plugin; empty when the proxy does not say.
+    fn plugin_name(&self) -> String;
+
     /// Fills `bytes` with random ones; `false` when the proxy has none.
     fn random(&self, bytes: &mut [u8]) -> bool;
 

@@ -33,19 +33,20 @@ impl<S: Stage, P: Proxy> Plugin<S, P> {
         let mut stage = match S::configure(&proxy.configuration(), proxy.placement()) {
             Ok(stage) => stage,
             Err(error) => {
+                let who = who::<S>(&proxy);
                 for problem in error.lines() {
-                    proxy.log(Level::Error, &format!("{}: configuration: {problem}", S::NAME));
+                    proxy.log(Level::Error, &format!("{who}: configuration: {problem}"));
                 }
                 return None;
             }
         };
         if let Err(error) = cells::start(&mut stage, memory, &proxy, |bytes| proxy.random(bytes)) {
-            proxy.log(Level::Error, &format!("{}: shared cells: {error}", S::NAME));
+            proxy.log(Level::Error, &format!("{}: shared cells: {error}", who::<S>(&proxy)));
             return None;
         }
         if let Err(status) = proxy.set_timer(S::TICK_MS) {
-            let name = S::NAME;
-            let line = format!("{name}: timer: host status {}, metrics will not move", status.0);
+            let who = who::<S>(&proxy);
+            let line = format!("{who}: timer: host status {}, metrics will not move", status.0);
             proxy.log(Level::Warn, &line);
         }
         let metrics = Metrics::declare(proxy.clone(), stage.metrics());
@@ -66,6 +67,15 @@ impl<S: Stage, P: Proxy> Plugin<S, P> {
     /// The configuration goes: what was announced would outlive it.
     pub(crate) fn retire(&self) {
         self.stage.stop(&self.host());
+    }
+}
+
+/// What a line about a configuration begins with. A proxy may run one filter several times, and its log
+/// tells plugins apart only for requests.
+fn who<S: Stage>(proxy: &impl Proxy) -> String {
+    match proxy.plugin_name() {
+        plugin if plugin.is_empty() => S::NAME.to_owned(),
+        plugin => format!("plugin {plugin}: {}", S::NAME),
     }
 }
 

@@ -141,6 +141,11 @@ impl Proxy for Envoy {
         Placement::of_root_id(&abi::property("plugin_root_id").unwrap_or_default())
     }
 
+    fn plugin_name(&self) -> String {
+        let name = abi::property("plugin_name").unwrap_or_default();
+        String::from_utf8_lossy(&name).chars().filter(|c| !c.is_control()).collect()
+    }
+
     fn random(&self, bytes: &mut [u8]) -> bool {
         abi::random(bytes).is_ok()
     }

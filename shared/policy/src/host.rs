@@ -181,6 +181,8 @@ pub trait Journal {
 pub enum StoreError {
     /// Other workers always wrote first, [`TRIES`] times.
     Contended,
+    /// The host took the bytes of a cell and does not have them.
+    Forgotten,
     /// The cell changed since it was read.
     Stale,
     /// The host refused the call, or the cell is not there.
@@ -191,6 +193,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Contended => "other workers always wrote the cell first",
+            Self::Forgotten => "host keeps no shared data: what is written to a cell is not there",
             Self::Stale => "cell changed since it was read",
             Self::Unavailable => "host refused the shared-data call",
         })
