@@ -32,8 +32,8 @@ fn only_repeatable_requests_are_retried_after_they_were_sent() {
         (safe,                                          "PATCH",   false, format!("{ALL} 2 -")),
         (safe,                                          "GET",     false, format!("{UNSENT} 2 -")),
         (safe,                                          "POST",    true,  format!("{ALL} 2 -")),
-        (r#""attempts": 2, "retry": {"on": ["5xx"]}"#,  "GET",     false, "5xx 1 -".to_owned()),
-        (r#""attempts": 2, "retry": {"on": ["5xx"]}"#,  "POST",    false, format!("{UNSENT} 1 -")),
+        (r#""attempts": 2, "retry": {"retry_on": ["5xx"]}"#,  "GET",     false, "5xx 1 -".to_owned()),
+        (r#""attempts": 2, "retry": {"retry_on": ["5xx"]}"#,  "POST",    false, format!("{UNSENT} 1 -")),
         (r#""attempts": 2, "retry": {"per_try_timeout_ms": 250}"#, "GET", false, format!("{ALL} 1 250")),
     ];
     for (fields, method, key, expected) in cases {

@@ -129,7 +129,7 @@ fn a_share_of_requests_is_mirrored() {
 #[test]
 fn timeouts_and_retries_are_set_in_place_of_what_clients_send() {
     let fields = r#""timeouts": {"request_ms": 1500, "per_try_timeout_ms": 300, "hedge_on_per_try_timeout": true},
-        "retry": {"on": ["5xx", "reset"], "grpc_on": ["unavailable"], "attempts": 3, "statuses": [409], "headers": ["X-Again"]}"#;
+        "retry": {"retry_on": ["5xx", "reset"], "grpc_on": ["unavailable"], "attempts": 3, "statuses": [409], "headers": ["X-Again"]}"#;
     let worker = &Workers::new(1, &one(fields, r#""cluster": "c""#)).all[0];
     let request = SimRequest::get("/").header("x-envoy-max-retries", b"99");
     let onward = onward(&request, worker.request(&request));

@@ -26,7 +26,7 @@ fn wanting(name: &str, service: &Value, fields: &Value) -> Value {
 }
 
 fn routing() -> WasmFilter {
-    let retry = json!({"retry": {"on": ["gateway-error"], "attempts": 3}});
+    let retry = json!({"retry": {"retry_on": ["gateway-error"], "attempts": 3}});
     let routes = json!([
         wanting("v1", &json!({"name": "orders", "tag": "v1"}), &json!({})),
         wanting("gold", &json!({"name": "orders", "metadata": {"tier": "gold"}}), &json!({})),

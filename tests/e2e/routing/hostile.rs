@@ -18,7 +18,7 @@ fn curious() -> Value {
     let variants = ramping(&json!({"steps": [{"weight": 50, "hold_ms": 500}]}), &json!({}));
     let rest = json!({
         "name": "rest", "variants": variants, "sticky": {"experiment": "e", "by": by, "cookie": {"name": "tg"}},
-        "mirror": {"cluster": "stable", "percent": 10}, "retry": {"on": ["reset"]},
+        "mirror": {"cluster": "stable", "percent": 10}, "retry": {"retry_on": ["reset"]},
     });
     let one = |name: &str, matches: &Value| json!({"name": name, "match": matches, "variants": variants});
     json!({

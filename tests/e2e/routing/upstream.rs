@@ -102,12 +102,13 @@ fn a_request_times_out_as_the_route_says() {
 fn a_request_is_tried_again_as_the_route_says() {
     let pair = Pair::new();
     pair.stable.switch(Answer::new(503, "no"));
-    let retried = all_to_stable(&json!({"retry": {"on": ["5xx"], "attempts": 3}}));
+    let retried = all_to_stable(&json!({"retry": {"retry_on": ["5xx"], "attempts": 3}}));
     let envoy = pair.start(retried, 1);
     assert_eq!(Client::connect(envoy.addr()).get("/", &[]).status, 503);
     assert_eq!(pair.stable.count(), 3);
 
-    let by_status = json!({"retry": {"on": ["retriable-status-codes"], "statuses": [418], "attempts": 2}});
+    let by_status =
+        json!({"retry": {"retry_on": ["retriable-status-codes"], "statuses": [418], "attempts": 2}});
     let envoy = pair.start(all_to_stable(&by_status), 1);
     assert_eq!(Client::connect(envoy.addr()).get("/", &[]).status, 503);
     assert_eq!(pair.stable.count(), 4);
@@ -123,7 +124,7 @@ fn a_try_has_a_timeout_of_its_own() {
     pair.stable.switch(Answer::silence());
     let fields = json!({
         "timeouts": {"request_ms": 5_000, "per_try_timeout_ms": 40},
-        "retry": {"on": ["gateway-error"], "attempts": 3},
+        "retry": {"retry_on": ["gateway-error"], "attempts": 3},
     });
     let envoy = pair.start(all_to_stable(&fields), 1);
     assert_eq!(Client::connect(envoy.addr()).get("/", &[]).status, 504);

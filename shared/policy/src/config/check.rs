@@ -200,13 +200,25 @@ fn report_simple(kind: &Kind, chosen: &Kind, json: &Json, at: &At<'_>) {
         };
         return at.report(found, Cow::Owned(format!("{least} to {most}{of}")), cause);
     }
-    let found = match chosen {
-        Kind::Text(Text { secret: true, .. }) => format!("found {}", json.kind()),
+    let found = match (chosen, json) {
+        (Kind::Text(Text { secret: true, .. }), _) => format!("found {}", json.kind()),
+        (Kind::Choice(_) | Kind::List { .. } | Kind::Text(_), Json::Bool(value)) => {
+            format!("found {json} ({})", yaml(*value))
+        }
         _ => format!("found {json}"),
     };
     // What is a text, and no word, is told the words.
     let right = if matches!((chosen, json), (Kind::Choice(_), Json::Text(_))) { chosen } else { kind };
     at.wrong(found, expected(right));
+}
+
+/// Why a word may have become `true` or `false` on the way: YAML 1.1 reads some so.
+const fn yaml(value: bool) -> &'static str {
+    if value {
+        "YAML reads `on`, `yes` and `y` so: quote them"
+    } else {
+        "YAML reads `off`, `no` and `n` so: quote them"
+    }
 }
 
 fn unit(kind: &Kind) -> String {
@@ -311,6 +323,9 @@ fn report_unknown(table: &Table, name: &str, of: &At<'_>, at: &At<'_>) -> bool {
     let module = MODULES.iter().find(|(field, _)| *field == name && of.is_document());
     let found = match module {
         Some((_, module)) => format!("belongs to {module}"),
+        None if matches!(name, "true" | "false") => {
+            format!("unknown field `{name}` ({})", yaml(name == "true"))
+        }
         None if is_plain(name) => format!("unknown field `{name}`"),
         None => format!("unknown field {}", Shown(name)),
     };

@@ -349,9 +349,9 @@ fn what_is_wrong_with_a_choice_is_said() {
         (r#""attempts": 0, "hold_ms": 30001"#,
          ".attempts: 0 attempts is out of range, expected 1 to 10 attempts\n\
           .hold_ms: 30001 ms is out of range, expected 0 to 30000 ms"),
-        (r#""retry": {"methods": [""], "on": ["reset", "never"]}"#,
+        (r#""retry": {"methods": [""], "retry_on": ["reset", "never"]}"#,
          ".retry.methods[0]: a text of 0 bytes is out of range, expected 1 to 256 bytes\n\
-          .retry.on[1]: found \"never\", expected one of `5xx`, `gateway-error`, `reset`, `reset-before-request`, \
+          .retry.retry_on[1]: found \"never\", expected one of `5xx`, `gateway-error`, `reset`, `reset-before-request`, \
           `connect-failure`, `envoy-ratelimited`, `retriable-4xx`, `refused-stream`, `retriable-status-codes`, \
           `retriable-headers`, `http3-post-connect-failure`"),
         (r#""outlier_detection": {"max_ejection_time_ms": 100}"#,

@@ -223,7 +223,7 @@ fn every_problem_is_told_with_what_would_be_right() {
         (route(&format!(r#""timeouts": {{"request_ms": 10, "per_try_timeout_ms": 11}}, {variants}"#)),
          "routes[0].timeouts.per_try_timeout_ms: 11 ms is above request_ms, expected at most 10 ms"),
         (route(&format!(r#""retry": {{"attempts": 2}}, {variants}"#)),
-         "routes[0].retry: retries on nothing, expected `on` or `grpc_on`"),
+         "routes[0].retry: retries on nothing, expected `retry_on` or `grpc_on`"),
         (format!(r#"{{"force": {{"header": "x"}}, "routes": [{{"name": "r", {variants}}}]}}"#),
          "force: trusts no caller, expected `secret` or `from`"),
         (format!(r#"{{"force": {{"secret": "short"}}, "routes": [{{"name": "r", {variants}}}]}}"#),

@@ -205,7 +205,7 @@ pub(super) static METHODS: Field<List<str>> = Field::list("methods", &TEXT, 1, 1
 pub(super) static SAFE: Field<Items> =
     Field::of("safe", MATCHES).or_says("none").says("Requests that may, whatever their method.");
 pub(super) static ON: Field<List<Place>> =
-    Field::list("on", &Kind::Choice(&RETRY_ON), 1, RETRY_ON.len() as u16, "conditions")
+    Field::list("retry_on", &Kind::Choice(&RETRY_ON), 1, RETRY_ON.len() as u16, "conditions")
         .or_list(USUAL_ON)
         .says("`x-envoy-retry-on` of requests that may be repeated.");
 pub(super) static PER_TRY_TIMEOUT_MS: Field<u64> = Field::duration("per_try_timeout_ms", 0, DAY)

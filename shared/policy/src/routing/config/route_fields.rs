@@ -323,7 +323,7 @@ static TIMEOUTS_TABLE: Table =
     Table::new("routing.timeouts", &[REQUEST_MS.def(), PER_TRY_TIMEOUT_MS.def(), HEDGE.def()]);
 
 pub(super) static RETRY_FIELD: Field<List<Place>> =
-    Field::list("on", &Kind::Choice(&RETRY_ON), 1, RETRY_ON.len() as u16, "conditions")
+    Field::list("retry_on", &Kind::Choice(&RETRY_ON), 1, RETRY_ON.len() as u16, "conditions")
         .or_says("none")
         .says("`x-envoy-retry-on`.");
 pub(super) static RETRY_GRPC_FIELD: Field<List<Place>> =
@@ -336,16 +336,16 @@ pub(super) static ATTEMPTS: Field<u32> = Field::integer("attempts", 2, 11, "atte
 pub(super) static STATUSES: Field<List<u32>> =
     Field::list("statuses", &Kind::integer(400, 599, ""), 1, 16, "statuses")
         .or_says("none")
-        .says("`x-envoy-retriable-status-codes`. With `retriable-status-codes` in `on`.");
+        .says("`x-envoy-retriable-status-codes`. With `retriable-status-codes` in `retry_on`.");
 pub(super) static RETRIABLE_HEADERS: Field<List<HeaderName>> =
     Field::list("headers", &HEADER, 1, 16, "headers")
         .or_says("none")
-        .says("`x-envoy-retriable-header-names`, of responses. With `retriable-headers` in `on`.");
+        .says("`x-envoy-retriable-header-names`, of responses. With `retriable-headers` in `retry_on`.");
 static RETRY_TABLE: Table = Table::new(
     "routing.retry",
     &[RETRY_FIELD.def(), RETRY_GRPC_FIELD.def(), ATTEMPTS.def(), STATUSES.def(), RETRIABLE_HEADERS.def()],
 )
-.groups(&[Group::some_of(&["on", "grpc_on"], "retries on nothing")]);
+.groups(&[Group::some_of(&["retry_on", "grpc_on"], "retries on nothing")]);
 
 /// The name of a cluster, as it stands in a header.
 pub(super) const CLUSTER: Kind = Kind::formed("the name of a cluster", 256, &WORD);
