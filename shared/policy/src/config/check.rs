@@ -9,6 +9,7 @@ use alloc::string::{String, ToString};
 
 use super::definition::{Absent, Group, Kind, Literal, Names, Table, Text};
 use super::duration;
+use super::expected::{expected, expected_object, listed, one_of, real, unit, yaml};
 use super::field::Raw;
 use super::json::Json;
 use super::problem::{is_plain, Cause, Path, Problems, Shown};
@@ -36,8 +37,6 @@ const MODULES: [(&str, &str); 5] = [
     ("routes", "tidegate-routing.wasm"),
     ("services", "tidegate-discovery.wasm"),
 ];
-/// Most fields that a message lists of an object that is not there.
-const MAX_LISTED: usize = 8;
 
 /// Reports all that is wrong with a value by its kind.
 pub(super) fn check(kind: &Kind, json: &Json, path: &Path, problems: &Problems) {
@@ -212,42 +211,6 @@ fn report_simple(kind: &Kind, chosen: &Kind, json: &Json, at: &At<'_>) {
     at.wrong(found, expected(right));
 }
 
-/// Why a word may have become `true` or `false` on the way: YAML 1.1 reads some so.
-const fn yaml(value: bool) -> &'static str {
-    if value {
-        "YAML reads `on`, `yes` and `y` so: quote them"
-    } else {
-        "YAML reads `off`, `no` and `n` so: quote them"
-    }
-}
-
-fn unit(kind: &Kind) -> String {
-    match kind {
-        Kind::Duration { .. } => " ms".to_string(),
-        Kind::Integer { unit, .. } if !unit.is_empty() => format!(" {unit}"),
-        _ => String::new(),
-    }
-}
-
-/// What would be right, in words.
-#[inline(never)]
-pub(super) fn expected(kind: &Kind) -> String {
-    match kind {
-        Kind::Boolean => "true or false".to_string(),
-        Kind::Choice(words) => one_of(&mut words.iter().copied()),
-        Kind::Duration { least, most } => {
-            format!("an integer, {least} to {most} ms, or a text such as \"10s\"")
-        }
-        Kind::Either(one, other) => format!("{}, or {}", expected(one), expected(other)),
-        Kind::Integer { least, most, .. } => format!("an integer, {least} to {most}{}", unit(kind)),
-        Kind::List { called, .. } => format!("a list of {called}"),
-        Kind::Map(map) => format!("an object with {}", map.called),
-        Kind::Never(misfit) => misfit.expected.to_string(),
-        Kind::Object(table) => expected_object(table),
-        Kind::Text(text) => text.called.to_string(),
-    }
-}
-
 fn names(map: &Names, fields: &[(String, Json)], at: &At<'_>) {
     if !within(fields.len(), map.least, map.most) {
         return at.wrong_count(fields.len(), map.called, map.least, map.most);
@@ -333,24 +296,6 @@ fn report_unknown(table: &Table, name: &str, of: &At<'_>, at: &At<'_>) -> bool {
     module.is_some()
 }
 
-/// The names of the fields that may be there.
-fn real(table: &Table) -> impl Iterator<Item = &'static str> + '_ {
-    let fields = table.fields.iter().filter(|def| !matches!(def.kind, Kind::Never(_)));
-    fields.map(|def| def.name)
-}
-
-#[inline(never)]
-fn expected_object(table: &Table) -> String {
-    if !table.words.is_empty() {
-        return one_of(&mut table.words.iter().copied());
-    }
-    match real(table).count() {
-        0 => "an object without fields".to_string(),
-        1..=MAX_LISTED => format!("an object with {}", listed(&mut real(table), " or ")),
-        _ => format!("an object with {}, …", listed(&mut real(table).take(MAX_LISTED), ", ")),
-    }
-}
-
 #[inline(never)]
 fn check_group(group: &Group, fields: &[(String, Json)], unknown: bool, at: &At<'_>) {
     let given = || group.fields.iter().copied().filter(|name| has(fields, name));
@@ -375,31 +320,4 @@ fn has(fields: &[(String, Json)], name: &str) -> bool {
 fn is_repeated(fields: &[(String, Json)], index: usize) -> bool {
     let name = fields.get(index).map(|(name, _)| name);
     fields.iter().take(index).any(|(earlier, _)| Some(earlier) == name)
-}
-
-#[inline(never)]
-pub(super) fn one_of(words: &mut dyn Iterator<Item = &str>) -> String {
-    let listed = listed(words, ", ");
-    if listed.contains(", ") {
-        format!("one of {listed}")
-    } else {
-        listed
-    }
-}
-
-/// Words in backticks with commas between, and `last` before the last one.
-#[inline(never)]
-fn listed(words: &mut dyn Iterator<Item = &str>, last: &str) -> String {
-    let mut text = String::new();
-    let mut next = words.next();
-    while let Some(word) = next {
-        next = words.next();
-        if !text.is_empty() {
-            text.push_str(if next.is_some() { ", " } else { last });
-        }
-        text.push('`');
-        text.push_str(word);
-        text.push('`');
-    }
-    text
 }

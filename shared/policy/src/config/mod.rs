@@ -10,6 +10,7 @@
 mod check;
 pub mod definition;
 mod duration;
+mod expected;
 pub mod field;
 pub mod json;
 pub mod name;

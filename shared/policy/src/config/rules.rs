@@ -5,8 +5,8 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::check;
 use super::definition::Def;
+use super::expected;
 use super::field::Field;
 use super::json::Json;
 use super::problem::Shown;
@@ -15,7 +15,7 @@ use super::read::{Object, Reader};
 /// The parts of a document that has one document for each of these names.
 #[must_use]
 pub fn parts<'a, const N: usize>(reader: &Reader<'a>, names: [&str; N]) -> Option<[Reader<'a>; N]> {
-    let known = || Cow::Owned(check::one_of(&mut names.iter().copied()));
+    let known = || Cow::Owned(expected::one_of(&mut names.iter().copied()));
     let Json::Object(fields) = reader.json else {
         reader.report(format!("found {}", reader.json), known());
         return None;
@@ -71,6 +71,6 @@ pub fn ordered(object: &Object<'_>, first: &Field<u64>, longest: &Field<u64>) ->
 /// Reports that a field names none of these.
 #[inline(never)]
 pub fn unknown<T: ?Sized>(object: &Object<'_>, field: &Field<T>, given: &str, known: &[&str]) {
-    let right = check::one_of(&mut known.iter().copied());
+    let right = expected::one_of(&mut known.iter().copied());
     object.report_at(field, format!("found {}", Shown(given)), right);
 }
