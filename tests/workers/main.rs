@@ -50,4 +50,5 @@ mod routing_people;
 mod routing_ramp;
 mod routing_reload;
 mod routing_shares;
+mod routing_sticky;
 mod steering;

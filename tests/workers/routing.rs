@@ -47,6 +47,7 @@ pub(crate) fn onward(request: &SimRequest<'_>, verdict: Verdict) -> Onward {
                 headers.retain(|(n, _)| **n != *name);
                 headers.push((name.to_string(), value.to_string()));
             }
+            Edit::AddRequestHeader(name, value) => headers.push((name.to_string(), value.to_string())),
             other => panic!("{other:?} for a request"),
         }
     }

@@ -111,11 +111,13 @@ fn a_client_without_an_identity_gets_a_cookie_and_keeps_its_bucket() {
     let mut variants = std::collections::BTreeSet::new();
     for _ in 0..100 {
         let (first, response) = exchange(&workers.all[0], &SimRequest::get("/"), 200);
-        let [(name, cookie)] = response.as_slice() else { panic!("{response:?}") };
+        let [(name, cookie), (_, marker)] = response.as_slice() else { panic!("{response:?}") };
         assert_eq!(name, "set-cookie");
+        assert_eq!(marker.split_once("; ").unwrap().0, "tg-renewed=1");
         let (pair, attributes) = cookie.split_once("; ").unwrap();
         assert_eq!(attributes, "Path=/; Domain=a.example; Max-Age=60; Secure; HttpOnly; SameSite=Lax");
-        let again = SimRequest::get("/").header("cookie", pair.as_bytes());
+        let both = format!("{pair}; tg-renewed=1");
+        let again = SimRequest::get("/").header("cookie", both.as_bytes());
         for worker in &workers.all {
             assert_eq!(exchange(worker, &again, 200), (first.clone(), Vec::new()), "{pair}");
         }
@@ -132,7 +134,7 @@ fn a_client_without_an_identity_gets_a_cookie_and_keeps_its_bucket() {
 fn a_cookie_is_sent_whatever_the_status() {
     let workers = sticky(r#""cookie": {"name": "tg"}"#);
     for status in [200, 302, 404, 503] {
-        assert_eq!(exchange(&workers.all[0], &SimRequest::get("/"), status).1.len(), 1, "{status}");
+        assert_eq!(exchange(&workers.all[0], &SimRequest::get("/"), status).1.len(), 2, "{status}");
     }
 }
 

@@ -154,6 +154,9 @@ impl<S: Stage, P: Proxy> Plugin<S, P> {
     fn apply(&self, edits: &[Edit]) {
         for edit in edits {
             match edit {
+                Edit::AddRequestHeader(name, value) => {
+                    self.proxy.add_header(HeaderMap::Request, name, value);
+                }
                 Edit::AddResponseHeader(name, value) => {
                     self.proxy.add_header(HeaderMap::Response, name, value);
                 }

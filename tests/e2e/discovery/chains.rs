@@ -5,7 +5,8 @@ use tidegate_tests::paths::module;
 use tidegate_tests::{eventually, Answer, Bootstrap, Client, Envoy, Upstream, WasmFilter};
 
 use super::setup::{
-    answers, assert_calm, assert_metrics, counts, filter, labelled, numbered, orders, start, storm, SOON,
+    answers, assert_calm, assert_metrics, counts, filter, labelled, numbered, orders, orders_of, start,
+    storm, SOON,
 };
 use crate::setup::{by_key, with};
 
@@ -109,6 +110,31 @@ fn a_route_chooses_the_service_and_its_subset() {
         "{}",
         envoy.access_log()
     );
+    assert_calm(&envoy);
+}
+
+/// The cookie that the routing filter makes is in the first request when discovery hashes it.
+#[test]
+fn a_visitor_has_one_endpoint_from_the_first_request_on() {
+    let upstreams = numbered::<4>();
+    let balance = json!({"maglev": {"hash_key": [{"cookie": "tg"}]}});
+    let mut config = orders_of(&upstreams, &json!({"balance": balance}));
+    config["services"][0].as_object_mut().unwrap().remove("match");
+    let sticky = json!({"experiment": "e", "cookie": {"name": "tg"}});
+    let route = with(wanting("any", &json!({"name": "orders"}), &json!({})), &json!({"sticky": sticky}));
+    let routing = WasmFilter::new(module("routing")).config(&json!({"routes": [route]}));
+    let bootstrap = [routing, filter(&config)].iter().fold(Bootstrap::new().balanced(), Bootstrap::wasm);
+    let envoy = start(&bootstrap.original_dst_cluster("to").forward("/", "to"), 2);
+    let mut clients = [(); 4].map(|()| Client::connect(envoy.addr()));
+    let mut moved = 0;
+    for visitor in 0..40 {
+        let first = clients[visitor % 4].get("/", &[("x-want", "any")]);
+        let cookie = first.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let headers = [("x-want", "any"), ("cookie", cookie.as_str())];
+        let stays = |client: &mut Client| client.get("/", &headers).text() == first.text();
+        moved += usize::from(!clients.iter_mut().all(stays));
+    }
+    assert_eq!(moved, 0);
     assert_calm(&envoy);
 }
 

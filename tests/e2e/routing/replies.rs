@@ -35,8 +35,8 @@ fn the_answer_says_the_variant_where_that_is_configured() {
     };
     assert_eq!(values("x-variant"), ["stable"]);
     let cookies = values("set-cookie");
-    assert_eq!((cookies.len(), cookies[0].as_str()), (2, "a=b"));
-    assert!(cookies[1].starts_with("tg="), "{cookies:?}");
+    assert_eq!((cookies.len(), cookies[0].as_str()), (3, "a=b"));
+    assert!(cookies[1].starts_with("tg=") && cookies[2].starts_with("tg-renewed=1; "), "{cookies:?}");
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 
 use serde_json::{json, Value};
-use tidegate_tests::{Client, Envoy, Load, Request};
+use tidegate_tests::{eventually, Client, Envoy, Load, Request};
 
 use super::setup::{
     assert_about, assert_calm, assert_metrics, crowd, route, seats, variant, with_1_2_and_4_workers, Pair,
+    SOON,
 };
 use crate::setup::with;
 
@@ -129,7 +130,7 @@ fn strangers_get_a_cookie_and_keep_their_variant_with_it() {
         let (first, value, attributes) = set_cookie(&mut clients[stranger % 4], &[]).unwrap();
         assert_eq!(attributes, "Path=/; Max-Age=86400; Secure; HttpOnly; SameSite=Lax");
         assert!(value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit()), "{value}");
-        let kept = format!("tg={value}");
+        let kept = format!("tg={value}; tg-renewed=1");
         for client in &mut clients {
             let answer = client.get("/", &[("cookie", &kept)]);
             assert_eq!((answer.text(), answer.header("set-cookie")), (first.clone(), None), "{value}");
@@ -168,6 +169,55 @@ fn a_cookie_says_what_is_configured() {
     let envoy = pair.start(generating(&fields), 1);
     let (_, _, attributes) = set_cookie(&mut Client::connect(envoy.addr()), &[]).unwrap();
     assert_eq!(attributes, "Path=/shop; Domain=shop.test; HttpOnly; SameSite=Strict");
+}
+
+/// A browser's visits with a cookie of three seconds: one a second, for nine.
+#[test]
+fn no_visitor_changes_sides_while_the_cookie_is_used() {
+    let pair = Pair::new();
+    let envoy = pair.start(generating(&json!({"max_age_ms": 3_000})), 2);
+    let mut client = Client::connect(envoy.addr());
+    let began = std::time::Instant::now();
+    // Its value, when it is dropped, and the variant.
+    let mut visitors: Vec<(String, u64, String)> = Vec::new();
+    for second in 0..9 {
+        eventually("the next second", SOON, || (began.elapsed().as_secs() >= second).then_some(()));
+        for visitor in 0..30 {
+            let kept = visitors.get(visitor).filter(|(_, until, _)| *until > second);
+            let cookie = kept.map(|(value, ..)| format!("tg={value}")).unwrap_or_default();
+            let (variant, value, _) = set_cookie(&mut client, &[("cookie", &cookie)]).expect("renewed");
+            match visitors.get_mut(visitor) {
+                Some(known) => {
+                    assert_eq!(
+                        (&known.0, &known.2),
+                        (&value, &variant),
+                        "visitor {visitor}, second {second}"
+                    );
+                    known.1 = second + 3;
+                }
+                None => visitors.push((value, second + 3, variant)),
+            }
+        }
+    }
+    assert_calm(&envoy);
+}
+
+/// The upstream of a first request reads the cookie that its client is about to get, in one header.
+#[test]
+fn a_first_request_carries_the_cookie_to_its_upstream() {
+    let pair = Pair::new();
+    let envoy = pair.start(generating(&json!({})), 1);
+    for sent in ["", "a=b", "tg="] {
+        let answer = Client::connect(envoy.addr()).get("/", &[("cookie", sent)]);
+        let set = answer.header("set-cookie").unwrap();
+        let own = set.split(';').next().unwrap();
+        let upstream = if answer.text() == "canary" { &pair.canary } else { &pair.stable };
+        let seen = upstream.seen().pop().unwrap().headers.into_iter().filter(|(name, _)| name == "cookie");
+        let seen: Vec<String> = seen.map(|(_, value)| String::from_utf8_lossy(&value).into_owned()).collect();
+        let expected = if sent.is_empty() { own.to_owned() } else { format!("{sent}; {own}") };
+        assert_eq!(seen, [expected], "{sent:?}");
+    }
+    assert_calm(&envoy);
 }
 
 /// What a growing canary does to people: it only ever adds some.

@@ -57,10 +57,17 @@ impl<R: Request> Request for Overlay<'_, R> {
     }
 
     fn lone_header(&self, name: &str) -> Option<Vec<u8>> {
-        match self.edits.iter().rev().find_map(|edit| edited(edit).filter(|(own, _)| is(own, name))) {
-            Some((_, value)) => value.map(|value| value.as_bytes().to_vec()),
-            None => self.request.lone_header(name),
-        }
+        let edits = || self.edits.iter().filter_map(edited).filter(|(own, _)| is(own, name));
+        let kept = edits().all(|(_, change)| matches!(change, Change::Add(_)));
+        let own = if kept { self.request.lone_header(name) } else { None };
+        let edited = || {
+            edits().fold(None, |first: Option<&str>, (_, change)| match change {
+                Change::Add(value) => first.or(Some(value)),
+                Change::Remove => None,
+                Change::Set(value) => Some(value),
+            })
+        };
+        own.or_else(|| edited().map(|value| value.as_bytes().to_vec()))
     }
 
     fn end_of_stream(&self) -> bool {
@@ -82,20 +89,40 @@ impl<R: Request> Request for Overlay<'_, R> {
     }
 }
 
-/// The request header that an edit is about, and its value, which a removal has not.
-fn edited(edit: &Edit) -> Option<(&str, Option<&str>)> {
+/// What an edit does to a request header.
+#[derive(Clone, Copy)]
+enum Change<'e> {
+    Add(&'e str),
+    Remove,
+    Set(&'e str),
+}
+
+impl<'e> Change<'e> {
+    fn value(self) -> Option<&'e str> {
+        match self {
+            Self::Add(value) | Self::Set(value) => Some(value),
+            Self::Remove => None,
+        }
+    }
+}
+
+/// The request header that an edit is about.
+fn edited(edit: &Edit) -> Option<(&str, Change<'_>)> {
     match edit {
-        Edit::DropRequestHeader(name) | Edit::RemoveRequestHeader(name) => Some((name, None)),
-        Edit::SetRequestHeader(name, value) => Some((name, Some(value))),
+        Edit::AddRequestHeader(name, value) => Some((name, Change::Add(value))),
+        Edit::DropRequestHeader(name) | Edit::RemoveRequestHeader(name) => Some((name, Change::Remove)),
+        Edit::SetRequestHeader(name, value) => Some((name, Change::Set(value))),
         Edit::AddResponseHeader(..) | Edit::SetResponseHeader(..) => None,
     }
 }
 
 fn applied<'a>(headers: &'a [Header<'a>], edits: &'a [Edit]) -> Vec<Header<'a>> {
     let mut list = headers.to_vec();
-    for (name, value) in edits.iter().filter_map(edited) {
-        list.retain(|(own, _)| !own.eq_ignore_ascii_case(name.as_bytes()));
-        list.extend(value.map(|value| (name.as_bytes(), value.as_bytes())));
+    for (name, change) in edits.iter().filter_map(edited) {
+        if !matches!(change, Change::Add(_)) {
+            list.retain(|(own, _)| !own.eq_ignore_ascii_case(name.as_bytes()));
+        }
+        list.extend(change.value().map(|value| (name.as_bytes(), value.as_bytes())));
     }
     list
 }
@@ -140,7 +167,16 @@ mod tests {
     fn a_request_is_seen_as_edited() {
         let set = |name: &str, value: &str| Edit::SetRequestHeader(name.into(), value.into());
         let remove = |name: &str| Edit::RemoveRequestHeader(name.to_string());
+        let add = |name: &str, value: &str| Edit::AddRequestHeader(name.into(), value.into());
         let cases = [
+            (alloc::vec![add("x-a", "9")], ":path=/ x-a=1 x-a=2 x-b=3 x-a=9", Some("1")),
+            (
+                alloc::vec![remove("x-a"), add("x-a", "8"), add("x-a", "9")],
+                ":path=/ x-b=3 x-a=8 x-a=9",
+                Some("8"),
+            ),
+            (alloc::vec![set("x-a", "8"), add("x-a", "9")], ":path=/ x-b=3 x-a=8 x-a=9", Some("8")),
+            (alloc::vec![add("x-a", "8"), remove("x-a")], ":path=/ x-b=3", None),
             (alloc::vec![], ":path=/ x-a=1 x-a=2 x-b=3", Some("1")),
             (
                 alloc::vec![Edit::AddResponseHeader("x-a".into(), "9".into())],

@@ -21,6 +21,8 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Edit {
+    /// Appends a request header behind its other values. The host chooses the route anew.
+    AddRequestHeader(Rc<str>, Rc<str>),
     /// Appends a response header.
     AddResponseHeader(String, String),
     /// Puts one value in place of all values of a response header, if any.

@@ -5,21 +5,11 @@
 
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::http::{path, Request, RequestExt};
 use crate::key::Part;
 use crate::net::address::{self, Network};
-
-/// A cookie for clients that nothing else identifies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Generated {
-    /// Its name.
-    pub name: String,
-    /// What follows the value in `set-cookie`, `; Path=/; …`.
-    pub attributes: String,
-}
 
 /// The identity that a request has by the first of `sources` that it has a value of.
 #[must_use]
@@ -37,7 +27,7 @@ fn value<'r>(source: &Part, request: &'r impl Request) -> Option<Cow<'r, [u8]>> 
             let client = address::client(forwarded, request.peer()?, hops);
             Cow::Owned(format!("{}", Network::of(client, *ipv6_prefix)).into_bytes())
         }
-        Part::Cookie(name) => Cow::Borrowed(request.cookies(name).next()?),
+        Part::Cookie(name) => Cow::Borrowed(request.cookies(name).find(|value| !value.is_empty())?),
         Part::Header(name) => joined(request, name)?,
         Part::QueryParameter(name) => {
             Cow::Borrowed(request.header(":path").and_then(|target| path::query_parameter(target, name))?)
@@ -55,28 +45,6 @@ fn joined<'r>(request: &'r impl Request, name: &str) -> Option<Cow<'r, [u8]>> {
     let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
     let all: Vec<&[u8]> = [first, second].into_iter().chain(values).collect();
     Some(Cow::Owned(all.join(&b',')))
-}
-
-// === impl Generated ===
-
-impl Generated {
-    /// The value that a request already carries.
-    #[must_use]
-    pub fn find<'r>(&self, request: &'r impl Request) -> Option<&'r [u8]> {
-        request.cookies(&self.name).next().filter(|value| !value.is_empty())
-    }
-
-    /// A new value of 128 random bits.
-    #[must_use]
-    pub fn value(random: u128) -> String {
-        format!("{random:032x}")
-    }
-
-    /// The value of `set-cookie` that makes a client keep `value`.
-    #[must_use]
-    pub fn set_cookie(&self, value: &str) -> String {
-        format!("{}={value}{}", self.name, self.attributes)
-    }
 }
 
 #[cfg(test)]
@@ -108,9 +76,10 @@ mod tests {
         let address = Part::ClientAddress { trusted_hops: 0, peer_appended: false, ipv6_prefix: 64 };
         let sources = [Part::Header("x-user".to_owned()), Part::Cookie("tg".to_owned()), address];
         #[rustfmt::skip]
-        let cases: [(&[Header<'_>], &str); 5] = [
+        let cases: [(&[Header<'_>], &str); 6] = [
             (&[(b"cookie", b"a=b; tg=c"), (b"x-user", b"alice")],    "alice"),
             (&[(b"cookie", b"a=b"), (b"cookie", b"tg=c")],           "c"),
+            (&[(b"cookie", b"tg=; tg=c")],                           "c"),
             (&[(b"cookie", b"tg="), (b"x-user", b"")],               "2001:db8:0:1::/64"),
             (&[(b"x-user", b"alice"), (b"x-user", b"bob")],          "alice,bob"),
             (&[],                                                    "2001:db8:0:1::/64"),
@@ -118,11 +87,5 @@ mod tests {
         for (headers, expected) in cases {
             assert_eq!(find(&sources, &Fixed(headers)).unwrap(), expected.as_bytes(), "{headers:?}");
         }
-    }
-
-    #[test]
-    fn a_generated_cookie_has_128_bits() {
-        let cookie = Generated { name: "tg".to_owned(), attributes: "; Path=/".to_owned() };
-        assert_eq!(cookie.set_cookie(&Generated::value(0xab)), "tg=000000000000000000000000000000ab; Path=/");
     }
 }

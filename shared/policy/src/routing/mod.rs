@@ -5,6 +5,7 @@
 //!             (rules.rs)                  │ else
 //!                                         ▼
 //!                         identity.rs ─► sticky.rs ── bucket ─► territory ─► variant
+//!                        (cookie.rs)      │
 //!                                         │ without stickiness
 //!                                         ▼
 //!                                       split.rs ── by weight
@@ -16,6 +17,7 @@
 //! remembered is where each ramp is ([`ramp::State`]), forty bytes that all workers share.
 
 pub mod config;
+pub mod cookie;
 pub mod decide;
 pub mod force;
 pub mod identity;

@@ -6,7 +6,8 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::identity::{self, Generated};
+use super::cookie::Generated;
+use super::identity;
 use super::rules::{Condition, Share};
 use super::sticky::Territories;
 use super::variant::Variant;
@@ -76,6 +77,12 @@ pub struct Mirror {
 // === impl Route ===
 
 impl Route {
+    /// The cookie for clients that have no identity, if there is one.
+    #[must_use]
+    pub fn cookie(&self) -> Option<&Generated> {
+        self.sticky.as_ref()?.generated.as_ref()
+    }
+
     /// The names of its ramps, as they stand for their cells.
     pub(super) fn ramps(&self) -> impl Iterator<Item = String> + '_ {
         let ramped = self.variants.iter().filter(|variant| variant.ramp.is_some());

@@ -7,8 +7,8 @@ use core::cell::Cell;
 use core::fmt::Write;
 
 use super::config::{NoMatch, OnFailure, Policy};
+use super::cookie::Generated;
 use super::decide::{Choice, ChoiceReason};
-use super::identity::Generated;
 use super::local::LocalRoute;
 use super::metrics::{self, Places, RouteMetric, VariantMetric};
 use super::outcome::{Outcome, OutcomeRules, Progress};
@@ -45,6 +45,7 @@ pub struct Exchange {
     chosen: Option<(usize, usize)>,
     /// How far it has come, on a route with a ramp.
     progress: Option<Progress>,
+    /// The value of the cookie that the client gets with the response.
     cookie: Option<String>,
     label: String,
 }
@@ -135,7 +136,7 @@ impl Stage for Routing {
         exchange.label(route, choice);
         if let Some(Target::Status(status)) = route.variants.get(choice.variant).map(|v| &v.target) {
             let mut reply = reply::plain(reply::ReplyReason::Status(*status, &route.name), request.is_grpc());
-            reply.headers.extend(exchange.cookie.take().map(|cookie| ("set-cookie".to_string(), cookie)));
+            reply.headers.extend(exchange.set_cookies(route));
             return Verdict::Reply(reply);
         }
         exchange.chosen = Some((at, choice.variant));
@@ -147,6 +148,7 @@ impl Stage for Routing {
             edits.extend(steering::retries(request));
         }
         self.steer(&mut edits, route, choice, draw);
+        edits.extend(exchange.attach(route, request));
         Verdict::Continue(edits)
     }
 
@@ -163,13 +165,13 @@ impl Stage for Routing {
             self.record(at, variant, outcome, host);
         }
         let mut edits = Vec::new();
-        let name = || self.policy.routes.get(at)?.variants.get(variant).map(|v| v.name.to_string());
-        if let Some((header, name)) = self.policy.headers.response.as_ref().zip(name()) {
+        let Some(route) = self.policy.routes.get(at) else { return edits };
+        let name = route.variants.get(variant).map(|variant| variant.name.to_string());
+        if let Some((header, name)) = self.policy.headers.response.as_ref().zip(name) {
             edits.push(Edit::SetResponseHeader(header.clone(), name));
         }
-        if let Some(cookie) = exchange.cookie.take() {
-            edits.push(Edit::AddResponseHeader("set-cookie".to_string(), cookie));
-        }
+        let cookies = exchange.set_cookies(route);
+        edits.extend(cookies.map(|(name, value)| Edit::AddResponseHeader(name, value)));
         edits
     }
 
@@ -248,16 +250,11 @@ impl Routing {
     ) -> Result<Choice, StoreError> {
         let wish = self.policy.force.as_ref().and_then(|force| force.wish(request));
         let known = route.sticky.as_ref().and_then(|sticky| sticky.identity(request));
-        let generated = route.sticky.as_ref().and_then(|sticky| sticky.generated.as_ref());
-        let made = match (&known, generated) {
-            (None, Some(cookie)) => {
-                let value = Generated::value(self.random(host.now()));
-                exchange.cookie = Some(cookie.set_cookie(&value));
-                Some(value)
-            }
-            _ => None,
-        };
-        let identity = known.as_deref().or(made.as_deref().map(str::as_bytes));
+        exchange.cookie = route.cookie().and_then(|cookie| match &known {
+            Some(identity) => cookie.due(identity, request),
+            None => Some(Generated::value(self.random(host.now()))),
+        });
+        let identity = known.as_deref().or(exchange.cookie.as_deref().map(str::as_bytes));
         local.with_weights(route, &self.places, host, |weights| weights.choose(route, wish, identity, draw))
     }
 
@@ -320,6 +317,19 @@ impl Routing {
 // === impl Exchange ===
 
 impl Exchange {
+    /// The response headers that make the client keep its cookie, if it is new or renewed.
+    fn set_cookies<'r>(&mut self, route: &'r Route) -> impl Iterator<Item = (String, String)> + 'r {
+        let value = self.cookie.take().zip(route.cookie());
+        let all = value.map(|(value, cookie)| cookie.set_cookies(&value)).into_iter().flatten();
+        all.map(|cookie| ("set-cookie".to_string(), cookie))
+    }
+
+    /// What lets a request carry a cookie that is new.
+    fn attach(&self, route: &Route, request: &impl Request) -> Option<Edit> {
+        let (value, cookie) = self.cookie.as_ref().zip(route.cookie())?;
+        cookie.find(request).is_none().then(|| cookie.attach(request, value))
+    }
+
     /// What access logs and later filters get: cluster, route, variant, bucket, reason.
     fn label(&mut self, route: &Route, choice: Choice) {
         let Some(variant) = route.variants.get(choice.variant) else { return };

@@ -75,8 +75,11 @@ fn everything_that_can_be_said_is_understood() {
     assert_eq!(route.baseline, 0);
     assert_eq!(route.variants[2].target, Target::Status(503));
     let cookie = &route.sticky.as_ref().unwrap().generated.as_ref().unwrap();
-    let expected = "tg=7; Path=/a; Domain=a.example; Max-Age=60; Secure; HttpOnly; SameSite=Strict";
-    assert_eq!(cookie.set_cookie("7"), expected);
+    let expected = [
+        "tg=7; Path=/a; Domain=a.example; Max-Age=60; Secure; HttpOnly; SameSite=Strict",
+        "tg-renewed=1; Path=/a; Domain=a.example; Max-Age=6; Secure; HttpOnly; SameSite=Strict",
+    ];
+    assert_eq!(cookie.set_cookies("7").collect::<Vec<_>>(), expected);
     let upstream: Vec<String> =
         route.upstream.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     assert_eq!(

@@ -2,6 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::fields::{self, SameSite};
@@ -11,7 +12,7 @@ use crate::config::{distinct_name, Object, Reader};
 use crate::hash::sip::SipKey;
 use crate::hash::xxh64::xxh64;
 use crate::key::Part;
-use crate::routing::identity::Generated;
+use crate::routing::cookie::Generated;
 use crate::routing::route::{Mirror, Mode, Route, Sticky};
 use crate::routing::rules::Share;
 use crate::routing::sticky::{self, Territories};
@@ -164,23 +165,20 @@ fn generated(object: &Object<'_>) -> Option<Generated> {
         object.report("browsers drop it".to_owned(), "`secure` with `same_site` none");
         return None;
     }
-    let mut attributes = format!("; Path={}", object.get(&fields::COOKIE_PATH)?);
+    let mut scope = format!("; Path={}", object.get(&fields::COOKIE_PATH)?);
     if let Some(domain) = object.maybe(&fields::DOMAIN)? {
-        attributes.push_str("; Domain=");
-        attributes.push_str(domain);
+        scope.push_str("; Domain=");
+        scope.push_str(domain);
     }
-    let max_age_ms = object.get(&fields::MAX_AGE_MS)?;
-    if max_age_ms > 0 {
-        // The header has whole seconds, and 0 of them would be none at all.
-        attributes.push_str(&format!("; Max-Age={}", max_age_ms.div_ceil(1_000)));
-    }
-    attributes.push_str(if secure { "; Secure" } else { "" });
-    attributes.push_str(match same_site {
+    // The header has whole seconds.
+    let max_age_s = object.get(&fields::MAX_AGE_MS)?.div_ceil(1_000);
+    let mut flags = if secure { "; Secure".to_owned() } else { String::new() };
+    flags.push_str(match same_site {
         SameSite::Lax => "; HttpOnly; SameSite=Lax",
         SameSite::None => "; HttpOnly; SameSite=None",
         SameSite::Strict => "; HttpOnly; SameSite=Strict",
     });
-    Some(Generated { name: object.get(&fields::COOKIE_NAME)?, attributes })
+    Some(Generated::new(object.get(&fields::COOKIE_NAME)?, &scope, max_age_s, &flags))
 }
 
 fn read_mirror(object: &Object<'_>, route: &str) -> Option<Mirror> {
