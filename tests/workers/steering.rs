@@ -8,6 +8,7 @@ use tidegate_policy::discovery::Discovery;
 use tidegate_policy::http::Stage;
 use tidegate_policy::ratelimit::RateLimit;
 use tidegate_policy::routing::Routing;
+use tidegate_policy::time::Span;
 use tidegate_sim::chain::Link;
 use tidegate_sim::{Of, Passage, SimChain, SimHost, SimResponse, SimRoute, SimStore, To, Worker};
 
@@ -224,4 +225,72 @@ fn a_rate_limit_leaves_alone_what_routing_chose() {
         let chosen = headers.iter().any(|(name, value)| name == "x-tidegate-cluster" && value == "guarded");
         assert_eq!(chosen, which.contains('1'), "{which}: {headers:?}");
     });
+}
+
+/// No route obeys the header: the request goes to the failing cluster.
+#[test]
+fn a_fallback_that_does_not_arrive_is_counted_told_once_and_left_out() {
+    let json = r#"{"breakers": [
+        {"name": "a", "target": {"cluster": "guarded"}, "consecutive_failures": 3, "jitter_percent": 0,
+         "base_open_ms": 60000, "fallback": [{"cluster": "backup"}, {"cluster": "spare"}]},
+        {"name": "b", "target": {"cluster": "backup"}, "consecutive_failures": 2},
+        {"name": "s", "target": {"cluster": "spare"}, "consecutive_failures": 2}]}"#;
+    let main = SimRoute { name: "", of: Of::All, to: To::Cluster("guarded") };
+    for (obeyed, expected) in [
+        (None, "guarded guarded guarded guarded guarded 503 503"),
+        (Some("backup"), "guarded guarded guarded backup backup guarded 503"),
+        (Some("spare"), "guarded guarded guarded guarded spare spare 503"),
+    ] {
+        let worker = worker::<CircuitBreaker>(&Arc::new(SimStore::default()), json);
+        let obeys =
+            |name| SimRoute { name: "", of: Of::Saying("x-tidegate-cluster", name), to: To::Cluster(name) };
+        let routes: Vec<_> = obeyed.map(obeys).into_iter().chain([main.clone()]).collect();
+        let chain = SimChain::new(vec![&worker], &routes);
+        let went: Vec<_> = (0..7)
+            .map(|_| match send(&chain, &[], 503) {
+                Passage::Answered(reply) => reply.status.to_string(),
+                Passage::Held => panic!("held"),
+                Passage::Went { cluster, .. } => cluster,
+            })
+            .collect();
+        assert_eq!(went.join(" "), expected, "{obeyed:?}");
+        let count =
+            |name: &str| worker.host.count(worker.counter(&format!("tidegate.breaker.breaker.{name}")));
+        let reached = |cluster: &str| went.iter().filter(|went| *went == cluster).count() as u64;
+        // Each outcome is that of the cluster that gave it.
+        let failed = ["a", "b", "s"].map(|name| count(&format!("{name}.failed")));
+        assert_eq!(failed, [reached("guarded"), reached("backup"), reached("spare")], "{obeyed:?}");
+        assert_eq!(count("a.misrouted"), reached("guarded") - 3, "{obeyed:?}");
+        let notes = worker.host.take_notes();
+        let told: Vec<_> = notes.iter().filter(|line| line.contains("fell back")).collect();
+        assert_eq!(told.len(), usize::from(count("a.misrouted") > 0), "{notes:?}");
+        if let Some(line) = told.first() {
+            assert!(line.contains("x-tidegate-cluster is present"), "{line}");
+            assert!(line.contains("went to cluster guarded"), "{line}");
+        }
+        // Routes can change.
+        worker.host.set(Span::from_millis(10_000));
+        let again = goes(&chain, &[]);
+        assert_eq!(again, if obeyed == Some("backup") { "backup" } else { "guarded" }, "{obeyed:?}");
+    }
+}
+
+/// A route may lead to a cluster of another name: Istio writes such routes.
+#[test]
+fn a_fallback_to_a_cluster_of_another_name_is_none_of_these() {
+    let json = r#"{"breakers": [{"name": "a", "target": {"cluster": "guarded"}, "state": "forced_open",
+        "fallback": [{"cluster": "v2"}]}]}"#;
+    let worker = worker::<CircuitBreaker>(&Arc::new(SimStore::default()), json);
+    let named = SimRoute {
+        name: "",
+        of: Of::Saying("x-tidegate-cluster", "v2"),
+        to: To::Cluster("outbound|80|v2|shop"),
+    };
+    let main = SimRoute { name: "", of: Of::All, to: To::Cluster("guarded") };
+    let chain = SimChain::new(vec![&worker], &[named, main]);
+    for _ in 0..10 {
+        assert_eq!(goes(&chain, &[]), "outbound|80|v2|shop");
+    }
+    assert_eq!(worker.host.count(worker.counter("tidegate.breaker.breaker.a.misrouted")), 0);
+    assert_eq!(worker.host.take_notes(), [""; 0]);
 }

@@ -145,7 +145,8 @@ impl<'a> SimChain<'a> {
             Some(_) => SimResponse::none(),
             None => respond(&stream.route.1),
         };
-        let response = stream.told(response);
+        let attempts = u64::from(stopped.is_none());
+        let response = stream.told(response).attribute(Attribute::AttemptCount, &attempts.to_le_bytes());
         for attendant in attending.into_iter().rev() {
             edits.borrow_mut().extend(attendant.end(&response));
         }

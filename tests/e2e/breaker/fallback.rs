@@ -4,7 +4,8 @@ use serde_json::{json, Value};
 use tidegate_tests::{eventually, Answer, Bootstrap, Client, Envoy, Upstream};
 
 use super::setup::{
-    assert_metrics, assert_transitions, breaker, filter, is_refusal, start, with_1_2_and_4_workers, SOON,
+    assert_metrics, assert_transitions, breaker, filter, guarded, is_refusal, start, with_1_2_and_4_workers,
+    SOON,
 };
 
 /// The two routes of the example: by the header where there is one, else to the cluster `up`.
@@ -165,4 +166,29 @@ fn a_cluster_without_endpoints_opens_without_a_fallback_as_by_other_failures() {
     let refused = (0..20).filter(|n| is_refusal(&clients[n % 3].get("/", &[]))).count();
     assert_eq!(refused, 15);
     assert_transitions(&envoy, &["up: closed -> open (consecutive)"]);
+}
+
+/// A `VirtualService` of Istio cannot have the route that a fallback needs.
+#[test]
+fn a_fallback_without_a_route_is_counted_and_left_out() {
+    let [up, spare] = [503, 200].map(|status| Upstream::fixed(status, "no"));
+    let fields = json!({"fallback": [{"cluster": "spare"}]});
+    let bootstrap = guarded(&[breaker("up", &fields)], up.addr()).cluster("spare", &[spare.addr()]);
+    let envoy = start(&bootstrap, 1);
+    let mut client = Client::connect(envoy.addr());
+    let statuses = [(); 9].map(|()| {
+        let answer = client.get("/", &[]);
+        (answer.status, is_refusal(&answer))
+    });
+    // Five open the breaker, and one finds out.
+    let expected = [[(503, false); 6].as_slice(), &[(503, true); 3]].concat();
+    assert_eq!(statuses.as_slice(), expected);
+    assert_eq!((up.count(), spare.count()), (6, 0));
+    assert_metrics(&envoy, "up", &[("failed", 6), ("fell_back", 1), ("misrouted", 1), ("refused", 3)]);
+    assert_metrics(&envoy, "up-fallback-1", &[("admitted", 1), ("failed", 0), ("state", 0)]);
+    let log = envoy.log();
+    let told = log
+        .lines()
+        .filter(|line| line.contains("a request that fell back to cluster spare went to cluster up"));
+    assert_eq!(told.count(), 1, "{log}");
 }

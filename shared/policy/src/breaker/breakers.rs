@@ -10,6 +10,8 @@ use super::config::{Breaker, Mode, Policy};
 use super::exchange::Exchange;
 use super::live::Live;
 use super::metrics::{self, BreakerMetric};
+use super::misroutes::{FellBack, Misroutes};
+use super::report;
 use super::waiting::{self, Waiting};
 use crate::breaker::config::target::Target;
 use crate::breaker::worker::context::{Context, Ticket};
@@ -42,6 +44,7 @@ pub(super) struct Breakers {
     /// Whether the configuration is gone, and its exchanges in flight show nothing any more.
     gone: Cell<bool>,
     pub(super) waiting: Waiting,
+    pub(super) misroutes: Misroutes,
     /// What access logs say, by breaker.
     labels: Vec<[String; 5]>,
 }
@@ -67,6 +70,7 @@ impl Breakers {
             live: Rc::default(),
             gone: Cell::new(false),
             waiting: Waiting::default(),
+            misroutes: Misroutes::default(),
             labels: policy.breakers.iter().map(label).collect(),
             policy,
         }
@@ -175,6 +179,19 @@ impl Breakers {
         if local.on_no_endpoint(&cx, ticket).is_err() {
             cx.count(BreakerMetric::Undecided, 1);
         }
+    }
+
+    /// Counts a request that fell back and went where it came from, says so if it is the first, and
+    /// leaves that fallback out for a while.
+    #[inline(never)]
+    pub(super) fn misrouted(&self, fell_back: FellBack, reached: &[u8], now: Timestamp, host: &impl Host) {
+        let counter = metrics::index(fell_back.from, BreakerMetric::Misrouted);
+        let known = self.get(fell_back.from).zip(self.get(fell_back.to));
+        if let Some((from, to)) = known.filter(|_| host.read(counter) == 0) {
+            host.note(&report::misrouted(&from.name, &to.target, reached, &self.policy.cluster_header));
+        }
+        host.raise(counter);
+        self.misroutes.learn(fell_back, now.as_millis());
     }
 
     /// Gives back the permits of breakers that admitted a request which is not sent.

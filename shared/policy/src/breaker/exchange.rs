@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use super::misroutes::FellBack;
 use crate::breaker::worker::context::Ticket;
 use crate::http::Reached;
 
@@ -24,6 +25,8 @@ pub struct Exchange {
     pub(super) label: Option<(usize, Label)>,
     /// Whether an earlier filter of ours chose the cluster, so that it is known.
     pub(super) chosen: bool,
+    /// How it fell back, until it is known where it arrived.
+    pub(super) fell_back: Option<FellBack>,
     /// A breaker that would not have let the request pass on another route.
     pub(super) evaded: Option<usize>,
 }
@@ -71,6 +74,15 @@ impl Exchange {
             self.first = self.more.pop();
         }
         probes
+    }
+
+    /// Takes out the ticket of one breaker.
+    pub(super) fn take_of(&mut self, breaker: usize) -> Option<Ticket> {
+        if self.first.is_some_and(|ticket| ticket.breaker == breaker) {
+            return core::mem::replace(&mut self.first, self.more.pop());
+        }
+        let at = self.more.iter().position(|ticket| ticket.breaker == breaker)?;
+        Some(self.more.swap_remove(at))
     }
 
     /// Takes all tickets out.

@@ -25,6 +25,8 @@ pub enum BreakerMetric {
     FellBack,
     /// Outcomes that say nothing about the target.
     Ignored,
+    /// Requests that fell back and went to the cluster where they came from.
+    Misrouted,
     /// Requests that it would have refused and that passed because it only observes.
     Observed,
     /// How many targets are not closed.
@@ -53,13 +55,18 @@ pub enum BreakerMetric {
     Untracked,
 }
 
-const ALL: [(BreakerMetric, &str, &str); 19] = [
+const ALL: [(BreakerMetric, &str, &str); 20] = [
     (BreakerMetric::Admitted, "admitted", "Requests admitted."),
     (BreakerMetric::Capped, "capped", "Ejections that max_ejection_percent prevented."),
     (BreakerMetric::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
     (BreakerMetric::Failed, "failed", "Calls that failed."),
     (BreakerMetric::FellBack, "fell_back", "Refused requests that went to a fallback cluster."),
     (BreakerMetric::Ignored, "ignored", "Calls that count neither as success nor as failure."),
+    (
+        BreakerMetric::Misrouted,
+        "misrouted",
+        "Requests for a fallback cluster that Envoy sent where they came from.",
+    ),
     (BreakerMetric::Observed, "observed", "Requests that mode observe admitted and enforce would refuse."),
     (BreakerMetric::Open, "open", "Targets that are not closed now."),
     (BreakerMetric::Probes, "probes", "Requests admitted as probes."),
@@ -144,6 +151,6 @@ mod tests {
                 assert_eq!(list[reason(breaker, of)].name, expected);
             }
         }
-        assert_eq!(list.len(), 54);
+        assert_eq!(list.len(), 56);
     }
 }

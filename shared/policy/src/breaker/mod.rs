@@ -20,6 +20,7 @@ pub mod decide;
 mod exchange;
 mod live;
 pub mod metrics;
+mod misroutes;
 mod no_endpoint;
 mod outcome;
 pub mod overload;
@@ -30,6 +31,7 @@ mod request;
 pub mod stage;
 pub mod state;
 pub mod transition;
+mod view;
 mod waiting;
 pub mod worker;
 

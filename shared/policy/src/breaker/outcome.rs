@@ -8,6 +8,7 @@ use super::breakers::{count, Breakers};
 use super::config::Breaker;
 use super::exchange::{Answered, Exchange};
 use super::metrics::BreakerMetric;
+use super::misroutes;
 use super::no_endpoint;
 use super::waiting;
 use crate::breaker::config::target::Target;
@@ -39,6 +40,32 @@ pub(super) struct Settlement<'a, R, H> {
 impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
     pub(super) fn new(breakers: &'a Breakers, response: &'a R, host: &'a H) -> Self {
         Self { breakers, response, now: host.now(), host }
+    }
+
+    /// Learns where a request arrived that fell back. If it went to the cluster where it came from, the
+    /// outcome is that cluster's and not the fallback's.
+    #[inline(never)]
+    pub(super) fn on_arrival(&self, exchange: &mut Exchange) {
+        let Some(fell_back) = exchange.fell_back.take() else { return };
+        let Some(reached) = self.response.attribute(Attribute::Cluster) else { return };
+        let Some(to) = self.breakers.get(fell_back.to) else { return };
+        let elsewhere = !to.target.is_cluster_of(&reached) && misroutes::number(&reached) == fell_back.origin;
+        if !elsewhere || self.attempts().is_none_or(|attempts| attempts == 0) {
+            return;
+        }
+        self.breakers.misrouted(fell_back, &reached, self.now, self.host);
+        if let Some(ticket) = exchange.take_of(fell_back.to) {
+            self.publish(ticket, Class::Ignored, 0);
+        }
+        let guards = |breaker: &Breaker| breaker.matches.is_empty() && breaker.target.is_cluster_of(&reached);
+        for at in (0..).zip(&self.breakers.policy.breakers).filter_map(|(at, own)| guards(own).then_some(at))
+        {
+            let Some((local, cx)) = self.breakers.local(at, self.now, self.host) else { continue };
+            match local.late_ticket(&cx, 0, exchange.started_ms) {
+                Ok(ticket) => exchange.keep(Ticket { probe: false, ..ticket }),
+                Err(_) => count(self.host, at, BreakerMetric::Undecided),
+            }
+        }
     }
 
     /// Takes the headers of a response. Probes whose outcome is still to come wait for it.

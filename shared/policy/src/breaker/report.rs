@@ -7,6 +7,7 @@ use super::params::BreakerParams;
 use super::transition::Reason;
 use crate::breaker::cells::probes::Probes;
 use crate::breaker::cells::record::{Counts, Record};
+use crate::breaker::config::target::Target;
 use crate::breaker::state::State;
 
 /// The numbers behind a transition.
@@ -34,6 +35,20 @@ impl Evidence {
     pub fn of_probes(probes: Probes) -> Self {
         Self { probes, ..Self::default() }
     }
+}
+
+/// The line for the log when a request fell back to a cluster and went to another.
+#[must_use]
+pub fn misrouted(name: &str, to: &Target, reached: &[u8], header: &str) -> String {
+    let reached = String::from_utf8_lossy(reached);
+    let to = match to {
+        Target::Cluster(cluster) => cluster,
+        _ => "another cluster",
+    };
+    format!(
+        "{name}: a request that fell back to cluster {to} went to cluster {reached}: Envoy needs a route, before \
+         the others, that matches if the header {header} is present and has `cluster_header: {header}`"
+    )
 }
 
 /// The line for the log: `checkout: closed -> open (consecutive): …`.

@@ -7,13 +7,14 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::OnceCell;
 
 use super::breakers::{count, Breakers};
 use super::config::{Breaker, Mode, OnFailure};
 use super::exchange::{Exchange, Label};
 use super::metrics::BreakerMetric;
+use super::misroutes::{self, FellBack};
 use super::reply;
+use super::view::{ClusterHeader, View};
 use crate::breaker::config::target::{Fallback, Target};
 use crate::breaker::worker::context::Answer;
 use crate::host::{Host, StoreError};
@@ -26,26 +27,6 @@ pub(super) struct Checks<'a, H> {
     exchange: &'a mut Exchange,
     now: Timestamp,
     host: &'a H,
-}
-
-/// A request with what was asked about it, each at most once.
-struct View<'a, R> {
-    request: &'a R,
-    /// The cluster that an earlier filter of ours chose.
-    chosen: Option<Vec<u8>>,
-    /// Whether the host tells another route than the request will have.
-    forged: OnceCell<bool>,
-    cluster: OnceCell<Option<Vec<u8>>>,
-    route: OnceCell<Option<Vec<u8>>>,
-}
-
-/// The request header that names a cluster to Envoy.
-enum ClusterHeader {
-    Absent,
-    /// Sent by the client, and to be removed; or one that looks like it was.
-    Forged,
-    /// Written by an earlier filter of ours.
-    Ours(Vec<u8>),
 }
 
 // === impl Checks ===
@@ -86,7 +67,7 @@ impl<'a, H: Host> Checks<'a, H> {
                 }
                 Ok(Answer::Refuse { retry_after_ms }) => {
                     self.give_back();
-                    return self.fall_back(at, edits, retry_after_ms);
+                    return self.fall_back(at, &view, edits, retry_after_ms);
                 }
                 Err(_) => {
                     count(self.host, at, BreakerMetric::Undecided);
@@ -185,7 +166,13 @@ impl<'a, H: Host> Checks<'a, H> {
 
     /// Sends a request that the breaker at `at` refuses to the first of its fallbacks that works.
     #[inline(never)]
-    fn fall_back(&mut self, at: usize, mut edits: Vec<Edit>, retry_after_ms: Option<u64>) -> Verdict {
+    fn fall_back<R: Request>(
+        &mut self,
+        at: usize,
+        view: &View<'_, R>,
+        mut edits: Vec<Edit>,
+        retry_after_ms: Option<u64>,
+    ) -> Verdict {
         let Breakers { policy, .. } = self.breakers;
         let Some(breaker) = policy.breakers.get(at) else { return Verdict::Continue(edits) };
         for fallback in &breaker.fallback {
@@ -194,6 +181,10 @@ impl<'a, H: Host> Checks<'a, H> {
                     return Verdict::Reply(self.refuse(at, policy, retry_after_ms));
                 }
                 Fallback::Cluster { name, breaker } => {
+                    let origin = misroutes::number(view.origin());
+                    if self.breakers.misroutes.avoids(*breaker, origin, self.now.as_millis()) {
+                        continue;
+                    }
                     match self.admit(*breaker, 0) {
                         Ok(Answer::Admit(ticket)) => self.exchange.keep(ticket),
                         Ok(Answer::Pass) => {}
@@ -209,6 +200,7 @@ impl<'a, H: Host> Checks<'a, H> {
                     count(self.host, at, BreakerMetric::FellBack);
                     self.exchange.label = Some((at, Label::Fallback));
                     self.exchange.evaded = Some(at);
+                    self.exchange.fell_back = Some(FellBack { from: at, to: *breaker, origin });
                     edits.push(Edit::SetRequestHeader(Rc::clone(&policy.cluster_header), Rc::clone(name)));
                     return Verdict::Continue(edits);
                 }
@@ -247,47 +239,6 @@ impl<'a, H: Host> Checks<'a, H> {
         let Some(breaker) = self.breakers.get(at) else { return reply::undecided(grpc) };
         let secs = reply::retry_after(&breaker.params, retry_after_ms);
         reply::refused(policy, self.breakers.policy.headers, &breaker.name, secs, grpc)
-    }
-}
-
-// === impl View ===
-
-impl<'a, R: Request> View<'a, R> {
-    fn new(request: &'a R, header: ClusterHeader) -> Self {
-        let (chosen, forged) = match header {
-            ClusterHeader::Ours(cluster) => (Some(cluster), OnceCell::new()),
-            ClusterHeader::Absent => (None, OnceCell::new()),
-            ClusterHeader::Forged => (None, OnceCell::from(true)),
-        };
-        Self { request, chosen, forged, cluster: OnceCell::new(), route: OnceCell::new() }
-    }
-
-    /// Whether a filter of ours takes away, or took away, a header by which the client may have
-    /// chosen the route. Of an honest request the host has nothing to tell, which costs little.
-    fn is_forged(&self) -> bool {
-        let asked = || steering::is_forged(self.request.attribute(Attribute::Steering));
-        *self.forged.get_or_init(asked)
-    }
-
-    /// Whether it cannot be known if the request is for this target.
-    fn is_in_doubt(&self, target: &Target) -> bool {
-        match target {
-            Target::Cluster(_) => self.chosen.is_none() && self.is_forged(),
-            Target::Route(_) => self.is_forged(),
-            Target::Key(_) | Target::Endpoint(_) => false,
-        }
-    }
-
-    /// The cluster that the request goes to: the one that an earlier filter of ours chose, else
-    /// the one of its route.
-    fn cluster(&self) -> Option<&[u8]> {
-        let asked = || self.request.attribute(Attribute::Cluster);
-        self.chosen.as_deref().or_else(|| self.cluster.get_or_init(asked).as_deref())
-    }
-
-    /// The name of the route.
-    fn route(&self) -> Option<&[u8]> {
-        self.route.get_or_init(|| self.request.attribute(Attribute::Route)).as_deref()
     }
 }
 

@@ -89,6 +89,9 @@ impl Stage for CircuitBreaker {
     }
 
     fn on_response(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) -> Vec<Edit> {
+        if exchange.fell_back.is_some() {
+            Settlement::new(&self.breakers, response, host).on_arrival(exchange);
+        }
         if exchange.first.is_some() || self.breakers.blames {
             Settlement::new(&self.breakers, response, host).on_response(exchange);
         }
@@ -103,6 +106,9 @@ impl Stage for CircuitBreaker {
 
     fn on_end(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         self.breakers.waiting.recall(exchange);
+        if exchange.fell_back.is_some() && ending != Ending::NeverSent {
+            Settlement::new(&self.breakers, end, host).on_arrival(exchange);
+        }
         if exchange.first.is_some() || self.breakers.blames && ending == Ending::Incomplete {
             Settlement::new(&self.breakers, end, host).on_end(exchange, ending);
         }

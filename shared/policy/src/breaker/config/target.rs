@@ -67,6 +67,12 @@ impl Target {
         matches!(self, Self::Cluster(cluster) if cluster == name)
     }
 
+    /// Whether it is the cluster of this name, as the host tells it.
+    #[must_use]
+    pub fn is_cluster_of(&self, name: &[u8]) -> bool {
+        matches!(self, Self::Cluster(cluster) if cluster.as_bytes() == name)
+    }
+
     /// Whether the route of a request says if it is the request's.
     #[must_use]
     pub fn is_by_route(&self) -> bool {
