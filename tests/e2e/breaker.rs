@@ -2,6 +2,7 @@
 
 mod config;
 mod endpoints;
+mod ends;
 mod failure;
 mod fallback;
 mod grpc;
