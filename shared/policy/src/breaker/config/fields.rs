@@ -100,8 +100,8 @@ pub(super) static SLOW_RATE_PERCENT: Field<u32> = Field::percent("slow_rate_perc
     .or_number(100)
     .says("Opens when this share of the calls in the window was slow. Probes are judged by it, too.");
 pub(super) static SLOW_CALL_MS: Field<u64> = Field::duration("slow_call_ms", 0, DAY).or_number(2_000).says(
-    "A call is slow when its response headers take longer than this, and not when as long. 0 for \
-     never.",
+    "A call is slow when its response headers take longer than this after the end of the request, and \
+     not when as long. 0 for never.",
 );
 pub(super) static MINIMUM_CALLS: Field<u32> = Field::integer("minimum_calls", 1, ALL - 1, "calls")
     .or_number(20)
@@ -123,7 +123,7 @@ pub(super) static HALF_OPEN_PERMITS: Field<u16> = Field::integer("half_open_perm
     .says("Probes that a half-open breaker admits, by all workers of an Envoy together.");
 pub(super) static MAX_HALF_OPEN_MS: Field<u64> = Field::duration("max_half_open_ms", 0, DAY)
     .or_number(30_000)
-    .says("A half-open breaker whose probes did not come back in this time opens again. 0 for no end.");
+    .says("After this time half-open those probes decide that came back; if none did, it opens again. 0 for no end.");
 pub(super) static BASE_OPEN_MS: Field<u64> = Field::duration("base_open_ms", 1, DAY)
     .or_number(5_000)
     .says("How long it stays open the first time. At most `max_open_ms`.");
