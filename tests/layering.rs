@@ -74,16 +74,10 @@ fn only_probes_name_the_sdk() {
 /// A driver knows the policy and no proxy; glue adds the proxy's ABI and nothing else.
 #[test]
 fn glue_depends_on_the_driver_and_the_driver_on_policy() {
-    let driver = root().join("shared/driver/Cargo.toml");
-    let glue = if driver.exists() {
-        assert_eq!(dependencies("shared/driver/Cargo.toml"), ["tidegate-policy"]);
-        let lib = read(&root().join("shared/driver/src/lib.rs"));
-        assert!(lib.contains("#![forbid(unsafe_code)]"));
-        vec!["tidegate-driver", "tidegate-policy"]
-    } else {
-        vec!["tidegate-policy"]
-    };
-    assert_eq!(dependencies("shared/glue/Cargo.toml"), glue);
+    assert_eq!(dependencies("shared/driver/Cargo.toml"), ["tidegate-policy"]);
+    assert_eq!(dependencies("shared/glue/Cargo.toml"), ["tidegate-driver", "tidegate-policy"]);
+    let lib = read(&root().join("shared/driver/src/lib.rs"));
+    assert!(lib.contains("#![forbid(unsafe_code)]"));
 }
 
 #[test]

@@ -6,8 +6,8 @@
 //!             asks?  do         remember             decide, write back, answer
 //! ```
 //!
-//! Everything but `stage.rs` is a function from values to values: time, randomness
-//! and hashes are arguments. [`host`] says what a stage may ask of its host, [`http`]
+//! What decides is a function from values to values: time, randomness and hashes are
+//! arguments. A few files load and write what it decides on (`tests/layering/rooms.rs` lists them). [`host`] says what a stage may ask of its host, [`http`]
 //! what it sees of an exchange and what it may answer, [`config`] how a JSON document
 //! becomes a policy or a list of all that is wrong with it, [`key`] how a request
 //! becomes the identity that a limit counts by. [`ratelimit`] is the first policy;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! offset  size  what                                          little endian throughout
-//!      0     1  layout, 2
+//!      0     1  layout, 1
 //!      1     3  zero
 //!      4     4  tag of the rate that the times below belong to
 //!      8     8  interval of that rate, ns: what one unit owed is in time
@@ -25,7 +25,7 @@ pub const BYTES: usize = 280;
 /// Bytes of an announcement.
 pub const IN_FORCE_BYTES: usize = 24;
 
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 1;
 const HEAD: usize = 24;
 
 /// A block of a limit's table.
@@ -192,11 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn layout_2_is_pinned() {
+    fn layout_1_is_pinned() {
         let bytes = some_block().encode();
         #[rustfmt::skip]
         let expected = [
-            2, 0, 0, 0, 0xdd, 0xcc, 0xbb, 0xaa,
+            1, 0, 0, 0, 0xdd, 0xcc, 0xbb, 0xaa,
             2, 1, 0, 0, 0, 0, 0, 0,
             1, 0, 0, 0, 0, 0, 0, 0,
             0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0, 0,
@@ -210,9 +210,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_empty() {
         let mut other_layout = some_block().encode();
-        other_layout[0] = 1;
-        let long = [2; BYTES + 1];
-        for bytes in [&[][..], &[2; 279], &[0; BYTES], &other_layout, &long] {
+        other_layout[0] = 2;
+        let long = [1; BYTES + 1];
+        for bytes in [&[][..], &[1; 279], &[0; BYTES], &other_layout, &long] {
             assert_eq!(Block::decode(bytes), Block::empty(), "{} bytes", bytes.len());
         }
     }

@@ -48,7 +48,7 @@ const GRACE_MS: u64 = 250;
 /// States in which a breaker lets nothing through: open, and forced open.
 const OPEN: [u64; 2] = [1, 3];
 
-// === impl Pilot ===
+// === impl LocalRoute ===
 
 impl LocalRoute {
     /// The ramps of a route. `breakers` is where states of breakers begin among the metrics, in the
@@ -286,7 +286,7 @@ impl LocalRoute {
     }
 }
 
-// === impl Watch ===
+// === impl LocalRamp ===
 
 impl LocalRamp {
     fn ramp<'r>(&self, route: &'r Route) -> Option<&'r Ramp> {

@@ -66,7 +66,7 @@ const ROUTE: [(RouteMetric, &str, &str); 9] = [
 const VARIANT: [(VariantMetric, &str, &str); 3] = [
     (VariantMetric::Failed, "failed", "Requests that failed, counted on routes with a ramp."),
     (VariantMetric::Requests, "requests", "Requests routed to the variant."),
-    (VariantMetric::Weight, "weight", "RouteMetric the variant weighs now, of the sum that is configured."),
+    (VariantMetric::Weight, "weight", "The weight of the variant now, of the configured sum."),
 ];
 
 /// The metrics of a policy, in order, and where each route's begin.

@@ -330,7 +330,7 @@ impl Exchange {
         cookie.find(request).is_none().then(|| cookie.attach(request, value))
     }
 
-    /// What access logs and later filters get: cluster, route, variant, bucket, reason.
+    /// What access logs and later filters get: cluster, route, variant, reason, bucket.
     fn label(&mut self, route: &Route, choice: Choice) {
         let Some(variant) = route.variants.get(choice.variant) else { return };
         let why = match choice.reason {
