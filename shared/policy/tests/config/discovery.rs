@@ -170,7 +170,7 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(&*one.retry.on, "connect-failure,refused-stream,reset,gateway-error");
     assert_eq!(
         (one.retry.budget_percent, one.retry.min_concurrency, one.retry.per_try_timeout_ms),
-        (20, 3, 0)
+        (20, 5, 0)
     );
     let ejection = one.ejection.as_ref().unwrap();
     assert_eq!((ejection.consecutive_5xx, ejection.consecutive_gateway_failure), (5, 5));
