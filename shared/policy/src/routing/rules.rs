@@ -23,7 +23,7 @@ pub struct Condition {
 /// What is known of a request besides its headers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts<'a> {
-    /// 64 random bits, the same whenever the same request is decided.
+    /// 64 random bits, of which no client chose any.
     pub draw: u64,
     /// Values that earlier filters left, by where.
     pub metadata: &'a [(&'a [String], &'a [u8])],

@@ -97,7 +97,7 @@ impl Stage for Routing {
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
         let request = &Parsed::new(request);
-        let draw = self.draw(request, host);
+        let draw = self.draw(host);
         let values: Vec<Option<Vec<u8>>> = self.wanted.iter().map(|path| request.metadata(path)).collect();
         let found = self.wanted.iter().zip(&values);
         let metadata: Vec<(&[String], &[u8])> =
@@ -206,19 +206,14 @@ impl Stage for Routing {
 // === impl Routing ===
 
 impl Routing {
-    /// 64 bits that no client can foresee: the same for the same request, wherever it is decided,
-    /// if it has an id; others get some of their own.
-    fn draw(&self, request: &impl Request, host: &impl Host) -> u64 {
+    /// 64 bits that no client can foresee or repeat. Nothing that a request carries is among what
+    /// they are made of: a client that sends an `x-request-id` once more would get its variant again.
+    fn draw(&self, host: &impl Host) -> u64 {
         let next = self.draws.get().wrapping_add(1);
         self.draws.set(next);
         let mut hash = SipHash13::new(self.secret);
-        match request.header("x-request-id") {
-            Some(id) => hash.write(id),
-            None => {
-                hash.write(&next.to_le_bytes());
-                hash.write(&host.now().as_nanos().to_le_bytes());
-            }
-        }
+        hash.write(&next.to_le_bytes());
+        hash.write(&host.now().as_nanos().to_le_bytes());
         hash.finish()
     }
 
