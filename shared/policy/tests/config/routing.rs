@@ -76,8 +76,8 @@ fn everything_that_can_be_said_is_understood() {
     assert_eq!(route.variants[2].target, Target::Status(503));
     let cookie = &route.sticky.as_ref().unwrap().generated.as_ref().unwrap();
     let expected = [
-        "tg=7; Path=/a; Domain=a.example; Max-Age=60; Secure; HttpOnly; SameSite=Strict",
-        "tg-renewed=1; Path=/a; Domain=a.example; Max-Age=6; Secure; HttpOnly; SameSite=Strict",
+        "tg=7; Path=/a; Domain=a.example; Max-Age=60; Secure; HttpOnly; SameSite=Strict; Partitioned",
+        "tg-renewed=1; Path=/a; Domain=a.example; Max-Age=6; Secure; HttpOnly; SameSite=Strict; Partitioned",
     ];
     assert_eq!(cookie.set_cookies("7").collect::<Vec<_>>(), expected);
     let upstream: Vec<String> =
@@ -213,6 +213,10 @@ fn every_problem_is_told_with_what_would_be_right() {
          "routes[0].sticky.by[0]: identifies no client, expected one of `header`, `cookie`, `query_parameter`, `client_address`"),
         (route(&format!(r#""sticky": {{"experiment": "e"}}, {variants}"#)),
          "routes[0].sticky: identifies no client, expected `by` or `cookie`"),
+        (route(&format!(r#""sticky": {{"experiment": "e", "cookie": {{"name": "c", "secure": false, "partitioned": true}}}}, {variants}"#)),
+         "routes[0].sticky.cookie: browsers drop it, expected `secure` with `partitioned`"),
+        (route(&format!(r#""sticky": {{"experiment": "e", "cookie": {{"name": "c", "secure": false, "partitioned": true, "same_site": "none"}}}}, {variants}"#)),
+         "routes[0].sticky.cookie: browsers drop it, expected `secure` with `same_site` none"),
         (route(&format!(r#""match": {{"path": {{"regex": "/a.*"}}}}, {variants}"#)),
          "routes[0].match.path.regex: regular expressions are not supported, expected `template`, `prefix` or `starts_with`"),
         (route(&format!(r#""match": {{"headers": [{{"name": "x", "regex": "a"}}]}}, {variants}"#)),

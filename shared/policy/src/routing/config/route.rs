@@ -161,8 +161,15 @@ fn source(reader: &Reader<'_>) -> Option<Part> {
 #[inline(never)]
 fn generated(object: &Object<'_>) -> Option<Generated> {
     let (secure, same_site) = (object.get(&fields::SECURE)?, object.get(&fields::SAME_SITE)?);
-    if same_site == SameSite::None && !secure {
-        object.report("browsers drop it".to_owned(), "`secure` with `same_site` none");
+    let partitioned = object.get(&fields::PARTITIONED)?;
+    let needs = match (same_site, partitioned) {
+        _ if secure => None,
+        (SameSite::None, _) => Some("`secure` with `same_site` none"),
+        (_, true) => Some("`secure` with `partitioned`"),
+        _ => None,
+    };
+    if let Some(expected) = needs {
+        object.report("browsers drop it".to_owned(), expected);
         return None;
     }
     let mut scope = format!("; Path={}", object.get(&fields::COOKIE_PATH)?);
@@ -178,6 +185,7 @@ fn generated(object: &Object<'_>) -> Option<Generated> {
         SameSite::None => "; HttpOnly; SameSite=None",
         SameSite::Strict => "; HttpOnly; SameSite=Strict",
     });
+    flags.push_str(if partitioned { "; Partitioned" } else { "" });
     Some(Generated::new(object.get(&fields::COOKIE_NAME)?, &scope, max_age_s, &flags))
 }
 

@@ -131,9 +131,21 @@ pub(super) static DOMAIN: Field<str> =
 pub(super) static SECURE: Field<bool> = Field::boolean("secure", true).says("`Secure`: only over TLS.");
 pub(super) static SAME_SITE: Field<SameSite> =
     Field::choice("same_site").or_text("lax").says("`SameSite`. `none` needs `secure`.");
+pub(super) static PARTITIONED: Field<bool> = Field::boolean("partitioned", false).says(
+    "`Partitioned`: in a page of another site the cookie is one of that site's own (CHIPS). Needs `secure`; \
+     browsers send it there only with `same_site` `none`.",
+);
 static COOKIE_TABLE: Table = Table::new(
     "routing.cookie",
-    &[COOKIE_NAME.def(), MAX_AGE_MS.def(), COOKIE_PATH.def(), DOMAIN.def(), SECURE.def(), SAME_SITE.def()],
+    &[
+        COOKIE_NAME.def(),
+        MAX_AGE_MS.def(),
+        COOKIE_PATH.def(),
+        DOMAIN.def(),
+        SECURE.def(),
+        SAME_SITE.def(),
+        PARTITIONED.def(),
+    ],
 );
 static COOKIE_TOKEN: Form = Form::new(
     |text| {
