@@ -188,6 +188,17 @@ fn whatever_keys_are_made_up_each_key_has_what_its_own_failures_give_it() {
     }
 }
 
+/// A worker that heard nothing of an opening does not count what it saw before it.
+#[test]
+fn failures_from_before_an_opening_do_not_open_it_again() {
+    let workers = Workers::new(2, &of(BY_KEY, ""));
+    let [a, b] = [&workers.all[0], &workers.all[1]];
+    assert_eq!([calls(b, &key("x"), "FFFF"), calls(a, &key("x"), "F")], ["++++", "+"]);
+    assert_eq!(calls(workers.at(5_000).all.first().unwrap(), &key("x"), "SSSSS"), "ppppp");
+    assert_eq!(calls(b, &key("x"), "FFFFF"), "+++++");
+    assert_eq!((calls(b, &key("x"), "S").as_str(), workers.count("transitions.consecutive")), ("-", 2));
+}
+
 /// Those that fail more often than once do not either, as long as the table has a way that is not open.
 #[test]
 fn keys_that_nearly_open_do_not_keep_a_failing_key_from_opening() {

@@ -105,9 +105,9 @@ impl Entry {
 
     /// How many consecutive failures this worker merged that a record with this window has to have:
     /// if it has fewer it was lost since, and another worker made it anew. Where there were successes
-    /// they may have ended the run.
-    pub(crate) fn own_run(&self, window: Counts) -> u32 {
-        if window.failed == window.total {
+    /// they may have ended the run, and where the breaker was open since it has ended.
+    pub(crate) fn own_run(&self, window: Counts, closed_since_ms: u64) -> u32 {
+        if window.failed == window.total && self.own.run_ms >= closed_since_ms {
             self.own.trailing_failures
         } else {
             0

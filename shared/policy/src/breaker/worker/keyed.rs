@@ -222,7 +222,7 @@ impl Keyed {
             // Requests from before the state began do not count for it.
             let ours = record.state == cx.demanded() && entry.since_ms >= record.at_ms;
             if ours && !new {
-                let run = entry.own_run(record.window(cx.params, cx.now_ms));
+                let run = entry.own_run(record.window(cx.params, cx.now_ms), record.at_ms);
                 record.consecutive = record.consecutive.max(run);
             }
             delta.generation = record.generation.wrapping_sub(u32::from(!ours));
