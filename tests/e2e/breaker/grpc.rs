@@ -28,7 +28,7 @@ fn grpc_calls_fail_by_their_status_wherever_it_is_and_without_one() {
         let ways = [
             ("trailers",      Answer::status(14)),
             ("trailers-only", Answer::trailers_only(13)),
-            ("exhausted",     Answer::status(8)),
+            ("unknown",       Answer::status(2)),
             ("no-grpc",       Answer::http(503)),
             ("reset",         Answer::reset()),
             ("cut",           Answer::cut()),
@@ -48,8 +48,7 @@ fn grpc_calls_fail_by_their_status_wherever_it_is_and_without_one() {
             let most = if *name == "cut" { 6 } else { 5 };
             assert!((5..=most).contains(&upstream.count()), "{name}: {}", upstream.count());
         }
-        let why = |name| if name == "exhausted" { "failure_rate" } else { "consecutive" };
-        let expected = ways.each_ref().map(|(name, _)| format!("{name}: closed -> open ({})", why(*name)));
+        let expected = ways.each_ref().map(|(name, _)| format!("{name}: closed -> open (consecutive)"));
         assert_transitions(&envoy, &expected.each_ref().map(String::as_str));
     });
 }
@@ -62,6 +61,7 @@ fn grpc_calls_that_went_well_or_are_the_callers_fault_are_none() {
             ("ok",              Answer::status(0)),
             ("not-found",       Answer::status(5)),
             ("invalid",         Answer::trailers_only(3)),
+            ("exhausted",       Answer::status(8)),
         ];
         let ways = ways.map(|(name, answer)| (name, Upstream::new(answer)));
         let envoy = behind(&ways, workers);
@@ -71,7 +71,8 @@ fn grpc_calls_that_went_well_or_are_the_callers_fault_are_none() {
                 assert_ne!(reply.grpc_status, Some(14), "{name}");
             }
             assert_eq!(upstream.count(), 12, "{name}");
-            let counted = [("admitted", 12), ("succeeded", 12), ("failed", 0), ("state", 0)];
+            let class = if *name == "exhausted" { "throttled" } else { "succeeded" };
+            let counted = [("admitted", 12), (class, 12), ("failed", 0), ("state", 0)];
             assert_metrics(&envoy, name, &counted);
         }
         assert_transitions(&envoy, &[]);
