@@ -86,9 +86,22 @@ fn a_smaller_set_serves_at_once_after_an_outage() {
     assert_eq!(reached(&workers.all[0]), "1");
 }
 
+/// It was followed up to a minute later.
+#[test]
+fn a_registry_that_is_back_is_followed_within_seconds() {
+    for down in [10_000, 60_000, 600_000] {
+        let workers = Workers::knowing(2, &crate::discovery::config("", ""), &ONE);
+        workers.run(100, down, &mut |_, question| Some(question.failure()));
+        let back =
+            &mut |_, question: &tidegate_sim::SimQuestion| Some(answer(question, 12, &["10.0.0.2:80"]));
+        workers.run(down + 100, down + 6_200, back);
+        assert_eq!(reached(&workers.all[0]), "2", "after {down} ms");
+    }
+}
+
 #[test]
 fn failed_queries_back_off_exponentially_with_jitter() {
-    let workers = Workers::knowing(1, &polled(r#""ttl_ms": 1000"#, ""), &ONE);
+    let workers = Workers::knowing(1, &polled(r#""ttl_ms": 1000, "max_backoff_ms": 60000"#, ""), &ONE);
     let asked = workers.run(100, 600_000, &mut |_, question| Some(question.failure()));
     // Parts of 1, 2, 4 … 60 seconds: 30 s on average in the end.
     assert!((12..60).contains(&asked.len()), "{} questions in ten minutes", asked.len());

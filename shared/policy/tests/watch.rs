@@ -94,7 +94,7 @@ impl<'a> Keys<'a> {
         self.issuer.asked.set(self.issuer.asked.get() + 1);
         leader.asked = worker.now;
         let Some(key) = self.issuer.key.get() else {
-            leader.failed(false, worker.now, DRAW);
+            leader.failed(false, Span::from_secs(60), worker.now, DRAW);
             return true;
         };
         leader.succeeded(Some(Span::ZERO), worker.now);

@@ -19,8 +19,8 @@ pub struct Subset {
 pub trait Labels {
     /// Whether it has this tag.
     fn has_tag(&self, tag: &str) -> bool;
-    /// The value of this name in its metadata.
-    fn value(&self, name: &str) -> Option<&str>;
+    /// Whether its metadata has this value of this name; it may have others, too.
+    fn has_value(&self, name: &str, value: &str) -> bool;
 }
 
 /// What a subset without endpoints does.
@@ -42,7 +42,7 @@ impl Subset {
     #[must_use]
     pub fn has(&self, endpoint: &dyn Labels) -> bool {
         self.tags.iter().all(|tag| endpoint.has_tag(tag))
-            && self.metadata.iter().all(|(name, value)| endpoint.value(name) == Some(value))
+            && self.metadata.iter().all(|(name, value)| endpoint.has_value(name, value))
     }
 
     /// The indices of its endpoints, or of those that `fallback` says when it has none.
@@ -72,8 +72,8 @@ mod tests {
         fn has_tag(&self, tag: &str) -> bool {
             self.0.contains(&tag)
         }
-        fn value(&self, name: &str) -> Option<&str> {
-            self.1.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        fn has_value(&self, name: &str, value: &str) -> bool {
+            self.1.contains(&(name, value))
         }
     }
 

@@ -19,6 +19,8 @@ use core::net::IpAddr;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::sort;
 
+pub use crate::discovery::health::Health;
+
 /// What a registry says of one endpoint.
 ///
 /// ```
@@ -53,23 +55,8 @@ pub struct Endpoint {
     pub health: Health,
     /// Sorted, each once.
     pub tags: Vec<Rc<str>>,
-    /// Sorted by key, each key once.
+    /// Sorted, each once; of one entry of a registry each key once.
     pub metadata: Vec<(Rc<str>, Rc<str>)>,
-}
-
-/// Whether an endpoint should get requests, best first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Health {
-    /// It gets requests.
-    #[default]
-    Healthy = 0,
-    /// It gets requests only while healthy endpoints are short.
-    Degraded = 1,
-    /// It gets only requests of the sessions that it has.
-    Draining = 2,
-    /// It gets none.
-    Unhealthy = 3,
 }
 
 /// Texts that are met more than once, kept once.
@@ -95,10 +82,18 @@ const MAX_NAMES: usize = 1_024;
 /// Brings a set into its normal form: sorted, each endpoint once, at most [`MAX_ENDPOINTS`]. Says
 /// how many had to be left out.
 ///
-/// Of entries for one endpoint the healthiest stays, then the one that says a zone.
+/// Of entries for one endpoint the healthiest stays, then the one that says a zone. What others in the same
+/// health say of themselves stays, too: an instance that is registered once for each of its versions has the tags
+/// of all of them.
 pub fn normalize(set: &mut Vec<Endpoint>) -> usize {
     sort::sort(set);
-    set.dedup_by(|a, b| a.key() == b.key());
+    set.dedup_by(|later, first| {
+        let is_same = later.key() == first.key();
+        if is_same && later.health == first.health {
+            first.learn_from(later);
+        }
+        is_same
+    });
     let beyond = set.len().saturating_sub(MAX_ENDPOINTS);
     set.truncate(MAX_ENDPOINTS);
     beyond
@@ -193,6 +188,22 @@ impl Endpoint {
         self
     }
 
+    /// Takes over the tags and the metadata of another entry for the same endpoint, as far as there is room.
+    fn learn_from(&mut self, other: &Self) {
+        if self.tags != other.tags {
+            self.tags.extend(other.tags.iter().cloned());
+            sort::sort(&mut self.tags);
+            self.tags.dedup();
+            self.tags.truncate(MAX_LABELS);
+        }
+        if self.metadata != other.metadata {
+            self.metadata.extend(other.metadata.iter().cloned());
+            sort::sort(&mut self.metadata);
+            self.metadata.dedup();
+            self.metadata.truncate(MAX_LABELS);
+        }
+    }
+
     fn write_key(&self, sip: &mut SipHash13) {
         match self.address {
             IpAddr::V4(v4) => sip.write(&v4.octets()),
@@ -241,28 +252,6 @@ impl Ord for Endpoint {
 impl PartialOrd for Endpoint {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
-    }
-}
-
-// === impl Health ===
-
-impl Health {
-    /// One word, as in logs and documents.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::Draining => "draining",
-            Self::Unhealthy => "unhealthy",
-        }
-    }
-
-    /// The health that a word names.
-    #[must_use]
-    pub fn of(word: &str) -> Option<Self> {
-        let all = [Self::Healthy, Self::Degraded, Self::Draining, Self::Unhealthy];
-        all.into_iter().find(|health| health.word() == word)
     }
 }
 
@@ -325,6 +314,32 @@ mod tests {
             normalize(&mut set);
             assert_eq!(set.as_slice(), from_ref(&zoned));
         }
+    }
+
+    /// One set of tags was lost, and the subset that asks for them was empty.
+    #[test]
+    fn an_address_that_is_registered_twice_has_the_labels_of_both() {
+        let mut names = Names::default();
+        let mut of = |tags: &[&str], version: &str| {
+            let one = endpoint("10.0.0.1", 1).tagged(&mut tags.iter().copied(), &mut names);
+            one.labelled(&mut [("version", version)].into_iter(), &mut names)
+        };
+        let (one, two) = (of(&["a", "v1"], "1"), of(&["a", "v2"], "2"));
+        let ill = Endpoint { health: Health::Unhealthy, ..of(&["v3"], "3") };
+        for order in [[&one, &two, &ill], [&ill, &two, &one], [&two, &ill, &one]] {
+            let mut set: Vec<Endpoint> = order.into_iter().cloned().collect();
+            normalize(&mut set);
+            let tags: Vec<&str> = set[0].tags.iter().map(|tag| &**tag).collect();
+            let versions: Vec<&str> = set[0].metadata.iter().map(|(_, value)| &**value).collect();
+            assert_eq!((set.len(), tags, versions), (1, std::vec!["a", "v1", "v2"], std::vec!["1", "2"]));
+        }
+        let many = |first: usize| {
+            let tags: Vec<String> = (first..first + MAX_LABELS).map(|n| n.to_string()).collect();
+            endpoint("10.0.0.1", 1).tagged(&mut tags.iter().map(String::as_str), &mut Names::default())
+        };
+        let mut set = std::vec![many(0), many(100)];
+        normalize(&mut set);
+        assert_eq!(set[0].tags.len(), MAX_LABELS);
     }
 
     #[test]

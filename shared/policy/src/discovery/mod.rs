@@ -17,6 +17,7 @@ pub mod cells;
 pub mod config;
 pub mod distrust;
 pub mod endpoint;
+pub mod health;
 pub mod json;
 pub mod metrics;
 pub mod refresh;

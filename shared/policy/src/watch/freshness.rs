@@ -46,7 +46,7 @@ pub enum Freshness {
 pub const NEGATIVE_FIRST: Span = Span::from_secs(5);
 /// First bound of a wait after an error.
 const ERROR_FIRST: Span = Span::from_secs(1);
-/// Both double up to this: a server that is back is seen within a minute.
+/// Both double up to this at most.
 const LONGEST: Span = Span::from_secs(60);
 /// Shortest wait after an error: a draw of 0 would make it none at all.
 const SHORTEST: Span = Span::from_millis(100);
@@ -58,11 +58,11 @@ pub fn negative_ttl(first: Span, streak: u32) -> Span {
     doubled(first, streak)
 }
 
-/// How long to wait after the `streak`th consecutive error: a random part of 1, 2, 4 … 60 seconds
-/// ("full jitter"; Brooker, Exponential Backoff And Jitter, 2015), and at least 100 ms.
+/// How long to wait after the `streak`th consecutive error: a random part of 1, 2, 4 … seconds up to
+/// `longest` ("full jitter"; Brooker, Exponential Backoff And Jitter, 2015), and at least 100 ms.
 #[must_use]
-pub fn error_wait(streak: u32, draw: u64) -> Span {
-    part(doubled(ERROR_FIRST, streak), draw).max(SHORTEST)
+pub fn error_wait(streak: u32, longest: Span, draw: u64) -> Span {
+    part(doubled(ERROR_FIRST, streak).min(longest), draw).max(SHORTEST)
 }
 
 /// The time to the next fetch: the period, up to a fifth shorter or longer, so that proxies that
@@ -140,12 +140,13 @@ mod tests {
         #[rustfmt::skip]
         let cases = [
             // name                         got                                              expected
-            ("least wait",                  ms(error_wait(1, 0)),                            100),
-            ("half of the first",           ms(error_wait(1, half)),                         500),
-            ("half of the fourth",          ms(error_wait(4, half)),                         4_000),
-            ("half of the most",            ms(error_wait(7, half)),                         30_000),
-            ("never more than the most",    ms(error_wait(u32::MAX, u64::MAX)),              59_999),
-            ("a streak of none",            ms(error_wait(0, half)),                         500),
+            ("least wait",                  ms(error_wait(1, LONGEST, 0)),                    100),
+            ("half of the first",           ms(error_wait(1, LONGEST, half)),                         500),
+            ("half of the fourth",          ms(error_wait(4, LONGEST, half)),                         4_000),
+            ("half of the most",            ms(error_wait(7, LONGEST, half)),                         30_000),
+            ("never more than the most",    ms(error_wait(u32::MAX, LONGEST, u64::MAX)),              59_999),
+            ("half of what is allowed",     ms(error_wait(9, Span::from_secs(5), half)),     2_500),
+            ("a streak of none",            ms(error_wait(0, LONGEST, half)),                         500),
             ("shortest period",             ms(next_fetch(Span::from_secs(10), 0)),          8_000),
             ("middle period",               ms(next_fetch(Span::from_secs(10), half)),       10_000),
             ("longest period",              ms(next_fetch(Span::from_secs(10), u64::MAX)),   11_999),

@@ -32,7 +32,7 @@ pub struct Leader {
 
 /// The lease, of 3 s, is renewed when it ends sooner than this: at each second tick or so.
 const RENEW: Span = Span::from_secs(2);
-/// The longest that one leader binds the next to wait. It is the longest back-off too.
+/// The longest that one leader binds the next to wait.
 pub const LONGEST_WAIT: Span = Span::from_secs(60);
 /// After this many failures the lease changes hands: the worker, or its configuration, may be at fault.
 /// Fewer would hand it on for a restart of the server.
@@ -113,8 +113,8 @@ impl Leader {
         self.ask_at(now.plus(next_fetch(negative_ttl(first, self.absent), draw)));
     }
 
-    /// Takes a failure, and backs off. `answered` says that the server did answer.
-    pub fn failed(&mut self, answered: bool, now: Timestamp, draw: u64) {
+    /// Takes a failure, and backs off, for `longest` at most. `answered` says that the server did answer.
+    pub fn failed(&mut self, answered: bool, longest: Span, now: Timestamp, draw: u64) {
         if self.failures == 0 && self.fetched_ms > 0 {
             // While a change was waited for all was well; until the server answered, if it did.
             let well = match self.holds {
@@ -125,7 +125,7 @@ impl Leader {
             self.fetched_ms = self.fetched_ms.max(well.min(now.as_millis()));
         }
         self.failures = self.failures.saturating_add(1);
-        self.ask_at(now.plus(error_wait(self.failures, draw)));
+        self.ask_at(now.plus(error_wait(self.failures, longest, draw)));
     }
 
     /// Remembers what is wrong; whether that is new. The next leader knows it too.

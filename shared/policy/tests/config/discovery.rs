@@ -86,6 +86,7 @@ fn everything_that_can_be_said_of_an_answer_is_understood() {
     let times =
         [cache.ttl_ms, cache.stale_while_revalidate_ms, cache.stale_if_error_ms, cache.negative_ttl_ms];
     assert_eq!((times, cache.serve_forever, cache.max_bytes), ([5_000, 1_000, 2_000, 700], true, 65_536));
+    assert_eq!(cache.max_backoff_ms, 900);
     let (shrink, flap, ms) = (cache.shrink, cache.flap.unwrap(), Span::from_millis);
     assert_eq!((shrink.keep_percent, shrink.min_size, shrink.confirmations), (60, 5, 2));
     assert_eq!([shrink.hold, shrink.empty_hold, shrink.window], [ms(100), ms(200), ms(300)]);
@@ -157,7 +158,7 @@ fn what_is_not_said_has_a_default() {
     let times =
         [cache.ttl_ms, cache.stale_while_revalidate_ms, cache.stale_if_error_ms, cache.negative_ttl_ms];
     assert_eq!((times, cache.serve_forever), ([10_000, 60_000, 86_400_000, 5_000], false));
-    assert_eq!(cache.max_bytes, 4 << 20);
+    assert_eq!((cache.max_bytes, cache.max_backoff_ms), (4 << 20, 5_000));
     assert_eq!((cache.shrink, cache.flap), (Default::default(), Some(Default::default())));
 
     let one = &consul.services[0];

@@ -334,8 +334,8 @@ impl Labels for Endpoint {
         self.tags.binary_search_by(|known| (**known).cmp(tag)).is_ok()
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
-        let at = self.metadata.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
-        self.metadata.get(at).map(|(_, value)| &**value)
+    fn has_value(&self, name: &str, value: &str) -> bool {
+        let is = |(known, own): &(Rc<str>, Rc<str>)| (&**known, &**own).cmp(&(name, value));
+        self.metadata.binary_search_by(is).is_ok()
     }
 }

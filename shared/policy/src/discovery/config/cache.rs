@@ -30,6 +30,9 @@ static NEGATIVE_TTL_MS: Field<u64> = Field::duration("negative_ttl_ms", 100, 60_
     "How soon it is asked again for a service that it does not know, as DNS can say. Doubles, up to a \
      minute.",
 );
+static MAX_BACKOFF_MS: Field<u64> = Field::duration("max_backoff_ms", 100, 600_000)
+    .or_number(5_000)
+    .says("The longest pause after a failure. A registry that was restarted is followed as late as that.");
 static MAX_BYTES: Field<u32> = Field::integer("max_bytes", 1 << 10, 4 << 20, "bytes")
     .or_number(4 << 20)
     .says("The longest answer. A longer one is a failure.");
@@ -45,6 +48,7 @@ static TABLE: Table = Table::new(
         STALE_IF_ERROR_MS.def(),
         SERVE_FOREVER.def(),
         NEGATIVE_TTL_MS.def(),
+        MAX_BACKOFF_MS.def(),
         MAX_BYTES.def(),
         EMPTY_PROTECTION.def(),
         FLAP_DAMPING.def(),
@@ -116,6 +120,7 @@ pub(super) fn read(registry: &Object<'_>) -> Option<Cache> {
         stale_if_error_ms: object.get(&STALE_IF_ERROR_MS)?,
         serve_forever: object.get(&SERVE_FOREVER)?,
         negative_ttl_ms: object.get(&NEGATIVE_TTL_MS)?,
+        max_backoff_ms: object.get(&MAX_BACKOFF_MS)?,
         max_bytes: object.get(&MAX_BYTES)?,
         shrink: read_shrink(&object.inner(&EMPTY_PROTECTION)?)?,
         flap,

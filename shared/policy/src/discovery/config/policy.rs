@@ -63,6 +63,8 @@ pub struct Cache {
     pub serve_forever: bool,
     /// How soon a service that the registry does not know is asked for again, at first; it doubles.
     pub negative_ttl_ms: u64,
+    /// The longest pause after a failure.
+    pub max_backoff_ms: u64,
     /// Most bytes of an answer.
     pub max_bytes: u32,
     /// Sets that shrink too fast to be true.

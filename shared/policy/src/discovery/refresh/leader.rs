@@ -135,7 +135,7 @@ impl QuestionLeader {
         if error.is_unknown() {
             return self.took_nothing(cache, now, draw);
         }
-        self.leader.failed(error.is_answer(), now, draw);
+        self.leader.failed(error.is_answer(), Span::from_millis(cache.max_backoff_ms), now, draw);
         let line = format!("{error}; {}", self.meanwhile());
         self.complain(&error.reason(), line);
         false
@@ -271,6 +271,7 @@ mod tests {
             stale_if_error_ms: 86_400_000,
             serve_forever: false,
             negative_ttl_ms: 5_000,
+            max_backoff_ms: 5_000,
             max_bytes: 4 << 20,
             shrink: shrink::ShrinkParams::default(),
             flap: None::<flap::FlapParams>,

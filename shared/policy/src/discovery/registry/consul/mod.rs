@@ -81,14 +81,16 @@ fn endpoint(entry: &Node, zone: &str, names: &mut Names) -> Option<Endpoint> {
     let address = service.field("Address").text().or_else(|| node.field("Address").text())?;
     let health = health(entry.field("Checks").items());
     let weights = service.field("Weights");
-    let weight = weights.field(if health == Health::Degraded { "Warning" } else { "Passing" });
+    let weight = weights.field(if health == Health::Degraded { "Warning" } else { "Passing" }).natural();
+    // As in Consul's own integration of Envoy: a weight of 0 says that it should get nothing.
+    let health = if weight == Some(0) { health.max(Health::Unhealthy) } else { health };
     let zone = service.field("Meta").entry(zone).or_else(|| node.field("Meta").entry(zone));
     // A service's id is unique on its node only.
     let mut id = String::from(node.field("Node").text().unwrap_or_default());
     id.push('/');
     id.push_str(service.field("ID").text().unwrap_or_default());
     let endpoint = Endpoint::new(&id, address.parse().ok()?, service.field("Port").port()?)?;
-    let endpoint = endpoint.weighing(weight.natural().unwrap_or(1));
+    let endpoint = endpoint.weighing(weight.unwrap_or(1));
     let endpoint = endpoint.in_zone(zone.unwrap_or_default(), names);
     let endpoint = endpoint.tagged(&mut service.field("Tags").items().iter().filter_map(Node::text), names);
     let endpoint = endpoint.labelled(&mut service.field("Meta").pairs(), names);
@@ -139,6 +141,24 @@ mod tests {
         assert_eq!(answer("[]", &[("x-consul-knownleader", "false")]), Err(AnswerError::Leaderless));
         let streamed = [("x-consul-knownleader", "false"), ("x-consul-query-backend", "streaming")];
         assert_eq!(answer("[]", &streamed), Ok(Found::default()));
+    }
+
+    /// It got a third of the requests beside one healthy instance.
+    #[test]
+    fn an_instance_without_weight_gets_nothing() {
+        let entry = |status: &str, weights: &str| {
+            let body = std::format!(
+                r#"[{{"Service": {{"Address": "10.0.0.1", "Port": 80, "Weights": {weights}}}, "Checks": [{{"Status": "{status}"}}]}}]"#
+            );
+            let one = answer(&body, &[]).unwrap().endpoints.remove(0);
+            (one.health.word(), one.weight)
+        };
+        let weights = r#"{"Passing": 10, "Warning": 0}"#;
+        assert_eq!(entry("passing", weights), ("healthy", 10));
+        assert_eq!(entry("warning", weights), ("unhealthy", 1));
+        assert_eq!(entry("warning", r#"{"Passing": 0, "Warning": 3}"#), ("degraded", 3));
+        assert_eq!(entry("passing", r#"{"Passing": 0, "Warning": 3}"#), ("unhealthy", 1));
+        assert_eq!(entry("warning", "{}"), ("degraded", 1));
     }
 
     #[test]
