@@ -294,3 +294,67 @@ fn a_fallback_to_a_cluster_of_another_name_is_none_of_these() {
     assert_eq!(worker.host.count(worker.counter("tidegate.breaker.breaker.a.misrouted")), 0);
     assert_eq!(worker.host.take_notes(), [""; 0]);
 }
+
+/// Of a variant that no route of Envoy obeys, and of those that one does.
+#[test]
+fn a_variant_that_arrives_elsewhere_is_counted_and_told_once() {
+    let json = r#"{"routes": [{"name": "r", "variants": [
+        {"name": "stable", "cluster": "guarded", "weight": 1}, {"name": "canary", "cluster": "other", "weight": 1}]}]}"#;
+    let main = SimRoute { name: "", of: Of::All, to: To::Cluster("guarded") };
+    let named =
+        SimRoute { name: "", of: Of::Having("x-tidegate-cluster"), to: To::Named("x-tidegate-cluster") };
+    let [long_1, long_2] = [("guarded", "long-1"), ("other", "long-2")].map(|(value, cluster)| SimRoute {
+        name: "",
+        of: Of::Saying("x-tidegate-cluster", value),
+        to: To::Cluster(cluster),
+    });
+    for (routes, misrouted) in
+        [(vec![main.clone()], true), (vec![named, main.clone()], false), (vec![long_1, long_2, main], false)]
+    {
+        let store = Arc::new(SimStore::default());
+        let worker = worker::<Routing>(&store, json);
+        let chain = SimChain::new(vec![&worker], &routes);
+        let count = |name: &str| {
+            worker.host.count(worker.counter(&format!("tidegate.routing.route.r.variant.{name}.misrouted")))
+        };
+        for ms in 0..100 {
+            worker.host.set(Span::from_millis(ms * 100));
+            worker.tick();
+            // Only one of these is asked.
+            (0..3).for_each(|_| drop(send(&chain, &[], 200)));
+        }
+        let canaries = count("canary");
+        assert_eq!(canaries > 20, misrouted, "{canaries} of 100 asked, {routes:?}");
+        assert!(canaries < 80, "{canaries}");
+        assert_eq!(count("stable"), 0);
+        let notes = worker.host.take_notes();
+        assert_eq!(notes.len(), usize::from(misrouted), "{notes:?}");
+        assert!(notes.iter().all(|line| line.starts_with("r/canary: a request for cluster other went to")));
+    }
+}
+
+/// A breaker that falls back, or refuses, is no reason to doubt the route.
+#[test]
+fn what_a_breaker_sends_elsewhere_is_not_misrouted() {
+    let routing = r#"{"routes": [{"name": "r", "variants": [{"name": "v", "cluster": "guarded"}]}]}"#;
+    for fallback in [r#", "fallback": [{"cluster": "other"}]"#, ""] {
+        let fields = format!(r#""state": "forced_open"{fallback}"#);
+        let breaker = breaker(r#"{"cluster": "guarded"}"#, r#""state": "forced_open""#).replacen(
+            r#""state": "forced_open""#,
+            &fields,
+            1,
+        );
+        let store = Arc::new(SimStore::default());
+        let (routing, breaker) =
+            (worker::<Routing>(&store, routing), worker::<CircuitBreaker>(&store, &breaker));
+        let named =
+            SimRoute { name: "", of: Of::Having("x-tidegate-cluster"), to: To::Named("x-tidegate-cluster") };
+        let main = SimRoute { name: "", of: Of::All, to: To::Cluster("main") };
+        let chain = SimChain::new(vec![&routing, &breaker], &[named, main]);
+        for _ in 0..5 {
+            routing.tick();
+            assert_eq!(goes(&chain, &[]), if fallback.is_empty() { "503" } else { "other" });
+        }
+        assert_eq!(routing.host.count(routing.counter("tidegate.routing.route.r.variant.v.misrouted")), 0);
+    }
+}

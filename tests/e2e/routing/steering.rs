@@ -3,9 +3,11 @@
 use std::net::Ipv4Addr;
 
 use serde_json::{json, Value};
-use tidegate_tests::{Client, Envoy, Request};
+use tidegate_tests::{eventually, Bootstrap, Client, Envoy, Request};
 
-use super::setup::{assert_calm, assert_metrics, route, routes, start, variant, Pair};
+use super::setup::{
+    assert_calm, assert_metrics, filter, metrics, route, routes, start, storm, variant, Pair, SOON,
+};
 use crate::setup::with;
 
 const SECRET: &str = "0123456789abcdef";
@@ -132,4 +134,29 @@ fn callers_from_trusted_addresses_need_no_secret() {
     };
     assert_eq!([7, 8, 9, 10].map(want), ["stable", "canary", "canary", "stable"]);
     assert!(pair.stable.seen().iter().all(|seen| seen.header("x-want").is_none()));
+}
+
+/// All variants end up in one cluster, and nothing said so.
+#[test]
+fn a_variant_without_a_route_is_counted_and_told_once() {
+    let pair = Pair::new();
+    let halves = json!([variant("stable", 50), variant("canary", 50)]);
+    let bootstrap =
+        Bootstrap::new().balanced().wasm(&filter(&routes(&[route(&json!({"variants": halves}))])));
+    let bootstrap = bootstrap.forward("/", "stable").cluster("stable", &[pair.stable.addr()]);
+    let envoy = start(&bootstrap.cluster("canary", &[pair.canary.addr()]), 1);
+    let misrouted =
+        |variant: &str| metrics(&envoy, "shop").get(&format!("variant.{variant}.misrouted")).copied();
+    eventually("a request that is asked", SOON, || {
+        assert_eq!(storm(&envoy, 50, &Request::get("/")).count(200), 50);
+        misrouted("canary") > Some(2)
+    });
+    assert_eq!((misrouted("stable"), pair.canary.count()), (Some(0), 0));
+    let log = envoy.log();
+    let told = log.lines().filter(|line| {
+        line.contains(
+            "routing: shop/canary: a request for cluster canary went to cluster stable: Envoy needs a route",
+        )
+    });
+    assert_eq!(told.count(), 1, "{log}");
 }

@@ -39,6 +39,8 @@ pub enum RouteMetric {
 pub enum VariantMetric {
     /// Requests that failed, of routes with a ramp.
     Failed,
+    /// Requests that reached another cluster, of those that were asked.
+    Misrouted,
     /// Requests routed to it.
     Requests,
     /// What it weighs.
@@ -63,8 +65,13 @@ const ROUTE: [(RouteMetric, &str, &str); 9] = [
     (RouteMetric::Sticky, "sticky", "Requests whose identity chose the variant."),
     (RouteMetric::Undecided, "undecided", "Times that shared cells failed."),
 ];
-const VARIANT: [(VariantMetric, &str, &str); 3] = [
+const VARIANT: [(VariantMetric, &str, &str); 4] = [
     (VariantMetric::Failed, "failed", "Requests that failed, counted on routes with a ramp."),
+    (
+        VariantMetric::Misrouted,
+        "misrouted",
+        "Requests that Envoy sent to another cluster, of a sample: at most one each tick of a worker.",
+    ),
     (VariantMetric::Requests, "requests", "Requests routed to the variant."),
     (VariantMetric::Weight, "weight", "The weight of the variant now, of the configured sum."),
 ];
@@ -142,6 +149,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(list.len(), 1 + 2 * 9 + 3 * 3);
+        assert_eq!(list.len(), 1 + 2 * 9 + 3 * 4);
     }
 }

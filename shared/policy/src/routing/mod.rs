@@ -16,6 +16,7 @@
 //! Everything is a function of the policy, the request and a draw; the one thing that is
 //! remembered is where each ramp is ([`ramp::State`]), forty bytes that all workers share.
 
+mod arrival;
 pub mod config;
 pub mod cookie;
 pub mod decide;

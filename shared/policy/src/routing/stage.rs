@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt::Write;
 
+use super::arrival::Arrivals;
 use super::config::{NoMatch, OnFailure, Policy};
 use super::cookie::Generated;
 use super::decide::{Choice, ChoiceReason};
@@ -35,6 +36,7 @@ pub struct Routing {
     secret: SipKey,
     draws: Cell<u64>,
     rules: OutcomeRules,
+    arrivals: Arrivals,
     wanted: Vec<Vec<String>>,
 }
 
@@ -73,8 +75,8 @@ impl Stage for Routing {
         let routes = policy.routes.iter().enumerate();
         let locals = routes.map(|(at, route)| LocalRoute::new(at, route, &mut breakers)).collect();
         let (secret, wanted) = (SipKey::from_bytes([0; 16]), policy.metadata());
-        let rules = OutcomeRules::default();
-        Some(Self { locals, places, secret, draws: Cell::default(), rules, wanted, policy })
+        let (rules, arrivals) = (OutcomeRules::default(), Arrivals::new(&policy.routes));
+        Some(Self { locals, places, secret, draws: Cell::default(), rules, arrivals, wanted, policy })
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
@@ -164,6 +166,13 @@ impl Stage for Routing {
             let outcome = progress.on_headers(&self.rules, response, host.now().as_millis());
             self.record(at, variant, outcome, host);
         }
+        if let Some(line) = self.arrivals.check(&self.policy, at, variant, response) {
+            let counter = self.places.variant(at, variant, VariantMetric::Misrouted);
+            if host.read(counter) == 0 {
+                host.note(&line);
+            }
+            host.raise(counter);
+        }
         let mut edits = Vec::new();
         let Some(route) = self.policy.routes.get(at) else { return edits };
         let name = route.variants.get(variant).map(|variant| variant.name.to_string());
@@ -195,6 +204,7 @@ impl Stage for Routing {
     }
 
     fn on_tick(&self, host: &impl Host) {
+        self.arrivals.tick();
         for (at, (route, local)) in self.policy.routes.iter().zip(&self.locals).enumerate() {
             if local.tick(route, &self.places, host).is_err() {
                 host.add(self.places.route(at, RouteMetric::Undecided), 1);
