@@ -3,6 +3,8 @@
 //! The tables of the references and the JSON Schemas are made of the tables that read documents, and are
 //! held against those. Examples are parsed, links and files looked up.
 
+#[path = "docs/coming_from.rs"]
+mod coming_from;
 #[path = "docs/discovery.rs"]
 mod discovery_words;
 
