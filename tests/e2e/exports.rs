@@ -55,7 +55,22 @@ struct Filter {
     size: usize,
 }
 
-const FILTERS: [Filter; 3] = [
+/// Requests count from their end, and responses at theirs.
+const ENDS: [&str; 5] = [
+    "proxy_on_request_body",
+    "proxy_on_request_trailers",
+    "proxy_on_response_body",
+    "proxy_on_response_headers",
+    "proxy_on_response_trailers",
+];
+
+const FILTERS: [Filter; 5] = [
+    Filter {
+        name: "breaker",
+        exports: &ENDS,
+        imports: &["proxy_get_header_map_value", "proxy_get_metric", "proxy_record_metric"],
+        size: 320,
+    },
     Filter {
         name: "discovery",
         // It asks registries, and waits for names until Envoy may forget it.
@@ -63,7 +78,7 @@ const FILTERS: [Filter; 3] = [
             "envoy_on_resolve_dns",
             "proxy_on_done",
             "proxy_on_http_call_response",
-            // Requests count from their end, and responses at theirs.
+            // As in `ENDS`.
             "proxy_on_request_body",
             "proxy_on_request_trailers",
             "proxy_on_response_body",
@@ -84,6 +99,12 @@ const FILTERS: [Filter; 3] = [
     },
     Filter { name: "ratelimit", exports: &[], imports: &[], size: 320 },
     Filter { name: "ratelimit-headers", exports: &["proxy_on_response_headers"], imports: &[], size: 320 },
+    Filter {
+        name: "routing",
+        exports: &ENDS,
+        imports: &["proxy_get_header_map_value", "proxy_get_metric", "proxy_record_metric"],
+        size: 320,
+    },
 ];
 
 #[test]
