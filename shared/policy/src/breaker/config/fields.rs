@@ -117,7 +117,7 @@ pub(super) static WINDOW_SLOTS: Field<u32> =
 pub(super) static CONSECUTIVE_FAILURES: Field<u32> =
     Field::integer("consecutive_failures", 0, ALL, "failures")
         .or_number(5)
-        .says("Opens after so many failures in a row, however few calls there were. 0 for never.");
+        .says("Opens after so many consecutive failures, however few calls there were. 0 for never.");
 pub(super) static HALF_OPEN_PERMITS: Field<u16> = Field::integer("half_open_permits", 1, 65_535, "permits")
     .or_number(5)
     .says("Probes that a half-open breaker admits, by all workers of an Envoy together.");
@@ -136,7 +136,7 @@ pub(super) static MAX_OPEN_MS: Field<u64> = Field::duration("max_open_ms", 1, DA
     .says("How long it stays open at most, jitter aside.");
 pub(super) static JITTER_PERCENT: Field<u32> = Field::percent("jitter_percent", 0, 100)
     .or_number(10)
-    .says("Up to so many hundredths of an open time are added to it at random.");
+    .says("At random, up to this much of an open time is added to it.");
 pub(super) static STREAK_DECAY_MS: Field<u64> = Field::duration("streak_decay_ms", 0, DAY)
     .or_number(0)
     .says("For each such time closed one opening is forgotten. 0: closing forgets all.");

@@ -36,9 +36,9 @@ static RANDOM: Field<Inner> = Field::object("random", &NO_FIELDS).says("Anyone, 
 static WEIGHTED_RANDOM: Field<Inner> =
     Field::object("weighted_random", &NO_FIELDS).says("Anyone, by weight.");
 static LEAST_REQUEST: Field<Inner> = Field::object("least_request", &LEAST_REQUEST_TABLE)
-    .says("Of some at random, the one with the fewest requests under way.");
+    .says("Of some at random, the one with the fewest requests in flight.");
 static PEAK_EWMA: Field<Inner> = Field::object("peak_ewma", &PEAK_EWMA_TABLE)
-    .says("Of two at random, the one with the lower latency times requests under way.");
+    .says("Of two at random, the one with the lower latency times requests in flight.");
 static RENDEZVOUS: Field<Inner> = Field::object("rendezvous", &RENDEZVOUS_TABLE)
     .says("By hash, each endpoint with a score. For up to 64 endpoints.");
 static MAGLEV: Field<Inner> = Field::object("maglev", &MAGLEV_TABLE).says("By hash, from a table.");
@@ -68,7 +68,7 @@ static CHOICE_COUNT: Field<u32> =
     Field::integer("choice_count", 2, 10, "endpoints").or_number(2).says("How many are compared.");
 static BIAS_PERCENT: Field<u32> =
     Field::percent("active_request_bias_percent", 0, 1_000).or_number(100).says(
-        "With unequal weights, or in a slow start, turns go by weight / (requests under way + 1)^bias, as \
+        "With unequal weights, or in a slow start, turns go by weight / (requests in flight + 1)^bias, as \
      Envoy's `active_request_bias`: 100 is 1.",
     );
 static LEAST_REQUEST_TABLE: Table =
@@ -89,7 +89,7 @@ static TABLE_SIZE: Field<u32> = Field::integer("table_size", 101, 655_373, "slot
      endpoints keep shares within 1 %.",
 );
 static MAGLEV_FACTOR: Field<u32> = Field::percent("hash_balance_factor", 0, 10_000).or_number(150).says(
-    "Requests that an endpoint may have under way, in percent of its part; more go to the next. 0 for \
+    "Requests that an endpoint may have in flight, in percent of its part; more go to the next. 0 for \
      any number.",
 );
 static MAGLEV_TABLE: Table =

@@ -133,7 +133,7 @@ pub(super) static ATTEMPTS: Field<u32> = Field::integer("attempts", 1, 10, "atte
 pub(super) static RETRY: Field<Inner> =
     Field::object("retry", &RETRY_TABLE).or_says("`{}`").says("When a further one is tried.");
 pub(super) static OUTLIER_DETECTION: Field<Switch> = Field::switch("outlier_detection", &EJECTION_KIND).says(
-    "When an endpoint gets a rest for its failures. `false` for never. That it refuses connections is \
+    "When an endpoint is ejected for its failures. `false` for never. That it refuses connections is \
          [noted](../endpoints.md) all the same.",
 );
 const EJECTION_KIND: Kind = Kind::Object(&EJECTION);
@@ -232,24 +232,24 @@ const MOST_FAILURES: u64 = 1_000_000;
 pub(super) static CONSECUTIVE_5XX: Field<u32> =
     Field::integer("consecutive_5xx", 0, MOST_FAILURES, "failures")
         .or_number(5)
-        .says("5xx and broken connections in a row after which an endpoint gets a rest. 0 for never.");
+        .says("Consecutive 5xx and broken connections after which an endpoint is ejected. 0 for never.");
 pub(super) static CONSECUTIVE_GATEWAY_FAILURE: Field<u32> =
     Field::integer("consecutive_gateway_failure", 0, MOST_FAILURES, "failures")
         .or_number(5)
         .says("The same of those that no application gives: 502, 503, 504, broken connections.");
 pub(super) static BASE_EJECTION_TIME_MS: Field<u64> =
     Field::duration("base_ejection_time_ms", 1, DAY).or_number(30_000).says(
-        "How long the first rest is. Each further one is longer by as much; for every ten seconds \
+        "How long the first ejection lasts. Each further one is longer by as much; for every ten seconds \
      without, one is forgotten.",
     );
 pub(super) static MAX_EJECTION_TIME_MS: Field<u64> = Field::duration("max_ejection_time_ms", 1, DAY)
     .or_number(300_000)
-    .says("The longest rest. At least `base_ejection_time_ms`.");
+    .says("The longest ejection. At least `base_ejection_time_ms`.");
 pub(super) static MAX_EJECTION_PERCENT: Field<u32> = Field::percent("max_ejection_percent", 0, 100)
     .or_number(50)
-    .says("How many endpoints may rest at one time.");
-pub(super) static ALWAYS_EJECT_ONE: Field<bool> =
-    Field::boolean("always_eject_one_endpoint", true).says("Whether one may rest, however few there are.");
+    .says("How many endpoints may be ejected at one time.");
+pub(super) static ALWAYS_EJECT_ONE: Field<bool> = Field::boolean("always_eject_one_endpoint", true)
+    .says("Whether one may be ejected, however few there are.");
 pub(super) static PATIENCE_MS: Field<u64> = Field::duration("patience_ms", 0, DAY).or_number(0).says(
     "A client that leaves after so long without a response's headers, counted from the end of its \
      request, counts as a failed connection. 0 for never.",

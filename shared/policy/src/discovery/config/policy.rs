@@ -98,7 +98,7 @@ pub struct Service {
     pub retry: Retry,
     /// The headers by which Envoy is told to retry.
     pub retry_headers: RetryHeaders,
-    /// When an endpoint gets a rest.
+    /// When an endpoint is ejected.
     pub ejection: Option<EjectionParams>,
     /// How long a request may be held that comes before the first snapshot.
     pub hold_ms: u64,
@@ -153,20 +153,20 @@ pub struct Retry {
     pub min_concurrency: u32,
 }
 
-/// When an endpoint gets a rest, by the rules of Envoy's outlier detection.
+/// When an endpoint is ejected, by the rules of Envoy's outlier detection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EjectionParams {
-    /// Failures in a row of any kind; 0 for never.
+    /// Consecutive failures of any kind; 0 for never.
     pub consecutive_5xx: u32,
-    /// Failures in a row that no application gives: 502, 503, 504, no connection; 0 for never.
+    /// Consecutive failures that no application gives: 502, 503, 504, no connection; 0 for never.
     pub consecutive_gateway_failure: u32,
-    /// How long the first rest is; each further one is longer by as much.
+    /// How long the first ejection lasts; each further one is longer by as much.
     pub base_ejection_time_ms: u64,
     /// The longest.
     pub max_ejection_time_ms: u64,
-    /// Most endpoints that rest at one time, in percent.
+    /// Most endpoints that are ejected at one time, in percent.
     pub max_ejection_percent: u32,
-    /// Whether one may always rest, however few there are.
+    /// Whether one may always be ejected, however few there are.
     pub always_eject_one: bool,
     /// A client that leaves after so long without a response's headers proves a failure; `None` for
     /// never.

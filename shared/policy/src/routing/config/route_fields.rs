@@ -72,7 +72,7 @@ pub(super) static METADATA: Field<Items> =
         .or_says("any")
         .says("All of these hold for what earlier filters left, such as the claims of a token.");
 pub(super) static PERCENT: Field<u32> =
-    Field::percent("percent", 0, 100).or_says("all").says("So many hundredths of the requests, at random.");
+    Field::percent("percent", 0, 100).or_says("all").says("The share of the requests, at random.");
 pub(super) static BASIS_POINTS: Field<u32> = Field::integer("basis_points", 0, 10_000, "basis points")
     .or_says("all")
     .says("The same in hundredths of a percent. Not with `percent`.");
@@ -288,13 +288,13 @@ pub(super) static MAX_P99_MS: Field<u64> = Field::duration("max_p99_ms", 0, 3_60
     .says("A 99th percentile up to this is fine whatever the baseline has. 0 for never.");
 pub(super) static P99_PERCENT: Field<u32> = Field::percent("p99_percent", 100, 10_000)
     .or_number(120)
-    .says("Beyond that it is fine up to so many hundredths of the baseline's.");
+    .says("Beyond that it is fine up to this much of the baseline's.");
 pub(super) static MIN_SAMPLES: Field<u64> = Field::integer("min_samples", 1, 1_000_000_000, "requests")
     .or_number(100)
     .says("Requests of an interval, of the variant and of the baseline, before it means anything.");
 pub(super) static MAX_FAILED: Field<u32> = Field::integer("max_failed", 1, 1_000, "intervals")
     .or_number(3)
-    .says("Aborted when so many intervals failed, in a row or not.");
+    .says("Aborted when so many intervals failed, consecutive or not.");
 static ABORT_TABLE: Table = Table::new(
     "routing.abort",
     &[
@@ -315,7 +315,7 @@ pub(super) static MIRROR_CLUSTER: Field<str> =
         .required()
         .says("The cluster that gets the copies.");
 pub(super) static MIRROR_PERCENT: Field<u32> =
-    Field::percent("percent", 0, 100).or_says("all").says("So many hundredths of the requests, at random.");
+    Field::percent("percent", 0, 100).or_says("all").says("The share of the requests, at random.");
 pub(super) static MIRROR_BASIS_POINTS: Field<u32> = Field::integer("basis_points", 0, 10_000, "basis points")
     .or_says("all")
     .says("The same in hundredths of a percent. Not with `percent`.");
