@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde_json::json;
-use tidegate_policy::http::Verdict;
-use tidegate_policy::ratelimit::RateLimit;
+use tidegate_policy::http::{Edit, Verdict};
+use tidegate_policy::ratelimit::{RateLimit, RateLimitWithHeaders};
 use tidegate_policy::time::Span;
 use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
 
@@ -75,6 +75,26 @@ fn the_rate_that_fills_a_table_is_all_its_keys_rates_together() {
     }
 }
 
+/// It was told all of the burst but one, and refused at its next request.
+#[test]
+fn a_newcomer_whom_the_overflow_bucket_admits_is_told_that_nothing_is_left() {
+    let limit = json!({"name": "a", "key": [{"header": "k"}], "requests": 5, "per_ms": 60_000});
+    let json = json!({"limits": [limit], "table": {"keys": 16}, "headers_on_admitted": true}).to_string();
+    let host = SimHost::new(Arc::new(SimStore::default()));
+    let worker = Worker::<RateLimitWithHeaders, _>::new(&json, host).unwrap();
+    let told = |key: &str| {
+        let (_, edits, _) = worker.exchange(&SimRequest::get("/").header("k", key.as_bytes()));
+        edits.into_iter().find_map(|edit| match edit {
+            Edit::AddResponseHeader(name, value) if name == "ratelimit" => Some(value),
+            _ => None,
+        })
+    };
+    for key in keys("junk", 16) {
+        (0..5).for_each(|_| drop(told(&key)));
+    }
+    assert_eq!(told("newcomer").as_deref(), Some("\"a\";r=0;t=12"));
+}
+
 /// 3,000 networks of one IPv6 site used to refuse fresh IPv4 clients: they filled the table. With a
 /// limit by site before it they do not get there.
 #[test]
@@ -127,4 +147,7 @@ fn a_list_of_prefixes_counts_in_each_network() {
     assert_eq!(clients.map(admitted), [5; 3]);
     let mapped = IpAddr::V6(Ipv4Addr::new(10, 0, 0, 3).to_ipv6_mapped());
     assert_eq!((admitted(mapped), admitted(Ipv4Addr::new(10, 0, 0, 3).into())), (5, 0));
+    // Of more IPv4 addresses than a wider network could have, each has its own.
+    let mapped = |n| IpAddr::V6(Ipv4Addr::new(10, 0, 1, n).to_ipv6_mapped());
+    assert!((0..10).all(|n| admitted(mapped(n)) == 5));
 }

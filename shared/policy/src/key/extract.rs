@@ -270,7 +270,7 @@ fn client(request: &impl Request, trusted_hops: usize, peer_appended: bool) -> O
     let hops = trusted_hops.saturating_add(usize::from(peer_appended && trusted_hops > 0));
     let forwarded = request.headers().iter();
     let forwarded = forwarded.filter(|(name, _)| *name == b"x-forwarded-for").map(|(_, value)| *value);
-    Some(address::client(forwarded, peer, hops))
+    Some(address::client(forwarded, peer, hops).to_canonical())
 }
 
 /// Room for the text of an address, on the stack.

@@ -72,7 +72,8 @@ impl<'a> Values<'a> {
 pub(super) fn header<'a>(request: &'a impl Request, name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
     let credentials = matches!(name, "authorization" | "proxy-authorization");
     request.values(name).flat_map(move |value| {
-        let pieces = value.split(move |b| credentials && *b == b',' && has_no_commas(value));
+        let joined = credentials && joins(value);
+        let pieces = value.split(move |b| joined && *b == b',');
         pieces.map(move |piece| if credentials { spelled(piece.trim_ascii()) } else { Cow::Borrowed(piece) })
     })
 }
@@ -88,11 +89,13 @@ pub(super) fn cookie<'a>(request: &'a impl Request, name: &'a str) -> impl Itera
     request.cookies(name).map(Cow::Borrowed)
 }
 
-/// Whether credentials are of a scheme whose values have no commas, so that one that is there joins
-/// several: Envoy may have joined them.
-fn has_no_commas(credentials: &[u8]) -> bool {
-    let scheme = credentials.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    scheme.eq_ignore_ascii_case(b"bearer") || scheme.eq_ignore_ascii_case(b"basic")
+/// Whether commas in credentials join several, as Envoy may have joined them: when one is of a scheme whose
+/// values have none.
+fn joins(credentials: &[u8]) -> bool {
+    credentials.split(|b| *b == b',').any(|piece| {
+        let scheme = piece.trim_ascii().split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"bearer") || scheme.eq_ignore_ascii_case(b"basic")
+    })
 }
 
 /// Credentials spelled in the one way by which they count: the case of the scheme and the blanks behind
@@ -132,6 +135,20 @@ mod tests {
         ];
         for (sent, expected) in cases {
             assert_eq!(spelled(sent.as_bytes()).as_ref(), expected.as_bytes(), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_joined_wherever_one_of_them_stands() {
+        let cases = [
+            ("Bearer a,Bearer b", true),
+            ("junk1,Bearer K", true),
+            ("junk1, bearer K", true),
+            ("Digest username=\"a\", realm=\"b\"", false),
+            ("a,b", false),
+        ];
+        for (sent, expected) in cases {
+            assert_eq!(joins(sent.as_bytes()), expected, "{sent:?}");
         }
     }
 

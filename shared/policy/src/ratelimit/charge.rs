@@ -178,6 +178,11 @@ impl Charge {
         }
     }
 
+    /// Whether the overflow bucket of its block admitted it, which has room for one.
+    pub(super) fn by_overflow(&self) -> bool {
+        matches!(&self.found, Found::Charged { lookup: Lookup::Overflow, .. })
+    }
+
     /// The bucket that the client learns about, and the leased requests to add to what it has
     /// left; `None` when there is none.
     pub(super) fn standing(&self) -> Option<(Bucket, u64)> {

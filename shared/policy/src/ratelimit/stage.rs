@@ -287,6 +287,8 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
             let (limit, _) = self.of(charge)?;
             let (bucket, leased) = charge.standing()?;
             let (units, window_secs) = headers::window(limit.requests, limit.period);
+            // Its client has no bucket of its own, and so none of the limit's burst.
+            let rate = if charge.by_overflow() { limit.rate.single() } else { limit.rate };
             Some(Quota {
                 name: &limit.name,
                 units,
@@ -294,11 +296,8 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
                 window_secs,
                 partition: None,
                 burst: limit.rate.burst().get().into(),
-                remaining: limit
-                    .rate
-                    .remaining(bucket, now)
-                    .saturating_add(leased.saturating_mul(limit.cost)),
-                next_unit: limit.rate.next_unit(bucket, now),
+                remaining: rate.remaining(bucket, now).saturating_add(leased.saturating_mul(limit.cost)),
+                next_unit: rate.next_unit(bucket, now),
             })
         };
         let of_one = |charges: &[Charge]| {
