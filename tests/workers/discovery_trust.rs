@@ -300,3 +300,30 @@ fn a_request_in_flight_keeps_no_table() {
     streams.into_iter().for_each(|stream| drop(worker.end(stream, &SimResponse::upstream(200))));
     assert_eq!(workers.memory(), 0);
 }
+
+/// One stream for each configuration that there was, say.
+#[test]
+fn a_configuration_that_goes_keeps_no_table_for_its_streams() {
+    use tidegate_policy::discovery::stage::Discovery;
+    use tidegate_policy::http::Stage;
+    let json = config("", r#""attempts": 2"#);
+    let edge = Workers::knowing(1, &json, &["10.0.0.1:80", "10.0.0.2:80"]);
+    let both = Both { around: attempts(&edge.all[0], &json), edge };
+    let (stream, mut other) = (both.begin(), both.begin());
+    let worker = &both.edge.all[0];
+    let Discovery::Downstream { requests, .. } = worker.stage() else { panic!("downstream") };
+    let now = tidegate_policy::time::Timestamp::ZERO;
+    let table = std::rc::Rc::downgrade(&requests.views()[0].table(now, &worker.host).unwrap());
+    worker.stage().stop(&worker.host);
+    assert!(table.upgrade().is_none(), "the stream keeps what it picked");
+    both.end(stream, 200);
+    // Another request of the old configuration is still tried at another endpoint.
+    let first = both.attempt(&mut other);
+    let went = first.went.clone();
+    both.answered(first, 503);
+    let second = both.attempt(&mut other);
+    assert!(second.went != went, "{went} twice");
+    both.answered(second, 200);
+    both.end(other, 200);
+    assert_eq!(both.in_flight(), 0);
+}

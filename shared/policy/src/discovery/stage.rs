@@ -103,10 +103,11 @@ impl Stage for Discovery {
     }
 
     fn stop(&self, host: &impl Host) {
-        let Self::Downstream { poller, .. } = self else { return };
+        let Self::Downstream { requests, poller, .. } = self else { return };
         if let Ok(mut poller) = poller.try_borrow_mut() {
             poller.stop(host);
         }
+        requests.views().iter().for_each(|view| view.forget());
     }
 
     fn metrics(&self) -> Vec<Metric> {

@@ -200,6 +200,15 @@ impl ServiceView {
         table.stats(table.place_of(text)?).cloned()
     }
 
+    /// Forgets the endpoints: the configuration goes, but streams that began under it may last for days. For a
+    /// further attempt of one of them they are read again.
+    pub fn forget(&self) {
+        self.table.take();
+        self.epoch.take();
+        self.stats.take();
+        self.sources.iter().for_each(Source::forget);
+    }
+
     /// Ejects an endpoint, unless it is ejected already or too many would be.
     #[inline(never)]
     pub fn eject(&self, endpoint: &EndpointStats, now: Timestamp, host: &impl Host) {

@@ -67,6 +67,14 @@ impl Source {
         Ok(changed)
     }
 
+    /// Forgets the snapshot, which is read again when it is needed.
+    pub fn forget(&self) {
+        if let Self::Asked { version, snapshot, .. } = self {
+            version.take();
+            snapshot.take();
+        }
+    }
+
     /// How much is known.
     #[must_use]
     pub fn state(&self) -> State {
