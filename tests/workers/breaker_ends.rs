@@ -103,6 +103,35 @@ fn timeouts_within_a_response_count_where_timeouts_count() {
     }
 }
 
+/// A client that does not read holds a large body back until something times out.
+#[test]
+fn a_timeout_within_a_large_body_may_be_its_clients() {
+    #[rustfmt::skip]
+    let cases = [
+        // bytes sent  flags    passed
+        (5,            TIMEOUT, 5),
+        (16_384,       IDLE,    5),
+        (16_385,       TIMEOUT, 40),
+        (16_385,       IDLE,    40),
+        (1 << 20,      CUT,     5),
+    ];
+    for (size, bits, expected) in cases {
+        let cut = |worker: &Sim, _, exchange| {
+            let end = flags(bits).attribute(Attribute::ResponseSize, &u64::to_le_bytes(size));
+            worker.break_off(exchange, &SimResponse::upstream(200), &end);
+        };
+        assert_eq!(forty(&config(JUMPY), &up(), cut).0, expected, "{size} bytes, {bits:#x}");
+        for attempt_first in [true, false] {
+            let cut = |worker: &Sim, _, exchange, attempt: bool| {
+                let end = seen(bits).attribute(Attribute::ResponseSize, &u64::to_le_bytes(size));
+                let end = if attempt { SimResponse::none() } else { end };
+                worker.break_off(exchange, &SimResponse::upstream(200), &end);
+            };
+            assert_eq!(endpoint(JUMPY, cut, attempt_first), expected, "{size} bytes, {bits:#x}");
+        }
+    }
+}
+
 /// A response counts once: at its headers if they are bad, else at its end.
 #[test]
 fn bad_headers_count_at_once_and_good_ones_at_the_end() {
@@ -323,24 +352,6 @@ fn a_probe_that_ends_gives_its_permit_back_or_decides() {
         if state == 2 {
             assert_eq!(workers.calls("SS"), "p+", "{name}");
         }
-    }
-}
-
-/// An event stream ends when its client leaves.
-#[test]
-fn a_stream_whose_client_leaves_late_was_well() {
-    for (after, expected) in [(14_999, "ignored"), (15_000, "succeeded")] {
-        let leave = |worker: &Sim, mut exchange: Exchange| {
-            worker.respond(&mut exchange, &SimResponse::upstream(200));
-            later(worker, after);
-            worker.abort(exchange, &flags(GONE));
-        };
-        assert_eq!(class(&up(), leave), expected, "{after}");
-        // A connection that changed its protocol, too, and it is never complete.
-        let socket = |worker: &Sim, exchange: Exchange| {
-            worker.break_off(exchange, &SimResponse::upstream(101), &flags(CUT));
-        };
-        assert_eq!(class(&upload(), socket), "succeeded");
     }
 }
 

@@ -104,3 +104,21 @@ fn a_grpc_stream_fails_as_before() {
         assert_eq!(class(&stream, |w, e| w.abort(e, &flags(bits))), expected, "{bits:#x} before them");
     }
 }
+
+/// An event stream ends when its client leaves.
+#[test]
+fn a_stream_whose_client_leaves_late_was_well() {
+    for (after, expected) in [(14_999, "ignored"), (15_000, "succeeded")] {
+        let leave = |worker: &Sim, mut exchange: Exchange| {
+            worker.respond(&mut exchange, &SimResponse::upstream(200));
+            later(worker, after);
+            worker.abort(exchange, &flags(GONE));
+        };
+        assert_eq!(class(&up(), leave), expected, "{after}");
+        // A connection that changed its protocol, too, and it is never complete.
+        let socket = |worker: &Sim, exchange: Exchange| {
+            worker.break_off(exchange, &SimResponse::upstream(101), &flags(CUT));
+        };
+        assert_eq!(class(&upload(), socket), "succeeded");
+    }
+}

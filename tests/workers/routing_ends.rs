@@ -129,6 +129,10 @@ fn a_response_that_began_well_is_judged_by_who_cut_it() {
         assert_eq!(failed(&SimRequest::get("/"), cut), whole, "{name}");
         assert_eq!(failed(&upload, cut), incomplete, "{name}, early");
     }
+    // Its client may not have read.
+    let held = flags(1 << 2).attribute(Attribute::ResponseSize, &(1_u64 << 20).to_le_bytes());
+    let cut = |worker: &Sim, exchange| worker.break_off(exchange, &SimResponse::upstream(200), &held);
+    assert_eq!(failed(&SimRequest::get("/"), cut), 0, "a timeout within a large body");
 }
 
 #[test]

@@ -131,3 +131,23 @@ fn probes_whose_bodies_never_end_leave_their_permits_to_others() {
         drop(held);
     });
 }
+
+/// A client that does not read holds its answer back until the route's timeout; what the upstream did
+/// not send then is no evidence against it.
+#[test]
+fn clients_that_do_not_read_open_nothing() {
+    let upstream = Upstream::new(|_| Answer::new(200, vec![b'x'; 32 << 20]));
+    let filter = filter(&[breaker("up", &json!({"consecutive_failures": 1}))]);
+    let route = json!({"match": {"prefix": "/"}, "route": {"cluster": "up", "timeout": "2s"}});
+    let bootstrap = Bootstrap::new().balanced().wasm(&filter).cluster("up", &[upstream.addr()]);
+    let envoy = start(&bootstrap.route(route), 2);
+    let held = [(); 4].map(|()| {
+        let mut stream = TcpStream::connect(envoy.addr()).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        stream
+    });
+    eventually("answers that began", SOON, || envoy.stat("cluster.up.upstream_rq_200") == 4);
+    eventually("the route's timeouts", SOON, || envoy.stat("cluster.up.upstream_rq_timeout") == 4);
+    assert_metrics(&envoy, "up", &[("admitted", 4), ("ignored", 4), ("failed", 0), ("state", 0)]);
+    drop(held);
+}

@@ -15,6 +15,7 @@ use crate::breaker::config::target::Target;
 use crate::breaker::worker::context::Ticket;
 use crate::host::Host;
 use crate::http::classify::{Class, Rules};
+use crate::http::completion;
 use crate::http::message::number;
 use crate::http::{steering, Attribute, Completion, Ending, Placement, Reached, Response, ResponseExt};
 use crate::time::Timestamp;
@@ -144,7 +145,7 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         // An attempt has no flags: the filter at the listener knows.
         let flags = match self.breakers.placement {
             Placement::Attempt => 0,
-            Placement::Downstream => self.response.number(Attribute::Flags),
+            Placement::Downstream => completion::cut_flags(self.response),
         };
         self.each(exchange, took_ms, |_, breaker| {
             if flags & reached.blaming(breaker.rules.flags) != 0 {
@@ -250,7 +251,10 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
     #[inline(never)]
     fn blame(&self, exchange: &Exchange, reached: Reached) {
         let took_ms = exchange.took_ms(self.now.as_millis());
-        let flags = self.response.number(Attribute::Flags) & BROKEN_OFF;
+        let flags = match reached.response_began {
+            true => completion::cut_flags(self.response),
+            false => self.response.number(Attribute::Flags),
+        } & BROKEN_OFF;
         // How long earlier attempts took is not known here.
         let left = flags == 0 && exchange.answered.is_none() && self.attempts().is_none_or(|n| n == 1);
         if flags == 0 && !left {

@@ -82,6 +82,16 @@ const NOT_SENT: u64 = (1 << 1) | (1 << 5) | (1 << 7) | (1 << 24);
 const TIMED_OUT: u64 = 1 << 2;
 /// SI: nothing came or went for too long.
 const IDLE: u64 = 1 << 16;
+/// So much of a body passes whether or not its client reads: the host reads it in such parts.
+const UNHELD: u64 = 16 << 10;
+
+/// Envoy's flags of an exchange that ended within its response. A client that does not read holds a large
+/// body back, until some timeout ends it: its flag tells nothing of the upstream, and is left out.
+pub fn cut_flags(end: &impl Response) -> u64 {
+    let flags = end.number(Attribute::Flags);
+    let may_be_held = flags & (TIMED_OUT | IDLE) != 0 && end.number(Attribute::ResponseSize) > UNHELD;
+    flags & !(if may_be_held { TIMED_OUT | IDLE } else { 0 })
+}
 
 // === impl Reached ===
 
@@ -221,6 +231,38 @@ mod tests {
         ];
         for (name, request_complete, response_began, flags, expected) in cases {
             assert_eq!(Reached { request_complete, response_began }.blaming(flags), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_within_a_large_body_blames_nobody() {
+        struct End(u64, u64);
+        impl Response for End {
+            fn header(&self, _: &str) -> Option<Vec<u8>> {
+                None
+            }
+
+            fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+                let number = match which {
+                    Attribute::Flags => self.0,
+                    Attribute::ResponseSize => self.1,
+                    _ => return None,
+                };
+                Some(number.to_le_bytes().to_vec())
+            }
+        }
+        let (ut, uc, si) = (1 << 2, 1 << 6, 1 << 16);
+        #[rustfmt::skip]
+        let cases = [
+            // flags  bytes sent  left
+            (ut,      16_384,     ut),
+            (ut,      16_385,     0),
+            (si,      16_385,     0),
+            (uc,      16_385,     uc),
+            (ut | uc, 16_385,     uc),
+        ];
+        for (flags, size, left) in cases {
+            assert_eq!(cut_flags(&End(flags, size)), left, "{flags:#x} after {size} bytes");
         }
     }
 

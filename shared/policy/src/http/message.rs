@@ -81,6 +81,8 @@ pub enum Attribute {
     Flags,
     /// The zone of the host's own locality.
     LocalZone,
+    /// How many bytes of the response's body went to the client.
+    ResponseSize,
     /// The name of the route.
     Route,
     /// What an earlier filter of ours says of the route; clients cannot write it. See

@@ -4,7 +4,7 @@
 //! is judged when its end has passed by, or when it broke off. Time runs from the end of the request.
 
 use crate::http::classify::{self, Class, Rules};
-use crate::http::{grpc, Completion, Ending, Reached, Response};
+use crate::http::{completion, grpc, Completion, Ending, Reached, Response};
 
 /// What counts as failed, by how far request and response have come.
 pub(super) struct OutcomeRules {
@@ -158,11 +158,10 @@ impl Progress {
         if ending != Ending::Incomplete {
             return Outcome::of(class, took_ms);
         }
-        let cut = rules.after_headers(self).classify(&Completion::of_end(end, 0).outcome());
-        match cut {
-            Class::Failure => Outcome::of(Class::Failure, took_ms),
-            _ if now_ms.saturating_sub(at_ms) >= LONG_MS => Outcome::of(class, took_ms),
-            _ => None,
+        match completion::cut_flags(end) & rules.after_headers(self).flags {
+            1.. => Outcome::of(Class::Failure, took_ms),
+            0 if now_ms.saturating_sub(at_ms) >= LONG_MS => Outcome::of(class, took_ms),
+            0 => None,
         }
     }
 

@@ -21,7 +21,9 @@ use crate::discovery::request::service_index::{self, ServiceIndex};
 use crate::draws::Draws;
 use crate::hash::sip::SipKey;
 use crate::host::Host;
-use crate::http::{steering, Attribute, Edit, Ending, Request, RequestExt, Response, ResponseExt, Verdict};
+use crate::http::{
+    completion, steering, Attribute, Edit, Ending, Request, RequestExt, Response, ResponseExt, Verdict,
+};
 use crate::time::Timestamp;
 
 /// The filter around the exchange with the client.
@@ -291,7 +293,7 @@ impl Downstream {
             let suspect = flight.suspect.take();
             // Of a good response nothing is asked.
             let asks = suspect.is_some() || !responded;
-            let flags = if asks { end.number(Attribute::Flags) } else { 0 };
+            let flags = if asks { completion::cut_flags(end) } else { 0 };
             let end = RequestEnd { flags, responded };
             flight.end.set(Some(end));
             if let Some(suspect) = suspect {
@@ -318,7 +320,7 @@ impl Downstream {
             _ => {
                 let (complete, took) = (exchange.completed.is_some(), exchange.took(now));
                 let answered = answered.map(|answered| answered.outcome);
-                let end = RequestEnd { flags: end.number(Attribute::Flags), responded };
+                let end = RequestEnd { flags: completion::cut_flags(end), responded };
                 flight.settle(&Suspect { endpoint, took, complete, answered }, end, now, host);
             }
         }
