@@ -251,3 +251,33 @@ fn a_broken_off_exchange_counts_for_the_state_that_admitted_it() {
     }
     assert_eq!(edge.count("transitions.probes_failed"), 0, "outcomes of requests admitted before it opened");
 }
+
+/// The filter around the attempt gives the permit back; the one at the listener only says that it was slow.
+#[test]
+fn a_probe_whose_client_leaves_gives_its_permit_back_once() {
+    let fields = r#""consecutive_failures": 1, "base_open_ms": 1000, "half_open_permits": 2"#;
+    let json = of(r#"{"endpoint": "up"}"#, fields);
+    let store = Arc::<SimStore>::default();
+    let (edge, attempts) = (Workers::on(&store, 1, &json), Workers::attempts_on(&store, 1, &json));
+    let ask_attempt = || ask(&attempts.all[0], &up().attribute(Attribute::Endpoint, b"a:1"));
+    let (_, first) = ask_attempt();
+    let ten = 10_u64.to_le_bytes();
+    attempts.all[0].end(first, &SimResponse::upstream(503).attribute(Attribute::Endpoints, &ten));
+    edge.at(1_000);
+    attempts.at(1_000);
+    let (_, call) = ask(&edge.all[0], &up());
+    let (one, attempt) = ask_attempt();
+    let (two, _in_flight) = ask_attempt();
+    edge.at(3_001);
+    attempts.at(3_001);
+    attempts.all[0].abort(attempt, &SimResponse::none());
+    let (three, _also) = ask_attempt();
+    let gone = SimResponse::none()
+        .attribute(Attribute::Flags, &(1_u64 << 14).to_le_bytes())
+        .attribute(Attribute::Cluster, b"up")
+        .attribute(Attribute::Endpoint, b"a:1")
+        .attribute(Attribute::Endpoints, &ten);
+    edge.all[0].abort(call, &gone);
+    assert_eq!((edge.count("slow"), attempts.count("ignored")), (1, 1));
+    assert_eq!([one, two, three, ask_attempt().0], ['p', 'p', 'p', '-']);
+}

@@ -119,8 +119,31 @@ pub fn probed(
         return None;
     }
     record.probes = record.probes.with(class, slow, probe.upload)?;
-    let well = record.probes.verdict(params);
-    Some(well.map(|well| transition::probed(record, params, well, now_ms, draw)))
+    Some(judge(record, params, now_ms, draw))
+}
+
+/// Takes what another filter says of a probe: as [`probed`], but the permit stays what it is, because
+/// the filter that took it gives it back.
+pub fn blamed(
+    record: &mut Record,
+    params: &BreakerParams,
+    probe: Probe,
+    class: Class,
+    slow: bool,
+    now_ms: u64,
+    draw: u64,
+) -> Option<Option<Reason>> {
+    if probe.generation != record.generation || record.state != State::HalfOpen {
+        return None;
+    }
+    let Probes { issued, uploads, .. } = record.probes;
+    record.probes = Probes { issued, uploads, ..record.probes.with(class, slow, false)? };
+    Some(judge(record, params, now_ms, draw))
+}
+
+fn judge(record: &mut Record, params: &BreakerParams, now_ms: u64, draw: u64) -> Option<Reason> {
+    let well = record.probes.verdict(params)?;
+    Some(transition::probed(record, params, well, now_ms, draw))
 }
 
 /// Adds what a worker counted, and opens the breaker if that fulfils a condition.

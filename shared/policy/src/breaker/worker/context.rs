@@ -37,6 +37,8 @@ pub(crate) struct Ticket {
     pub(crate) probe: bool,
     /// Whether the body of the request was still to come.
     pub(crate) upload: bool,
+    /// Whether the request passed without it: what permit there was is another ticket's.
+    pub(crate) late: bool,
     pub(crate) started_ms: u64,
 }
 

@@ -87,7 +87,15 @@ impl LocalBreaker {
             _ => {}
         }
         let (breaker, started_ms) = (cx.at, cx.now_ms);
-        let ticket = |generation| Ticket { breaker, target, generation, probe: false, upload, started_ms };
+        let ticket = |generation| Ticket {
+            breaker,
+            target,
+            generation,
+            probe: false,
+            upload,
+            late: false,
+            started_ms,
+        };
         let Some(head) = self.own_head(cx, target)? else { return Ok(Answer::Admit(ticket(0))) };
         let admit = Answer::Admit(ticket(head.generation));
         match head.state {
@@ -119,7 +127,7 @@ impl LocalBreaker {
         let began = |head: Head| most > 0 && started_ms >= head.at_ms.saturating_sub(most);
         let probe = head.is_some_and(|head| head.state == State::HalfOpen && began(head));
         let generation = head.map_or(0, |head| head.generation);
-        Ok(Ticket { breaker: cx.at, target, generation, probe, upload: false, started_ms })
+        Ok(Ticket { breaker: cx.at, target, generation, probe, upload: false, late: true, started_ms })
     }
 
     /// Whether a request to the only target would pass now. Takes no permit.
@@ -269,10 +277,11 @@ impl LocalBreaker {
         class: Class,
         slow: bool,
     ) -> Result<(), StoreError> {
-        let (mut said, Ticket { generation, upload, .. }) = (None, ticket);
+        let (mut said, Ticket { generation, upload, late, .. }) = (None, ticket);
         let done = self.update(cx, ticket.target, &mut |record| {
             let probe = Probe { generation, upload };
-            said = decide::probed(record, cx.params, probe, class, slow, cx.now_ms, cx.draw);
+            let take = if late { decide::blamed } else { decide::probed };
+            said = take(record, cx.params, probe, class, slow, cx.now_ms, cx.draw);
         })?;
         let Some((done, reason)) = done.zip(said) else {
             cx.count(BreakerMetric::Stale, 1);
