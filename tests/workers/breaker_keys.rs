@@ -188,6 +188,62 @@ fn whatever_keys_are_made_up_each_key_has_what_its_own_failures_give_it() {
     }
 }
 
+/// Made-up keys whose probes fail again and again had long open times, and a full table was theirs for ten
+/// requests a second.
+#[test]
+fn keys_that_were_open_for_long_keep_a_failing_key_out_no_longer_than_at_first() {
+    let workers = Workers::new(1, &of(BY_KEY, r#""table": {"keys": 16}"#));
+    let made_up: Vec<String> = (0..64).map(|n| n.to_string()).collect();
+    // Each time is over when it comes back: 5 s, 10 s, 20 s and so on.
+    for ms in [0, 5_000, 15_000, 35_000, 75_000, 155_000] {
+        let worker = workers.at(ms).all.first().unwrap();
+        made_up.iter().for_each(|name| drop(calls(worker, &key(name), "FFFFF")));
+    }
+    let mut failures = 0;
+    for second in 156.. {
+        workers.at(second * 1_000).tick();
+        if calls(&workers.all[0], &key("victim"), "F") == "-" {
+            break;
+        }
+        failures += 1;
+        assert!(failures <= 5 + 11, "{failures} failures and not open");
+    }
+}
+
+/// In any history of made-up keys, open ones too, on one to three workers: a key that is open and asked for at
+/// least once in each first open time stays open while its probes fail, and one that fails all the time
+/// opens soon after nobody asks for the others any more.
+#[test]
+fn an_open_key_stays_open_while_it_is_asked_for() {
+    for seed in 1..=20 {
+        let mut numbers = Numbers(seed * 0x9e37_79b9);
+        let count = numbers.below(3) + 1;
+        let workers = Workers::new(usize::try_from(count).unwrap(), &of(BY_KEY, r#""table": {"keys": 16}"#));
+        assert_eq!(calls(&workers.all[0], &key("victim"), "FFFFF"), "+++++");
+        let (mut now, mut asked_ms) = (0, 0);
+        for _ in 0..1_500 {
+            now += numbers.below(100);
+            let worker = &workers.at(now).all[usize::try_from(numbers.below(count)).unwrap()];
+            let name = format!("made-up-{}", numbers.below(40));
+            let times = usize::try_from(numbers.below(8) + 1).unwrap();
+            calls(worker, &key(&name), &"FFFFFFFF"[..times]);
+            if numbers.below(3) == 0 {
+                workers.tick();
+            }
+            if now - asked_ms > numbers.below(4_800) {
+                asked_ms = now;
+                assert_ne!(calls(worker, &key("victim"), "F"), "+", "seed {seed} at {now}");
+            }
+        }
+        assert!(workers.count("untracked") > 100, "seed {seed}: the table was full");
+        let opened = (0..32).position(|_| {
+            now += 1_000;
+            calls(&workers.at(now).tick().all[0], &key("other"), "F") == "-"
+        });
+        assert!(opened.is_some(), "seed {seed}: it never opened");
+    }
+}
+
 /// A worker that heard nothing of an opening does not count what it saw before it.
 #[test]
 fn failures_from_before_an_opening_do_not_open_it_again() {

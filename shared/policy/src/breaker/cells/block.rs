@@ -12,9 +12,10 @@
 //! window equals an absent one: its way goes to the next target that needs one. After those goes the
 //! closed record with the fewest failures, whose target brings them along when it fails again, since
 //! each worker remembers its own ([`crate::breaker::worker::entry`]): made-up targets that fail once
-//! cannot keep others out. Open breakers whose time is over, and that had no request since, go last,
-//! and only from a block in which nothing is closed. An open one stays until its time is over. A target
-//! that finds no way counts nowhere and is never refused.
+//! cannot keep others out. Open breakers whose time is over, and that had no request for a first open time
+//! since, go last, and only from a block in which nothing is closed. So an open one stays while it is asked
+//! for. A target that finds no way counts nowhere and is never refused, and shortens the times of the
+//! others ([`shorten`]).
 
 use crate::breaker::cells::record::Record;
 use crate::breaker::params::BreakerParams;
@@ -72,12 +73,33 @@ pub fn room(bytes: &[u8], params: &BreakerParams, now_ms: u64) -> Option<usize> 
     rated.min().map(|(_, way)| way)
 }
 
+/// Ends what is open and half-open no later than after a first open time, or after a probe that is not
+/// slow; `true` if that changed anything. So long open times do not keep newcomers out: a target that nobody
+/// asks for any more loses its way, and one that is asked for is probed sooner.
+pub fn shorten(bytes: &mut [u8], params: &BreakerParams, now_ms: u64) -> bool {
+    let first = params.wait(1);
+    let left = first.saturating_add(params.jitter(first, u64::MAX)).max(params.slow_call_ms);
+    let until = now_ms.saturating_add(left);
+    let mut shortened = false;
+    for way in 0..WAYS {
+        let Some((fingerprint, record)) = ways(bytes, params).nth(way) else { break };
+        let mut record = Record::decode(record, params);
+        let endless = record.at_ms == 0;
+        if record.state.is_tripped() && (endless || record.at_ms > until) {
+            record.at_ms = until;
+            put(bytes, way, fingerprint, &record, params);
+            shortened = true;
+        }
+    }
+    shortened
+}
+
 /// Which record gives its way to a newcomer, the smallest first; `None` for one that stays.
 fn rank(record: &Record, params: &BreakerParams, now_ms: u64) -> Option<(u8, u64)> {
     if record.is_idle(params, now_ms) {
         return Some((1, 0));
     }
-    let over = record.at_ms != 0 && now_ms >= record.at_ms;
+    let over = record.at_ms != 0 && now_ms >= record.at_ms.saturating_add(params.base_open_ms);
     match record.state {
         State::Open if over => Some((3, record.at_ms)),
         State::HalfOpen if over => Some((4, record.at_ms)),
@@ -157,6 +179,7 @@ mod tests {
         let open = || some(State::Open, 6_000, 0);
         let over = |at_ms| some(State::Open, at_ms, 0);
         let probes = |at_ms| some(State::HalfOpen, at_ms, 0);
+        let params = BreakerParams { base_open_ms: 500, ..params() };
         #[rustfmt::skip]
         let cases = [
             // name                                the four ways                                               way
@@ -166,17 +189,47 @@ mod tests {
             ("a success is no failure",            [failing(1), some(State::Closed, 0, 9), open(), over(1)],    Some(1)),
             ("closed before waited out",           [over(4_000), open(), failing(9), over(1)],                  Some(2)),
             ("waited out for longest",             [over(4_000), open(), over(3_000), open()],                  Some(2)),
+            ("over for less than an open time",    [over(4_501), open(), probes(4_501), open()],                None),
             ("lost probes come last",              [probes(3_000), over(4_000), open(), open()],                Some(1)),
             ("lost probes",                        [open(), open(), probes(4_000), open()],                     Some(2)),
             ("open ones and endless probes stay",  [open(), probes(0), probes(6_000), open()],                  None),
         ];
         for (name, four, expected) in cases {
             let mut bytes = empty(2, 7);
-            assert_eq!(room(&bytes, &params(), 5_000), Some(0), "{name}: free");
+            assert_eq!(room(&bytes, &params, 5_000), Some(0), "{name}: free");
             for (way, record) in four.iter().enumerate() {
-                put(&mut bytes, way, 1, record, &params());
+                put(&mut bytes, way, 1, record, &params);
             }
-            assert_eq!(room(&bytes, &params(), 5_000), expected, "{name}");
+            assert_eq!(room(&bytes, &params, 5_000), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn in_a_full_block_nothing_is_open_for_longer_than_at_first() {
+        let shortened = |params: &BreakerParams, record: &Record| {
+            let mut bytes = empty(2, 7);
+            put(&mut bytes, 1, 9, record, params);
+            let changed = shorten(&mut bytes, params, 1_000);
+            let after = super::record(&bytes, 1, params);
+            assert_eq!((find(&bytes, 9, params), changed), (Some(1), after != *record));
+            assert!(!shorten(&mut bytes, params, 1_001), "once");
+            assert_eq!(Record { at_ms: record.at_ms, ..after.clone() }, *record);
+            after.at_ms
+        };
+        let long = BreakerParams { slow_call_ms: 9_000, ..params() };
+        #[rustfmt::skip]
+        let cases = [
+            // name                     params      record                             until
+            ("a first open time",       params(),   some(State::Open, 6_499, 0),       6_499),
+            ("a long one",              params(),   some(State::Open, 300_000, 0),     6_499),
+            ("one that is over",        params(),   some(State::Open, 500, 0),         500),
+            ("probes",                  params(),   some(State::HalfOpen, 31_000, 0),  6_499),
+            ("probes without an end",   params(),   some(State::HalfOpen, 0, 0),       6_499),
+            ("probes that may be long", long,       some(State::HalfOpen, 31_000, 0),  10_000),
+            ("a closed one",            params(),   some(State::Closed, 90_000, 3),    90_000),
+        ];
+        for (name, params, record, until) in cases {
+            assert_eq!(shortened(&params, &record), until, "{name}");
         }
     }
 

@@ -92,7 +92,10 @@ impl Table {
             let found = block::find(&bytes, fingerprint(target), params);
             let (way, before) = match (found, insert) {
                 (Some(way), _) => (way, block::record(&bytes, way, params)),
-                (None, Some(now_ms)) => (block::room(&bytes, params, now_ms)?, newcomer(params, now_ms)),
+                (None, Some(now_ms)) => match block::room(&bytes, params, now_ms) {
+                    Some(way) => (way, newcomer(params, now_ms)),
+                    None => return block::shorten(&mut bytes, params, now_ms).then_some(bytes),
+                },
                 (None, None) => return None,
             };
             let mut record = before.clone();
