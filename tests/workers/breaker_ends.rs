@@ -9,7 +9,7 @@ use tidegate_sim::{SimRequest, SimResponse, SimStore};
 use crate::breaker::{ask, calls, config, of, up, Exchange, Sim, Workers};
 
 /// Of 40 requests these must open it well before the last.
-const JUMPY: &str = r#""consecutive_failures": 5, "minimum_calls": 10"#;
+pub(crate) const JUMPY: &str = r#""consecutive_failures": 5, "minimum_calls": 10"#;
 /// Opens when half of ten calls are slow.
 const HASTY: &str =
     r#""slow_call_ms": 100, "slow_rate_percent": 50, "minimum_calls": 10, "consecutive_failures": 0"#;
@@ -190,7 +190,7 @@ fn endpoint(fields: &str, end: impl Fn(&Sim, u64, Exchange, bool), attempt_first
 }
 
 /// The end of a request as the filter at the listener sees it, whose only attempt went to `a:1`.
-fn seen(bits: u64) -> SimResponse {
+pub(crate) fn seen(bits: u64) -> SimResponse {
     let end = flags(bits).attribute(Attribute::Cluster, b"up").attribute(Attribute::Endpoint, b"a:1");
     let end = end.attribute(Attribute::AttemptCount, &1_u64.to_le_bytes());
     end.attribute(Attribute::Endpoints, &10_u64.to_le_bytes())

@@ -1,10 +1,10 @@
 //! Requests whose bodies take their time: a client's time is no upstream's.
 
-use tidegate_policy::http::Attribute;
+use tidegate_policy::http::{Attribute, ResponseExt};
 use tidegate_sim::{SimRequest, SimResponse};
 
-use crate::breaker::{ask, config, up, Exchange, Sim, Workers};
-use crate::breaker_ends::{class, cut, flags, forty, later, upload, CUT, GONE, IDLE, RESET};
+use crate::breaker::{ask, config, of, up, Exchange, Sim, Workers};
+use crate::breaker_ends::{class, cut, flags, forty, later, seen, upload, CUT, GONE, IDLE, JUMPY, RESET};
 
 const NO_CONNECTION: u64 = 1 << 5;
 
@@ -95,30 +95,76 @@ fn a_server_that_gives_up_on_an_upload_did_not_fail() {
     }
 }
 
+fn stream<'a>() -> SimRequest<'a> {
+    upload().header("te", b"trailers").header("content-type", b"application/grpc")
+}
+
 /// A streaming call is answered, and may break, before its client has said all.
 #[test]
-fn a_grpc_stream_fails_as_before() {
-    let stream = upload().header("te", b"trailers").header("content-type", b"application/grpc");
-    for (bits, expected) in [(CUT, "failed"), (RESET, "failed"), (GONE, "ignored")] {
-        assert_eq!(class(&stream, |w, e| cut(w, e, bits)), expected, "{bits:#x} after its headers");
-        assert_eq!(class(&stream, |w, e| w.abort(e, &flags(bits))), expected, "{bits:#x} before them");
+fn a_grpc_stream_that_breaks_after_its_headers_failed() {
+    let began = SimResponse::upstream(200).header("content-type", "application/grpc+proto");
+    for (bits, expected) in [(CUT, "failed"), (RESET, "failed"), (IDLE, "ignored"), (GONE, "ignored")] {
+        let late = |worker: &Sim, exchange| {
+            later(worker, 9_000);
+            worker.break_off(exchange, &began, &flags(bits));
+        };
+        assert_eq!(class(&stream(), late), expected, "{bits:#x}");
+    }
+    let (passed, _) = forty(&config(JUMPY), &stream(), |w, _, e| w.break_off(e, &began, &flags(CUT)));
+    assert_eq!(passed, 5);
+}
+
+/// Any client can say that it speaks gRPC, to a server of plain HTTP, too.
+#[test]
+fn a_call_that_its_client_does_not_finish_is_an_upload_until_grpc_answers() {
+    let reply = SimResponse::local(200, "upstream_reset_before_response_started", CUT)
+        .header("content-type", "application/grpc")
+        .header("grpc-status", "14");
+    #[rustfmt::skip]
+    let cases = [
+        // answer                       after  class
+        (SimResponse::none(),           999,   "failed"),
+        (SimResponse::none(),           1_000, "ignored"),
+        (reply.clone(),                 999,   "failed"),
+        (reply,                         1_000, "ignored"),
+        (SimResponse::upstream(200),    999,   "ignored"),
+        (SimResponse::upstream(404),    1_000, "ignored"),
+    ];
+    for (answer, after, expected) in cases {
+        let reset = |worker: &Sim, exchange| {
+            later(worker, after);
+            match answer.status() {
+                0 => worker.abort(exchange, &flags(CUT)),
+                _ => worker.break_off(exchange, &answer, &flags(CUT)),
+            }
+        };
+        assert_eq!(class(&stream(), reset), expected, "{} after {after} ms", answer.status());
     }
 }
 
-/// An event stream ends when its client leaves.
+/// Whoever resets within a second has waited for no client; but what the client sent may be the cause.
 #[test]
-fn a_stream_whose_client_leaves_late_was_well() {
-    for (after, expected) in [(14_999, "ignored"), (15_000, "succeeded")] {
-        let leave = |worker: &Sim, mut exchange: Exchange| {
-            worker.respond(&mut exchange, &SimResponse::upstream(200));
-            later(worker, after);
-            worker.abort(exchange, &flags(GONE));
+fn calls_that_are_reset_at_once_open_by_their_rate_and_not_in_a_row() {
+    for (fields, passed) in [(JUMPY, 10), (r#""consecutive_failures": 5, "minimum_calls": 100"#, 40)] {
+        let reset = |worker: &Sim, _, exchange| worker.abort(exchange, &flags(RESET));
+        assert_eq!(forty(&config(fields), &stream(), reset).0, passed, "{fields}");
+        let waits = |worker: &Sim, ms, exchange| {
+            later(worker, ms + 5_000);
+            worker.abort(exchange, &flags(RESET));
         };
-        assert_eq!(class(&up(), leave), expected, "{after}");
-        // A connection that changed its protocol, too, and it is never complete.
-        let socket = |worker: &Sim, exchange: Exchange| {
-            worker.break_off(exchange, &SimResponse::upstream(101), &flags(CUT));
-        };
-        assert_eq!(class(&upload(), socket), "succeeded");
+        assert_eq!(forty(&config(fields), &stream(), waits).0, 40, "{fields}, by a server that waited");
+    }
+}
+
+/// The filter at the listener knows how a call ended that an endpoint reset.
+#[test]
+fn an_endpoint_that_resets_unfinished_calls_at_once_opens_by_its_rate() {
+    for (after, failed) in [(999, 1), (1_000, 0)] {
+        let json = of(r#"{"endpoint": "up"}"#, r#""consecutive_failures": 1, "minimum_calls": 100"#);
+        let edge = Workers::new(1, &json);
+        let (_, call) = ask(&edge.all[0], &stream());
+        edge.at(after);
+        edge.all[0].abort(call, &seen(RESET));
+        assert_eq!((edge.count("failed"), edge.count("transitions")), (failed, 0), "{after}");
     }
 }

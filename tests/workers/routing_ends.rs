@@ -159,3 +159,47 @@ fn an_upload_that_nobody_completed_is_no_failure() {
         assert_eq!(failed(&upload, whole), complete, "{name}, of a complete one");
     }
 }
+
+fn call<'a>() -> SimRequest<'a> {
+    SimRequest::request("POST", "/a.B/c").header("content-type", b"application/grpc").with_body()
+}
+
+/// It resets them long before its clients have said all.
+#[test]
+fn a_canary_that_resets_every_streaming_call_is_aborted() {
+    let began = SimResponse::upstream(200).header("content-type", "application/grpc");
+    for answers in [false, true] {
+        let resets = |worker: &Sim, _, _, exchange| match answers {
+            false => worker.abort(exchange, &flags(1 << 4)),
+            true => worker.break_off(exchange, &began, &flags(1 << 4)),
+        };
+        let (weight, note) = ramp(&call(), resets);
+        assert_eq!(weight, 0, "answers: {answers}; {note}");
+        assert!(note.contains("too many requests failed"), "{note}");
+    }
+}
+
+#[test]
+fn a_call_that_its_client_does_not_finish_is_no_failure_when_the_server_has_waited() {
+    let reply = SimResponse::local(200, "upstream_reset_before_response_started", CUT)
+        .header("content-type", "application/grpc")
+        .header("grpc-status", "14");
+    for (after, expected) in [(999, 1), (1_000, 0)] {
+        let aborts = |worker: &Sim, exchange| {
+            later(worker, 1_300 + after);
+            worker.abort(exchange, &flags(CUT));
+        };
+        assert_eq!(failed(&call(), aborts), expected, "{after}");
+        let answered = |worker: &Sim, exchange| {
+            later(worker, 1_300 + after);
+            drop(worker.end(exchange, &reply));
+        };
+        assert_eq!(failed(&call(), answered), expected, "{after}, answered by Envoy");
+        // An answer in plain HTTP.
+        let cut = |worker: &Sim, exchange| {
+            later(worker, 1_300 + after);
+            worker.break_off(exchange, &SimResponse::upstream(200), &flags(CUT));
+        };
+        assert_eq!(failed(&call(), cut), 0, "{after}");
+    }
+}

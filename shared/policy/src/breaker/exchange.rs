@@ -41,6 +41,8 @@ pub(super) struct Answered {
     pub(super) failed: bool,
     /// Whether the gRPC status was not among them.
     pub(super) lacks_status: bool,
+    /// Whether they said themselves that they begin a gRPC stream.
+    pub(super) streams: bool,
 }
 
 /// What a breaker did with a request, for access logs.
@@ -95,12 +97,13 @@ impl Exchange {
         self.completed_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms))
     }
 
-    /// How far it has come. A gRPC stream may be answered, or break, long before its client has said
-    /// all: its request counts as complete.
-    pub(super) fn reached(&self) -> Reached {
+    /// How far it has come at `now_ms`.
+    pub(super) fn reached(&self, now_ms: u64) -> Reached {
+        let streams = self.answered.is_some_and(|answered| answered.streams);
         Reached {
-            request_complete: self.grpc || self.completed_ms.is_some(),
+            request_complete: streams || self.completed_ms.is_some(),
             response_began: self.answered.is_some(),
+            fresh_call: self.grpc && Reached::is_fresh(now_ms.saturating_sub(self.started_ms)),
         }
     }
 }

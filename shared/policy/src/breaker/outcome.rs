@@ -14,7 +14,7 @@ use super::waiting;
 use crate::breaker::config::target::Target;
 use crate::breaker::worker::context::Ticket;
 use crate::host::Host;
-use crate::http::classify::{Class, Rules};
+use crate::http::classify::Class;
 use crate::http::completion;
 use crate::http::message::number;
 use crate::http::{steering, Attribute, Completion, Ending, Placement, Reached, Response, ResponseExt};
@@ -71,12 +71,15 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
 
     /// Takes the headers of a response. Probes whose outcome is still to come wait for it.
     pub(super) fn on_response(&self, exchange: &mut Exchange) {
-        let (at_ms, reached) = (self.now.as_millis(), exchange.reached());
+        let at_ms = self.now.as_millis();
+        let reached = exchange.reached(at_ms);
         let took_ms = exchange.took_ms(at_ms);
         let completion = Completion::of_headers(self.response, exchange.grpc);
         let lacks_status = completion.is_none();
         let failed = completion.as_ref().is_some_and(|completion| completion.http_status() >= 500);
-        exchange.answered = Some(Answered { at_ms, took_ms, failed, lacks_status });
+        // Envoy writes its own replies to gRPC requests as gRPC, but with a status in the headers.
+        let streams = lacks_status && !reached.request_complete && completion::is_grpc(self.response);
+        exchange.answered = Some(Answered { at_ms, took_ms, failed, lacks_status, streams });
         if let Some(completion) = completion {
             if self.breakers.blames && failed {
                 self.blame(exchange, reached);
@@ -90,7 +93,7 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
     pub(super) fn on_trailers(&self, exchange: &mut Exchange, took_ms: u64) {
         let Some(completion) = Completion::of_trailers(self.response) else { return };
         self.breakers.waiting.recall(exchange);
-        let reached = exchange.reached();
+        let reached = exchange.reached(self.now.as_millis());
         self.each(exchange, took_ms, |ticket, breaker| self.class_of(&completion, reached, ticket, breaker));
     }
 
@@ -101,14 +104,18 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         }
         let judged = exchange.answered.is_some_and(|answered| answered.failed);
         if self.breakers.blames && ending == Ending::Incomplete && !judged {
-            self.blame(exchange, exchange.reached());
+            self.blame(exchange, exchange.reached(self.now.as_millis()));
         }
         match exchange.answered {
             None => self.on_no_response(exchange),
             Some(Answered { took_ms, lacks_status: true, .. }) => {
-                // A gRPC call whose stream broke.
+                // A gRPC call whose stream broke. Long silence is usual in one.
                 let completion = Completion::of_end(self.response, 200);
-                self.each(exchange, took_ms, |_, breaker| breaker.rules.classify(&completion.outcome()));
+                let reached = exchange.reached(self.now.as_millis());
+                let reached = Reached { response_began: false, fresh_call: false, ..reached };
+                self.each(exchange, took_ms, |_, breaker| {
+                    reached.classify(&breaker.rules, &completion.outcome())
+                });
             }
             Some(Answered { took_ms, .. }) if ending != Ending::Incomplete => {
                 self.each(exchange, took_ms, |_, _| Class::Success);
@@ -140,7 +147,7 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
 
     /// The response began well and broke off. Who cut it is asked only now.
     fn on_cut(&self, exchange: &mut Exchange, Answered { at_ms, took_ms, .. }: Answered) {
-        let reached = exchange.reached();
+        let reached = exchange.reached(self.now.as_millis());
         let lasted_ms = self.now.as_millis().saturating_sub(at_ms);
         // An attempt has no flags: the filter at the listener knows.
         let flags = match self.breakers.placement {
@@ -164,10 +171,11 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         if self.breakers.placement == Placement::Attempt {
             return self.each(exchange, took_ms, |_, _| self.unanswered());
         }
-        let (completion, reached) = (Completion::of_end(self.response, 0), exchange.reached());
+        let completion = Completion::of_end(self.response, 0);
+        let reached = exchange.reached(self.now.as_millis());
         self.each(exchange, took_ms, |_, breaker| {
-            match rules(breaker, reached).classify(&completion.outcome()) {
-                Class::Failure => Class::Failure,
+            match reached.classify(&breaker.rules, &completion.outcome()) {
+                class @ (Class::Early | Class::Failure) => class,
                 _ if breaker.params.is_slow(took_ms) && self.attempts() != Some(0) => Class::Left,
                 _ => Class::Ignored,
             }
@@ -213,7 +221,7 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         if self.is_plain(ticket, completion, plain) {
             plain
         } else {
-            rules(breaker, reached).classify(&completion.outcome())
+            reached.classify(&breaker.rules, &completion.outcome())
         }
     }
 
@@ -269,6 +277,8 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
             }
             let class = if flags & reached.blaming(breaker.rules.flags) != 0 {
                 Class::Failure
+            } else if flags & reached.resets(breaker.rules.flags) != 0 {
+                Class::Early
             } else if left && breaker.params.is_slow(took_ms) {
                 Class::Left
             } else {
@@ -294,10 +304,4 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
             self.breakers.on_no_endpoint(&ticket, self.now, self.host);
         }
     }
-}
-
-/// The rules of a breaker for an exchange that has come so far.
-#[inline(never)]
-fn rules(breaker: &Breaker, reached: Reached) -> Rules {
-    Rules { flags: reached.blaming(breaker.rules.flags), ..breaker.rules }
 }

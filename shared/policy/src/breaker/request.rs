@@ -18,7 +18,9 @@ use super::view::{ClusterHeader, View};
 use crate::breaker::config::target::{Fallback, Target};
 use crate::breaker::worker::context::Answer;
 use crate::host::{Host, StoreError};
-use crate::http::{steering, Attribute, Edit, Placement, Reply, ReplyPolicy, Request, RequestExt, Verdict};
+use crate::http::{
+    grpc, steering, Attribute, Edit, Placement, Reply, ReplyPolicy, Request, RequestExt, Verdict,
+};
 use crate::time::Timestamp;
 
 /// The checks of one request.
@@ -96,11 +98,8 @@ impl<'a, H: Host> Checks<'a, H> {
         if self.breakers.reads_headers {
             return request.header("te").is_some() && request.is_grpc();
         }
-        let is_grpc = |value: Vec<u8>| {
-            let rest = value.strip_prefix(b"application/grpc");
-            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-        };
-        request.lone_header("te").is_some() && request.lone_header("content-type").is_some_and(is_grpc)
+        request.lone_header("te").is_some()
+            && request.lone_header("content-type").is_some_and(|value| grpc::is_media_type(&value))
     }
 
     /// Removes what would steer us or Envoy and was sent by the client. The header that names a

@@ -8,6 +8,9 @@
 /// What one outcome says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
+    /// It failed before all of its request had come, so that its client may have had a part in it.
+    /// It counts for the rate and fails a probe, but is no consecutive failure.
+    Early,
     /// It failed.
     Failure,
     /// It says nothing about the target.
@@ -128,7 +131,13 @@ impl Rules {
     /// What `outcome` says about the target.
     #[must_use]
     pub fn classify(&self, outcome: &Outcome<'_>) -> Class {
-        if outcome.flags & self.flags != 0 {
+        self.classify_by(self.flags, outcome)
+    }
+
+    /// The same, where `flags` are those that say that the upstream failed.
+    #[must_use]
+    pub fn classify_by(&self, flags: u64, outcome: &Outcome<'_>) -> Class {
+        if outcome.flags & flags != 0 {
             return Class::Failure;
         }
         if outcome.flags & DOWNSTREAM_GONE != 0 || outcome.details != FROM_UPSTREAM {
@@ -158,6 +167,7 @@ impl Class {
     /// The class of a letter in the tables of tests.
     pub(crate) fn spelt(letter: char) -> Self {
         match letter {
+            'E' => Self::Early,
             'F' => Self::Failure,
             'I' => Self::Ignored,
             'S' => Self::Success,

@@ -11,7 +11,7 @@
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
-use super::classify::Outcome;
+use super::classify::{Class, Outcome, Rules};
 use super::{grpc, Attribute, Response, ResponseExt};
 
 /// What one exchange ended with.
@@ -56,15 +56,19 @@ pub struct Completion<'a, R> {
 /// use tidegate_policy::http::completion::Reached;
 ///
 /// let (uf, uc) = (1 << 5, 1 << 6);
-/// let upload = Reached { request_complete: false, response_began: false };
+/// let upload = Reached::default();
 /// assert_eq!(upload.blaming(uf | uc), uf, "the server may have given up on its client");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
-    /// Whether all of the request had arrived.
+    /// Whether all of the request had arrived, or a gRPC response has begun: a stream may be answered, or
+    /// break, long before its client has said all. What the request says of itself is no evidence: any
+    /// client can say gRPC.
     pub request_complete: bool,
     /// Whether response headers had come by.
     pub response_began: bool,
+    /// Whether the request says that it is gRPC, and is younger than any server's patience.
+    pub fresh_call: bool,
 }
 
 /// Why a response is what it is.
@@ -80,6 +84,10 @@ pub struct Cause {
 const NOT_SENT: u64 = (1 << 1) | (1 << 5) | (1 << 7) | (1 << 24);
 /// UT: the upstream took too long.
 const TIMED_OUT: u64 = 1 << 2;
+/// UR, UC, UPE: the upstream broke the exchange off.
+const RESETS: u64 = (1 << 4) | (1 << 6) | (1 << 23);
+/// No server gives up on a request body so soon: common read timeouts are 5 to 60 s.
+const PATIENCE_MS: u64 = 1_000;
 /// SI: nothing came or went for too long.
 const IDLE: u64 = 1 << 16;
 /// So much of a body passes whether or not its client reads: the host reads it in such parts.
@@ -105,6 +113,35 @@ impl Reached {
             Self { request_complete: false, .. } => flags & NOT_SENT,
             Self { response_began: true, .. } if flags & TIMED_OUT != 0 => flags | IDLE,
             Self { .. } => flags,
+        }
+    }
+
+    /// Whether a request of that age is younger than any server's patience with its body.
+    #[must_use]
+    pub const fn is_fresh(age_ms: u64) -> bool {
+        age_ms < PATIENCE_MS
+    }
+
+    /// What an outcome says of the target of an exchange that had come so far.
+    ///
+    /// The reset of a call that its client has not finished is the upstream's doing, or the end of its
+    /// patience with a body that does not come. Only time tells them apart: whoever resets within a second
+    /// has waited for nobody. A client that drips its body can stretch anything but that. What it sends may
+    /// still be the cause, a large body that a server does not want among it, so such a reset is
+    /// [`Class::Early`]: enough of them open a breaker or abort a ramp, five in a row of one client do not.
+    #[must_use]
+    pub fn classify(self, rules: &Rules, outcome: &Outcome<'_>) -> Class {
+        match rules.classify_by(self.blaming(rules.flags), outcome) {
+            Class::Ignored if outcome.flags & self.resets(rules.flags) != 0 => Class::Early,
+            class => class,
+        }
+    }
+
+    /// The resets that say something of a call which its client has not finished.
+    pub(crate) const fn resets(self, flags: u64) -> u64 {
+        match self {
+            Self { request_complete: false, response_began: false, fresh_call: true } => flags & RESETS,
+            Self { .. } => 0,
         }
     }
 }
@@ -159,6 +196,11 @@ impl<'a, R: Response> Completion<'a, R> {
     pub fn http_status(&self) -> u32 {
         self.grpc_status.map_or(self.status, grpc::to_http)
     }
+}
+
+/// Whether the headers of a response say that it is gRPC.
+pub(crate) fn is_grpc(response: &impl Response) -> bool {
+    response.header("content-type").is_some_and(|value| grpc::is_media_type(&value))
 }
 
 /// The gRPC status in headers or trailers.
@@ -230,7 +272,8 @@ mod tests {
             ("nothing counts",                 true,     true,  0,            0),
         ];
         for (name, request_complete, response_began, flags, expected) in cases {
-            assert_eq!(Reached { request_complete, response_began }.blaming(flags), expected, "{name}");
+            let reached = Reached { request_complete, response_began, fresh_call: true };
+            assert_eq!(reached.blaming(flags), expected, "{name}");
         }
     }
 

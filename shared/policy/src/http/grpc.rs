@@ -43,6 +43,12 @@ pub fn to_http(status: u32) -> u32 {
     }
 }
 
+/// Whether a `content-type` is gRPC's, as Envoy decides it.
+pub fn is_media_type(value: &[u8]) -> bool {
+    let rest = value.strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
 /// The number in a `grpc-status`; one that is none is `UNKNOWN`.
 #[must_use]
 pub fn number(text: &[u8]) -> u32 {

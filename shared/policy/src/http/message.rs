@@ -161,10 +161,7 @@ pub trait RequestExt: Request {
 
     /// Whether the request is gRPC by its content type, as Envoy decides it.
     fn is_grpc(&self) -> bool {
-        let Some(rest) = self.header("content-type").and_then(|v| v.strip_prefix(b"application/grpc")) else {
-            return false;
-        };
-        matches!(rest.first(), None | Some(b'+' | b';'))
+        self.header("content-type").is_some_and(super::grpc::is_media_type)
     }
 }
 

@@ -6,22 +6,18 @@
 use crate::http::classify::{self, Class, Rules};
 use crate::http::{completion, grpc, Completion, Ending, Reached, Response};
 
-/// What counts as failed, by how far request and response have come.
-pub(super) struct OutcomeRules {
-    /// The request has arrived.
-    complete: Rules,
-    /// It has not: a server that gives up on it has waited for the client.
-    incomplete: Rules,
-    /// The response began well and broke off.
-    broken_off: Rules,
-}
+/// What counts as failed.
+pub(super) struct OutcomeRules(Rules);
 
 /// How far a request of a route with a ramp has come.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
+    started_ms: u64,
     /// When the request was complete, if it is.
     completed_ms: Option<u64>,
     grpc: bool,
+    /// Whether response headers said that they begin a gRPC stream.
+    streams: bool,
     /// Whether response headers came by.
     answered: bool,
     /// The headers of a response that is judged later.
@@ -61,32 +57,7 @@ impl Default for OutcomeRules {
             known.fold(0, |all, (_, flag)| all | flag)
         };
         let usual = Rules::default();
-        let undelivered = flags(&["NC", "UH", "UO"]);
-        let complete = Rules { flags: usual.flags | undelivered, ..usual };
-        let at = |request_complete, response_began| Rules {
-            flags: Reached { request_complete, response_began }.blaming(complete.flags),
-            ..usual
-        };
-        let (incomplete, broken_off) = (at(false, false), at(true, true));
-        Self { complete, incomplete, broken_off }
-    }
-}
-
-impl OutcomeRules {
-    fn before_headers(&self, progress: &Progress) -> &Rules {
-        if progress.completed_ms.is_some() {
-            &self.complete
-        } else {
-            &self.incomplete
-        }
-    }
-
-    fn after_headers(&self, progress: &Progress) -> &Rules {
-        if progress.completed_ms.is_some() {
-            &self.broken_off
-        } else {
-            &self.incomplete
-        }
+        Self(Rules { flags: usual.flags | flags(&["NC", "UH", "UO"]), ..usual })
     }
 }
 
@@ -95,7 +66,8 @@ impl OutcomeRules {
 impl Progress {
     /// A request that goes on, whose headers are all of it or not.
     pub(super) fn new(complete: bool, grpc: bool, now_ms: u64) -> Self {
-        Self { completed_ms: complete.then_some(now_ms), grpc, ..Self::default() }
+        let completed_ms = complete.then_some(now_ms);
+        Self { started_ms: now_ms, completed_ms, grpc, ..Self::default() }
     }
 
     /// All of the request has arrived.
@@ -110,16 +82,17 @@ impl Progress {
         response: &impl Response,
         now_ms: u64,
     ) -> Option<Outcome> {
+        let (reached, took_ms) = (self.reached(now_ms), self.took_ms(now_ms));
         self.answered = true;
-        let took_ms = self.took_ms(now_ms);
         let pending = |class| Some(Pending { class, took_ms, at_ms: now_ms });
         let Some(completion) = Completion::of_headers(response, self.grpc) else {
+            self.streams = !reached.request_complete && completion::is_grpc(response);
             self.pending = pending(None);
             return None;
         };
         let class = match (completion.status, completion.grpc_status) {
             (200..=399, None) => Class::Success,
-            _ => rules.before_headers(self).classify(&completion.outcome()),
+            _ => reached.classify(&rules.0, &completion.outcome()),
         };
         match class {
             Class::Success | Class::Throttled
@@ -137,7 +110,7 @@ impl Progress {
         let pending = self.pending.take_if(|pending| pending.class.is_none())?;
         let completion = Completion::of_trailers(trailers);
         let status = completion.and_then(|completion| completion.grpc_status).unwrap_or(grpc::UNKNOWN);
-        Outcome::of(rules.complete.judge(200, Some(status)), pending.took_ms)
+        Outcome::of(rules.0.judge(200, Some(status)), pending.took_ms)
     }
 
     /// The end. Why it came is asked only if it is not that of a good response.
@@ -152,13 +125,15 @@ impl Progress {
             return if self.answered { None } else { self.unanswered(rules, end, now_ms) };
         };
         let Some(class) = class else {
-            // A gRPC call whose stream broke.
-            return Outcome::of(rules.complete.classify(&Completion::of_end(end, 200).outcome()), took_ms);
+            // A gRPC call whose stream broke. Long silence is usual in one.
+            let reached = Reached { response_began: false, fresh_call: false, ..self.reached(now_ms) };
+            let completion = Completion::of_end(end, 200);
+            return Outcome::of(reached.classify(&rules.0, &completion.outcome()), took_ms);
         };
         if ending != Ending::Incomplete {
             return Outcome::of(class, took_ms);
         }
-        match completion::cut_flags(end) & rules.after_headers(self).flags {
+        match completion::cut_flags(end) & self.reached(now_ms).blaming(rules.0.flags) {
             1.. => Outcome::of(Class::Failure, took_ms),
             0 if now_ms.saturating_sub(at_ms) >= LONG_MS => Outcome::of(class, took_ms),
             0 => None,
@@ -168,9 +143,17 @@ impl Progress {
     /// No response came by: the client left, or Envoy had none for it.
     fn unanswered(&self, rules: &OutcomeRules, end: &impl Response, now_ms: u64) -> Option<Outcome> {
         let took_ms = self.took_ms(now_ms);
-        match rules.before_headers(self).classify(&Completion::of_end(end, 0).outcome()) {
-            Class::Failure => Outcome::of(Class::Failure, took_ms),
+        match self.reached(now_ms).classify(&rules.0, &Completion::of_end(end, 0).outcome()) {
+            class @ (Class::Early | Class::Failure) => Outcome::of(class, took_ms),
             _ => self.completed_ms.map(|_| Outcome { failed: false, took_ms, left: true }),
+        }
+    }
+
+    fn reached(&self, now_ms: u64) -> Reached {
+        Reached {
+            request_complete: self.streams || self.completed_ms.is_some(),
+            response_began: self.answered,
+            fresh_call: self.grpc && Reached::is_fresh(now_ms.saturating_sub(self.started_ms)),
         }
     }
 
@@ -186,7 +169,7 @@ impl Outcome {
     fn of(class: Class, took_ms: u64) -> Option<Self> {
         match class {
             Class::Ignored | Class::Left => None,
-            Class::Failure => Some(Self { failed: true, took_ms, left: false }),
+            Class::Early | Class::Failure => Some(Self { failed: true, took_ms, left: false }),
             Class::Success | Class::Throttled => Some(Self { failed: false, took_ms, left: false }),
         }
     }

@@ -65,7 +65,7 @@ impl Probes {
                 self.left = self.left.saturating_add(1);
             }
             Class::Success => self.ok = self.ok.saturating_add(1),
-            Class::Failure | Class::Throttled => self.failed = self.failed.saturating_add(1),
+            Class::Early | Class::Failure | Class::Throttled => self.failed = self.failed.saturating_add(1),
         }
         if class != Class::Ignored && slow {
             self.slow = self.slow.saturating_add(1);

@@ -89,7 +89,7 @@ impl<H: Host> Context<'_, H> {
     pub(crate) fn count_outcome(&self, class: Class, slow: bool) {
         self.count(
             match class {
-                Class::Failure => BreakerMetric::Failed,
+                Class::Early | Class::Failure => BreakerMetric::Failed,
                 Class::Ignored | Class::Left => BreakerMetric::Ignored,
                 Class::Success => BreakerMetric::Succeeded,
                 Class::Throttled => BreakerMetric::Throttled,

@@ -115,7 +115,7 @@ impl Delta {
         if class == Class::Ignored {
             return;
         }
-        let failed = matches!(class, Class::Failure | Class::Throttled);
+        let failed = matches!(class, Class::Early | Class::Failure | Class::Throttled);
         let one = Counts { total: 1, failed: u32::from(failed), slow: u32::from(slow) };
         let epoch = params.epoch(now_ms);
         match self.slots.iter_mut().find(|slot| slot.epoch == epoch) {
@@ -132,7 +132,7 @@ impl Delta {
             Class::Success => {
                 (self.saw_success, self.trailing_failures, self.well_ms) = (true, 0, now_ms);
             }
-            Class::Ignored | Class::Left | Class::Throttled => {}
+            Class::Early | Class::Ignored | Class::Left | Class::Throttled => {}
         }
     }
 
@@ -227,6 +227,7 @@ mod tests {
             ("and a new one begins",  2,      "FSF",  1),
             ("ignored",               2,      "IFI",  3),
             ("throttled",             2,      "TFT",  3),
+            ("failed early",          2,      "EFE",  3),
         ];
         for (name, before, calls, after) in cases {
             let mut record = Record { consecutive: before, ..Record::new(&params()) };
