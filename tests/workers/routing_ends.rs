@@ -75,6 +75,19 @@ fn a_canary_of_which_every_second_request_hangs_is_aborted() {
     assert!(note.contains("slow requests took too long"), "{note}");
 }
 
+/// A filter behind this one may hold requests, of which the variant knows nothing.
+#[test]
+fn a_request_that_was_never_tried_makes_no_variant_slow() {
+    for (attempts, expected) in [(0_u64, 25), (1, 0)] {
+        let leaves = |worker: &Sim, ms, _, exchange| {
+            later(worker, ms + 60);
+            worker.abort(exchange, &flags(GONE).attribute(Attribute::AttemptCount, &attempts.to_le_bytes()));
+        };
+        let (weight, note) = ramp(&SimRequest::get("/"), leaves);
+        assert_eq!(weight, expected, "{attempts} attempts: {note}");
+    }
+}
+
 /// Clients that leave early say nothing of a variant, well or not.
 #[test]
 fn clients_that_leave_before_the_limit_count_nothing() {

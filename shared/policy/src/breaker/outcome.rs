@@ -16,7 +16,6 @@ use crate::breaker::worker::context::Ticket;
 use crate::host::Host;
 use crate::http::classify::Class;
 use crate::http::completion;
-use crate::http::message::number;
 use crate::http::{steering, Attribute, Completion, Ending, Placement, Reached, Response, ResponseExt};
 use crate::time::Timestamp;
 
@@ -51,7 +50,7 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         let Some(reached) = self.response.attribute(Attribute::Cluster) else { return };
         let Some(to) = self.breakers.get(fell_back.to) else { return };
         let elsewhere = !to.target.is_cluster_of(&reached) && misroutes::number(&reached) == fell_back.origin;
-        if !elsewhere || self.attempts().is_none_or(|attempts| attempts == 0) {
+        if !elsewhere || self.response.attempts().is_none_or(|attempts| attempts == 0) {
             return;
         }
         self.breakers.misrouted(fell_back, &reached, self.now, self.host);
@@ -176,7 +175,7 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         self.each(exchange, took_ms, |_, breaker| {
             match reached.classify(&breaker.rules, &completion.outcome()) {
                 class @ (Class::Early | Class::Failure) => class,
-                _ if breaker.params.is_slow(took_ms) && self.attempts() != Some(0) => Class::Left,
+                _ if breaker.params.is_slow(took_ms) && self.response.attempts() != Some(0) => Class::Left,
                 _ => Class::Ignored,
             }
         });
@@ -247,12 +246,6 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         }
     }
 
-    /// How many attempts there were, if that is known: none while a filter behind this one holds the
-    /// request.
-    fn attempts(&self) -> Option<u64> {
-        self.response.attribute(Attribute::AttemptCount).map(|count| number(&count))
-    }
-
     /// Blames the endpoint for an exchange that it broke off, or whose client it kept waiting. Where
     /// attempts are seen, such an end looks like that of one whose caller left; here, behind the last
     /// attempt, the reason is known.
@@ -264,7 +257,8 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
             false => self.response.number(Attribute::Flags),
         } & BROKEN_OFF;
         // How long earlier attempts took is not known here.
-        let left = flags == 0 && exchange.answered.is_none() && self.attempts().is_none_or(|n| n == 1);
+        let left =
+            flags == 0 && exchange.answered.is_none() && self.response.attempts().is_none_or(|n| n == 1);
         if flags == 0 && !left {
             return;
         }

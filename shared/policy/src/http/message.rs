@@ -119,6 +119,11 @@ pub trait ResponseExt: Response {
     fn number(&self, which: Attribute) -> u64 {
         self.attribute(which).map_or(0, |bytes| number(&bytes))
     }
+
+    /// How many attempts there were, if that is known: none while a filter behind ours holds the request.
+    fn attempts(&self) -> Option<u64> {
+        self.attribute(Attribute::AttemptCount).map(|count| number(&count))
+    }
 }
 
 impl<T: Response + ?Sized> ResponseExt for T {}

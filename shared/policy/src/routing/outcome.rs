@@ -4,7 +4,7 @@
 //! is judged when its end has passed by, or when it broke off. Time runs from the end of the request.
 
 use crate::http::classify::{self, Class, Rules};
-use crate::http::{completion, grpc, Completion, Ending, Reached, Response};
+use crate::http::{completion, grpc, Completion, Ending, Reached, Response, ResponseExt};
 
 /// What counts as failed.
 pub(super) struct OutcomeRules(Rules);
@@ -145,6 +145,8 @@ impl Progress {
         let took_ms = self.took_ms(now_ms);
         match self.reached(now_ms).classify(&rules.0, &Completion::of_end(end, 0).outcome()) {
             class @ (Class::Early | Class::Failure) => Outcome::of(class, took_ms),
+            // A filter behind ours may have held the request: no variant was slow then.
+            _ if end.attempts() == Some(0) => None,
             _ => self.completed_ms.map(|_| Outcome { failed: false, took_ms, left: true }),
         }
     }
