@@ -262,3 +262,29 @@ fn one_probe_finds_out_that_there_are_still_no_endpoints() {
     assert_eq!(workers.count("transitions.no_healthy_upstream"), 4);
     assert_eq!(workers.at(20_000).calls("SSSSSS"), "pppppp".replacen("pppppp", "ppppp+", 1));
 }
+
+/// A route for `CONNECT`, or of another virtual host, leads to the same cluster and obeys no header. One client
+/// that used it took the fallback from all for ten seconds.
+#[test]
+fn a_request_of_another_route_takes_no_fallback_from_others() {
+    let fields = r#""state": "forced_open", "fallback": [{"cluster": "backup"}]"#;
+    let on = |route| up().attribute(Attribute::Route, route);
+    let goes = |workers: &Workers, route, cluster: &[u8]| {
+        let (verdict, exchange) = workers.all[0].begin(&on(route));
+        let one = 1_u64.to_le_bytes();
+        let response = SimResponse::upstream(200).attribute(Attribute::Cluster, cluster);
+        drop(workers.all[0].end(exchange, &response.attribute(Attribute::AttemptCount, &one)));
+        verdict == Verdict::Continue(vec![set("x-tidegate-cluster", "backup")])
+    };
+    let workers = Workers::new(1, &config(fields));
+    assert!(goes(&workers, b"connect", b"up"));
+    assert!(!goes(&workers, b"connect", b"up"), "it does not arrive");
+    assert!(goes(&workers, b"main", b"backup"));
+    // Routes without names: what arrives is believed.
+    let workers = Workers::new(1, &config(fields));
+    let went = [b"backup", &b"up"[..], b"up", b"backup"].map(|cluster| goes(&workers, b"", cluster));
+    assert_eq!((went, workers.count("misrouted")), ([true; 4], 2));
+    // Until none did for a while.
+    workers.at(10_000);
+    assert_eq!([b"up", &b"backup"[..]].map(|cluster| goes(&workers, b"", cluster)), [true, false]);
+}

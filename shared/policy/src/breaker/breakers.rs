@@ -186,12 +186,12 @@ impl Breakers {
     #[inline(never)]
     pub(super) fn misrouted(&self, fell_back: FellBack, reached: &[u8], now: Timestamp, host: &impl Host) {
         let counter = metrics::index(fell_back.from, BreakerMetric::Misrouted);
-        let known = self.get(fell_back.from).zip(self.get(fell_back.to));
+        let known = self.get(fell_back.from).zip(self.get(fell_back.path.to));
         if let Some((from, to)) = known.filter(|_| host.read(counter) == 0) {
             host.note(&report::misrouted(&from.name, &to.target, reached, &self.policy.cluster_header));
         }
         host.raise(counter);
-        self.misroutes.learn(fell_back, now.as_millis());
+        self.misroutes.learn(fell_back, false, now.as_millis());
     }
 
     /// Gives back the permits of breakers that admitted a request which is not sent.

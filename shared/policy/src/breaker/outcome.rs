@@ -48,13 +48,15 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
     pub(super) fn on_arrival(&self, exchange: &mut Exchange) {
         let Some(fell_back) = exchange.fell_back.take() else { return };
         let Some(reached) = self.response.attribute(Attribute::Cluster) else { return };
-        let Some(to) = self.breakers.get(fell_back.to) else { return };
-        let elsewhere = !to.target.is_cluster_of(&reached) && misroutes::number(&reached) == fell_back.origin;
-        if !elsewhere || self.response.attempts().is_none_or(|attempts| attempts == 0) {
+        let Some(to) = self.breakers.get(fell_back.path.to) else { return };
+        if self.response.attempts().is_none_or(|attempts| attempts == 0) {
             return;
         }
+        if to.target.is_cluster_of(&reached) || misroutes::number(&reached) != fell_back.path.origin {
+            return self.breakers.misroutes.learn(fell_back, true, self.now.as_millis());
+        }
         self.breakers.misrouted(fell_back, &reached, self.now, self.host);
-        if let Some(ticket) = exchange.take_of(fell_back.to) {
+        if let Some(ticket) = exchange.take_of(fell_back.path.to) {
             self.publish(ticket, Class::Ignored, 0);
         }
         let guards = |breaker: &Breaker| breaker.matches.is_empty() && breaker.target.is_cluster_of(&reached);

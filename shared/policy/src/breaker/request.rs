@@ -12,7 +12,7 @@ use super::breakers::{count, Breakers};
 use super::config::{Breaker, Mode, OnFailure};
 use super::exchange::{Exchange, Label};
 use super::metrics::BreakerMetric;
-use super::misroutes::{self, FellBack};
+use super::misroutes::{self, FellBack, Path};
 use super::reply;
 use super::view::{ClusterHeader, View};
 use crate::breaker::config::target::{Fallback, Target};
@@ -181,7 +181,9 @@ impl<'a, H: Host> Checks<'a, H> {
                 }
                 Fallback::Cluster { name, breaker } => {
                     let origin = misroutes::number(view.origin());
-                    if self.breakers.misroutes.avoids(*breaker, origin, self.now.as_millis()) {
+                    let route = misroutes::number(view.route().unwrap_or_default());
+                    let path = Path { to: *breaker, origin, route };
+                    if self.breakers.misroutes.avoids(path, self.now.as_millis()) {
                         continue;
                     }
                     match self.admit(*breaker, 0) {
@@ -199,7 +201,7 @@ impl<'a, H: Host> Checks<'a, H> {
                     count(self.host, at, BreakerMetric::FellBack);
                     self.exchange.label = Some((at, Label::Fallback));
                     self.exchange.evaded = Some(at);
-                    self.exchange.fell_back = Some(FellBack { from: at, to: *breaker, origin });
+                    self.exchange.fell_back = Some(FellBack { from: at, path, forged: view.is_forged() });
                     edits.push(Edit::SetRequestHeader(Rc::clone(&policy.cluster_header), Rc::clone(name)));
                     return Verdict::Continue(edits);
                 }
