@@ -5,7 +5,7 @@ use tidegate_policy::host::Store;
 use tidegate_policy::http::Stage;
 use tidegate_sim::SimRequest;
 
-use crate::breaker::{ask, calls, end, of, Workers};
+use crate::breaker::{ask, calls, end, of, Sim, Workers};
 
 const ONE: &str = r#""consecutive_failures": 1, "half_open_permits": 1, "base_open_ms": 1000"#;
 const BY_KEY: &str = r#"{"key": [{"header": "k"}]}"#;
@@ -44,6 +44,31 @@ fn a_request_without_the_key_meets_no_breaker() {
     let workers = keyed("");
     assert_eq!(calls(&workers.all[0], &SimRequest::get("/"), "FFF"), "+++");
     assert_eq!(workers.count("admitted"), 0);
+}
+
+/// Which value the upstream reads is not known. Behind junk in front of it, an open key passed, and by the
+/// other order its failures counted for another tenant.
+#[test]
+fn a_request_with_several_keys_passes_none_that_is_open_and_counts_for_none() {
+    let workers = keyed("");
+    let worker = &workers.all[0];
+    let both = |a, b| key(a).header("k", b);
+    assert_eq!(calls(worker, &both("x", b"y"), "FFF"), "+++");
+    assert_eq!((workers.count("failed"), workers.count("admitted")), (0, 3));
+    assert_eq!(calls(worker, &key("x"), "F"), "+");
+    let (many, equal) =
+        (both("1", b"2").header("k", b"3").header("k", b"4").header("k", b"5"), both("x", b"x"));
+    let all = [both("x", b"y"), both("y", b"x"), both("y", b"z"), many, equal];
+    let each = |worker: &Sim| all.each_ref().map(|request| ask(worker, request).0);
+    assert_eq!(each(worker), ['-', '-', '+', '-', '-']);
+    // Not as a probe either: nobody would know whose it was. The same value twice is one key.
+    assert_eq!(each(workers.at(1_000).all.first().unwrap()), ['-', '-', '+', '-', 'p']);
+    let fresh = keyed("");
+    assert_eq!(each(&fresh.all[0]), ['+'; 5], "all are closed");
+    for (state, expected) in [("forced_open", '-'), ("disabled", '+'), ("metrics_only", '+')] {
+        let held = keyed(&format!(r#", "state": "{state}""#));
+        assert_eq!(each(&held.all[0]), [expected; 5], "{state}");
+    }
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl Breakers {
         }
         let blocks = |at: usize| {
             let (local, cx) = self.local(at, now, host)?;
-            Some(!local.would_pass(&cx).unwrap_or(false))
+            Some(!local.would_pass(&cx, 0).unwrap_or(false))
         };
         self.policy.breakers.iter().zip(&self.locals).enumerate().position(|(at, (breaker, local))| {
             breaker.target.is_by_route()

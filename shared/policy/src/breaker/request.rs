@@ -21,6 +21,7 @@ use crate::host::{Host, StoreError};
 use crate::http::{
     grpc, steering, Attribute, Edit, Placement, Reply, ReplyPolicy, Request, RequestExt, Verdict,
 };
+use crate::key::{Hashes, Repeated, Unkeyed};
 use crate::time::Timestamp;
 
 /// The checks of one request.
@@ -29,6 +30,14 @@ pub(super) struct Checks<'a, H> {
     exchange: &'a mut Exchange,
     now: Timestamp,
     host: &'a H,
+}
+
+/// What a breaker is asked for.
+enum Asked {
+    One(u64),
+    /// A part of the key is there several times, and which of them the upstream reads is not known: all
+    /// its keys, or `None` when these are more than are looked at.
+    Several(Option<Hashes>),
 }
 
 // === impl Checks ===
@@ -60,7 +69,7 @@ impl<'a, H: Host> Checks<'a, H> {
                 continue;
             }
             let Some(target) = self.target(breaker, &view) else { continue };
-            match self.admit(at, target) {
+            match self.admit(at, &target) {
                 Ok(Answer::Admit(ticket)) => self.exchange.keep(ticket),
                 Ok(Answer::Pass) => {}
                 Ok(Answer::Refuse { .. }) if breaker.mode == Mode::Observe => {
@@ -128,26 +137,33 @@ impl<'a, H: Host> Checks<'a, H> {
     }
 
     /// Which target of a breaker the request has; `None` when the breaker does not apply.
-    fn target<R: Request>(&self, breaker: &Breaker, view: &View<'_, R>) -> Option<u64> {
+    fn target<R: Request>(&self, breaker: &Breaker, view: &View<'_, R>) -> Option<Asked> {
         let target = match &breaker.target {
-            Target::Cluster(name) => (view.cluster()? == name.as_bytes()).then_some(0),
-            Target::Route(name) => (view.route()? == name.as_bytes()).then_some(0),
-            Target::Key(key) => key.hash(self.breakers.secret, view.request, false).ok(),
+            Target::Cluster(name) => (view.cluster()? == name.as_bytes()).then_some(Asked::One(0)),
+            Target::Route(name) => (view.route()? == name.as_bytes()).then_some(Asked::One(0)),
+            Target::Key(key) => match key.hashes(self.breakers.secret, view.request, false, Repeated::Each) {
+                Ok(keys) => Some(keys.only().map_or(Asked::Several(Some(keys)), Asked::One)),
+                Err(Unkeyed::Excess) => Some(Asked::Several(None)),
+                Err(Unkeyed::Ipv4 | Unkeyed::Missing) => None,
+            },
             Target::Endpoint(name) => {
                 let here = view.cluster()? == name.as_bytes();
                 let address = || view.request.attribute(Attribute::Endpoint);
-                here.then(address).flatten().map(|address| self.breakers.endpoint(&address))
+                here.then(address).flatten().map(|address| Asked::One(self.breakers.endpoint(&address)))
             }
         }?;
         applies(breaker, view.request).then_some(target)
     }
 
     #[inline(never)]
-    fn admit(&self, at: usize, target: u64) -> Result<Answer, StoreError> {
+    fn admit(&self, at: usize, asked: &Asked) -> Result<Answer, StoreError> {
         let Some((local, cx)) = self.breakers.local(at, self.now, self.host) else {
             return Ok(Answer::Pass);
         };
-        let answer = local.admit(&cx, target, self.exchange.completed_ms.is_none())?;
+        let answer = match asked {
+            Asked::One(target) => local.admit(&cx, *target, self.exchange.completed_ms.is_none())?,
+            Asked::Several(keys) => local.admit_several(&cx, keys.as_ref())?,
+        };
         match answer {
             Answer::Admit(ticket) => {
                 cx.count(BreakerMetric::Admitted, 1);
@@ -186,7 +202,7 @@ impl<'a, H: Host> Checks<'a, H> {
                     if self.breakers.misroutes.avoids(path, self.now.as_millis()) {
                         continue;
                     }
-                    match self.admit(*breaker, 0) {
+                    match self.admit(*breaker, &Asked::One(0)) {
                         Ok(Answer::Admit(ticket)) => self.exchange.keep(ticket),
                         Ok(Answer::Pass) => {}
                         Ok(Answer::Refuse { .. }) if self.observes(*breaker) => {}
@@ -217,7 +233,7 @@ impl<'a, H: Host> Checks<'a, H> {
     fn refuse_forged(&mut self, at: usize) -> Option<Reply> {
         let Breakers { policy, .. } = self.breakers;
         let (local, cx) = self.breakers.local(at, self.now, self.host)?;
-        let passes = local.would_pass(&cx).unwrap_or_else(|_| {
+        let passes = local.would_pass(&cx, 0).unwrap_or_else(|_| {
             cx.count(BreakerMetric::Undecided, 1);
             policy.on_failure == OnFailure::Allow
         });

@@ -157,6 +157,12 @@ impl Key {
 // === impl Hashes ===
 
 impl Hashes {
+    /// The hash of the key, if there is one only.
+    #[must_use]
+    pub fn only(&self) -> Option<u64> {
+        self.list.first().copied().filter(|_| self.len == 1)
+    }
+
     /// One after the other; all differ.
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.list.iter().take(self.len).copied()

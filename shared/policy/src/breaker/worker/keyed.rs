@@ -59,10 +59,7 @@ impl Keyed {
     /// that the index lists.
     #[inline(never)]
     pub(crate) fn head(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<Option<Head>, StoreError> {
-        let seen = cx.transitions();
-        if self.seen.get() != Some(seen) {
-            self.refresh_index(cx, seen)?;
-        }
+        let seen = self.renew_index(cx)?;
         let listed = fingerprint(target);
         if !self.index.borrow().may_list(listed) {
             return Ok(None);
@@ -81,6 +78,12 @@ impl Keyed {
             *self.index.borrow_mut() = self.table.reindex(cx.host, &mut |index| index.remove(listed))?;
         }
         Ok(head)
+    }
+
+    /// Whether no target is open or half-open.
+    pub(crate) fn are_all_closed(&self, cx: &Context<'_, impl Host>) -> Result<bool, StoreError> {
+        self.renew_index(cx)?;
+        Ok(self.index.borrow().is_empty())
     }
 
     /// Makes the next request read the head of a target again.
@@ -164,6 +167,15 @@ impl Keyed {
         let listed = self.list(cx, target, &done.record, !done.before.state.is_tripped());
         cx.raise_transitions();
         listed
+    }
+
+    /// Reads the index again if a breaker changed its state; the counter of transitions.
+    fn renew_index(&self, cx: &Context<'_, impl Host>) -> Result<u64, StoreError> {
+        let seen = cx.transitions();
+        if self.seen.get() != Some(seen) {
+            self.refresh_index(cx, seen)?;
+        }
+        Ok(seen)
     }
 
     #[inline(never)]

@@ -26,6 +26,7 @@ use crate::breaker::worker::single::Single;
 use crate::host::{Host, Store, StoreError};
 use crate::http::classify::Class;
 use crate::http::CellSpec;
+use crate::key::Hashes;
 use alloc::vec::Vec;
 
 /// What a worker keeps of one breaker.
@@ -130,9 +131,33 @@ impl LocalBreaker {
         Ok(Ticket { breaker: cx.at, target, generation, probe, upload: false, late: true, started_ms })
     }
 
-    /// Whether a request to the only target would pass now. Takes no permit.
-    pub(crate) fn would_pass(&self, cx: &Context<'_, impl Host>) -> Result<bool, StoreError> {
-        let Some(head) = self.own_head(cx, 0)? else { return Ok(true) };
+    /// Whether a request may pass that is for any of several targets, or for any at all (`None`): if it
+    /// needs no permit of any. Whose outcome it has is not known, so it is nobody's.
+    #[inline(never)]
+    pub(crate) fn admit_several(
+        &self,
+        cx: &Context<'_, impl Host>,
+        targets: Option<&Hashes>,
+    ) -> Result<Answer, StoreError> {
+        let passes = match (cx.demanded(), targets, &self.targets) {
+            (State::ForcedOpen, ..) => false,
+            (State::Disabled | State::MetricsOnly, ..) => true,
+            (_, None, Targets::Keyed(keyed)) => keyed.are_all_closed(cx)?,
+            (_, None, Targets::Single(_)) => self.would_pass(cx, 0)?,
+            (_, Some(targets), _) => {
+                let mut all = true;
+                for target in targets.iter() {
+                    all = all && self.would_pass(cx, target)?;
+                }
+                all
+            }
+        };
+        Ok(if passes { Answer::Pass } else { Answer::Refuse { retry_after_ms: None } })
+    }
+
+    /// Whether a request to a target would pass now. Takes no permit.
+    pub(crate) fn would_pass(&self, cx: &Context<'_, impl Host>, target: u64) -> Result<bool, StoreError> {
+        let Some(head) = self.own_head(cx, target)? else { return Ok(true) };
         Ok(match head.state {
             State::Closed => !overload::refuses(head.share, cx.draw),
             State::Disabled | State::MetricsOnly => true,
