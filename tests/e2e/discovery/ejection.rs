@@ -149,7 +149,7 @@ fn one_hanging_endpoint_of_two_is_ejected_when_its_clients_leave_after_the_patie
     for both in [false, true] {
         let upstreams = numbered::<2>();
         upstreams[0].switch(Answer::silence());
-        let config = orders_of(&upstreams, &resting(&json!({"patience_ms": 100})));
+        let config = orders_of(&upstreams, &resting(&json!({"patience_ms": 500})));
         let envoy = start(&if both { both_places(&config) } else { one_place(&config) }, 1);
         for round in 0..8 {
             let seen = upstreams[0].count();
@@ -158,7 +158,7 @@ fn one_hanging_endpoint_of_two_is_ejected_when_its_clients_leave_after_the_patie
             if round < 5 {
                 eventually("a request at the endpoint that hangs", SOON, || upstreams[0].count() > seen);
             }
-            std::thread::sleep(std::time::Duration::from_millis(150));
+            std::thread::sleep(std::time::Duration::from_millis(700));
             drop(calls);
             eventually("Envoy to drop them", SOON, || upstreams[0].held() == 0);
         }
