@@ -52,7 +52,7 @@ fn every_problem_is_told_with_its_path() {
         "routes[3].variants[1].ramp.steps[0].hold_ms: missing, expected an integer, 100 to 2592000000 ms, or a text such as \"10s\"",
         "routes[3].variants[1].ramp.steps[1].hold_ms: 50 ms is out of range, expected 100 to 2592000000 ms",
         "routes[3].variants[1].ramp.steps[1].weight: 2000000 is out of range, expected 0 to 1000000",
-        "routes[4].retry: retries on nothing, expected `on` or `grpc_on`",
+        "routes[4].retry: retries on nothing, expected `retry_on` or `grpc_on`",
         "routes[4].name: missing, expected a name",
         "routes[1].name: \"a\" is already used, expected another name",
         "routes[1].variants[1].name: \"v\" is already used, expected another name",

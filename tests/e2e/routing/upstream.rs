@@ -123,7 +123,7 @@ fn a_try_has_a_timeout_of_its_own() {
     let pair = Pair::new();
     pair.stable.switch(Answer::silence());
     let fields = json!({
-        "timeouts": {"request_ms": 5_000, "per_try_timeout_ms": 40},
+        "timeouts": {"request_ms": 5_000, "per_try_timeout_ms": 250},
         "retry": {"retry_on": ["gateway-error"], "attempts": 3},
     });
     let envoy = pair.start(all_to_stable(&fields), 1);
