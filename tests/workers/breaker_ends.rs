@@ -11,13 +11,13 @@ use crate::breaker::{ask, calls, config, of, up, Exchange, Sim, Workers};
 /// Of 40 requests these must open it well before the last.
 pub(crate) const JUMPY: &str = r#""consecutive_failures": 5, "minimum_calls": 10"#;
 /// Opens when half of ten calls are slow.
-const HASTY: &str =
+pub(crate) const HASTY: &str =
     r#""slow_call_ms": 100, "slow_rate_percent": 50, "minimum_calls": 10, "consecutive_failures": 0"#;
 
 pub(crate) const GONE: u64 = 1 << 14;
 pub(crate) const CUT: u64 = 1 << 6;
 pub(crate) const RESET: u64 = 1 << 4;
-const TIMEOUT: u64 = 1 << 2;
+pub(crate) const TIMEOUT: u64 = 1 << 2;
 pub(crate) const IDLE: u64 = 1 << 16;
 
 const TARGETS: [&str; 3] = [r#"{"cluster": "up"}"#, r#"{"route": "r"}"#, r#"{"key": [{"constant": "x"}]}"#];

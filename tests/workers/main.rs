@@ -2,6 +2,7 @@
 
 mod breaker;
 mod breaker_cost;
+mod breaker_deadlines;
 mod breaker_endpoints;
 mod breaker_ends;
 mod breaker_fallback;

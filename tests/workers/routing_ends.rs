@@ -216,3 +216,33 @@ fn a_call_that_its_client_does_not_finish_is_no_failure_when_the_server_has_wait
         assert_eq!(failed(&call(), cut), 0, "{after}");
     }
 }
+
+/// A client may set a deadline that no server can meet.
+#[test]
+fn a_failure_at_the_deadline_of_its_client_fails_no_variant() {
+    let call = SimRequest::request("POST", "/a.B/c").header("content-type", b"application/grpc");
+    for (timeout, expected) in [(&b"50m"[..], 0), (b"51m", 1)] {
+        let call = call.clone().header("grpc-timeout", timeout);
+        let status = || SimResponse::upstream(200).header("grpc-status", "4");
+        type End = fn(&Sim, Exchange, &SimResponse);
+        let ends: [(&str, End); 3] = [
+            ("headers", |w, e, status| drop(w.end(e, status))),
+            ("trailers", |w, e, status| w.end_with_trailers(e, &SimResponse::upstream(200), status)),
+            ("timeout", |w, e, _| w.abort(e, &flags(1 << 2))),
+        ];
+        for (name, end) in ends {
+            let after = |worker: &Sim, exchange| {
+                later(worker, 1_350);
+                end(worker, exchange, &status());
+            };
+            assert_eq!(failed(&call, after), expected, "{name}");
+        }
+    }
+    let hangs = |worker: &Sim, ms, _, exchange| {
+        later(worker, ms + 60);
+        worker.abort(exchange, &flags(1 << 2));
+    };
+    let (weight, note) = ramp(&call.header("grpc-timeout", b"60m"), hangs);
+    assert_eq!(weight, 0, "{note}");
+    assert!(note.contains("slow requests took too long"), "{note}");
+}

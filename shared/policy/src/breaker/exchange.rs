@@ -17,6 +17,8 @@ pub struct Exchange {
     pub(super) first: Option<Ticket>,
     pub(super) more: Vec<Ticket>,
     pub(super) grpc: bool,
+    /// When the time is over that the client of a gRPC request gave it.
+    pub(super) deadline_ms: Option<u64>,
     /// The headers of its response, once they came by.
     pub(super) answered: Option<Answered>,
     /// The number under which its probes wait for the end, if they do.
@@ -103,6 +105,7 @@ impl Exchange {
         Reached {
             request_complete: streams || self.completed_ms.is_some(),
             response_began: self.answered.is_some(),
+            deadline_passed: self.deadline_ms.is_some_and(|deadline_ms| now_ms >= deadline_ms),
             fresh_call: self.grpc && Reached::is_fresh(now_ms.saturating_sub(self.started_ms)),
         }
     }

@@ -195,7 +195,9 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
     /// Settles one ticket, if the outcome is its target's.
     fn settle(&self, exchange: &Exchange, ticket: Ticket, class: Class, took_ms: u64) {
         let misled = !exchange.chosen && self.is_misled(&ticket, class);
-        self.publish(ticket, if misled { Class::Ignored } else { class }, took_ms);
+        let slow = |breaker: &Breaker| breaker.params.is_slow(took_ms);
+        let quick = class == Class::Left && !self.breakers.get(ticket.breaker).is_some_and(slow);
+        self.publish(ticket, if misled || quick { Class::Ignored } else { class }, took_ms);
     }
 
     /// Whether an outcome is not its target's, because a later filter of ours took away a header by
@@ -220,7 +222,7 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         }
         let plain = breaker.rules.judge(completion.status, completion.grpc_status);
         if self.is_plain(ticket, completion, plain) {
-            plain
+            reached.at_deadline(plain, completion.grpc_status, 0)
         } else {
             reached.classify(&breaker.rules, &completion.outcome())
         }
@@ -272,14 +274,17 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
                 continue;
             }
             let class = if flags & reached.blaming(breaker.rules.flags) != 0 {
-                Class::Failure
+                reached.at_deadline(Class::Failure, None, flags)
             } else if flags & reached.resets(breaker.rules.flags) != 0 {
-                Class::Early
-            } else if left && breaker.params.is_slow(took_ms) {
+                reached.at_deadline(Class::Early, None, flags)
+            } else if left {
                 Class::Left
             } else {
                 continue;
             };
+            if class == Class::Left && !breaker.params.is_slow(took_ms) {
+                continue;
+            }
             let Some((local, cx)) = self.breakers.local(at, self.now, self.host) else { continue };
             match local.late_ticket(&cx, target, exchange.started_ms) {
                 Ok(ticket) => self.publish(ticket, class, took_ms),

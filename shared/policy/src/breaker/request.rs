@@ -52,6 +52,7 @@ impl<'a, H: Host> Checks<'a, H> {
         self.exchange.started_ms = self.now.as_millis();
         self.exchange.completed_ms = request.end_of_stream().then_some(self.exchange.started_ms);
         self.exchange.grpc = self.is_grpc(request);
+        self.exchange.deadline_ms = self.deadline_ms(request);
         let mut edits = Vec::new();
         let header = self.unsteer(request, &mut edits);
         self.exchange.chosen = matches!(header, ClusterHeader::Ours(_));
@@ -109,6 +110,16 @@ impl<'a, H: Host> Checks<'a, H> {
         }
         request.lone_header("te").is_some()
             && request.lone_header("content-type").is_some_and(|value| grpc::is_media_type(&value))
+    }
+
+    /// When the time is over that the client of a gRPC request gives it.
+    fn deadline_ms(&self, request: &impl Request) -> Option<u64> {
+        let timeout_ms = match (self.exchange.grpc, self.breakers.reads_headers) {
+            (false, _) => None,
+            (true, true) => request.header("grpc-timeout").and_then(grpc::timeout_ms),
+            (true, false) => request.lone_header("grpc-timeout").and_then(|value| grpc::timeout_ms(&value)),
+        };
+        timeout_ms.map(|timeout_ms| self.now.as_millis().saturating_add(timeout_ms))
     }
 
     /// Removes what would steer us or Envoy and was sent by the client. The header that names a

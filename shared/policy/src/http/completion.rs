@@ -69,6 +69,8 @@ pub struct Reached {
     pub response_began: bool,
     /// Whether the request says that it is gRPC, and is younger than any server's patience.
     pub fresh_call: bool,
+    /// Whether the deadline is over that the client of a gRPC request set itself.
+    pub deadline_passed: bool,
 }
 
 /// Why a response is what it is.
@@ -86,6 +88,8 @@ const NOT_SENT: u64 = (1 << 1) | (1 << 5) | (1 << 7) | (1 << 24);
 const TIMED_OUT: u64 = 1 << 2;
 /// UR, UC, UPE: the upstream broke the exchange off.
 const RESETS: u64 = (1 << 4) | (1 << 6) | (1 << 23);
+/// UT, UR, UMSDR, DT: how a call can end whose deadline is over.
+const DEADLINES: u64 = (1 << 2) | (1 << 4) | (1 << 19) | (1 << 22);
 /// No server gives up on a request body so soon: common read timeouts are 5 to 60 s.
 const PATIENCE_MS: u64 = 1_000;
 /// SI: nothing came or went for too long.
@@ -132,7 +136,22 @@ impl Reached {
     #[must_use]
     pub fn classify(self, rules: &Rules, outcome: &Outcome<'_>) -> Class {
         match rules.classify_by(self.blaming(rules.flags), outcome) {
-            Class::Ignored if outcome.flags & self.resets(rules.flags) != 0 => Class::Early,
+            Class::Ignored if outcome.flags & self.resets(rules.flags) != 0 => {
+                self.at_deadline(Class::Early, outcome.grpc_status, outcome.flags)
+            }
+            class => self.at_deadline(class, outcome.grpc_status, outcome.flags),
+        }
+    }
+
+    /// What a failure is at or after the deadline that its client set: the client as good as left. A
+    /// server that obeys the deadline says so, or resets the stream, and a client may set one that no
+    /// server can meet.
+    #[must_use]
+    pub fn at_deadline(self, class: Class, grpc_status: Option<u32>, flags: u64) -> Class {
+        let timed_out = grpc_status == Some(grpc::DEADLINE_EXCEEDED) || flags & DEADLINES != 0;
+        let spared = self.deadline_passed && timed_out && flags & NOT_SENT == 0;
+        match class {
+            Class::Early | Class::Failure if spared => Class::Left,
             class => class,
         }
     }
@@ -140,7 +159,7 @@ impl Reached {
     /// The resets that say something of a call which its client has not finished.
     pub(crate) const fn resets(self, flags: u64) -> u64 {
         match self {
-            Self { request_complete: false, response_began: false, fresh_call: true } => flags & RESETS,
+            Self { request_complete: false, response_began: false, fresh_call: true, .. } => flags & RESETS,
             Self { .. } => 0,
         }
     }
@@ -272,7 +291,8 @@ mod tests {
             ("nothing counts",                 true,     true,  0,            0),
         ];
         for (name, request_complete, response_began, flags, expected) in cases {
-            let reached = Reached { request_complete, response_began, fresh_call: true };
+            let reached =
+                Reached { request_complete, response_began, fresh_call: true, ..Reached::default() };
             assert_eq!(reached.blaming(flags), expected, "{name}");
         }
     }

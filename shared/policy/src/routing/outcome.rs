@@ -4,7 +4,9 @@
 //! is judged when its end has passed by, or when it broke off. Time runs from the end of the request.
 
 use crate::http::classify::{self, Class, Rules};
-use crate::http::{completion, grpc, Completion, Ending, Reached, Response, ResponseExt};
+use crate::http::{
+    completion, grpc, Completion, Ending, Reached, Request, RequestExt, Response, ResponseExt,
+};
 
 /// What counts as failed.
 pub(super) struct OutcomeRules(Rules);
@@ -16,6 +18,8 @@ pub(super) struct Progress {
     /// When the request was complete, if it is.
     completed_ms: Option<u64>,
     grpc: bool,
+    /// When the time is over that the client of a gRPC request gave it.
+    deadline_ms: Option<u64>,
     /// Whether response headers said that they begin a gRPC stream.
     streams: bool,
     /// Whether response headers came by.
@@ -40,7 +44,7 @@ pub(super) struct Outcome {
     pub(super) failed: bool,
     /// How long its response's headers took; or how long its client waited for them, and left.
     pub(super) took_ms: u64,
-    /// Whether the client left without any.
+    /// Whether the client left without any, or the deadline passed that it had set.
     pub(super) left: bool,
 }
 
@@ -65,9 +69,12 @@ impl Default for OutcomeRules {
 
 impl Progress {
     /// A request that goes on, whose headers are all of it or not.
-    pub(super) fn new(complete: bool, grpc: bool, now_ms: u64) -> Self {
-        let completed_ms = complete.then_some(now_ms);
-        Self { started_ms: now_ms, completed_ms, grpc, ..Self::default() }
+    pub(super) fn new(request: &impl Request, now_ms: u64) -> Self {
+        let completed_ms = request.end_of_stream().then_some(now_ms);
+        let grpc = request.is_grpc();
+        let timeout = request.header("grpc-timeout").filter(|_| grpc).and_then(grpc::timeout_ms);
+        let deadline_ms = timeout.map(|timeout_ms| now_ms.saturating_add(timeout_ms));
+        Self { started_ms: now_ms, completed_ms, grpc, deadline_ms, ..Self::default() }
     }
 
     /// All of the request has arrived.
@@ -106,11 +113,17 @@ impl Progress {
     }
 
     /// Response trailers, of which only those of gRPC say anything.
-    pub(super) fn on_trailers(&mut self, rules: &OutcomeRules, trailers: &impl Response) -> Option<Outcome> {
+    pub(super) fn on_trailers(
+        &mut self,
+        rules: &OutcomeRules,
+        trailers: &impl Response,
+        now_ms: u64,
+    ) -> Option<Outcome> {
         let pending = self.pending.take_if(|pending| pending.class.is_none())?;
         let completion = Completion::of_trailers(trailers);
         let status = completion.and_then(|completion| completion.grpc_status).unwrap_or(grpc::UNKNOWN);
-        Outcome::of(rules.0.judge(200, Some(status)), pending.took_ms)
+        let class = self.reached(now_ms).at_deadline(rules.0.judge(200, Some(status)), Some(status), 0);
+        Outcome::of(class, pending.took_ms)
     }
 
     /// The end. Why it came is asked only if it is not that of a good response.
@@ -155,6 +168,7 @@ impl Progress {
         Reached {
             request_complete: self.streams || self.completed_ms.is_some(),
             response_began: self.answered,
+            deadline_passed: self.deadline_ms.is_some_and(|deadline_ms| now_ms >= deadline_ms),
             fresh_call: self.grpc && Reached::is_fresh(now_ms.saturating_sub(self.started_ms)),
         }
     }
@@ -170,7 +184,8 @@ impl Progress {
 impl Outcome {
     fn of(class: Class, took_ms: u64) -> Option<Self> {
         match class {
-            Class::Ignored | Class::Left => None,
+            Class::Ignored => None,
+            Class::Left => Some(Self { failed: false, took_ms, left: true }),
             Class::Early | Class::Failure => Some(Self { failed: true, took_ms, left: false }),
             Class::Success | Class::Throttled => Some(Self { failed: false, took_ms, left: false }),
         }

@@ -143,8 +143,7 @@ impl Stage for Routing {
         }
         exchange.chosen = Some((at, choice.variant));
         if local.judges() {
-            let now_ms = host.now().as_millis();
-            exchange.progress = Some(Progress::new(request.end_of_stream(), request.is_grpc(), now_ms));
+            exchange.progress = Some(Progress::new(request, host.now().as_millis()));
         }
         if let Some(Target::Service { .. }) = route.variants.get(choice.variant).map(|v| &v.target) {
             edits.extend(steering::retries(request));
@@ -186,7 +185,7 @@ impl Stage for Routing {
 
     fn on_trailers(&self, exchange: &mut Exchange, trailers: &impl Response, host: &impl Host) {
         let Some(((at, variant), progress)) = exchange.chosen.zip(exchange.progress.as_mut()) else { return };
-        let outcome = progress.on_trailers(&self.rules, trailers);
+        let outcome = progress.on_trailers(&self.rules, trailers, host.now().as_millis());
         self.record(at, variant, outcome, host);
     }
 
