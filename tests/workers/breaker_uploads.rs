@@ -95,6 +95,26 @@ fn a_server_that_gives_up_on_an_upload_did_not_fail() {
     }
 }
 
+/// Some servers answer 500 or 504 to a client that they have waited for too long.
+#[test]
+fn errors_before_the_end_of_a_request_count_for_the_rate_and_not_in_a_row() {
+    for (fields, passed) in [(JUMPY, 10), (r#""consecutive_failures": 5, "minimum_calls": 100"#, 40)] {
+        let early = |worker: &Sim, _, exchange| drop(worker.end(exchange, &SimResponse::upstream(504)));
+        assert_eq!(forty(&config(fields), &upload(), early).0, passed, "{fields}");
+        let whole = |worker: &Sim, _, mut exchange: Exchange| {
+            worker.complete(&mut exchange);
+            worker.end(exchange, &SimResponse::upstream(504));
+        };
+        assert_eq!(forty(&config(fields), &upload(), whole).0, 5, "{fields}, after its end");
+        let refused = |worker: &Sim, _, exchange| worker.abort(exchange, &flags(NO_CONNECTION));
+        assert_eq!(forty(&config(fields), &upload(), refused).0, 5, "{fields}, no connection");
+    }
+    let grpc = |worker: &Sim, _, exchange| {
+        drop(worker.end(exchange, &SimResponse::upstream(200).header("grpc-status", "14")));
+    };
+    assert_eq!(forty(&config(JUMPY), &stream(), grpc).0, 5, "a gRPC status");
+}
+
 fn stream<'a>() -> SimRequest<'a> {
     upload().header("te", b"trailers").header("content-type", b"application/grpc")
 }

@@ -222,7 +222,7 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         }
         let plain = breaker.rules.judge(completion.status, completion.grpc_status);
         if self.is_plain(ticket, completion, plain) {
-            reached.at_deadline(plain, completion.grpc_status, 0)
+            reached.answered(plain, completion.grpc_status)
         } else {
             reached.classify(&breaker.rules, &completion.outcome())
         }

@@ -139,7 +139,20 @@ impl Reached {
             Class::Ignored if outcome.flags & self.resets(rules.flags) != 0 => {
                 self.at_deadline(Class::Early, outcome.grpc_status, outcome.flags)
             }
-            class => self.at_deadline(class, outcome.grpc_status, outcome.flags),
+            Class::Failure if outcome.flags & self.blaming(rules.flags) != 0 => {
+                self.at_deadline(Class::Failure, outcome.grpc_status, outcome.flags)
+            }
+            class => self.answered(class, outcome.grpc_status),
+        }
+    }
+
+    /// What an answer of the upstream itself says that says `class` of a request which is complete. A server
+    /// may turn its lost patience with a client into a 500. A gRPC status says more: it answers streams.
+    #[must_use]
+    pub fn answered(self, class: Class, grpc_status: Option<u32>) -> Class {
+        match class {
+            Class::Failure if !self.request_complete && grpc_status.is_none() => Class::Early,
+            class => self.at_deadline(class, grpc_status, 0),
         }
     }
 
