@@ -188,3 +188,22 @@ fn an_endpoint_that_resets_unfinished_calls_at_once_opens_by_its_rate() {
         assert_eq!((edge.count("failed"), edge.count("transitions")), (failed, 0), "{after}");
     }
 }
+
+/// The headers of a response came before the end of the request, and the rest of it was lost after that.
+#[test]
+fn a_probe_with_an_early_answer_is_complete_in_the_end() {
+    for (complete, failed) in [(false, 0), (true, 1)] {
+        let workers = Workers::new(1, &config(r#""consecutive_failures": 1, "base_open_ms": 1000"#));
+        let worker = &workers.all[0];
+        worker.end(ask(worker, &up()).1, &SimResponse::upstream(503));
+        workers.at(1_000);
+        let (word, mut exchange) = ask(worker, &upload());
+        assert_eq!(word, 'p');
+        worker.respond(&mut exchange, &SimResponse::upstream(200));
+        if complete {
+            worker.complete(&mut exchange);
+        }
+        worker.abort(exchange, &flags(CUT));
+        assert_eq!(workers.count("failed") - 1, failed, "{complete}");
+    }
+}

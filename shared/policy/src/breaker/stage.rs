@@ -83,7 +83,8 @@ impl Stage for CircuitBreaker {
     }
 
     fn on_request_complete(&self, exchange: &mut Exchange, host: &impl Host) {
-        if exchange.first.is_some() || self.breakers.blames {
+        // Probes that wait for the end have left the exchange.
+        if exchange.first.is_some() || exchange.held.is_some() || self.breakers.blames {
             exchange.completed_ms.get_or_insert_with(|| host.now().as_millis());
         }
     }
