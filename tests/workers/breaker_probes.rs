@@ -6,12 +6,13 @@ use tidegate_policy::http::{Attribute, Stage};
 use tidegate_sim::{SimRequest, SimResponse};
 
 use crate::breaker::{ask, config, end, of, up, Exchange, Workers};
+use crate::breaker_permits::Attack;
 use crate::breaker_workers::Numbers;
 
 /// Opens at the first failure, for a second, and is half-open for five at most.
 const FIVE: &str = r#""consecutive_failures": 1, "base_open_ms": 1000, "max_half_open_ms": 5000"#;
 
-fn upload<'a>() -> SimRequest<'a> {
+pub(crate) fn upload<'a>() -> SimRequest<'a> {
     SimRequest::request("PUT", "/").attribute(Attribute::Cluster, b"up").with_body()
 }
 
@@ -19,7 +20,7 @@ fn flags(flags: u64) -> SimResponse {
     SimResponse::none().attribute(Attribute::Flags, &flags.to_le_bytes())
 }
 
-fn gone() -> SimResponse {
+pub(crate) fn gone() -> SimResponse {
     flags(1 << 14)
 }
 
@@ -31,7 +32,7 @@ fn opened(target: &str) -> Workers {
     workers
 }
 
-const TARGETS: [&str; 2] = [r#"{"cluster": "up"}"#, r#"{"key": [{"constant": "x"}]}"#];
+pub(crate) const TARGETS: [&str; 2] = [r#"{"cluster": "up"}"#, r#"{"key": [{"constant": "x"}]}"#];
 
 #[test]
 fn bodies_that_never_end_leave_the_permits_to_others() {
@@ -175,6 +176,22 @@ fn endless_bodies_keep_honest_requests_out_for_one_open_time() {
     }
 }
 
+/// Four probes were well. One client leaves late, again and again.
+#[test]
+fn one_client_that_leaves_late_opens_nothing() {
+    let workers = Workers::new(1, &config(&format!(r#"{FIVE}, "slow_call_ms": 100"#)));
+    assert_eq!(workers.calls("F"), "+");
+    assert_eq!(workers.at(1_000).calls("SSSS"), "pppp");
+    for n in 1..=10 {
+        let (word, exchange) = ask(&workers.all[0], &up());
+        assert_eq!(word, 'p', "{n}");
+        workers.at(1_000 + n * 150);
+        workers.all[0].abort(exchange, &gone());
+        assert_eq!(workers.state(), 2, "{n}");
+    }
+    assert_eq!((workers.calls("S"), workers.state()), ("p".to_owned(), 0));
+}
+
 /// The record of the only breaker.
 fn record(workers: &Workers) -> Record {
     let name = workers.all[0].stage().cells().next().unwrap().name;
@@ -199,8 +216,8 @@ fn finish(workers: &Workers, numbers: &mut Numbers, well: bool, worker: usize, m
 }
 
 /// However uploads, cuts, leaving clients and lost exchanges follow on each other: no half-open time
-/// lasts longer than it may, and when the upstream is well, honest requests without a body close the
-/// breaker, whatever permits were given before and while bodies go on that never end.
+/// lasts longer than it may, and when the upstream is well, honest requests close the breaker, with bodies or
+/// without, whatever permits were given before and while bodies go on that never end.
 #[test]
 fn no_history_loses_a_permit_or_stays_half_open() {
     let fields = format!(r#"{FIVE}, "max_open_ms": 4000, "half_open_permits": 3, "slow_call_ms": 200"#);
@@ -241,16 +258,19 @@ fn no_history_loses_a_permit_or_stays_half_open() {
                 assert!(now - since < 5_000, "seed {seed}: half-open from {since} to {now}");
             }
         }
-        // From now on all is well, but for bodies that never end.
-        let mut closed = None;
+        // From now on all is well, but for bodies that never end. Of odd seeds all requests have bodies,
+        // and those that never end are reset and asked for again, or not.
+        let (all_upload, mut held, mut closed) = (seed % 2 == 1, Vec::new(), None);
+        let attack = if seed % 4 == 1 { Attack::ResetUploads } else { Attack::Endless };
         for ms in (now..now + 20_000).step_by(100) {
             workers.at(ms).tick();
-            let endless = ask(&workers.all[0], &upload());
-            let (word, exchange) = ask(workers.all.last().unwrap(), &up());
+            attack.step(&workers.all[0], ms, &mut held);
+            let request = if all_upload { upload() } else { up() };
+            let (word, mut exchange) = ask(workers.all.last().unwrap(), &request);
+            workers.all.last().unwrap().complete(&mut exchange);
             if word != '-' {
                 workers.all.last().unwrap().end(exchange, &SimResponse::upstream(200));
             }
-            under_way.push((0, endless.1));
             let is_closed = record(&workers).state == State::Closed;
             closed = closed.filter(|_| is_closed).or(is_closed.then_some(ms));
         }

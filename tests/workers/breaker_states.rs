@@ -201,7 +201,7 @@ fn without_ticks_the_next_request_gives_lost_probes_up() {
     let workers = opened();
     workers.at(1_000);
     let _lost = [(); 2].map(|()| ask(&workers.all[0], &up()));
-    assert_eq!(workers.at(5_999).calls("S"), "-");
+    assert_eq!(workers.at(2_000).calls("S"), "-");
     assert_eq!(workers.at(6_000).calls("S"), "-");
     assert_eq!(workers.count("transitions.expired"), 1);
     assert_eq!(workers.at(7_000).calls("S"), "p");

@@ -9,6 +9,7 @@ mod breaker_fallback;
 mod breaker_keys;
 mod breaker_orders;
 mod breaker_outcomes;
+mod breaker_permits;
 mod breaker_probes;
 mod breaker_regressions;
 mod breaker_replies;

@@ -4,7 +4,7 @@
 //! Closed opens when a merge fulfils a condition, in this order: consecutive failures, failure
 //! rate, slow rate. Open becomes half-open with the first request after its time, which is
 //! the first probe. Half-open admits as many probes as it has permits, opens again as soon
-//! as their failures cannot be made up for, closes when all came back, and goes by those that came
+//! as their failures cannot be made up for, closes when as many came back, and goes by those that came
 //! back after its time. Each transition is one generation, and the worker whose write wins made it: only then
 //! was the random part of an open time drawn. Normative are the vectors `breaker_transitions`.
 
@@ -57,7 +57,7 @@ pub struct Probe {
 }
 
 /// Decides a request at `now_ms`, with a body that is still to come or without one; changes the record when that is a transition or takes a permit.
-/// `draw` is for the random part of an open time.
+/// `draw` is for the random part of an open time, or for a permit that is about to be renewed.
 ///
 /// ```
 /// use tidegate_policy::breaker::decide::{admit, merge, Admission};
@@ -94,18 +94,22 @@ pub fn admit(
             record.probes = Probes { issued: 1, uploads: u16::from(upload), ..Probes::default() };
             (admit(record.generation, true), Some(Reason::WaitedOut))
         }
-        State::HalfOpen => match record.probes.admit(params.half_open_permits, upload) {
-            Some(probes) => {
-                record.probes = probes;
-                (admit(record.generation, true), None)
+        State::HalfOpen => {
+            let left_ms = record.at_ms.saturating_sub(now_ms);
+            let renewed = params.renewed(params.max_half_open_ms.saturating_sub(left_ms), draw);
+            match record.probes.admit(params.half_open_permits, renewed, upload) {
+                Some(probes) => {
+                    record.probes = probes;
+                    (admit(record.generation, true), None)
+                }
+                None => (refuse(record, now_ms), None),
             }
-            None => (refuse(record, now_ms), None),
-        },
+        }
     }
 }
 
 /// Takes the outcome of a probe: the reason of a transition, if that makes one. `None` when it comes
-/// too late for this state, or its permit is another's.
+/// too late for this state, or has no answer and its permit is another's.
 pub fn probed(
     record: &mut Record,
     params: &BreakerParams,

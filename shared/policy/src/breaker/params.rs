@@ -41,7 +41,8 @@ pub struct BreakerParams {
     /// Probes that a half-open breaker admits, on all workers together. 1 to 65,535, default 5: one
     /// bad probe of five does not open it again, three do.
     pub half_open_permits: u16,
-    /// A half-open breaker whose probes did not come back in this time opens again. 0 to
+    /// A half-open breaker whose probes did not come back in this time opens again. Its permits are
+    /// renewed meanwhile, see [`renewed`](Self::renewed). 0 to
     /// 86,400,000 ms, default 30,000; 0 for no end, which is Resilience4j's default, and waits for
     /// ever for a probe whose worker died.
     pub max_half_open_ms: u64,
@@ -132,6 +133,31 @@ impl BreakerParams {
         u64::try_from(drawn / 100).unwrap_or(u64::MAX)
     }
 
+    /// In which time as many permits are added to a half-open breaker as it has. A second: a probe that
+    /// is worth waiting for mostly answers by then. But at most a fifth of the half-open time, so that there is
+    /// time left for others, and at least a thirtieth, so that never more than 30 times as many pass.
+    #[must_use]
+    pub fn renewal_ms(&self) -> u64 {
+        let (least, most) = (self.max_half_open_ms / 30, self.max_half_open_ms / 5);
+        1_000_u64.min(most).max(least)
+    }
+
+    /// How many permits were added to those of a breaker that has been half-open for `since_ms`: none in
+    /// the first [`renewal_ms`](Self::renewal_ms), then `half_open_permits` in each, evenly. The draw decides
+    /// on the last one, the likelier the nearer it is, so that nobody knows the moment at which to ask for
+    /// it. Without an end of the half-open time, none.
+    #[must_use]
+    pub fn renewed(&self, since_ms: u64, draw: u64) -> u16 {
+        let each_ms = self.renewal_ms();
+        let part = since_ms.min(self.max_half_open_ms).saturating_sub(each_ms);
+        let part = part.saturating_mul(self.half_open_permits.into());
+        let (Some(whole), Some(rest)) = (part.checked_div(each_ms), part.checked_rem(each_ms)) else {
+            return 0;
+        };
+        let drawn = rest.saturating_mul(1 << 32) > each_ms.saturating_mul(draw >> 32);
+        u16::try_from(whole.saturating_add(drawn.into())).unwrap_or(u16::MAX)
+    }
+
     /// Whether a call of `took_ms` was slow.
     #[must_use]
     pub fn is_slow(&self, took_ms: u64) -> bool {
@@ -182,6 +208,46 @@ mod tests {
         assert_eq!(params.jitter(5_000, 0), 0);
         assert_eq!(params.jitter(5_000, u64::MAX / 2), 249);
         assert_eq!(params.jitter(5_000, u64::MAX), 499);
+    }
+
+    #[test]
+    fn permits_are_renewed_evenly_at_moments_that_nobody_knows() {
+        let params = BreakerParams { half_open_permits: 2, ..BreakerParams::default() };
+        let (early, even, late) = (0, 1 << 63, u64::MAX);
+        #[rustfmt::skip]
+        let cases = [
+            // since    early  even  late
+            (0,         0,     0,    0),
+            (1_000,     0,     0,    0),
+            (1_001,     1,     0,    0),
+            (1_250,     1,     0,    0),
+            (1_251,     1,     1,    0),
+            (1_500,     1,     1,    1),
+            (2_000,     2,     2,    2),
+            (30_000,    58,    58,   58),
+            (u64::MAX,  58,    58,   58),
+        ];
+        for (since_ms, first, second, third) in cases {
+            let renewed = [early, even, late].map(|draw| params.renewed(since_ms, draw));
+            assert_eq!(renewed, [first, second, third], "{since_ms}");
+        }
+    }
+
+    #[test]
+    fn a_half_open_time_has_at_most_thirty_times_its_permits() {
+        for (half_open_ms, each_ms, most) in [
+            (0, 0, 0),
+            (4, 0, 0),
+            (5, 1, 20),
+            (1_000, 200, 20),
+            (30_000, 1_000, 145),
+            (86_400_000, 2_880_000, 145),
+        ] {
+            let params = BreakerParams { max_half_open_ms: half_open_ms, ..BreakerParams::default() };
+            assert_eq!((params.renewal_ms(), params.renewed(u64::MAX, 0)), (each_ms, most), "{half_open_ms}");
+        }
+        let params = BreakerParams { half_open_permits: u16::MAX, ..BreakerParams::default() };
+        assert_eq!(params.renewed(u64::MAX, 0), u16::MAX);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn line(
     now_ms: u64,
 ) -> String {
     let Counts { total, failed, slow } = evidence.window;
-    let Probes { issued, ok, failed: bad, slow: slow_probes, .. } = evidence.probes;
+    let Probes { ok, failed: bad, slow: slow_probes, .. } = evidence.probes;
     let window_ms = params.window_ms();
     let came = u32::from(ok).saturating_add(bad.into());
     let because = match reason {
@@ -87,7 +87,7 @@ pub fn line(
             format!("{bad} of {came} probes failed and {slow_probes} were slow, of {permits} permitted")
         }
         Reason::Expired => {
-            format!("{came} of {issued} probes came back in {} ms", params.max_half_open_ms)
+            format!("none of the probes came back in {} ms", params.max_half_open_ms)
         }
         Reason::WaitedOut => format!("the open time is over, {} probes may pass", params.half_open_permits),
     };
@@ -139,7 +139,7 @@ mod tests {
             (State::Closed, &open, Reason::SlowRate, "3 of 12 calls took over 2000 ms, the limit is 100 %"),
             (State::Closed, &open, Reason::NoHealthyUpstream, "the cluster has no healthy endpoint"),
             (State::HalfOpen, &open, Reason::ProbesFailed, "3 of 4 probes failed and 0 were slow, of 5 permitted"),
-            (State::HalfOpen, &open, Reason::Expired, "4 of 5 probes came back in 30000 ms"),
+            (State::HalfOpen, &open, Reason::Expired, "none of the probes came back in 30000 ms"),
             (State::Open, &half_open, Reason::WaitedOut, "the open time is over, 5 probes may pass"),
             (State::HalfOpen, &closed, Reason::ProbesPassed, "3 of 4 probes failed and 0 were slow, of 5 permitted"),
         ];

@@ -5,6 +5,7 @@
 
 mod balance;
 mod breaker;
+mod breaker_record;
 mod client;
 mod codec;
 mod config;
