@@ -11,7 +11,7 @@
 //! A fingerprint of 0 is a free way. A record that is closed and has counted nothing for a whole
 //! window equals an absent one: its way goes to the next target that needs one. After those goes the
 //! closed record with the fewest failures, whose target brings them along when it fails again, since
-//! each worker remembers its own ([`crate::breaker::worker::entry`]): made-up targets that fail once
+//! each worker remembers its own (`breaker/worker/entry.rs`): made-up targets that fail once
 //! cannot keep others out. Open breakers whose time is over, and that had no request for a first open time
 //! since, go last, and only from a block in which nothing is closed. So an open one stays while it is asked
 //! for. A target that finds no way counts nowhere and is never refused, and shortens the times of the
