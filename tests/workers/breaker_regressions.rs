@@ -255,7 +255,8 @@ fn a_broken_off_exchange_counts_for_the_state_that_admitted_it() {
 /// The filter around the attempt gives the permit back; the one at the listener only says that it was slow.
 #[test]
 fn a_probe_whose_client_leaves_gives_its_permit_back_once() {
-    let fields = r#""consecutive_failures": 1, "base_open_ms": 1000, "half_open_permits": 2"#;
+    // No permit is renewed in the first 20 s.
+    let fields = r#""consecutive_failures": 1, "base_open_ms": 1000, "half_open_permits": 2, "max_half_open_ms": 600000"#;
     let json = of(r#"{"endpoint": "up"}"#, fields);
     let store = Arc::<SimStore>::default();
     let (edge, attempts) = (Workers::on(&store, 1, &json), Workers::attempts_on(&store, 1, &json));
