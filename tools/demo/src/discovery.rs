@@ -77,14 +77,22 @@ fn counted(discovery: &DiscoveryView, now: Duration) -> String {
         Registry::Consul => format!(", Consul asked {}", times(*fetches)),
         Registry::Static => String::new(),
     };
-    let (again, ejected) = (grouped(*retries), times(*ejections));
-    format!(" {rate:.1}/s, {total} in all; {again} tried again elsewhere, ejected {ejected}{asked}")
+    let (again, ejected) = (grouped(*retries), ejected(*ejections, ", "));
+    format!(" {rate:.1}/s, {total} in all; {again} tried again elsewhere{ejected}{asked}")
+}
+
+/// How often it ejected an endpoint, with these words before it; nothing when it did not.
+fn ejected(ejections: u64, before: &str) -> String {
+    match ejections {
+        0 => String::new(),
+        n => format!("{before}ejected {}", times(n)),
+    }
 }
 
 fn of_state(state: State) -> Ink {
     match state {
         State::Absent | State::Gone => Ink::Dim,
-        State::Critical | State::Ejected => Ink::Unsure,
+        State::Critical | State::Ejected | State::Refusing => Ink::Unsure,
         State::Dead => Ink::Refused,
         State::New | State::Well => Ink::Admitted,
     }
@@ -145,8 +153,8 @@ pub(crate) fn summary(view: &View) -> Vec<Line> {
         Line::new(Ink::Plain, format!(" Of {} requests, {answered}; ", grouped(ledger.sum())))
             .and(ink, format!("{} failed.", grouped(ledger.failed))),
     );
-    let (again, ejected) = (grouped(*retries), times(*ejections));
-    let again = format!(" Attempts made again elsewhere: {again}; an endpoint was ejected {ejected}.");
+    let (again, ejected) = (grouped(*retries), ejected(*ejections, "; an endpoint was "));
+    let again = format!(" Attempts made again elsewhere: {again}{ejected}.");
     lines.push(Line::new(Ink::Plain, again));
     lines
 }

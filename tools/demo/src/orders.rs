@@ -31,8 +31,8 @@ struct Endpoint {
     weight: u32,
     passes: bool,
     listed: Listed,
-    /// When the rest ends that the filter gave it.
-    rests: Duration,
+    /// Why the filter avoids it, and until when.
+    avoided: (State, Duration),
 }
 
 /// Whether the registry knows an endpoint.
@@ -53,11 +53,13 @@ pub(crate) enum State {
     Critical,
     /// Its server is gone.
     Dead,
-    /// The filter leaves it alone.
+    /// It failed, and the filter leaves it alone.
     Ejected,
     /// Not registered any more.
     Gone,
     New,
+    /// It refused a connection, and the filter leaves it alone.
+    Refusing,
     Well,
 }
 
@@ -175,10 +177,10 @@ impl Orders {
 
     /// Reads lines of the log that were new `at` after the start.
     pub(crate) fn read(&mut self, at: Duration, log: &str) {
-        for (addr, rest) in log.lines().filter_map(ejection) {
+        for (addr, avoided, time) in log.lines().filter_map(avoided) {
             let mut endpoints = self.endpoints.iter_mut();
             if let Some(endpoint) = endpoints.find(|endpoint| endpoint.port.addr() == addr) {
-                endpoint.rests = at + rest;
+                endpoint.avoided = (avoided, at + time);
             }
         }
     }
@@ -196,13 +198,18 @@ impl Orders {
     }
 }
 
-/// Whom the filter ejected and for how long, from a line such as `… service orders: endpoint
+/// What the filter says when it avoids an endpoint for a while, and what that is.
+const AVOIDED: [(&str, State); 2] =
+    [(" ejected for ", State::Ejected), (" refused a connection and is a last resort for ", State::Refusing)];
+
+/// Whom the filter avoids, why and for how long, from a line such as `… service orders: endpoint
 /// 127.0.0.1:40001 ejected for 1000 ms`.
-fn ejection(line: &str) -> Option<(SocketAddr, Duration)> {
+fn avoided(line: &str) -> Option<(SocketAddr, State, Duration)> {
     let (_, line) = line.split_once(&format!("service {NAME}: endpoint "))?;
-    let (addr, rest) = line.split_once(" ejected for ")?;
+    let (state, (addr, rest)) =
+        AVOIDED.iter().find_map(|(words, state)| Some((*state, line.split_once(words)?)))?;
     let (ms, _) = rest.split_once(" ms")?;
-    Some((addr.parse().ok()?, Duration::from_millis(ms.parse().ok()?)))
+    Some((addr.parse().ok()?, state, Duration::from_millis(ms.parse().ok()?)))
 }
 
 // === impl Endpoint ===
@@ -217,7 +224,7 @@ impl Endpoint {
             weight: 1,
             passes: true,
             listed,
-            rests: Duration::ZERO,
+            avoided: (State::Ejected, Duration::ZERO),
         };
         endpoint.serve();
         endpoint
@@ -251,7 +258,7 @@ impl Endpoint {
             Listed::No => State::Absent,
             Listed::NoMore => State::Gone,
             _ if !self.passes => State::Critical,
-            _ if self.rests > at => State::Ejected,
+            _ if self.avoided.1 > at => self.avoided.0,
             _ if self.server.is_none() => State::Dead,
             Listed::Since(since) if at < since + NEW => State::New,
             _ => State::Well,
@@ -272,6 +279,7 @@ impl State {
             Self::Ejected => "ejected",
             Self::Gone => "gone",
             Self::New => "new",
+            Self::Refusing => "refusing",
             Self::Well => "healthy",
         }
     }
@@ -282,11 +290,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ejection_is_read_from_its_line() {
+    fn what_is_avoided_is_read_from_its_line() {
         let addr = ([127, 0, 0, 1], 40_001).into();
         let line = "[9][info][wasm] wasm log: discovery: service orders: endpoint 127.0.0.1:40001 ejected for 1000 ms";
-        assert_eq!(ejection(line), Some((addr, Duration::from_secs(1))));
-        assert_eq!(ejection(&line.replace("orders", "other")), None);
+        assert_eq!(avoided(line), Some((addr, State::Ejected, Duration::from_secs(1))));
+        assert_eq!(avoided(&line.replace("orders", "other")), None);
+        let refused = line.replace("ejected for 1000", "refused a connection and is a last resort for 2000");
+        assert_eq!(avoided(&refused), Some((addr, State::Refusing, Duration::from_secs(2))));
     }
 
     #[test]
