@@ -48,7 +48,6 @@ fn probes_that_die_with_their_vm_do_not_leave_the_breaker_half_open() {
             }
         });
         let lines = transitions(&envoy);
-        assert!(lines.iter().any(|line| line.contains("half_open -> open (expired)")), "{lines:#?}");
         assert!(lines.last().unwrap().contains("half_open -> closed (probes_passed)"), "{lines:#?}");
         assert!(envoy.stat("wasm.trap-breaker.vm_reload_success") >= 1);
         assert!(envoy.log().contains("trap: asked for in request headers"), "{}", envoy.log());
