@@ -85,7 +85,7 @@ fn under_lasting_overload_the_rate_is_kept_and_used() {
         let hot = json!({"name": "hot", "key": [{"header": "x-key"}], "requests": per_second, "per_ms": 1000, "burst": burst});
         let envoy = start(&json!({"limits": [hot]}), workers);
 
-        let load = load(&envoy).duration(Duration::from_secs(3));
+        let load = load(&envoy).duration(Duration::from_secs(10));
         let report = load.repeat(&Request::get("/").header("x-key", "one"));
 
         // The first request comes after the clock is started, the last before it is read.
@@ -93,9 +93,9 @@ fn under_lasting_overload_the_rate_is_kept_and_used() {
         let admitted = u32::try_from(report.count(200)).unwrap();
         let share = f64::from(admitted) / most;
         println!("{workers} workers: {admitted} of {most:.0} admitted, {:.0} requests/s", report.rate());
-        // What comes back while the client itself is held up, on a busy machine, is not used: that the filter
-        // uses 99 % is for the simulator (`tests/workers/rates.rs`).
-        assert!((0.95..=1.0).contains(&share), "{workers} workers: {admitted} of {most:.0}");
+        // A busy machine holds the client itself up for some 80 ms, whose units nobody uses: of ten seconds
+        // less than one percent.
+        assert!((0.99..=1.0).contains(&share), "{workers} workers: {admitted} of {most:.0}");
         assert!(report.count(429) > report.count(200), "{workers} workers: no overload");
         let expected = [("admitted", report.count(200)), ("refused", report.count(429)), ("failed", 0)];
         assert_counters(&envoy, "hot", &expected);

@@ -119,11 +119,8 @@ pub fn probed(
     now_ms: u64,
     draw: u64,
 ) -> Option<Option<Reason>> {
-    if probe.generation != record.generation || record.state != State::HalfOpen {
-        return None;
-    }
-    record.probes = record.probes.with(class, slow, probe.upload)?;
-    Some(judge(record, params, now_ms, draw))
+    let next = record.probes.with(class, slow, probe.upload);
+    judge(record, params, probe, next, now_ms, draw)
 }
 
 /// Takes what another filter says of a probe: as [`probed`], but the permit stays what it is, because
@@ -137,17 +134,26 @@ pub fn blamed(
     now_ms: u64,
     draw: u64,
 ) -> Option<Option<Reason>> {
+    let Probes { issued, uploads, .. } = record.probes;
+    let next = record.probes.with(class, slow, false).map(|next| Probes { issued, uploads, ..next });
+    judge(record, params, probe, next, now_ms, draw)
+}
+
+/// Goes on with the probes as they are `next`, if this one is of the state that is.
+fn judge(
+    record: &mut Record,
+    params: &BreakerParams,
+    probe: Probe,
+    next: Option<Probes>,
+    now_ms: u64,
+    draw: u64,
+) -> Option<Option<Reason>> {
     if probe.generation != record.generation || record.state != State::HalfOpen {
         return None;
     }
-    let Probes { issued, uploads, .. } = record.probes;
-    record.probes = Probes { issued, uploads, ..record.probes.with(class, slow, false)? };
-    Some(judge(record, params, now_ms, draw))
-}
-
-fn judge(record: &mut Record, params: &BreakerParams, now_ms: u64, draw: u64) -> Option<Reason> {
-    let well = record.probes.verdict(params)?;
-    Some(transition::probed(record, params, well, now_ms, draw))
+    record.probes = next?;
+    let verdict = record.probes.verdict(params);
+    Some(verdict.map(|well| transition::probed(record, params, well, now_ms, draw)))
 }
 
 /// Adds what a worker counted, and opens the breaker if that fulfils a condition.

@@ -171,3 +171,29 @@ pub trait RequestExt: Request {
 }
 
 impl<T: Request + ?Sized> RequestExt for T {}
+
+/// A request of which there are headers and an address, for tests.
+#[cfg(test)]
+pub(crate) struct Sent<'a> {
+    pub headers: Vec<Header<'a>>,
+    pub peer: Option<IpAddr>,
+}
+
+#[cfg(test)]
+impl Request for Sent<'_> {
+    fn headers(&self) -> &[Header<'_>] {
+        &self.headers
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
+    fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn attribute(&self, _: Attribute) -> Option<Vec<u8>> {
+        None
+    }
+}

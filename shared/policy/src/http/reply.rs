@@ -25,6 +25,14 @@ pub struct ReplyPolicy {
     pub headers: Vec<(String, String)>,
 }
 
+/// The status of replies that say that an upstream, or an endpoint, is not there.
+pub static STATUS: Field<u32> = Field::integer("status", 400, 599, "")
+    .or_number(503)
+    .says("The HTTP status. gRPC requests get 200 and `grpc_status`.");
+/// The gRPC status of such replies.
+pub static GRPC_STATUS: Field<u32> =
+    Field::integer("grpc_status", 1, 16, "").or_number(14).says("The gRPC status; 14 is `UNAVAILABLE`.");
+
 const CACHE_CONTROL: &str = "cache-control";
 
 // === impl Reply ===

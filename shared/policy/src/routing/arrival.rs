@@ -67,7 +67,7 @@ impl Arrivals {
         }
         let (cluster, header) = (String::from_utf8_lossy(&cluster), &policy.headers.cluster);
         Some(format!(
-            "{}/{name}: a request for cluster {goal} went to cluster {cluster}: Envoy needs a route, before the              others, that matches if the header {header} is present and has `cluster_header: {header}`",
+            "{}/{name}: a request for cluster {goal} went to cluster {cluster}: Envoy needs a route, before the others, that matches if the header {header} is present and has `cluster_header: {header}`",
             route.name
         ))
     }

@@ -125,29 +125,12 @@ impl Generated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Attribute, Header};
-    use core::net::IpAddr;
+    use crate::http::message::Sent;
     use std::borrow::ToOwned;
 
-    struct Cookies<'a>(Vec<Header<'a>>);
-
-    impl Request for Cookies<'_> {
-        fn headers(&self) -> &[Header<'_>] {
-            &self.0
-        }
-        fn peer(&self) -> Option<IpAddr> {
-            None
-        }
-        fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
-            None
-        }
-        fn attribute(&self, _: Attribute) -> Option<Vec<u8>> {
-            None
-        }
-    }
-
-    fn cookies<'a>(values: &[&'a [u8]]) -> Cookies<'a> {
-        Cookies(values.iter().map(|value| (&b"cookie"[..], *value)).collect())
+    fn cookies<'a>(values: &[&'a [u8]]) -> Sent<'a> {
+        let headers = values.iter().map(|value| (&b"cookie"[..], *value)).collect();
+        Sent { headers, peer: None }
     }
 
     fn cookie(max_age_s: u64) -> Generated {

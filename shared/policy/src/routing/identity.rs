@@ -50,26 +50,8 @@ fn joined<'r>(request: &'r impl Request, name: &str) -> Option<Cow<'r, [u8]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Header;
-    use core::net::IpAddr;
+    use crate::http::{message::Sent, Header};
     use std::borrow::ToOwned;
-
-    struct Fixed<'a>(&'a [Header<'a>]);
-
-    impl Request for Fixed<'_> {
-        fn headers(&self) -> &[Header<'_>] {
-            self.0
-        }
-        fn peer(&self) -> Option<IpAddr> {
-            "2001:db8:0:1:2::3".parse().ok()
-        }
-        fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
-            None
-        }
-        fn attribute(&self, _: crate::http::Attribute) -> Option<Vec<u8>> {
-            None
-        }
-    }
 
     #[test]
     fn the_first_source_with_a_value_counts() {
@@ -85,7 +67,8 @@ mod tests {
             (&[],                                                    "2001:db8:0:1::/64"),
         ];
         for (headers, expected) in cases {
-            assert_eq!(find(&sources, &Fixed(headers)).unwrap(), expected.as_bytes(), "{headers:?}");
+            let request = Sent { headers: headers.to_vec(), peer: "2001:db8:0:1:2::3".parse().ok() };
+            assert_eq!(find(&sources, &request).unwrap(), expected.as_bytes(), "{headers:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use super::statuses::{Flag, GrpcStatus, StatusRange, CLASSES, FLAG_NAMES};
 use crate::breaker::state::State;
 use crate::config::{choices, Field, Group, Inner, Items, Kind, List, Literal, Table, NAME};
 use crate::http::matcher::{HeaderName, HEADER, MATCHES};
-use crate::http::reply::{BODY, CONTENT_TYPE, HEADERS as REPLY_HEADERS};
+use crate::http::reply::{BODY, CONTENT_TYPE, GRPC_STATUS, HEADERS as REPLY_HEADERS, STATUS};
 use crate::key::part::PARTS;
 
 const ALL: u64 = u32::MAX as u64;
@@ -52,11 +52,6 @@ pub static DOCUMENT: Table = Table::new(
     &[BREAKERS.def(), CLUSTER_HEADER.def(), HEADERS.def(), REPLY.def(), MODE.def(), ON_FAILURE.def()],
 );
 
-pub(super) static STATUS: Field<u32> = Field::integer("status", 400, 599, "")
-    .or_number(503)
-    .says("The HTTP status. gRPC requests get 200 and `grpc_status`.");
-pub(super) static GRPC_STATUS: Field<u32> =
-    Field::integer("grpc_status", 1, 16, "").or_number(14).says("The gRPC status; 14 is `UNAVAILABLE`.");
 static REPLY_TABLE: Table = Table::new(
     "breaker.reply",
     &[STATUS.def(), GRPC_STATUS.def(), BODY.def(), CONTENT_TYPE.def(), REPLY_HEADERS.def()],

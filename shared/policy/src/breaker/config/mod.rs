@@ -23,7 +23,7 @@ use crate::breaker::state::State;
 use crate::config::{all, collect, document, number, unique_name, ConfigError, Def, Object, Reader};
 use crate::hash::xxh64::xxh64;
 use crate::http::classify::Rules;
-use crate::http::{Matcher, ReplyPolicy};
+use crate::http::{reply, Matcher, ReplyPolicy};
 
 pub use fields::CLUSTER_HEADER_NAME as CLUSTER_HEADER;
 pub use mode::{Mode, OnFailure, RefusalHeaders};
@@ -107,7 +107,7 @@ impl Policy {
             breakers: resolve(&items, breakers)?,
             cluster_header: object.get(&fields::CLUSTER_HEADER)?.into(),
             headers: object.get(&fields::HEADERS)?,
-            reply: ReplyPolicy::read(&object.inner(&fields::REPLY)?, &fields::STATUS, &fields::GRPC_STATUS)?,
+            reply: ReplyPolicy::read(&object.inner(&fields::REPLY)?, &reply::STATUS, &reply::GRPC_STATUS)?,
             on_failure: object.get(&fields::ON_FAILURE)?,
         })
     }

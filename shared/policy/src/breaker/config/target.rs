@@ -6,7 +6,7 @@ use alloc::string::String;
 
 use super::fields;
 use crate::config::{Field, Object};
-use crate::http::{Placement, ReplyPolicy};
+use crate::http::{reply, Placement, ReplyPolicy};
 use crate::key::{Key, Part};
 
 /// What a breaker guards.
@@ -96,6 +96,6 @@ impl Fallback {
             return Some(Self::Cluster { name: name.into(), breaker: usize::MAX });
         }
         let reply = object.has(&fields::FALLBACK_REPLY).then(|| object.inner(&fields::FALLBACK_REPLY))??;
-        ReplyPolicy::read(&reply, &fields::FALLBACK_STATUS, &fields::GRPC_STATUS).map(Self::Reply)
+        ReplyPolicy::read(&reply, &fields::FALLBACK_STATUS, &reply::GRPC_STATUS).map(Self::Reply)
     }
 }

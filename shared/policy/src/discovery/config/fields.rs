@@ -14,7 +14,7 @@ use crate::discovery::config::allow::RULE;
 use crate::discovery::config::registry::REGISTRY;
 use crate::discovery::registry::QUERIES;
 use crate::http::matcher::{HeaderName, HEADER, MATCHES};
-use crate::http::reply::{BODY, CONTENT_TYPE, HEADERS};
+use crate::http::reply::{BODY, CONTENT_TYPE, GRPC_STATUS, HEADERS, STATUS};
 use crate::http::retry::RETRY_ON;
 
 const DAY: u64 = 86_400_000;
@@ -79,11 +79,6 @@ pub static DOCUMENT: Table = Table::new(
     ],
 );
 
-pub(super) static STATUS: Field<u32> = Field::integer("status", 400, 599, "")
-    .or_number(503)
-    .says("The HTTP status. gRPC requests get 200 and `grpc_status`.");
-pub(super) static GRPC_STATUS: Field<u32> =
-    Field::integer("grpc_status", 1, 16, "").or_number(14).says("The gRPC status; 14 is `UNAVAILABLE`.");
 static REPLY_TABLE: Table = Table::new(
     "discovery.reply",
     &[STATUS.def(), GRPC_STATUS.def(), BODY.def(), CONTENT_TYPE.def(), HEADERS.def()],

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use crate::config::{all, collect, document, ConfigError, Object, Reader};
 use crate::discovery::config::allow::Allow;
 use crate::discovery::config::policy::{Policy, Steer};
-use crate::http::ReplyPolicy;
+use crate::http::{reply, ReplyPolicy};
 
 pub use policy::{ORIGINAL_DST_HEADER, OVERRIDE_HEADER};
 
@@ -53,7 +53,7 @@ impl Policy {
             zone: object.maybe(&fields::ZONE)?.map(Rc::from),
             no_match: object.get(&fields::NO_MATCH)?,
             on_failure: object.get(&fields::ON_FAILURE)?,
-            reply: ReplyPolicy::read(&object.inner(&fields::REPLY)?, &fields::STATUS, &fields::GRPC_STATUS)?,
+            reply: ReplyPolicy::read(&object.inner(&fields::REPLY)?, &reply::STATUS, &reply::GRPC_STATUS)?,
         })
     }
 }
