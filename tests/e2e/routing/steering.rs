@@ -155,7 +155,7 @@ fn a_variant_without_a_route_is_counted_and_told_once() {
     let log = envoy.log();
     let told = log.lines().filter(|line| {
         line.contains(
-            "routing: shop/canary: a request for cluster canary went to cluster stable: Envoy needs a route",
+            "routing: shop/canary: a request for cluster canary went to cluster stable: Envoy needs a route, before the others, that matches",
         )
     });
     assert_eq!(told.count(), 1, "{log}");
