@@ -42,7 +42,7 @@ fn every_problem_is_told_with_its_path() {
         "`name`, `match`, `key`, `requests`, `per_ms`, `burst`, `cost`, `repeated`, `on_missing_key`, `mode`, `table`";
     let parts = "`client_address`, `constant`, `cookie`, `header`, `host`, `method`, `path_segment`, `query_parameter`";
     let expected = [
-"header: unknown field `header`, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, `on_failure`".to_owned(),
+"header: unknown field `header`, expected one of `limits`, `table`, `leases`, `headers`, `headers_on_admitted`, `log_admitted`, `reply`, `mode`, `on_failure`, `scope`".to_owned(),
         "limits[0].requests: 0 requests is out of range, expected 1 to 4294967295 requests".to_owned(),
         format!("limits[1].bursts: unknown field `bursts`, expected one of {fields}"),
         format!("limits[1].key[0].heder: unknown field `heder`, expected one of {parts}"),

@@ -12,6 +12,8 @@ mod documents;
 mod ratelimit;
 #[path = "../../shared/policy/tests/config/routing.rs"]
 mod routing;
+#[path = "../../shared/policy/tests/config/scope.rs"]
+mod scope;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

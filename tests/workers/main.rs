@@ -54,4 +54,5 @@ mod routing_ramp;
 mod routing_reload;
 mod routing_shares;
 mod routing_sticky;
+mod scope;
 mod steering;

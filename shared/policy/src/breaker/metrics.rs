@@ -1,6 +1,7 @@
 //! The metrics of the filter: a closed list for each breaker.
 //!
-//! `tidegate.breaker.breaker.<name>.<metric>`. The name is the configuration's; nothing that
+//! `tidegate.breaker.breaker.<name>.<metric>`, in a scope
+//! `tidegate.breaker.scope.<scope>.breaker.<name>.<metric>`. The names are the configuration's; nothing that
 //! a client sends ever becomes part of one. `envoy-config/` has the `stats_tags` rule that
 //! turns the name into a label.
 
@@ -8,6 +9,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::transition::Reason;
+use crate::config::Scope;
 use crate::http::{Metric, MetricKind};
 
 /// One metric of a breaker.
@@ -102,7 +104,8 @@ const EACH: usize = ALL.len() + Reason::ALL.len();
 
 /// The metrics of breakers with these names, in order.
 #[must_use]
-pub fn metrics<'a>(breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
+pub fn metrics<'a>(scope: &Scope, breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
+    let first = scope.metrics("breaker");
     let of = |breaker: &'a str| {
         let kind = |metric| {
             if GAUGES.contains(metric) {
@@ -118,7 +121,7 @@ pub fn metrics<'a>(breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
         });
         all.chain(reasons)
     };
-    let metric = |(name, help, kind)| Metric { name: format!("tidegate.breaker.breaker.{name}"), help, kind };
+    let metric = |(name, help, kind)| Metric { name: format!("{first}.breaker.{name}"), help, kind };
     breakers.flat_map(of).map(metric).collect()
 }
 
@@ -140,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_metric_is_at_its_index() {
-        let list = metrics(["a", "b"].into_iter());
+        let list = metrics(&Scope::default(), ["a", "b"].into_iter());
         for (breaker, name) in ["a", "b"].iter().enumerate() {
             for (metric, word, _) in ALL {
                 let expected = format!("tidegate.breaker.breaker.{name}.{word}");

@@ -70,7 +70,8 @@ impl Stage for CircuitBreaker {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        metrics::metrics(self.breakers.policy.breakers.iter().map(|breaker| breaker.name.as_str()))
+        let policy = &self.breakers.policy;
+        metrics::metrics(&policy.scope, policy.breakers.iter().map(|breaker| breaker.name.as_str()))
     }
 
     fn reads_headers(&self) -> bool {

@@ -17,12 +17,14 @@ pub mod name;
 pub mod problem;
 pub mod read;
 pub mod rules;
+pub mod scope;
 
 pub use definition::{
     joined, Def, Form, Group, Kind, Literal, Misfit, Names, Table, Text, ANY, CLUSTER, PAIRS, TEXT, VISIBLE,
 };
 pub(crate) use field::choices;
 pub use field::{Choice, Either, Field, Inner, Items, List, Map, Never, Place, Raw, Switch, Value};
-pub use name::{distinct_name, number, unique_name, NAME};
+pub use name::{distinct_name, NAME};
 pub use problem::{Cause, ConfigError, Path, Problem};
 pub use read::{all, collect, document, Object, Reader};
+pub use scope::{Scope, SCOPE};

@@ -1,6 +1,7 @@
 //! The metrics of the filter: a closed list for each registry and each service.
 //!
-//! `tidegate.discovery.registry.<registry>.<metric>`, `tidegate.discovery.service.<service>.<metric>`.
+//! `tidegate.discovery.registry.<registry>.<metric>`, `tidegate.discovery.service.<service>.<metric>`; in a
+//! scope, `tidegate.discovery.scope.<scope>.` and so on.
 //! The names are the configuration's; nothing that a client or a registry sends ever becomes part of one.
 
 use alloc::format;
@@ -108,18 +109,19 @@ pub fn metrics(policy: &Policy) -> Vec<Metric> {
         let kind = if gauge { MetricKind::Gauge } else { MetricKind::Counter };
         Metric { name, help, kind }
     };
-    let counter = |name: &str, help| metric(format!("tidegate.discovery.{name}"), help, false);
+    let first = policy.scope.metrics("discovery");
+    let counter = |name: &str, help| metric(format!("{first}.{name}"), help, false);
     let mut list = alloc::vec![
         counter("changes", "Snapshots and ejections that workers were notified of."),
         counter("unmatched", "Requests for no service."),
         counter("attempts_unmatched", "Attempts of requests that the downstream filter did not send."),
     ];
     for registry in &policy.registries {
-        let name = format!("tidegate.discovery.registry.{}", registry.name);
+        let name = format!("{first}.registry.{}", registry.name);
         list.extend(REGISTRY.iter().map(|(_, word, help)| metric(format!("{name}.{word}"), help, false)));
     }
     for service in &policy.services {
-        let name = format!("tidegate.discovery.service.{}", service.name);
+        let name = format!("{first}.service.{}", service.name);
         let gauge = |of: ServiceMetric| {
             matches!(of, ServiceMetric::Endpoints | ServiceMetric::Healthy | ServiceMetric::HoldActive)
         };

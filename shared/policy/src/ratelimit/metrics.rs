@@ -1,12 +1,14 @@
 //! What the filter counts: a closed list for each limit.
 //!
-//! `tidegate.ratelimit.limit.<name>.<metric>`. The name is the configuration's; nothing that
-//! a client sends ever becomes part of one. `envoy-config/` has the `stats_tags` rule that
+//! `tidegate.ratelimit.limit.<name>.<metric>`, in a scope
+//! `tidegate.ratelimit.scope.<scope>.limit.<name>.<metric>`. The names are the configuration's; nothing that a
+//! client sends ever becomes part of one. `envoy-config/` has the `stats_tags` rule that
 //! turns the name into a label.
 
 use alloc::format;
 use alloc::vec::Vec;
 
+use crate::config::Scope;
 use crate::http::{Metric, MetricKind};
 
 /// What is counted of one limit.
@@ -64,10 +66,11 @@ const ALL: [(LimitMetric, &str, &str); 11] = [
 
 /// The metrics of limits with these names, in order.
 #[must_use]
-pub fn metrics<'a>(limits: impl Iterator<Item = &'a str>) -> Vec<Metric> {
+pub fn metrics<'a>(scope: &Scope, limits: impl Iterator<Item = &'a str>) -> Vec<Metric> {
+    let first = &scope.metrics("ratelimit");
     let of = |limit: &'a str| {
         ALL.iter().map(move |(_, word, help)| Metric {
-            name: format!("tidegate.ratelimit.limit.{limit}.{word}"),
+            name: format!("{first}.limit.{limit}.{word}"),
             help,
             kind: MetricKind::Counter,
         })
@@ -87,7 +90,7 @@ mod tests {
 
     #[test]
     fn every_counter_stands_where_its_index_says() {
-        let list = metrics(["a", "b"].into_iter());
+        let list = metrics(&Scope::default(), ["a", "b"].into_iter());
         for (limit, name) in ["a", "b"].iter().enumerate() {
             for (metric, word, _) in ALL {
                 let expected = format!("tidegate.ratelimit.limit.{name}.{word}");

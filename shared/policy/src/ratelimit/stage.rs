@@ -103,7 +103,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        metrics::metrics(self.policy.limits.iter().map(|limit| limit.name.as_str()))
+        metrics::metrics(&self.policy.scope, self.policy.limits.iter().map(|limit| limit.name.as_str()))
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {

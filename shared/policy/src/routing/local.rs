@@ -17,7 +17,7 @@ use super::outcome::Outcome;
 use super::ramp::{self, Event, Phase, Ramp, State};
 use super::route::Route;
 use super::tally::{self, Tally};
-use crate::config::number;
+use crate::config::Scope;
 use crate::host::{rewrite, Host, Store, StoreError};
 use crate::http::{CellSpec, Seed};
 
@@ -53,11 +53,16 @@ const OPEN: [u64; 2] = [1, 3];
 impl LocalRoute {
     /// The ramps of a route. `breakers` is where states of breakers begin among the metrics, in the
     /// order of the ramps that watch one.
-    pub(super) fn new(at: usize, route: &Route, breakers: &mut impl Iterator<Item = usize>) -> Self {
+    pub(super) fn new(
+        at: usize,
+        route: &Route,
+        scope: &Scope,
+        breakers: &mut impl Iterator<Item = usize>,
+    ) -> Self {
         let mut ramps = Vec::new();
         for (variant, of) in route.variants.iter().enumerate() {
             let Some(ramp) = &of.ramp else { continue };
-            let number = number(&format!("{}/{}", route.name, of.name));
+            let number = scope.number(&format!("{}/{}", route.name, of.name));
             ramps.push(LocalRamp {
                 variant,
                 cell: format!("tidegate/w1{number:06x}"),

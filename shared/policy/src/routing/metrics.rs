@@ -1,14 +1,15 @@
 //! What the filter counts and shows: a closed list for each route and each variant.
 //!
-//! `tidegate.routing.route.<route>.<metric>` and, below it, `variant.<variant>.<metric>`. The names are
+//! `tidegate.routing.route.<route>.<metric>` and, below it, `variant.<variant>.<metric>`; in a scope
+//! `tidegate.routing.scope.<scope>.route.<route>.<metric>`. The names are
 //! the configuration's; nothing that a client sends ever becomes part of one. After these stand the
 //! states of the breakers that ramps watch, which are the breaker filter's and are only read.
 
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::config::Policy;
+use crate::config::Scope;
 use crate::http::{Metric, MetricKind};
 
 /// What is counted of a route.
@@ -83,12 +84,13 @@ pub fn metrics(policy: &Policy) -> (Vec<Metric>, Places) {
         let kind = if gauge { MetricKind::Gauge } else { MetricKind::Counter };
         Metric { name, help, kind }
     };
+    let first = policy.scope.metrics("routing");
     let help = "Requests that no route takes.";
-    let mut list = alloc::vec![metric("tidegate.routing.unmatched".to_string(), help, false)];
+    let mut list = alloc::vec![metric(format!("{first}.unmatched"), help, false)];
     let mut places = Vec::new();
     for route in &policy.routes {
         places.push(list.len());
-        let name = format!("tidegate.routing.route.{}", route.name);
+        let name = format!("{first}.route.{}", route.name);
         list.extend(ROUTE.iter().map(|(_, word, help)| metric(format!("{name}.{word}"), help, false)));
         for variant in &route.variants {
             let name = format!("{name}.variant.{}", variant.name);
@@ -101,11 +103,12 @@ pub fn metrics(policy: &Policy) -> (Vec<Metric>, Places) {
     (list, Places(places))
 }
 
-/// The gauge of a breaker's state, which the breaker filter sets.
+/// The gauge of the state of a breaker of the same scope, which the breaker filter sets.
 #[must_use]
-pub fn breaker_state(name: &str) -> Metric {
+pub fn breaker_state(scope: &Scope, name: &str) -> Metric {
     let help = "The state of a breaker that a ramp watches; the breaker filter sets it.";
-    Metric { name: format!("tidegate.breaker.breaker.{name}.state"), help, kind: MetricKind::Gauge }
+    let name = format!("{}.breaker.{name}.state", scope.metrics("breaker"));
+    Metric { name, help, kind: MetricKind::Gauge }
 }
 
 // === impl Places ===

@@ -73,7 +73,8 @@ impl Stage for Routing {
         let (list, places) = metrics::metrics(&policy);
         let mut breakers = list.len()..;
         let routes = policy.routes.iter().enumerate();
-        let locals = routes.map(|(at, route)| LocalRoute::new(at, route, &mut breakers)).collect();
+        let locals =
+            routes.map(|(at, route)| LocalRoute::new(at, route, &policy.scope, &mut breakers)).collect();
         let (secret, wanted) = (SipKey::from_bytes([0; 16]), policy.metadata());
         let (rules, arrivals) = (OutcomeRules::default(), Arrivals::new(&policy.routes));
         Some(Self { locals, places, secret, draws: Cell::default(), rules, arrivals, wanted, policy })
@@ -93,7 +94,7 @@ impl Stage for Routing {
         let (mut list, _) = metrics::metrics(&self.policy);
         let ramps = self.policy.routes.iter().flat_map(|route| &route.variants);
         let breakers = ramps.filter_map(|variant| variant.ramp.as_ref()?.breaker.as_deref());
-        list.extend(breakers.map(metrics::breaker_state));
+        list.extend(breakers.map(|name| metrics::breaker_state(&self.policy.scope, name)));
         list
     }
 

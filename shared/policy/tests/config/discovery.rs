@@ -384,7 +384,7 @@ fn all_problems_of_a_document_are_reported_together() {
             "on_failure: found \"retry\", expected one of `refuse`, `allow`",
             "zone: a text of 0 bytes is out of range, expected 1 to 256 bytes",
             "more: unknown field `more`, expected one of `registries`, `services`, `allow`, `steer`, `zone`, \
-             `no_match`, `on_failure`, `reply`",
+             `no_match`, `on_failure`, `reply`, `scope`",
             "allow: missing, expected a list of networks with their ports",
             "services[1].name: \"a\" is already used, expected another name",
         ]

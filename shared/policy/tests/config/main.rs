@@ -7,6 +7,7 @@ mod breaker;
 mod discovery;
 mod ratelimit;
 mod routing;
+mod scope;
 
 use tidegate_policy::config::ConfigError;
 

@@ -3,7 +3,7 @@
 use super::mode::{Mode, OnFailure, RefusalHeaders};
 use super::statuses::{Flag, GrpcStatus, StatusRange, CLASSES, FLAG_NAMES};
 use crate::breaker::state::State;
-use crate::config::{choices, Field, Group, Inner, Items, Kind, List, Literal, Table, NAME};
+use crate::config::{choices, Field, Group, Inner, Items, Kind, List, Literal, Table, NAME, SCOPE};
 use crate::http::matcher::{HeaderName, HEADER, MATCHES};
 use crate::http::reply::{BODY, CONTENT_TYPE, GRPC_STATUS, HEADERS as REPLY_HEADERS, STATUS};
 use crate::key::part::PARTS;
@@ -49,7 +49,15 @@ pub(super) static ON_FAILURE: Field<OnFailure> = Field::choice("on_failure").or_
 /// The document.
 pub static DOCUMENT: Table = Table::new(
     "breaker",
-    &[BREAKERS.def(), CLUSTER_HEADER.def(), HEADERS.def(), REPLY.def(), MODE.def(), ON_FAILURE.def()],
+    &[
+        BREAKERS.def(),
+        CLUSTER_HEADER.def(),
+        HEADERS.def(),
+        REPLY.def(),
+        MODE.def(),
+        ON_FAILURE.def(),
+        SCOPE.def(),
+    ],
 );
 
 static REPLY_TABLE: Table = Table::new(

@@ -20,7 +20,7 @@ use crate::breaker::config::soft::Soft;
 use crate::breaker::config::target::{Fallback, Target};
 use crate::breaker::params::BreakerParams;
 use crate::breaker::state::State;
-use crate::config::{all, collect, document, number, unique_name, ConfigError, Def, Object, Reader};
+use crate::config::{all, collect, document, ConfigError, Def, Object, Reader, Scope};
 use crate::hash::xxh64::xxh64;
 use crate::http::classify::Rules;
 use crate::http::{reply, Matcher, ReplyPolicy};
@@ -31,6 +31,8 @@ pub use mode::{Mode, OnFailure, RefusalHeaders};
 /// Everything that the filter was told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
+    /// Where the names of breakers belong.
+    pub scope: Scope,
     /// The breakers in the order of the document, and behind them those that fallbacks have of
     /// their own.
     pub breakers: Vec<Breaker>,
@@ -49,7 +51,7 @@ pub struct Policy {
 pub struct Breaker {
     /// Its name in metrics, replies and logs.
     pub name: String,
-    /// [`number`] of the name, in cells.
+    /// [`Scope::number`] of the name, in cells.
     pub number: u32,
     /// What it guards.
     pub target: Target,
@@ -96,15 +98,17 @@ impl Policy {
     pub fn read(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.checked(&fields::DOCUMENT)?;
         let mode = object.get(&fields::MODE).unwrap_or(Mode::Enforce);
+        let scope = Scope::read(&object).unwrap_or_default();
         let items = object.items(&fields::BREAKERS);
         let breakers = items.iter().enumerate().map(|(index, item)| {
             let earlier = items.get(..index).unwrap_or(&[]);
-            Breaker::read(&item.object()?, earlier, mode)
+            Breaker::read(&item.object()?, earlier, mode, &scope)
         });
         let breakers = breakers.fold(Some(Vec::new()), collect)?;
         fits(&object, &breakers).then_some(())?;
         Some(Self {
-            breakers: resolve(&items, breakers)?,
+            breakers: resolve(&items, breakers, &scope)?,
+            scope,
             cluster_header: object.get(&fields::CLUSTER_HEADER)?.into(),
             headers: object.get(&fields::HEADERS)?,
             reply: ReplyPolicy::read(&object.inner(&fields::REPLY)?, &reply::STATUS, &reply::GRPC_STATUS)?,
@@ -125,7 +129,7 @@ fn fits(object: &Object<'_>, breakers: &[Breaker]) -> bool {
 
 /// Gives each fallback cluster its breaker: the one that guards this cluster without conditions,
 /// else one of its own, with the parameters of the breaker that falls back.
-fn resolve(items: &[Reader<'_>], mut breakers: Vec<Breaker>) -> Option<Vec<Breaker>> {
+fn resolve(items: &[Reader<'_>], mut breakers: Vec<Breaker>, scope: &Scope) -> Option<Vec<Breaker>> {
     for (index, reader) in items.iter().enumerate() {
         let mut fallbacks = breakers.get(index)?.fallback.clone();
         for (place, fallback) in fallbacks.iter_mut().enumerate() {
@@ -134,7 +138,7 @@ fn resolve(items: &[Reader<'_>], mut breakers: Vec<Breaker>) -> Option<Vec<Break
             *breaker = match breakers.iter().position(guards) {
                 Some(found) => found,
                 None => {
-                    let own = breakers.get(index)?.for_fallback(name, place);
+                    let own = breakers.get(index)?.for_fallback(name, place, scope);
                     if let Some(taken) = breakers.iter().find(|other| other.number == own.number) {
                         let (own, taken) = (&own.name, &taken.name);
                         let found =
@@ -180,10 +184,10 @@ impl Breaker {
     }
 
     /// The breaker of the fallback cluster at `place`, when the configuration has none for it.
-    fn for_fallback(&self, cluster: &str, place: usize) -> Self {
+    fn for_fallback(&self, cluster: &str, place: usize, scope: &Scope) -> Self {
         let name = format!("{}-fallback-{}", self.name, place.saturating_add(1));
         Self {
-            number: number(&name),
+            number: scope.number(&name),
             name,
             target: Target::Cluster(cluster.to_string()),
             matches: Vec::new(),
@@ -198,9 +202,9 @@ impl Breaker {
         }
     }
 
-    fn read(object: &Object<'_>, earlier: &[Reader<'_>], mode: Mode) -> Option<Self> {
-        let name = unique_name(object, &fields::BREAKER_NAME, earlier);
-        let number = name.as_deref().map_or(0, number);
+    fn read(object: &Object<'_>, earlier: &[Reader<'_>], mode: Mode, scope: &Scope) -> Option<Self> {
+        let name = scope.unique_name(object, &fields::BREAKER_NAME, earlier);
+        let number = name.as_deref().map_or(0, |name| scope.number(name));
         let params = params::read(object);
         let target = Target::read(&object.inner(&fields::TARGET)?, number);
         let target = target.filter(|target| sound(object, target));

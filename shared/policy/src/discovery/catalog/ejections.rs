@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
+use crate::config::Scope;
 use crate::discovery::catalog::endpoint_stats::hash_of;
 use crate::discovery::catalog::table::Table;
 use crate::discovery::cells::ejection::{self, Ejection, NAMED_AGAIN};
@@ -31,9 +32,9 @@ impl Ejections {
     /// The ejections of a service. Also of one whose endpoints are never ejected: that an endpoint refuses
     /// connections is noted of any.
     #[must_use]
-    pub fn new(service: &Service) -> Self {
+    pub fn new(service: &Service, scope: &Scope) -> Self {
         Self {
-            cell: format!("tidegate/d1e{:016x}", hash_of(&service.name)),
+            cell: format!("tidegate/d1e{:016x}", scope.hash(hash_of(&service.name))),
             params: service.ejection.clone(),
             list: RefCell::default(),
             next_end_ms: Cell::new(u64::MAX),

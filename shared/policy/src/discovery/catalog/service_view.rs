@@ -90,7 +90,7 @@ impl ServiceView {
         Some(Self {
             at,
             sources: sources.collect(),
-            ejections: Ejections::new(service),
+            ejections: Ejections::new(service, &policy.scope),
             retry_budget: RetryBudget::of(&requests, &service.retry),
             requests,
             counters: ServiceCounters::new(policy, at),

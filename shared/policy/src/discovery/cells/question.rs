@@ -3,7 +3,8 @@
 //! A question is a registry and a query, known by a hash of all that makes its answer. Its cells carry the
 //! hash in their names. So two services with the same question share the answer, the answer outlives a new
 //! configuration that still asks it, and another question never takes it for its own. A token, a timeout or
-//! a cache setting is no part of the question.
+//! a cache setting is no part of the question. A scope is: those of whoever asks decide what all get, `allow`
+//! among them.
 
 use alloc::vec::Vec;
 
@@ -29,7 +30,7 @@ pub fn all(policy: &Policy) -> (Vec<Question>, Vec<Vec<Option<usize>>>) {
     let mut questions: Vec<Question> = Vec::new();
     let mut of = |source: &Source| {
         let registry = policy.registries.get(source.registry)?;
-        let hash = registry.kind.identity(&registry.name, &source.query)?;
+        let hash = policy.scope.hash(registry.kind.identity(&registry.name, &source.query)?);
         if let Some(at) = questions.iter().position(|known| known.cells.question == hash) {
             return Some(at);
         }

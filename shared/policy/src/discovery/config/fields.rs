@@ -8,7 +8,7 @@ use super::policy::{ORIGINAL_DST_HEADER, OVERRIDE_HEADER};
 use crate::config::name::PLAIN;
 use crate::config::{
     choices, joined, Def, Field, Group, Inner, Items, Kind, List, Literal, Map, Names, Place, Switch, Table,
-    Text, ANY, NAME, PAIRS, TEXT,
+    Text, ANY, NAME, PAIRS, SCOPE, TEXT,
 };
 use crate::discovery::config::allow::RULE;
 use crate::discovery::config::registry::REGISTRY;
@@ -76,6 +76,7 @@ pub static DOCUMENT: Table = Table::new(
         NO_MATCH.def(),
         ON_FAILURE.def(),
         REPLY.def(),
+        SCOPE.def(),
     ],
 );
 

@@ -15,7 +15,7 @@ mod source;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::config::{all, collect, document, ConfigError, Object, Reader};
+use crate::config::{all, collect, document, ConfigError, Object, Reader, Scope};
 use crate::discovery::config::allow::Allow;
 use crate::discovery::config::policy::{Policy, Steer};
 use crate::http::{reply, ReplyPolicy};
@@ -46,6 +46,7 @@ impl Policy {
         };
         let services = items.iter().enumerate().map(one).fold(Some(Vec::new()), collect);
         Some(Self {
+            scope: Scope::read(&object)?,
             services: services?,
             registries: all(registries.into_iter().map(|known| known.registry))?,
             allow: allow?,

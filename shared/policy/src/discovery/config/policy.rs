@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::balance;
+use crate::config::Scope;
 use crate::discovery::config::allow::Allow;
 use crate::discovery::distrust::{flap, shrink};
 use crate::discovery::registry::{Query, RegistryKind};
@@ -21,6 +22,8 @@ pub const OVERRIDE_HEADER: &str = "x-tidegate-endpoints";
 /// Everything that the filter was told.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// Where the names of services, and the questions, belong.
+    pub scope: Scope,
     /// The registries by name, in alphabetical order.
     pub registries: Vec<Registry>,
     /// The services in the order of the document.

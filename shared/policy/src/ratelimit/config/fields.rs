@@ -1,6 +1,6 @@
 //! What a document may say of limits.
 
-use crate::config::{choices, Field, Inner, Items, Kind, Table, NAME};
+use crate::config::{choices, Field, Inner, Items, Kind, Table, NAME, SCOPE};
 use crate::http::matcher::MATCHES;
 use crate::http::reply::{BODY, CONTENT_TYPE, HEADERS as REPLY_HEADERS};
 use crate::key::part::PARTS;
@@ -65,6 +65,7 @@ pub static DOCUMENT: Table = Table::new(
         REPLY.def(),
         MODE.def(),
         ON_FAILURE.def(),
+        SCOPE.def(),
     ],
 );
 

@@ -12,7 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
-use crate::config::{all, document, number, unique_name, ConfigError, Field, Object, Reader};
+use crate::config::{all, document, ConfigError, Field, Object, Reader, Scope};
 use crate::gcra::Rate;
 use crate::http::{Matcher, ReplyPolicy};
 use crate::key::{Key, Layer, Repeated};
@@ -26,6 +26,8 @@ pub use mode::{Mode, OnFailure, OnMissingKey};
 /// Everything that the filter was told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
+    /// Where the names of limits belong.
+    pub scope: Scope,
     /// The limits in the order of the document. One that counts in several IPv6 networks is as many, the
     /// widest first.
     pub limits: Vec<Limit>,
@@ -46,7 +48,7 @@ pub struct Policy {
 pub struct Limit {
     /// Its name in metrics, replies and logs; with `-48` or the like for a wider network.
     pub name: String,
-    /// [`number`] of the name, in cells; its lower half, in hashed keys.
+    /// [`Scope::number`] of the name, in cells; its lower half, in hashed keys.
     pub number: u32,
     /// To which requests it applies; to all, when empty.
     pub matches: Vec<Matcher>,
@@ -112,6 +114,7 @@ impl Policy {
         let limits = limits?;
         (fits(&object, &limits) && apart(&object, &limits)).then_some(())?;
         Some(Self {
+            scope: defaults.scope,
             limits,
             headers: object.get(&fields::HEADERS)?,
             headers_on_admitted: headers_on_admitted?,
@@ -124,6 +127,7 @@ impl Policy {
 
 /// What limits take from the top of the document.
 struct Defaults {
+    scope: Scope,
     mode: Mode,
     keys: u64,
     lease_units: u64,
@@ -136,6 +140,7 @@ impl Defaults {
         let (leases, table) = (object.inner(&fields::LEASES), object.inner(&fields::TABLE));
         let lease = |field: &Field<u64>| leases.as_ref().and_then(|leases| leases.get(field)).unwrap_or(0);
         Self {
+            scope: Scope::read(object).unwrap_or_default(),
             mode: object.get(&fields::MODE).unwrap_or(Mode::Enforce),
             keys: table.and_then(|table| table.get(&fields::KEYS)).unwrap_or(0),
             lease_units: lease(&fields::UNITS),
@@ -181,7 +186,7 @@ impl Limit {
 
     /// Reads a limit: one for each network in which it counts IPv6 clients.
     fn read(object: &Object<'_>, earlier: &[Reader<'_>], defaults: &Defaults) -> Option<Vec<Self>> {
-        let name = unique_name(object, &fields::LIMIT_NAME, earlier);
+        let name = defaults.scope.unique_name(object, &fields::LIMIT_NAME, earlier);
         let layers = Layer::read_all(&object.items(&fields::KEY));
         let (requests, burst, cost) = read_units(object)?;
         let limit = |layer: &Layer, name: String| {
@@ -204,7 +209,7 @@ impl Limit {
         (requests, burst, cost): (u32, u32, u64),
         defaults: &Defaults,
     ) -> Option<Self> {
-        let number = number(&name);
+        let number = defaults.scope.number(&name);
         let rule = u16::try_from(number & 0xffff).unwrap_or(0);
         let key = Key::new(rule, layer.parts.clone());
         let rate = read_rate(object, requests, burst)?;

@@ -1,7 +1,7 @@
 //! What a document may say of routes.
 
 use super::mode::{NoMatch, OnFailure};
-use crate::config::{choices, Either, Field, Group, Inner, Items, Kind, Table, VISIBLE};
+use crate::config::{choices, Either, Field, Group, Inner, Items, Kind, Table, SCOPE, VISIBLE};
 use crate::http::matcher::{HeaderName, CLIENT_KIND, HEADER};
 use crate::routing::precedence::Order;
 use crate::routing::route::Mode;
@@ -32,7 +32,16 @@ pub(super) static ON_FAILURE: Field<OnFailure> = Field::choice("on_failure").or_
 /// The document.
 pub static DOCUMENT: Table = Table::new(
     "routing",
-    &[ROUTES.def(), ORDER.def(), FORCE.def(), HEADERS.def(), NO_MATCH.def(), MODE.def(), ON_FAILURE.def()],
+    &[
+        ROUTES.def(),
+        ORDER.def(),
+        FORCE.def(),
+        HEADERS.def(),
+        NO_MATCH.def(),
+        MODE.def(),
+        ON_FAILURE.def(),
+        SCOPE.def(),
+    ],
 );
 
 pub(super) static FORCE_HEADER: Field<HeaderName> = Field::of("header", HEADER)

@@ -15,7 +15,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::config::{document, number, ConfigError, Field, Object, Reader};
+use crate::config::{document, ConfigError, Field, Object, Reader, Scope};
 use crate::http::matcher::{ClientMatch, HeaderName};
 use crate::http::{steering, Request};
 use crate::routing::force::Force;
@@ -29,6 +29,8 @@ use shared::each;
 /// Everything that the filter was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Where the names of ramps belong, and of the breakers that they watch.
+    pub scope: Scope,
     /// The routes in the order of the document.
     pub routes: Vec<Route>,
     /// Which requests take which.
@@ -83,11 +85,13 @@ impl Policy {
             None => Some(None),
         };
         let headers = object.inner(&fields::HEADERS).and_then(|headers| Headers::read(&headers));
-        let routes = routes.filter(|routes| numbered(&object, routes))?;
+        let scope = Scope::read(&object)?;
+        let routes = routes.filter(|routes| numbered(&object, routes, &scope))?;
         let named: Vec<(&str, &[Condition])> =
             routes.iter().map(|route| (route.name.as_str(), route.matches.as_slice())).collect();
         let rules = Rules::new(&named, object.get(&fields::ORDER)?);
         Some(Self {
+            scope,
             routes,
             rules,
             force: force?,
@@ -133,11 +137,11 @@ impl Policy {
 }
 
 /// Whether the ramps have cells of their own: their names' numbers differ.
-fn numbered(object: &Object<'_>, routes: &[Route]) -> bool {
+fn numbered(object: &Object<'_>, routes: &[Route], scope: &Scope) -> bool {
     let mut known: Vec<(u32, String)> = Vec::new();
     for route in routes {
         for name in route.ramps() {
-            let number = number(&name);
+            let number = scope.number(&name);
             if let Some((_, other)) = known.iter().find(|(of, _)| *of == number) {
                 let found = format!("the ramp {name:?} has the number of {other:?}");
                 object.report_at(&fields::ROUTES, found, "another name");
