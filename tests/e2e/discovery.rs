@@ -24,3 +24,4 @@ mod retries;
 mod setup;
 mod steering;
 mod streams;
+mod targets;

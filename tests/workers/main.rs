@@ -14,6 +14,7 @@ mod breaker_probes;
 mod breaker_regressions;
 mod breaker_replies;
 mod breaker_states;
+mod breaker_targets;
 mod breaker_uploads;
 mod breaker_workers;
 mod discovery;

@@ -193,8 +193,8 @@ impl Stream<'_> {
 
     /// What filters can ask of the host when the response passes by.
     fn told(&self, mut response: SimResponse) -> SimResponse {
-        let known = [Attribute::Cluster, Attribute::Route, Attribute::Chosen, Attribute::Steering];
-        for which in known {
+        let told = [Attribute::Chosen, Attribute::Discovered, Attribute::Guarded, Attribute::Steering];
+        for which in [Attribute::Cluster, Attribute::Route].into_iter().chain(told) {
             if let Some(value) = self.attribute(which) {
                 response = response.attribute(which, &value);
             }

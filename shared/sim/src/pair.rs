@@ -8,8 +8,8 @@ use std::rc::Rc;
 use tidegate_policy::config::{rules, Reader};
 use tidegate_policy::host::{Answer, Host, Store, StoreError};
 use tidegate_policy::http::{
-    Callback, CellSpec, Edit, Ending, Memo, Metric, NoResponse, Overlay, Placement, Request, Response, Stage,
-    Verdict,
+    Callback, CellSpec, Edit, Ending, Foretold, Memo, Metric, NoResponse, Overlay, Placement, Request,
+    Response, Stage, Verdict,
 };
 use tidegate_policy::scoped::Scoped;
 
@@ -84,7 +84,9 @@ impl<A: Stage, B: Stage> Stage for Pair<A, B> {
 
     fn on_request(&self, exchange: &mut Self::Exchange, request: &impl Request, host: &impl Host) -> Verdict {
         let (first, second) = self.hosts(host);
-        let edits = match self.first.on_request(&mut exchange.first, request, &first) {
+        let later = |which| self.second.foretell(which, request);
+        let asked = Foretold::new(request, &later);
+        let edits = match self.first.on_request(&mut exchange.first, &asked, &first) {
             Verdict::Await(edits) | Verdict::Continue(edits) => edits,
             reply @ Verdict::Reply(_) => return reply,
         };

@@ -11,6 +11,7 @@ use super::exchange::Exchange;
 use super::live::Live;
 use super::metrics::{self, BreakerMetric};
 use super::misroutes::{FellBack, Misroutes};
+use super::reached::Reached;
 use super::report;
 use super::waiting::{self, Waiting};
 use crate::breaker::config::target::Target;
@@ -45,6 +46,7 @@ pub(super) struct Breakers {
     gone: Cell<bool>,
     pub(super) waiting: Waiting,
     pub(super) misroutes: Misroutes,
+    pub(super) reached: Reached,
     /// What access logs say, by breaker.
     labels: Vec<[String; 5]>,
 }
@@ -57,6 +59,7 @@ impl Breakers {
         let reads = |breaker: &Breaker| {
             !breaker.matches.is_empty() || matches!(&breaker.target, Target::Key(key) if !key.is_constant())
         };
+        // Discovery reads them, see `crate::http::choice`.
         let words = ["fallback", "observed", "probe", "refused", "undecided"];
         let label = |breaker: &Breaker| words.map(|word| alloc::format!("{word}:{}", breaker.name));
         Self {
@@ -71,6 +74,7 @@ impl Breakers {
             gone: Cell::new(false),
             waiting: Waiting::default(),
             misroutes: Misroutes::default(),
+            reached: Reached::new(&policy.breakers),
             labels: policy.breakers.iter().map(label).collect(),
             policy,
         }
@@ -221,6 +225,7 @@ impl Breakers {
     /// breaker.
     pub(super) fn tick(&self, host: &impl Host) {
         let now = host.now();
+        self.reached.tick();
         let long_ms = |at: usize| self.get(at).map_or(0, |breaker| waiting::long_ms(&breaker.params));
         for (ticket, took_ms) in self.waiting.long(now.as_millis(), long_ms) {
             self.settle(ticket, Class::Success, took_ms, &|| 0, now, host);

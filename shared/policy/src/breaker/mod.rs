@@ -25,6 +25,7 @@ mod no_endpoint;
 mod outcome;
 pub mod overload;
 pub mod params;
+mod reached;
 pub mod reply;
 pub mod report;
 mod request;

@@ -42,8 +42,8 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         Self { breakers, response, now: host.now(), host }
     }
 
-    /// Learns where a request arrived that fell back. If it went to the cluster where it came from, the
-    /// outcome is that cluster's and not the fallback's.
+    /// Learns where a request arrived that fell back. If it went to the cluster where it came from, or where
+    /// those go that do not fall back, the outcome is that cluster's and not the fallback's.
     #[inline(never)]
     pub(super) fn on_arrival(&self, exchange: &mut Exchange) {
         let Some(fell_back) = exchange.fell_back.take() else { return };
@@ -52,16 +52,21 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
         if self.response.attempts().is_none_or(|attempts| attempts == 0) {
             return;
         }
-        if to.target.is_cluster_of(&reached) || misroutes::number(&reached) != fell_back.path.origin {
+        let back = self.breakers.reached.is_of(fell_back.from, &reached);
+        let away = !back && misroutes::number(&reached) != fell_back.path.origin;
+        if to.target.is_cluster_of(&reached) || away {
             return self.breakers.misroutes.learn(fell_back, true, self.now.as_millis());
         }
         self.breakers.misrouted(fell_back, &reached, self.now, self.host);
         if let Some(ticket) = exchange.take_of(fell_back.path.to) {
             self.publish(ticket, Class::Ignored, 0);
         }
-        let guards = |breaker: &Breaker| breaker.matches.is_empty() && breaker.target.is_cluster_of(&reached);
-        for at in (0..).zip(&self.breakers.policy.breakers).filter_map(|(at, own)| guards(own).then_some(at))
-        {
+        let guards = |at: usize, breaker: &Breaker| {
+            breaker.matches.is_empty() && breaker.target.is_cluster_of(&reached)
+                || back && at == fell_back.from && breaker.target.is_by_choice()
+        };
+        let breakers = self.breakers.policy.breakers.iter().enumerate();
+        for at in breakers.filter_map(|(at, own)| guards(at, own).then_some(at)) {
             let Some((local, cx)) = self.breakers.local(at, self.now, self.host) else { continue };
             match local.late_ticket(&cx, 0, exchange.started_ms) {
                 Ok(ticket) => exchange.keep(Ticket { probe: false, ..ticket }),

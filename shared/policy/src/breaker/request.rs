@@ -54,9 +54,10 @@ impl<'a, H: Host> Checks<'a, H> {
         self.exchange.grpc = self.is_grpc(request);
         self.exchange.deadline_ms = self.deadline_ms(request);
         let mut edits = Vec::new();
-        let header = self.unsteer(request, &mut edits);
-        self.exchange.chosen = matches!(header, ClusterHeader::Ours(_));
-        let view = View::new(request, header);
+        let mut view = View::new(request);
+        let header = self.unsteer(&view, &mut edits);
+        view.set_header(header);
+        self.exchange.chosen = view.knows_cluster();
         let breakers = self.breakers;
         for (at, breaker) in breakers.policy.breakers.iter().enumerate() {
             if breaker.target.placement() != breakers.placement {
@@ -124,7 +125,8 @@ impl<'a, H: Host> Checks<'a, H> {
 
     /// Removes what would steer us or Envoy and was sent by the client. The header that names a
     /// cluster stays if an earlier filter of ours wrote it: then the request goes to this cluster.
-    fn unsteer(&self, request: &impl Request, edits: &mut Vec<Edit>) -> ClusterHeader {
+    fn unsteer(&self, view: &View<'_, impl Request>, edits: &mut Vec<Edit>) -> ClusterHeader {
+        let request = view.request;
         if self.breakers.placement == Placement::Attempt {
             // The route is chosen, and clients are far away.
             return ClusterHeader::Absent;
@@ -139,8 +141,7 @@ impl<'a, H: Host> Checks<'a, H> {
         let Some(value) = value else {
             return if edits.is_empty() { ClusterHeader::Absent } else { ClusterHeader::Forged };
         };
-        let first = |chosen: &[u8]| chosen.split(|b| *b == b' ').next() == Some(&*value);
-        if request.attribute(Attribute::Chosen).is_some_and(|chosen| first(&chosen)) {
+        if view.choice().is_some_and(|choice| choice.goal == value) {
             return ClusterHeader::Ours(value);
         }
         edits.push(Edit::RemoveRequestHeader(String::from(name)));
@@ -152,6 +153,8 @@ impl<'a, H: Host> Checks<'a, H> {
         let target = match &breaker.target {
             Target::Cluster(name) => (view.cluster()? == name.as_bytes()).then_some(Asked::One(0)),
             Target::Route(name) => (view.route()? == name.as_bytes()).then_some(Asked::One(0)),
+            Target::Service(name) => (view.service()? == name.as_bytes()).then_some(Asked::One(0)),
+            Target::Variant(name) => view.is_of_variant(name).then_some(Asked::One(0)),
             Target::Key(key) => match key.hashes(self.breakers.secret, view.request, false, Repeated::Each) {
                 Ok(keys) => Some(keys.only().map_or(Asked::Several(Some(keys)), Asked::One)),
                 Err(Unkeyed::Excess) => Some(Asked::Several(None)),

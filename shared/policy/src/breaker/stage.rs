@@ -93,6 +93,8 @@ impl Stage for CircuitBreaker {
     fn on_response(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) -> Vec<Edit> {
         if exchange.fell_back.is_some() {
             Settlement::new(&self.breakers, response, host).on_arrival(exchange);
+        } else {
+            self.breakers.reached.learn(exchange, response);
         }
         if exchange.first.is_some() || self.breakers.blames {
             Settlement::new(&self.breakers, response, host).on_response(exchange);

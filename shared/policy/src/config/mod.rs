@@ -24,7 +24,7 @@ pub use definition::{
 };
 pub(crate) use field::choices;
 pub use field::{Choice, Either, Field, Inner, Items, List, Map, Never, Place, Raw, Switch, Value};
-pub use name::{distinct_name, NAME};
+pub use name::{distinct_name, NAME, PLAIN};
 pub use problem::{Cause, ConfigError, Path, Problem};
 pub use read::{all, collect, document, Object, Reader};
 pub use scope::{Scope, SCOPE};

@@ -20,7 +20,8 @@ use crate::discovery::request::exchange::Exchange;
 use crate::discovery::request::memory::Memory;
 use crate::host::{Answer, Host, Store, StoreError};
 use crate::http::{
-    Callback, CellSpec, Edit, Ending, Metric, Parsed, Placement, Request, Response, Seed, Stage, Verdict,
+    Attribute, Callback, CellSpec, Edit, Ending, Metric, Parsed, Placement, Request, Response, Seed, Stage,
+    Verdict,
 };
 use crate::secret;
 
@@ -171,6 +172,15 @@ impl Stage for Discovery {
         if let Some(label) = exchange.label() {
             tell("tidegate.discovery", label);
         }
+    }
+
+    fn foretell(&self, which: Attribute, request: &impl Request) -> Option<Vec<u8>> {
+        let Self::Downstream { requests, .. } = self else { return None };
+        let asked = which == Attribute::Discovered;
+        asked
+            .then(|| requests.service_of(&Parsed::new(request)))
+            .flatten()
+            .map(|name| name.as_bytes().to_vec())
     }
 
     fn on_tick(&self, host: &impl Host) {

@@ -79,6 +79,8 @@ pub enum Attribute {
     Endpoints,
     /// Envoy's response flags.
     Flags,
+    /// What a breaker filter did with the request; clients cannot write it.
+    Guarded,
     /// The zone of the host's own locality.
     LocalZone,
     /// How many bytes of the response's body went to the client.
@@ -101,6 +103,7 @@ impl Attribute {
         match self {
             Self::Chosen => Some("tidegate.routing"),
             Self::Discovered => Some("tidegate.discovery"),
+            Self::Guarded => Some("tidegate.breaker"),
             Self::Steering => Some("tidegate.steering"),
             _ => None,
         }

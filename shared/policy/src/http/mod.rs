@@ -1,7 +1,9 @@
 //! One HTTP exchange as a policy sees it: what was asked, and what to do about it.
 
+pub mod choice;
 pub mod classify;
 pub mod completion;
+pub mod foretold;
 pub mod grpc;
 pub mod matcher;
 pub mod memo;
@@ -17,6 +19,7 @@ pub mod steering;
 pub mod verdict;
 
 pub use completion::{Completion, Reached};
+pub use foretold::Foretold;
 pub use matcher::Matcher;
 pub use memo::{Memo, NoResponse};
 pub use message::{Attribute, Header, Request, RequestExt, Response, ResponseExt};

@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::message::{Request, Response};
+use super::message::{Attribute, Request, Response};
 use super::verdict::{Edit, Verdict};
 use crate::config::{document, ConfigError, Reader};
 use crate::host::{Answer, Host, Store, StoreError};
@@ -128,6 +128,14 @@ pub trait Stage: Sized {
     /// no user input. Nothing when there is nothing to say.
     fn facts(&self, exchange: &Self::Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
         let _ = (exchange, tell);
+    }
+
+    /// What a fact of this stage will say of a request that stages of the same module before it have seen
+    /// and that it has not: as much of the text as is known by then, from its beginning. A module of
+    /// several stages asks when one of them wants to know, see [`super::Foretold`].
+    fn foretell(&self, which: Attribute, request: &impl Request) -> Option<Vec<u8>> {
+        let _ = (which, request);
+        None
     }
 
     /// Housekeeping, a few times a second on every worker.

@@ -63,8 +63,8 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         ("{}".to_owned(), "breakers: missing, expected a list of breakers"),
         (r#"{"breakers": []}"#.to_owned(), "breakers: 0 breakers are out of range, expected 1 to 64"),
         (r#"{"breakers": [{"target": {"cluster": "up"}}]}"#.to_owned(), "breakers[0].name: missing, expected a name"),
-        (r#"{"breakers": [{"name": "a"}]}"#.to_owned(), "breakers[0].target: missing, expected an object with `cluster`, `endpoint`, `key` or `route`"),
-        (of("{}", ""), "breakers[0].target: guards nothing, expected `cluster`, `endpoint`, `key` or `route`"),
+        (r#"{"breakers": [{"name": "a"}]}"#.to_owned(), "breakers[0].target: missing, expected an object with `cluster`, `endpoint`, `key`, `route`, `service` or `variant`"),
+        (of("{}", ""), "breakers[0].target: guards nothing, expected `cluster`, `endpoint`, `key`, `route`, `service` or `variant`"),
         (of(r#"{"cluster": ""}"#, ""), "breakers[0].target.cluster: a text of 0 bytes is out of range, expected 1 to 256 bytes"),
         (of(r#"{"cluster": "a", "route": "b"}"#, ""), "breakers[0].target: found `cluster` and `route` together, expected only one of them"),
         (of(r#"{"key": []}"#, ""), "breakers[0].target.key: 0 key parts are out of range, expected 1 to 8"),
@@ -105,6 +105,21 @@ fn each_problem_says_where_what_and_what_would_be_right() {
         (one(r#""fallback": [{"cluster": "up"}]"#), "breakers[0]: falls back to its own cluster \"up\", expected another one"),
         (one(r#""fallback": [{"reply": {"status": 100}}]"#), "breakers[0].fallback[0].reply.status: 100 is out of range, expected 200 to 599"),
         (one(r#""fallback": [{"host": "x"}]"#), "breakers[0].fallback[0].host: unknown field `host`, expected one of `cluster`, `reply`"),
+    ];
+    for (json, expected) in cases {
+        assert_eq!(problems(&json), [expected], "{json}");
+    }
+}
+
+#[test]
+fn targets_that_filters_chose_are_named_as_there() {
+    #[rustfmt::skip]
+    let cases = [
+        (of(r#"{"service": ""}"#, ""), "breakers[0].target.service: a text of 0 bytes is out of range, expected 1 to 256 bytes"),
+        (of(r#"{"variant": "canary"}"#, ""), "breakers[0].target.variant: \"canary\" names no variant, expected `<route>/<variant>`"),
+        (of(r#"{"variant": "a/b/c"}"#, ""), "breakers[0].target.variant: \"a/b/c\" names no variant, expected `<route>/<variant>`"),
+        (of(r#"{"service": "a", "variant": "b/c"}"#, ""), "breakers[0].target: found `service` and `variant` together, expected only one of them"),
+        (of(r#"{"service": "a"}"#, r#""table": {"keys": 64}"#), "breakers[0].table: does not go with this target, expected it with a key or an endpoint only"),
     ];
     for (json, expected) in cases {
         assert_eq!(problems(&json), [expected], "{json}");

@@ -3,7 +3,9 @@
 use super::mode::{Mode, OnFailure, RefusalHeaders};
 use super::statuses::{Flag, GrpcStatus, StatusRange, CLASSES, FLAG_NAMES};
 use crate::breaker::state::State;
-use crate::config::{choices, Field, Group, Inner, Items, Kind, List, Literal, Table, NAME, SCOPE};
+use crate::config::{
+    choices, Field, Form, Group, Inner, Items, Kind, List, Literal, Misfit, Table, NAME, PLAIN, SCOPE,
+};
 use crate::http::matcher::{HeaderName, HEADER, MATCHES};
 use crate::http::reply::{BODY, CONTENT_TYPE, GRPC_STATUS, HEADERS as REPLY_HEADERS, STATUS};
 use crate::key::part::PARTS;
@@ -239,12 +241,43 @@ pub(super) static TARGET_KEY: Field<Items> = Field::of("key", PARTS).says(
      key; keys are kept as hashes. A request that lacks a part passes, and nothing is counted.",
 );
 pub(super) static TARGET_ROUTE: Field<str> =
-    Field::of("route", TARGET_NAME).says("The requests of the route with this `name`. One state.");
+    Field::of("route", TARGET_NAME).says("The requests of Envoy's route with this `name`. One state.");
+pub(super) static TARGET_SERVICE: Field<str> = Field::of("service", TARGET_NAME).says(
+    "The requests for this service of the discovery filter, by its `name` there: those for which discovery \
+     chose it, or the routing filter in a variant's `service`. One state.",
+);
+/// A route of the routing filter and one of its variants.
+static ROUTE_AND_VARIANT: Form = Form::new(
+    |text| {
+        let misfit = Misfit { found: "names no variant", expected: "`<route>/<variant>`" };
+        let named = text.split_once('/').is_some_and(|(route, variant)| {
+            [route, variant].iter().all(|name| !name.is_empty() && (PLAIN.wrong)(name).is_none())
+        });
+        (!named).then_some(misfit)
+    },
+    "^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$",
+    true,
+);
+pub(super) static TARGET_VARIANT: Field<str> = Field::of(
+    "variant",
+    Kind::formed("a route and a variant", 129, &ROUTE_AND_VARIANT),
+)
+.says(
+    "The requests for which the routing filter chose this variant, as `<route>/<variant>` by their names \
+         there, however Envoy is told of it. One state.",
+);
 pub(super) static TARGET_TABLE: Table = Table::new(
     "breaker.target",
-    &[TARGET_CLUSTER.def(), TARGET_ENDPOINT.def(), TARGET_KEY.def(), TARGET_ROUTE.def()],
+    &[
+        TARGET_CLUSTER.def(),
+        TARGET_ENDPOINT.def(),
+        TARGET_KEY.def(),
+        TARGET_ROUTE.def(),
+        TARGET_SERVICE.def(),
+        TARGET_VARIANT.def(),
+    ],
 )
-.groups(&[Group::one_of(&["cluster", "endpoint", "key", "route"], "guards nothing")]);
+.groups(&[Group::one_of(&["cluster", "endpoint", "key", "route", "service", "variant"], "guards nothing")]);
 
 pub(super) static AGGRESSION_PERCENT: Field<u32> =
     Field::percent("aggression_percent", 1, 10_000).or_number(100).says("Above 100 it refuses more, sooner.");

@@ -242,6 +242,8 @@ fn salt(target: &Target, soft: bool) -> u64 {
         Target::Endpoint(name) => (2, name.as_str()),
         Target::Key(_) => (3, ""),
         Target::Route(name) => (4, name.as_str()),
+        Target::Service(name) => (5, name.as_str()),
+        Target::Variant(name) => (6, name.as_str()),
     };
     xxh64(name.as_bytes(), kind | (u64::from(soft) << 8))
 }

@@ -18,8 +18,12 @@ pub enum Target {
     Endpoint(String),
     /// Whatever has one key in common.
     Key(Key),
-    /// A route, by its name.
+    /// A route of the host's, by its name.
     Route(String),
+    /// A service of the discovery filter, by its name.
+    Service(String),
+    /// A variant of the routing filter, as `<route>/<variant>`.
+    Variant(String),
 }
 
 /// What becomes of a request that a breaker refuses.
@@ -51,6 +55,8 @@ impl Target {
         None.or_else(|| name(&fields::TARGET_CLUSTER).map(Self::Cluster))
             .or_else(|| name(&fields::TARGET_ENDPOINT).map(Self::Endpoint))
             .or_else(|| name(&fields::TARGET_ROUTE).map(Self::Route))
+            .or_else(|| name(&fields::TARGET_SERVICE).map(Self::Service))
+            .or_else(|| name(&fields::TARGET_VARIANT).map(Self::Variant))
     }
 
     /// Where the host has to put the filter for it.
@@ -58,7 +64,9 @@ impl Target {
     pub fn placement(&self) -> Placement {
         match self {
             Self::Endpoint(_) => Placement::Attempt,
-            Self::Cluster(_) | Self::Key(_) | Self::Route(_) => Placement::Downstream,
+            Self::Cluster(_) | Self::Key(_) | Self::Route(_) | Self::Service(_) | Self::Variant(_) => {
+                Placement::Downstream
+            }
         }
     }
 
@@ -77,6 +85,12 @@ impl Target {
     #[must_use]
     pub fn is_by_route(&self) -> bool {
         matches!(self, Self::Cluster(_) | Self::Route(_))
+    }
+
+    /// Whether filters of ours say if it is the request's, whatever the route of the host is.
+    #[must_use]
+    pub fn is_by_choice(&self) -> bool {
+        matches!(self, Self::Service(_) | Self::Variant(_))
     }
 
     /// Whether what it guards shows only at run time.

@@ -15,7 +15,7 @@ use crate::discovery::request::outcome::{Outcome, Suspect};
 use crate::discovery::request::reply::{self, RefusalReason};
 use crate::draws::Draws;
 use crate::host::Host;
-use crate::http::{Attribute, Edit, Ending, Request, Response, Verdict};
+use crate::http::{choice, Attribute, Edit, Ending, Request, Response, Verdict};
 use crate::time::Timestamp;
 
 /// The filter around each attempt of a request that [`Downstream`](super::downstream::Downstream) sent.
@@ -51,7 +51,15 @@ impl Attempts {
     pub fn begin(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
         let state = request.attribute(Attribute::Discovered);
         let ticket = state.as_deref().and_then(Ticket::read);
-        let Some(flight) = ticket.and_then(|ticket| self.memory.find(ticket)) else {
+        let flight = ticket.and_then(|ticket| self.memory.find(ticket));
+        if flight.as_ref().is_none_or(|flight| flight.attempts.get() == 0)
+            && choice::is_diverted(request.attribute(Attribute::Guarded))
+        {
+            // It goes to another cluster, and nothing is learned of the endpoint.
+            let _ = ticket.and_then(|ticket| self.memory.end(ticket));
+            return Verdict::Continue(Vec::new());
+        }
+        let Some(flight) = flight else {
             host.add(metrics::ATTEMPTS_UNMATCHED, 1);
             return Verdict::Continue(Vec::new());
         };

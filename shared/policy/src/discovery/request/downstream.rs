@@ -10,7 +10,7 @@ use crate::balance::Ask;
 use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::{Locality, Table};
 use crate::discovery::catalog::unavailable::Unavailable;
-use crate::discovery::config::policy::{NoMatch, OnFailure, Policy, Retry, Service, Steer};
+use crate::discovery::config::policy::{NoMatch, OnFailure, Policy, Retry, Service, Steer, Subset};
 use crate::discovery::metrics::{self, ServiceMetric};
 use crate::discovery::request::exchange::{Answered, Exchange, PendingRequest};
 use crate::discovery::request::flight::{Flight, Picks};
@@ -22,7 +22,8 @@ use crate::draws::Draws;
 use crate::hash::sip::SipKey;
 use crate::host::Host;
 use crate::http::{
-    completion, steering, Attribute, Edit, Ending, Request, RequestExt, Response, ResponseExt, Verdict,
+    choice, completion, steering, Attribute, Edit, Ending, Request, RequestExt, Response, ResponseExt,
+    Verdict,
 };
 use crate::time::Timestamp;
 
@@ -82,9 +83,12 @@ impl Downstream {
     pub fn route(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
         exchange.grpc = request.is_grpc();
         let mut edits = Vec::new();
-        let chosen = self.hears_routing.then(|| request.attribute(Attribute::Chosen)).flatten();
-        let chosen = chosen.as_deref().and_then(|state| service_index::chosen(state, &self.policy.services));
         self.unsteer(request, &mut edits);
+        if choice::is_diverted(request.attribute(Attribute::Guarded)) {
+            // A breaker before this filter.
+            return Verdict::Continue(edits);
+        }
+        let chosen = self.chosen(request);
         let routed = chosen.is_some();
         let (service, subset) = match chosen {
             Some((service, subset)) => (Some(service), subset.map(Rc::new)),
@@ -111,6 +115,20 @@ impl Downstream {
         let repeatable = params.attempts > 1 && is_repeatable(&params.retry, request);
         let pending = PendingRequest { service, subset, hash, repeatable, held: false };
         self.choose(exchange, pending, edits, now, host)
+    }
+
+    /// The service that the routing filter chose, and the subset of its endpoints.
+    fn chosen(&self, request: &impl Request) -> Option<(usize, Option<Subset>)> {
+        let state = self.hears_routing.then(|| request.attribute(Attribute::Chosen)).flatten()?;
+        service_index::chosen(&state, &self.policy.services)
+    }
+
+    /// The name of the service that a request is for, which has not come by here yet.
+    #[inline(never)]
+    pub fn service_of(&self, request: &impl Request) -> Option<&str> {
+        let chosen = self.chosen(request).map(|(service, _)| service);
+        let at = chosen.or_else(|| self.index.find(request, &self.policy.services))?;
+        Some(&self.policy.services.get(at)?.name)
     }
 
     /// A request that waits: chooses an endpoint if there is one by now.
@@ -253,6 +271,10 @@ impl Downstream {
         if flight.attempts.get() > 0 {
             return;
         }
+        if choice::is_diverted(response.attribute(Attribute::Guarded)) {
+            // A breaker behind this filter.
+            return self.never_sent(exchange);
+        }
         let now = host.now();
         let outcome = Outcome::of_response(response);
         // Whether a good answer is the endpoint's only matters where answers decide the choice; asking
@@ -302,6 +324,9 @@ impl Downstream {
             return;
         }
         let answered = exchange.answered.take();
+        if answered.is_none() && choice::is_diverted(end.attribute(Attribute::Guarded)) {
+            return;
+        }
         let endpoint = match &answered {
             Some(answered) => answered.endpoint.clone(),
             None => flight.endpoint(0, &|| end.attribute(Attribute::Endpoint)),

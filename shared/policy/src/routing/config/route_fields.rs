@@ -270,7 +270,7 @@ pub(super) static HOLD_MS: Field<u64> =
 static STEP: Table = Table::new("routing.step", &[STEP_WEIGHT.def(), HOLD_MS.def()]);
 
 pub(super) static BREAKER: Field<str> = Field::of("breaker", OWN_NAME).or_says("none").says(
-    "The name of a breaker of a cluster or a route, in a breaker filter of the same Envoy. As soon as \
+    "The name of a breaker in a breaker filter of the same Envoy, not of keys or endpoints. As soon as \
      it is open or forced open, the ramp is aborted; a promoted one stays.",
 );
 pub(super) static MIN_SUCCESS_PERCENT: Field<u32> =
