@@ -3,7 +3,7 @@
 # Every call of cargo takes these; where nobody is there to look at Cargo.lock, it must be as it is.
 CARGO_FLAGS := $(if $(CI),--locked)
 
-FILTERS := breaker discovery ratelimit ratelimit-headers routing
+FILTERS := breaker discovery fused ratelimit ratelimit-headers routing
 # What the demo runs.
 DEMO    := breaker discovery ratelimit routing
 PROBES  := $(patsubst tests/probe/%/Cargo.toml,%,$(wildcard tests/probe/*/Cargo.toml))

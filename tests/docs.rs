@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use tidegate_policy::breaker::{self, CircuitBreaker};
 use tidegate_policy::discovery;
+use tidegate_policy::fused::Fused;
 use tidegate_policy::http::{Metric, Placement, Stage};
 use tidegate_policy::ratelimit::{self, RateLimit};
 use tidegate_policy::routing::{self, Routing};
@@ -24,17 +25,20 @@ const LIMITS: &str = "docs/config/ratelimit.md";
 const BREAKERS: &str = "docs/config/breaker.md";
 const DISCOVERY: &str = "docs/config/discovery.md";
 const ROUTES: &str = "docs/config/routing.md";
+const ALL: &str = "docs/config/fused.md";
 
 /// Documents whose examples are complete configurations.
-const WITH_EXAMPLES: [&str; 10] = [
+const WITH_EXAMPLES: [&str; 12] = [
     "README.md",
     SHARED,
     LIMITS,
     BREAKERS,
     DISCOVERY,
     ROUTES,
+    ALL,
     "filters/breaker/README.md",
     "filters/discovery/README.md",
+    "filters/fused/README.md",
     "filters/ratelimit/README.md",
     "filters/routing/README.md",
 ];
@@ -66,7 +70,9 @@ fn documents() -> Vec<(PathBuf, String)> {
 
 /// What is wrong with a configuration that stands in this document.
 fn problems(document: &str, json: &str) -> Vec<String> {
-    let told = if document == DISCOVERY || json.contains("\"registries\"") {
+    let told = if document == ALL || document.contains("fused") {
+        Fused::configure(json.as_bytes(), Placement::Downstream).err()
+    } else if document == DISCOVERY || json.contains("\"registries\"") {
         discovery::Policy::parse(json.as_bytes()).err()
     } else if document == BREAKERS || json.contains("\"breakers\"") {
         breaker::Policy::parse(json.as_bytes()).err()

@@ -14,20 +14,27 @@ readonly KIND=${1:?filters or probes}
 shift
 readonly NAMES=("$@")
 
-# Filters that are compiled for size as a whole: profile `small`.
+# Filters that are compiled for size as a whole, profile `small`, and for the least, profile `tiny`.
 readonly SMALL=" discovery "
+readonly TINY=" fused "
 
 # Largest size of a filter in KiB.
 limit() {
     case $1 in
         discovery) echo 420 ;;
-        fused) echo 450 ;;
+        fused) echo 640 ;;
         *) echo 320 ;;
     esac
 }
 
 profile() {
-    if [[ $SMALL == *" $1 "* ]]; then echo small; else echo release; fi
+    if [[ $SMALL == *" $1 "* ]]; then
+        echo small
+    elif [[ $TINY == *" $1 "* ]]; then
+        echo tiny
+    else
+        echo release
+    fi
 }
 
 # compile PROFILE PACKAGE...: nothing when there are none.
@@ -38,8 +45,13 @@ compile() {
     cargo_build "modules" --profile "$profile" --target "$TARGET" "${@/#/--package=tidegate-}"
 }
 
+# Where the module of a filter goes: that of all filters has the project's name.
+module() {
+    if [[ $1 == fused ]]; then echo dist/tidegate.wasm; else echo "dist/tidegate-$1.wasm"; fi
+}
+
 build() {
-    local release=() small=() name
+    local release=() small=() tiny=() name
     # Panic messages name source files: say the same on every machine.
     export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
     if [[ $KIND == probes ]]; then
@@ -47,10 +59,15 @@ build() {
         return
     fi
     for name in "${NAMES[@]}"; do
-        if [[ $(profile "$name") == small ]]; then small+=("$name"); else release+=("$name"); fi
+        case $(profile "$name") in
+            small) small+=("$name") ;;
+            tiny) tiny+=("$name") ;;
+            *) release+=("$name") ;;
+        esac
     done
     compile release ${release[@]+"${release[@]}"}
     compile small ${small[@]+"${small[@]}"}
+    compile tiny ${tiny[@]+"${tiny[@]}"}
 }
 
 collect() {
@@ -68,7 +85,7 @@ pack() {
     mkdir -p dist/made-from
     for name in "${NAMES[@]}"; do
         built=$BUILT/$(profile "$name")/tidegate_${name//-/_}.wasm
-        out=dist/tidegate-$name.wasm
+        out=$(module "$name")
         # When all that it is made from is as it was, so is the module.
         from=$(cat "$built" "$pack" tools/wasm.sh | cksum)$("${WASM_OPT:-wasm-opt}" --version 2>/dev/null || true)
         if [[ -f $out && $(cat "dist/made-from/$name" 2>/dev/null) == "$from $(cksum <"$out")" ]]; then continue; fi
@@ -101,7 +118,7 @@ sizes() {
         if [[ $KIND == probes ]]; then
             row "dist/probes/$name.wasm" -
         else
-            row "dist/tidegate-$name.wasm" "$(limit "$name")" || above=1
+            row "$(module "$name")" "$(limit "$name")" || above=1
         fi
     done
     return "$above"

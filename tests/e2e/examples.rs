@@ -240,6 +240,49 @@ fn labelled(envoy: &Envoy, family: &str, label: &str, value: &str) -> Option<f64
     samples.into_iter().find(of).map(|sample| sample.value)
 }
 
+// === chain.yaml and fused.yaml ===
+
+/// What the comments of both say, one after the other.
+#[test]
+fn one_module_and_a_chain_of_four_do_the_same() {
+    for name in ["chain.yaml", "fused.yaml"] {
+        let file = paths::root().join("envoy-config").join(name);
+        let envoy = Envoy::start(&on_free_ports(&file), &Options::workers(2)).unwrap();
+        let mut client = Client::connect(envoy.addr());
+        let canary = [("x-force-variant", "canary")];
+        let failing = [("x-fail", "yes"), ("x-force-variant", "canary")];
+        assert_eq!(client.get("/checkout", &canary).text(), "checkout-v2\n", "{name}");
+        for _ in 0..5 {
+            assert_eq!(client.get("/checkout", &failing).text(), "checkout-v2 failed\n", "{name}");
+        }
+        assert_eq!(client.get("/checkout", &canary).text(), "checkout-v1\n", "{name}: it fell back");
+        for _ in 0..8 {
+            let response = client.get("/orders/7", &[]);
+            assert_eq!((response.status, response.text().as_str()), (200, "orders\n"), "{name}");
+        }
+        eventually("the counters", Duration::from_secs(5), || {
+            labelled(&envoy, "tidegate_breaker_fell_back", "breaker", "checkout-v2") == Some(1.0)
+                && labelled(&envoy, "tidegate_ratelimit_admitted", "limit", "per-address") == Some(15.0)
+                && labelled(&envoy, "tidegate_discovery_requests", "service", "orders") == Some(8.0)
+                && labelled(&envoy, "tidegate_discovery_attempts_unmatched", "service", "orders").is_none()
+        });
+        eventually("the access log", Duration::from_secs(5), || {
+            let log = envoy.access_log();
+            log.contains(" /checkout 200 checkout-v1 ")
+                && log.contains(" fallback:checkout-v2 -\n")
+                && log.contains(" /orders/7 200 discovered ")
+                && log.contains(" orders 127.0.0.1:")
+        });
+        let log = envoy.log();
+        for line in
+            ["ramp aborted", "refused a connection and is a last resort", "checkout-v2: closed -> open"]
+        {
+            eventually(line, Duration::from_secs(10), || envoy.log().contains(line));
+        }
+        assert!(!log.contains("panicked"), "{name}: {log}");
+    }
+}
+
 /// An example as it is, but for its ports: the kernel chooses, so that tests run side by side.
 fn on_free_ports(file: &Path) -> String {
     // Ports of the kernel's choice are not in a row.

@@ -64,39 +64,38 @@ const ENDS: [&str; 5] = [
     "proxy_on_response_trailers",
 ];
 
-const FILTERS: [Filter; 5] = [
+/// It asks registries, and waits for names until Envoy may forget it.
+const ASKS: [&str; 8] = [
+    "envoy_on_resolve_dns",
+    "proxy_on_done",
+    "proxy_on_http_call_response",
+    // As in `ENDS`.
+    "proxy_on_request_body",
+    "proxy_on_request_trailers",
+    "proxy_on_response_body",
+    "proxy_on_response_headers",
+    "proxy_on_response_trailers",
+];
+const ASKED: [&str; 8] = [
+    "envoy_resolve_dns",
+    "proxy_continue_stream",
+    "proxy_done",
+    "proxy_get_header_map_value",
+    "proxy_get_metric",
+    "proxy_http_call",
+    "proxy_record_metric",
+    "proxy_set_effective_context",
+];
+
+const FILTERS: [Filter; 6] = [
     Filter {
         name: "breaker",
         exports: &ENDS,
         imports: &["proxy_get_header_map_value", "proxy_get_metric", "proxy_record_metric"],
         size: 320,
     },
-    Filter {
-        name: "discovery",
-        // It asks registries, and waits for names until Envoy may forget it.
-        exports: &[
-            "envoy_on_resolve_dns",
-            "proxy_on_done",
-            "proxy_on_http_call_response",
-            // As in `ENDS`.
-            "proxy_on_request_body",
-            "proxy_on_request_trailers",
-            "proxy_on_response_body",
-            "proxy_on_response_headers",
-            "proxy_on_response_trailers",
-        ],
-        imports: &[
-            "envoy_resolve_dns",
-            "proxy_continue_stream",
-            "proxy_done",
-            "proxy_get_header_map_value",
-            "proxy_get_metric",
-            "proxy_http_call",
-            "proxy_record_metric",
-            "proxy_set_effective_context",
-        ],
-        size: 420,
-    },
+    Filter { name: "discovery", exports: &ASKS, imports: &ASKED, size: 420 },
+    Filter { name: "fused", exports: &ASKS, imports: &ASKED, size: 640 },
     Filter { name: "ratelimit", exports: &[], imports: &[], size: 320 },
     Filter { name: "ratelimit-headers", exports: &["proxy_on_response_headers"], imports: &[], size: 320 },
     Filter {

@@ -15,7 +15,9 @@ const POLICIES: [&str; 4] = ["breaker/", "discovery/", "ratelimit/", "routing/"]
 
 /// The files, and rooms, of the policy that may ask the host. All others get what they need as
 /// arguments, and decide.
-const MAY_ASK: [&str; 23] = [
+const MAY_ASK: [&str; 25] = [
+    "fused/part.rs",
+    "fused/stage.rs",
     "http/stage.rs",
     "scoped.rs",
     "secret.rs",
@@ -81,6 +83,19 @@ fn no_policy_knows_another() {
             assert!(!crosses, "{from} uses {other}");
         }
     }
+}
+
+/// One room puts them in a row. No other outside of them uses any.
+#[test]
+fn one_room_knows_all_policies() {
+    let mut known = BTreeSet::new();
+    for (from, to) in &OF_POLICY.arrows {
+        for other in to.iter().filter(|other| is_in(other, &POLICIES) && !is_in(from, &POLICIES)) {
+            assert!(from.starts_with("fused/"), "{from} uses {other}");
+            known.extend(POLICIES.iter().filter(|room| other.starts_with(**room)));
+        }
+    }
+    assert_eq!(known, BTreeSet::from(POLICIES.each_ref()));
 }
 
 #[test]

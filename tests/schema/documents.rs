@@ -4,6 +4,8 @@ use std::fs;
 
 use serde_json::{json, Value};
 use tidegate_policy::config::ConfigError;
+use tidegate_policy::fused::Fused;
+use tidegate_policy::http::{Placement, Stage};
 use tidegate_policy::{breaker, discovery, ratelimit, routing};
 use tidegate_tests::cases;
 use tidegate_tests::paths::root;
@@ -21,6 +23,7 @@ const EVERYTHING: [(&str, &str); 4] = [
 fn error(filter: &str, json: &str) -> Option<ConfigError> {
     match filter {
         "breaker" => breaker::Policy::parse(json.as_bytes()).err(),
+        "fused" => Fused::configure(json.as_bytes(), Placement::Downstream).err(),
         "discovery" => discovery::Policy::parse(json.as_bytes()).err(),
         "ratelimit" => ratelimit::Policy::parse(json.as_bytes(), true).err(),
         _ => routing::Policy::parse(json.as_bytes()).err(),
@@ -29,6 +32,10 @@ fn error(filter: &str, json: &str) -> Option<ConfigError> {
 
 /// Which filter a document is for, by what it begins with.
 fn filter(json: &str) -> Option<&'static str> {
+    let parts = ["ratelimit", "routing", "breaker", "discovery"];
+    if parts.iter().any(|part| json.contains(&format!("\"{part}\": {{"))) {
+        return Some("fused");
+    }
     let fields = [
         ("registries", "discovery"),
         ("breakers", "breaker"),
@@ -126,15 +133,19 @@ fn schemas_agree_with_the_filters_wherever_a_value_is_replaced() {
         json!({"unknown": 1}),
     ];
     let mut held = 0;
-    for (filter, json) in EVERYTHING {
+    let parts: Vec<String> = EVERYTHING.iter().map(|(part, json)| format!("\"{part}\": {json}")).collect();
+    let all = format!("{{{}}}", parts.join(", "));
+    for (filter, json) in EVERYTHING.into_iter().chain([("fused", all.as_str())]) {
         let document: Value = serde_json::from_str(json).unwrap();
         assert_eq!(error(filter, json), None, "{filter}");
         let mut all = Vec::new();
         pointers(&document, "", &mut all);
-        for pointer in all {
+        // The parts are those of the single filters.
+        let depth = if filter == "fused" { 2 } else { usize::MAX };
+        for pointer in all.iter().filter(|pointer| pointer.matches('/').count() <= depth) {
             for value in &values {
                 let mut changed = document.clone();
-                *changed.pointer_mut(&pointer).unwrap() = value.clone();
+                *changed.pointer_mut(pointer).unwrap() = value.clone();
                 let json = changed.to_string();
                 hold(filter, &json, error(filter, &json).as_ref());
                 held += 1;

@@ -10,13 +10,17 @@ pub fn root() -> &'static Path {
     package.parent().unwrap_or(package)
 }
 
-/// The module of a filter: `module("ratelimit")` is `dist/tidegate-ratelimit.wasm`.
+/// The module of a filter: `module("ratelimit")` is `dist/tidegate-ratelimit.wasm`, and that of all
+/// filters, `module("fused")`, is `dist/tidegate.wasm`.
 ///
 /// # Panics
 ///
 /// If it has not been built.
 pub fn module(filter: &str) -> PathBuf {
-    built(&format!("dist/tidegate-{filter}.wasm"))
+    match filter {
+        "fused" => built("dist/tidegate.wasm"),
+        _ => built(&format!("dist/tidegate-{filter}.wasm")),
+    }
 }
 
 /// A probe's module: `probe("empty")` is `dist/probes/empty.wasm`.

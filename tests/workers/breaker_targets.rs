@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use tidegate_policy::breaker::CircuitBreaker;
 use tidegate_policy::discovery::Discovery;
+use tidegate_policy::fused::Fused;
 use tidegate_policy::http::{Attribute, Header, Request, Stage};
 use tidegate_policy::routing::Routing;
 use tidegate_sim::chain::Link;
-use tidegate_sim::{
-    Of, Pair, Passage, SimChain, SimHost, SimRequest, SimResponse, SimRoute, SimStore, To, Worker,
-};
+use tidegate_sim::{Of, Passage, SimChain, SimHost, SimRequest, SimResponse, SimRoute, SimStore, To, Worker};
 
 use crate::discovery::fixed;
 
@@ -87,7 +86,7 @@ fn a_breaker_in_the_module_of_discovery_knows_the_service_in_advance() {
         );
         let store = Arc::new(SimStore::default());
         let routing = worker::<Routing>(&store, ROUTING);
-        let both = worker::<Pair<CircuitBreaker, Discovery>>(&store, &json);
+        let both = worker::<Fused>(&store, &json);
         let mut links: Vec<&dyn Link> = vec![&both];
         if routed {
             links.insert(0, &routing);

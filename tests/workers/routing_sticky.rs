@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{json, Value};
 use tidegate_policy::discovery::Discovery;
+use tidegate_policy::fused::Fused;
 use tidegate_policy::http::{Attribute, Edit, Request, Stage, Verdict};
 use tidegate_policy::routing::Routing;
-use tidegate_sim::{Pair, SimHost, SimRequest, SimResponse, Worker};
+use tidegate_sim::{SimHost, SimRequest, SimResponse, Worker};
 
 use crate::discovery::{header, STEER};
 use crate::routing::{exchange, onward, split, variant, Workers};
@@ -121,7 +122,7 @@ fn a_visitor_has_one_endpoint_from_the_first_request_on_in_a_chain_of_two_module
 #[test]
 fn a_visitor_has_one_endpoint_from_the_first_request_on_in_one_module() {
     let both = json!({"routing": shop(), "discovery": shops("maglev")});
-    let worker = worker::<Pair<Routing, Discovery>>(&both.to_string());
+    let worker = worker::<Fused>(&both.to_string());
     let visit = |jar: &mut Jar, second: u64| {
         let cookies = jar.sent(second);
         let (verdict, exchange) = worker.begin(&request(&cookies));

@@ -135,22 +135,14 @@ impl<S: Stage> Exchange<S> {
     /// header by which that route was chosen. The reply to one that passed an open breaker with it.
     fn distrust(&mut self, stage: &S, verdict: &Verdict, request: &impl Request) -> Option<Reply> {
         let (Verdict::Await(edits) | Verdict::Continue(edits)) = verdict else { return None };
-        if !steering::unsteers(edits) {
+        if S::SEVERAL || !steering::unsteers(edits) {
             return None;
         }
         self.unsteered = true;
-        // Stages of one module tell what they say together, and what is told is not at the host yet.
-        let mut note = None;
-        stage.facts(&self.state, &mut |name, text| {
-            if name == steering::FACT {
-                note = Some(text.as_bytes().to_vec());
-            }
-        });
-        let note = note.or_else(|| request.attribute(Attribute::Steering))?;
-        match Note::read(&note)? {
-            Note::Passed(breaker) => Some(steering::refused(breaker, request.is_grpc())),
-            Note::Forged => None,
-        }
+        // What a stage tells is not at the host yet.
+        let own = steering::note_of(|tell| stage.facts(&self.state, tell));
+        let note = own.or_else(|| request.attribute(Attribute::Steering))?;
+        steering::distrusted(&note, request.is_grpc())
     }
 
     fn take(&mut self, verdict: Verdict) -> Verdict {

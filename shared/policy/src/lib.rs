@@ -12,6 +12,7 @@
 //! becomes a policy or a list of all that is wrong with it, [`key`] how a request
 //! becomes the identity that a limit counts by. [`ratelimit`] is the first policy;
 //! [`breaker`], [`routing`] and [`discovery`] are others, and [`balance`] chooses among endpoints.
+//! [`fused`] is all of them in a row.
 //!
 //! The crate is `no_std`, so that a stray clock, lock or random call does not compile,
 //! and total: whatever a request, a peer or a shared cell contains is answered with a
@@ -40,6 +41,7 @@ pub mod breaker;
 pub mod config;
 pub mod discovery;
 pub mod draws;
+pub mod fused;
 pub mod gcra;
 pub mod hash;
 pub mod host;

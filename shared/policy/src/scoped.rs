@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 
 use crate::host::{
     Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
@@ -9,29 +10,35 @@ use crate::host::{
 use crate::time::Timestamp;
 
 /// A host on which a stage numbers its metrics from 0, though those of others come before them,
-/// and whose log lines begin with the stage's name. Everything else is the host's own: its clock,
-/// its cells, whose names are each policy's own, and its questions, whose answers all stages get.
+/// whose log lines begin with the stage's name, and whose clock is read once in a callback, however
+/// many stages ask for the time. Everything else is the host's own: its cells, whose names are each
+/// policy's own, and its questions, whose answers all stages get.
 #[derive(Clone, Copy, Debug)]
 pub struct Scoped<'a, H> {
     host: &'a H,
     /// How many metrics come before the stage's.
     base: usize,
     name: &'static str,
+    moment: &'a Moment,
 }
+
+/// The time of one callback, once a stage asks for it.
+#[derive(Debug, Default)]
+pub struct Moment(OnceCell<Timestamp>);
 
 // === impl Scoped ===
 
 impl<'a, H> Scoped<'a, H> {
     /// The host for the stage `name`, before whose metrics there are `base` of others.
     #[must_use]
-    pub fn new(host: &'a H, base: usize, name: &'static str) -> Self {
-        Self { host, base, name }
+    pub fn new(host: &'a H, base: usize, name: &'static str, moment: &'a Moment) -> Self {
+        Self { host, base, name, moment }
     }
 }
 
 impl<H: Clock> Clock for Scoped<'_, H> {
     fn now(&self) -> Timestamp {
-        self.host.now()
+        *self.moment.0.get_or_init(|| self.host.now())
     }
 
     fn wall(&self) -> Timestamp {

@@ -8,6 +8,7 @@ use tidegate_driver::Cells;
 use tidegate_policy::host::{
     Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
 };
+use tidegate_policy::http::Metric;
 use tidegate_policy::time::{Span, Timestamp};
 
 use crate::callout::SimQuestion;
@@ -19,6 +20,8 @@ pub struct SimHost {
     store: Arc<SimStore>,
     now: Cell<Timestamp>,
     counts: RefCell<Vec<u64>>,
+    /// Where each metric of the stage stands, when stages know those of others by their names.
+    places: Option<Vec<usize>>,
     notes: RefCell<Vec<String>>,
     questions: RefCell<Vec<SimQuestion>>,
     /// The number of the next question.
@@ -58,12 +61,21 @@ impl SimHost {
             store,
             now: Cell::new(START),
             counts: RefCell::default(),
+            places: None,
             notes: RefCell::default(),
             questions: RefCell::default(),
             next: Cell::new(1),
             refusing: Cell::default(),
             faults: Faults::default(),
         }
+    }
+
+    /// A host of a stage with these metrics, some of which it may share with other stages: as in a proxy
+    /// those of one name are one.
+    #[must_use]
+    pub fn naming(store: Arc<SimStore>, metrics: &[Metric]) -> Self {
+        let places = metrics.iter().map(|metric| store.place(&metric.name)).collect();
+        Self { places: Some(places), ..Self::new(store) }
     }
 
     /// From now on a call of the store fails as `which` says of it and of its number, which is 0 for
@@ -81,7 +93,7 @@ impl SimHost {
     /// What this worker counted at `index`, or set a gauge to.
     #[must_use]
     pub fn count(&self, index: usize) -> u64 {
-        self.counts.borrow().get(index).copied().unwrap_or(0)
+        self.counts.borrow().get(self.place(index)).copied().unwrap_or(0)
     }
 
     /// The lines noted since the last call.
@@ -99,8 +111,12 @@ impl SimHost {
         self.refusing.set(reason);
     }
 
+    fn place(&self, index: usize) -> usize {
+        self.places.as_ref().map_or(index, |places| places[index])
+    }
+
     fn with_count(&self, index: usize, change: impl FnOnce(&mut u64)) {
-        let mut counts = self.counts.borrow_mut();
+        let (mut counts, index) = (self.counts.borrow_mut(), self.place(index));
         if counts.len() <= index {
             counts.resize(index + 1, 0);
         }
@@ -132,15 +148,18 @@ impl Meter for SimHost {
 
     fn raise(&self, index: usize) {
         self.add(index, 1);
-        self.store.raise(index);
+        self.store.raise(self.place(index));
     }
 
     fn read(&self, index: usize) -> u64 {
-        self.store.raised(index)
+        self.store.raised(self.place(index))
     }
 
     fn set(&self, index: usize, value: u64) {
         self.with_count(index, |count| *count = value);
+        if self.places.is_some() {
+            self.store.set_raised(self.place(index), value);
+        }
     }
 }
 

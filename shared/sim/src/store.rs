@@ -19,6 +19,8 @@ struct State {
     broken: bool,
     /// Counters that are raised, by index: workers share them as they share cells.
     raised: BTreeMap<usize, u64>,
+    /// The names of metrics that several stages may have, by index.
+    metrics: Vec<String>,
 }
 
 impl SimStore {
@@ -36,6 +38,22 @@ impl SimStore {
     /// Raises a counter.
     pub fn raise(&self, index: usize) {
         *self.state().raised.entry(index).or_default() += 1;
+    }
+
+    /// Sets what a counter was raised to.
+    pub fn set_raised(&self, index: usize, value: u64) {
+        self.state().raised.insert(index, value);
+    }
+
+    /// The index of a metric by its name, the same for all that ask.
+    #[must_use]
+    pub fn place(&self, metric: &str) -> usize {
+        let mut state = self.state();
+        let known = state.metrics.iter().position(|name| name == metric);
+        known.unwrap_or_else(|| {
+            state.metrics.push(metric.to_owned());
+            state.metrics.len() - 1
+        })
     }
 
     /// What a counter was raised to.
@@ -64,8 +82,8 @@ impl SimStore {
     #[must_use]
     pub fn snapshot(&self) -> Self {
         let state = self.state();
-        let (cells, raised) = (state.cells.clone(), state.raised.clone());
-        Self(Mutex::new(State { cells, raised, last: state.last, ..State::default() }))
+        let (cells, raised, metrics) = (state.cells.clone(), state.raised.clone(), state.metrics.clone());
+        Self(Mutex::new(State { cells, raised, metrics, last: state.last, ..State::default() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tidegate_policy::config::Table;
-use tidegate_policy::{breaker, discovery, ratelimit, routing};
+use tidegate_policy::{breaker, discovery, fused, ratelimit, routing};
 
 /// A file as it should be.
 pub struct File {
@@ -20,18 +20,20 @@ pub struct File {
 }
 
 /// The filters and the tables of their documents.
-pub const FILTERS: [(&str, &Table); 4] = [
+pub const FILTERS: [(&str, &Table); 5] = [
     ("breaker", &breaker::config::fields::DOCUMENT),
     ("discovery", &discovery::config::fields::DOCUMENT),
+    ("fused", &fused::fields::DOCUMENT),
     ("ratelimit", &ratelimit::config::fields::DOCUMENT),
     ("routing", &routing::config::fields::DOCUMENT),
 ];
 
 /// The pages with tables.
-pub const PAGES: [&str; 5] = [
+pub const PAGES: [&str; 6] = [
     "docs/config.md",
     "docs/config/breaker.md",
     "docs/config/discovery.md",
+    "docs/config/fused.md",
     "docs/config/ratelimit.md",
     "docs/config/routing.md",
 ];

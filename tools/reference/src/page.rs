@@ -88,7 +88,7 @@ pub fn tables() -> BTreeMap<&'static str, &'static Table> {
             Kind::Either(one, other) => [one, other].into_iter().for_each(|kind| inside(kind, into)),
             Kind::List { of, .. } => inside(of, into),
             Kind::Map(names) => inside(&names.of, into),
-            Kind::Object(table) => collect(table, into),
+            Kind::Object(table) | Kind::Part(table) => collect(table, into),
             _ => (),
         }
     }
@@ -173,7 +173,7 @@ fn value(kind: &Kind, link: &dyn Fn(&str) -> Option<String>) -> String {
         }
         Kind::Never(_) => String::new(),
         Kind::Object(table) if table.fields.is_empty() => "`{}`".to_owned(),
-        Kind::Object(table) => {
+        Kind::Object(table) | Kind::Part(table) => {
             let object = match link(table.id) {
                 Some(target) => format!("[object]({target})"),
                 None => "object".to_owned(),

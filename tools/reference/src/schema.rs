@@ -122,7 +122,7 @@ fn kind(kind: &Kind, tables: &mut Tables) -> Value {
             let says = format!("{}: use {}.", misfit.found, plain(misfit.expected));
             json!({"type": "null", "description": says})
         }
-        Kind::Object(table) => {
+        Kind::Object(table) | Kind::Part(table) => {
             if !tables.contains_key(table.id) {
                 // Its place is taken first, so that a table that has itself does not go on for ever.
                 tables.insert(table.id, Value::Null);

@@ -29,13 +29,18 @@ enum Step<'a> {
     Item(usize),
 }
 
-/// Fields that the documents of our filters begin with, and the module that each is for.
-const MODULES: [(&str, &str); 5] = [
-    ("breakers", "tidegate-breaker.wasm"),
-    ("limits", "tidegate-ratelimit.wasm"),
-    ("registries", "tidegate-discovery.wasm"),
-    ("routes", "tidegate-routing.wasm"),
-    ("services", "tidegate-discovery.wasm"),
+/// Fields that the documents of our filters begin with, the module that each is for, and the part in
+/// which the document of all filters has it.
+const MODULES: [(&str, &str, &str); 9] = [
+    ("breaker", "tidegate.wasm", ""),
+    ("breakers", "tidegate-breaker.wasm", "breaker"),
+    ("discovery", "tidegate.wasm", ""),
+    ("limits", "tidegate-ratelimit.wasm", "ratelimit"),
+    ("ratelimit", "tidegate.wasm", ""),
+    ("registries", "tidegate-discovery.wasm", "discovery"),
+    ("routes", "tidegate-routing.wasm", "routing"),
+    ("routing", "tidegate.wasm", ""),
+    ("services", "tidegate-discovery.wasm", "discovery"),
 ];
 
 /// Reports all that is wrong with a value by its kind.
@@ -108,7 +113,7 @@ fn takes(kind: &Kind, json: &Json) -> bool {
             Json::Natural(_) | Json::Negative(_) | Json::Fraction,
         )
         | (Kind::List { .. }, Json::Array(_))
-        | (Kind::Map(_) | Kind::Object(_), Json::Object(_)) => true,
+        | (Kind::Map(_) | Kind::Object(_) | Kind::Part(_), Json::Object(_)) => true,
         (Kind::Object(table), Json::Text(_)) => !table.words.is_empty(),
         (Kind::Either(one, other), _) => takes(one, json) || takes(other, json),
         (Kind::List { of, .. }, _) => takes(of, json),
@@ -175,6 +180,8 @@ fn value(kind: &Kind, json: &Json, at: &At<'_>) {
             at.report(misfit.found.to_string(), Cow::Borrowed(misfit.expected), Cause::Shape);
         }
         (Kind::Object(table), _) => object(table, json, at),
+        // Its own reader says all.
+        (Kind::Part(_), _) => (),
         (Kind::Text(rule), Json::Text(text)) => text_of(rule, text, at),
         (simple, _) => {
             if raw(simple, json).is_none() {
@@ -283,9 +290,12 @@ fn object(table: &Table, json: &Json, at: &At<'_>) {
 /// Reports an unknown field; whether it shows that the document is for another module.
 #[inline(never)]
 fn report_unknown(table: &Table, name: &str, of: &At<'_>, at: &At<'_>) -> bool {
-    let module = MODULES.iter().find(|(field, _)| *field == name && of.is_document());
+    let module = MODULES.iter().find(|(field, ..)| *field == name && of.is_document());
     let found = match module {
-        Some((_, module)) => format!("belongs to {module}"),
+        Some((.., part)) if table.fields.iter().any(|def| def.name == *part) => {
+            format!("belongs into `{part}`")
+        }
+        Some((_, module, _)) => format!("belongs to {module}"),
         None if matches!(name, "true" | "false") => {
             format!("unknown field `{name}` ({})", yaml(name == "true"))
         }

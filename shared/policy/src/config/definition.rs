@@ -87,6 +87,8 @@ pub enum Kind {
     Never(&'static Misfit),
     /// An object of these fields.
     Object(&'static Table),
+    /// An object of these fields, which its own reader holds against them: a document of its own.
+    Part(&'static Table),
     /// A text.
     Text(Text),
 }

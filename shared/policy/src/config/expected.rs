@@ -39,7 +39,7 @@ pub(super) fn expected(kind: &Kind) -> String {
         Kind::List { called, .. } => format!("a list of {called}"),
         Kind::Map(map) => format!("an object with {}", map.called),
         Kind::Never(misfit) => misfit.expected.to_string(),
-        Kind::Object(table) => expected_object(table),
+        Kind::Object(table) | Kind::Part(table) => expected_object(table),
         Kind::Text(text) => text.called.to_string(),
     }
 }

@@ -59,6 +59,8 @@ pub enum Raw<'a> {
 
 /// An object of a table's fields.
 pub enum Inner {}
+/// A document in a document, with its own reader.
+pub enum Part {}
 /// A list of objects, or of values that their own reader takes apart.
 pub enum Items {}
 /// A list of simple values.
@@ -227,6 +229,14 @@ impl Field<Inner> {
     #[must_use]
     pub const fn object(name: &'static str, table: &'static Table) -> Self {
         Self::new(name, Kind::Object(table))
+    }
+}
+
+impl Field<Part> {
+    /// A document of its own.
+    #[must_use]
+    pub const fn part(name: &'static str, table: &'static Table) -> Self {
+        Self::new(name, Kind::Part(table))
     }
 }
 

@@ -4,7 +4,8 @@
 //! reader can say `limits[0].burst: given twice` instead of silently taking the last.
 
 use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -227,6 +228,32 @@ impl<'de> Visitor<'de> for Tree {
             object.push(field);
         }
         Ok(Json::Object(object))
+    }
+}
+
+/// Why `bytes` are no document. Two mistakes are so common that the parser's own words,
+/// `why`, would only mislead: no configuration at all, and one that the host hands over as
+/// protobuf instead of text.
+pub(super) fn not_json(bytes: &[u8], why: &str) -> String {
+    if bytes.is_empty() {
+        "empty".to_string()
+    } else if is_binary(bytes) {
+        "binary, as a google.protobuf.Struct is".to_string()
+    } else {
+        format!("not JSON: {why}")
+    }
+}
+
+fn is_binary(bytes: &[u8]) -> bool {
+    bytes.iter().any(|b| *b < b' ' && !b.is_ascii_whitespace())
+}
+
+/// What would be a document in the place of `bytes`.
+pub(super) fn right(bytes: &[u8]) -> &'static str {
+    if is_binary(bytes) {
+        "one JSON object in a google.protobuf.StringValue"
+    } else {
+        "one JSON object"
     }
 }
 

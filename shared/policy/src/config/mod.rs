@@ -23,7 +23,7 @@ pub use definition::{
     joined, Def, Form, Group, Kind, Literal, Misfit, Names, Table, Text, ANY, CLUSTER, PAIRS, TEXT, VISIBLE,
 };
 pub(crate) use field::choices;
-pub use field::{Choice, Either, Field, Inner, Items, List, Map, Never, Place, Raw, Switch, Value};
+pub use field::{Choice, Either, Field, Inner, Items, List, Map, Never, Part, Place, Raw, Switch, Value};
 pub use name::{distinct_name, NAME, PLAIN};
 pub use problem::{Cause, ConfigError, Path, Problem};
 pub use read::{all, collect, document, Object, Reader};

@@ -6,14 +6,13 @@
 //! on the way needs no message of its own.
 
 use alloc::borrow::Cow;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::check;
 use super::definition::{Absent, Def, Kind, Literal, Table};
 use super::field::{Field, Inner, Items, List, Map, Raw, Switch, Value};
-use super::json::Json;
+use super::json::{not_json, right, Json};
 use super::problem::{Cause, ConfigError, Path, Problems};
 
 /// A value of the document.
@@ -54,31 +53,6 @@ pub fn document<T>(bytes: &[u8], read: impl FnOnce(&Reader<'_>) -> Option<T>) ->
         (Some(value), None) => Ok(value),
         (None, None) => Err(ConfigError::one(Path::root(), "is not usable".to_string(), "another document")),
         (_, Some(error)) => Err(error),
-    }
-}
-
-/// Why `bytes` are no document. Two mistakes are so common that the parser's own words,
-/// `why`, would only mislead: no configuration at all, and one that the host hands over as
-/// protobuf instead of text.
-fn not_json(bytes: &[u8], why: &str) -> String {
-    if bytes.is_empty() {
-        "empty".to_string()
-    } else if is_binary(bytes) {
-        "binary, as a google.protobuf.Struct is".to_string()
-    } else {
-        format!("not JSON: {why}")
-    }
-}
-
-fn is_binary(bytes: &[u8]) -> bool {
-    bytes.iter().any(|b| *b < b' ' && !b.is_ascii_whitespace())
-}
-
-fn right(bytes: &[u8]) -> &'static str {
-    if is_binary(bytes) {
-        "one JSON object in a google.protobuf.StringValue"
-    } else {
-        "one JSON object"
     }
 }
 
@@ -202,6 +176,13 @@ impl<'a> Reader<'a> {
 // === impl Object ===
 
 impl<'a> Object<'a> {
+    /// The document that this object is, or is in.
+    #[must_use]
+    pub fn whole(&self) -> Option<Self> {
+        let document = self.document;
+        Reader { json: &document.root, document }.object()
+    }
+
     /// Whether the field is there and not `null`.
     #[inline]
     #[must_use]

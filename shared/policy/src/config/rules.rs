@@ -3,36 +3,12 @@
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::ToString;
-use alloc::vec::Vec;
 
 use super::definition::Def;
 use super::expected;
 use super::field::Field;
-use super::json::Json;
 use super::problem::Shown;
-use super::read::{Object, Reader};
-
-/// The parts of a document that has one document for each of these names.
-#[must_use]
-pub fn parts<'a, const N: usize>(reader: &Reader<'a>, names: [&str; N]) -> Option<[Reader<'a>; N]> {
-    let known = || Cow::Owned(expected::one_of(&mut names.iter().copied()));
-    let Json::Object(fields) = reader.json else {
-        reader.report(format!("found {}", reader.json), known());
-        return None;
-    };
-    let mut found = [None; N];
-    for (name, json) in fields {
-        match names.iter().zip(&mut found).find(|(known, _)| **known == name) {
-            Some((_, place)) => *place = Some(Reader { json, ..*reader }),
-            None => reader.report_under(Some(name), "unknown field".to_string(), known()),
-        }
-    }
-    for (name, _) in names.iter().zip(&found).filter(|(_, part)| part.is_none()) {
-        reader.report_under(Some(name), "missing".to_string(), Cow::Borrowed("an object"));
-    }
-    let all: Vec<Reader<'a>> = found.into_iter().flatten().collect();
-    all.try_into().ok()
-}
+use super::read::Object;
 
 /// Reports each of these fields that is there although it is `wrong` here, with what would be right;
 /// whether none is.

@@ -28,10 +28,11 @@ pub struct Scope {
 // === impl Scope ===
 
 impl Scope {
-    /// Reads the scope of a document.
+    /// Reads the scope of a document; of a part without its own, that of the whole document.
     #[must_use]
     pub fn read(document: &Object<'_>) -> Option<Self> {
-        let name = document.maybe(&SCOPE)?;
+        let own = document.maybe(&SCOPE)?;
+        let name = own.or_else(|| document.whole()?.get(&SCOPE));
         Some(name.map(Self::named).unwrap_or_default())
     }
 

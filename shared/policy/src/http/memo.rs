@@ -11,8 +11,9 @@ use core::cell::RefCell;
 use super::message::{Attribute, Response};
 
 /// A response with what was asked of it so far. Nothing is allocated until then.
-pub struct Memo<'a, R> {
-    response: &'a R,
+pub struct Memo<'a> {
+    /// One type for responses, their ends and replies of our own, so that no stage is compiled twice.
+    response: &'a dyn Response,
     headers: RefCell<Vec<(String, Option<Vec<u8>>)>>,
     attributes: RefCell<Vec<(Attribute, Option<Vec<u8>>)>>,
 }
@@ -23,15 +24,22 @@ pub struct NoResponse;
 
 // === impl Memo ===
 
-impl<'a, R> Memo<'a, R> {
+impl<'a> Memo<'a> {
     /// A response of which nothing is known yet.
     #[must_use]
-    pub fn new(response: &'a R) -> Self {
+    pub fn new(response: &'a dyn Response) -> Self {
         Self { response, headers: RefCell::default(), attributes: RefCell::default() }
+    }
+
+    /// The same, of which one thing is known without the host.
+    #[must_use]
+    pub fn knowing(self, which: Attribute, value: Option<Vec<u8>>) -> Self {
+        self.attributes.borrow_mut().push((which, value));
+        self
     }
 }
 
-impl<R: Response> Response for Memo<'_, R> {
+impl Response for Memo<'_> {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         let mut known = self.headers.borrow_mut();
         if let Some((_, value)) = known.iter().find(|(own, _)| own == name) {

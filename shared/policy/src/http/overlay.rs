@@ -3,22 +3,23 @@
 //! Edits are made when all stages have decided, and facts are told to the host then, so a later
 //! stage that asked the host would see the request as it came. An overlay answers from what the
 //! earlier stages returned. Nothing is copied, and nothing allocated, unless a request header was
-//! edited; then the list of headers is, and not their texts.
+//! edited and all are asked for; then the list of headers is, and not their texts. When any stage
+//! reads the headers, the host is asked for none by itself.
 
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{OnceCell, RefCell};
 use core::net::IpAddr;
 
-use super::message::{Attribute, Header, Request};
-use super::steering::{self, Note};
+use super::message::{Attribute, Header, Request, RequestExt};
 use super::verdict::Edit;
 
 /// A request with the edits and the facts of earlier stages.
 pub struct Overlay<'a, R> {
     request: &'a R,
     edits: &'a [Edit],
-    /// All headers after the edits; `None` when none was edited.
-    headers: Option<Vec<Header<'a>>>,
+    edited: bool,
+    /// All headers after the edits, once they are asked for.
+    headers: OnceCell<Vec<Header<'a>>>,
     facts: &'a Facts<'a>,
 }
 
@@ -32,7 +33,7 @@ impl<'a, R: Request> Overlay<'a, R> {
     #[must_use]
     pub fn new(request: &'a R, edits: &'a [Edit], facts: &'a Facts<'a>) -> Self {
         let edited = edits.iter().any(|edit| edited(edit).is_some());
-        Self { request, edits, headers: edited.then(|| applied(request.headers(), edits)), facts }
+        Self { request, edits, edited, headers: OnceCell::new(), facts }
     }
 
     /// What an earlier stage told under this name.
@@ -49,7 +50,10 @@ impl<'a, R: Request> Overlay<'a, R> {
 
 impl<R: Request> Request for Overlay<'_, R> {
     fn headers(&self) -> &[Header<'_>] {
-        self.headers.as_deref().unwrap_or_else(|| self.request.headers())
+        if !self.edited {
+            return self.request.headers();
+        }
+        self.headers.get_or_init(|| applied(self.request.headers(), self.edits))
     }
 
     fn peer(&self) -> Option<IpAddr> {
@@ -59,7 +63,10 @@ impl<R: Request> Request for Overlay<'_, R> {
     fn lone_header(&self, name: &str) -> Option<Vec<u8>> {
         let edits = || self.edits.iter().filter_map(edited).filter(|(own, _)| is(own, name));
         let kept = edits().all(|(_, change)| matches!(change, Change::Add(_)));
-        let own = if kept { self.request.lone_header(name) } else { None };
+        let own = kept.then(|| match self.request.headers() {
+            [] => self.request.lone_header(name),
+            _ => self.request.header(name).map(<[u8]>::to_vec),
+        });
         let edited = || {
             edits().fold(None, |first: Option<&str>, (_, change)| match change {
                 Change::Add(value) => first.or(Some(value)),
@@ -67,7 +74,7 @@ impl<R: Request> Request for Overlay<'_, R> {
                 Change::Set(value) => Some(value),
             })
         };
-        own.or_else(|| edited().map(|value| value.as_bytes().to_vec()))
+        own.flatten().or_else(|| edited().map(|value| value.as_bytes().to_vec()))
     }
 
     fn end_of_stream(&self) -> bool {
@@ -75,13 +82,13 @@ impl<R: Request> Request for Overlay<'_, R> {
     }
 
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
-        if which == Attribute::Steering && steering::unsteers(self.edits) {
-            let mut note = None;
-            Note::Forged.tell(&mut |_, text| note = Some(text.as_bytes().to_vec()));
-            return note;
-        }
         let fact = which.fact().and_then(|name| self.fact(name));
         fact.or_else(|| self.request.attribute(which))
+    }
+
+    fn parsed_cookies(&self) -> Option<&[Header<'_>]> {
+        let kept = !self.edits.iter().filter_map(edited).any(|(own, _)| is(own, "cookie"));
+        kept.then(|| self.request.parsed_cookies()).flatten()
     }
 
     fn metadata(&self, path: &[alloc::string::String]) -> Option<Vec<u8>> {
@@ -134,7 +141,8 @@ fn is(own: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::RequestExt;
+    use crate::http::steering::{self, Note};
+    use crate::http::Parsed;
     use alloc::string::ToString;
 
     struct Plain;
@@ -211,11 +219,56 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_stage_removes_makes_the_route_doubtful() {
-        let forged = [Edit::RemoveRequestHeader("x-a".to_string())];
-        let overlay = Overlay::new(&Plain, &forged, &|_| ());
+    fn the_last_of_several_notes_is_the_one_that_counts() {
+        let facts = |tell: &mut dyn FnMut(&'static str, &str)| {
+            Note::Passed("b").tell(tell);
+            Note::Forged.tell(tell);
+        };
+        let overlay = Overlay::new(&Plain, &[], &facts);
         assert!(steering::is_forged(overlay.attribute(Attribute::Steering)));
         let overlay = Overlay::new(&Plain, &[], &|_| ());
         assert!(!steering::is_forged(overlay.attribute(Attribute::Steering)));
+    }
+
+    /// A request of which each header costs a call of the host.
+    struct Dear<'a>(&'a [Header<'a>]);
+
+    impl Request for Dear<'_> {
+        fn headers(&self) -> &[Header<'_>] {
+            self.0
+        }
+
+        fn peer(&self) -> Option<IpAddr> {
+            None
+        }
+
+        fn lone_header(&self, _: &str) -> Option<Vec<u8>> {
+            Some(b"dear".to_vec())
+        }
+
+        fn attribute(&self, _: Attribute) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    #[test]
+    fn the_host_is_asked_for_a_header_only_when_none_were_read() {
+        let (read, not_read) = (Dear(&[(b":path", b"/"), (b"te", b"trailers")]), Dear(&[]));
+        let of = |request: &Dear<'_>, name: &str| Overlay::new(request, &[], &|_| ()).lone_header(name);
+        assert_eq!(of(&read, "te").as_deref(), Some(&b"trailers"[..]));
+        assert_eq!(of(&read, "grpc-timeout"), None);
+        assert_eq!(of(&not_read, "te").as_deref(), Some(&b"dear"[..]));
+    }
+
+    #[test]
+    fn cookies_are_parsed_once_for_all_stages_unless_one_edits_them() {
+        let dear = Dear(&[(b":path", b"/"), (b"cookie", b"a=1; b=2")]);
+        let parsed = Parsed::new(&dear);
+        let set = [Edit::SetRequestHeader("cookie".into(), "a=3".into())];
+        let (plain, edited) = (Overlay::new(&parsed, &[], &|_| ()), Overlay::new(&parsed, &set, &|_| ()));
+        assert_eq!(plain.parsed_cookies().map(<[_]>::as_ptr), parsed.parsed_cookies().map(<[_]>::as_ptr));
+        assert!(edited.parsed_cookies().is_none());
+        let value = |request: &Parsed<'_, _>| request.cookies("a").next().map(<[u8]>::to_vec);
+        assert_eq!(value(&Parsed::new(&edited)).as_deref(), Some(&b"3"[..]));
     }
 }

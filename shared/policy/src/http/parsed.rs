@@ -49,7 +49,10 @@ impl<R: Request> Request for Parsed<'_, R> {
 
     fn parsed_cookies(&self) -> Option<&[Header<'_>]> {
         let parse = || self.request.values("cookie").flat_map(path::cookies).collect();
-        Some(self.cookies.get_or_init(parse))
+        Some(match self.request.parsed_cookies() {
+            Some(parsed) => parsed,
+            None => self.cookies.get_or_init(parse),
+        })
     }
 }
 

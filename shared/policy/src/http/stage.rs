@@ -24,6 +24,10 @@ pub trait Stage: Sized {
     /// requests; in the module of one that does not there is nothing to do so.
     const ASKS: bool = Callback::any_answers(Self::CALLBACKS);
 
+    /// Whether it is several stages in one, which says itself what to think of a route by which a
+    /// client steered: see [`super::steering`]. Of any other stage the driver says it.
+    const SEVERAL: bool = false;
+
     /// How often [`Stage::on_tick`] runs, and metrics are told to the host.
     const TICK_MS: u32 = 250;
 
@@ -269,7 +273,7 @@ impl Callback {
     /// How many there are.
     pub const COUNT: usize = 9;
 
-    /// All that are in one of two lists, once each, at the beginning of an array, and how many: for
+    /// All that are in one of these lists, once each, at the beginning of an array, and how many: for
     /// a module of several stages.
     #[must_use]
     #[expect(
@@ -277,13 +281,19 @@ impl Callback {
         clippy::indexing_slicing,
         reason = "evaluated at compile time: what would panic does not compile"
     )]
-    pub const fn union(one: &[Self], other: &[Self]) -> ([Self; Self::COUNT], usize) {
+    pub const fn union(lists: &[&[Self]]) -> ([Self; Self::COUNT], usize) {
         let (mut list, mut count) = (Self::ALL, 0);
         let mut rest: &[Self] = &Self::ALL;
         while let [first, after @ ..] = rest {
-            if first.is_in(one) || first.is_in(other) {
-                list[count] = *first;
-                count += 1;
+            let mut others = lists;
+            while let [other, behind @ ..] = others {
+                others = if first.is_in(other) {
+                    list[count] = *first;
+                    count += 1;
+                    &[]
+                } else {
+                    behind
+                };
             }
             rest = after;
         }

@@ -78,6 +78,27 @@ pub fn is_forged(note: Option<Vec<u8>>) -> bool {
     note.is_some_and(|text| Note::read(&text) == Some(Note::Forged))
 }
 
+/// The text of a note among what a stage tells: of the last, if it tells several.
+pub fn note_of(facts: impl FnOnce(&mut dyn FnMut(&'static str, &str))) -> Option<Vec<u8>> {
+    let mut note = None;
+    facts(&mut |name, text| {
+        if name == FACT {
+            note = Some(text.as_bytes().to_vec());
+        }
+    });
+    note
+}
+
+/// What becomes of a request from which a stage takes away a header by which the client may have
+/// chosen the route, after this note: a reply, if it passed an open breaker only with that header.
+#[must_use]
+pub fn distrusted(note: &[u8], grpc: bool) -> Option<Reply> {
+    match Note::read(note)? {
+        Note::Passed(breaker) => Some(refused(breaker, grpc)),
+        Note::Forged => None,
+    }
+}
+
 /// The reply to a request that a breaker let pass because of a route that it did not keep.
 #[must_use]
 pub fn refused(breaker: &str, grpc: bool) -> Reply {
