@@ -91,9 +91,17 @@ impl Arrivals {
         let another =
             |other: &usize| *other != variant && goal(*other).is_some() && goal(*other) != goal(variant);
         let mut others = (0..route.variants.len()).filter(another).peekable();
-        others.peek().is_none()
-            || others.any(|other| goal(other) == Some(cluster) || reached.get(other) == Some(&Some(arrived)))
+        if others.peek().is_none() {
+            return !goal(variant).is_some_and(|goal| has_part(cluster, goal));
+        }
+        others.any(|other| goal(other) == Some(cluster) || reached.get(other) == Some(&Some(arrived)))
     }
+}
+
+/// Whether a cluster's name has another as one of its parts, as the names that Istio and Consul make
+/// have those of their subsets: `outbound|8080|v1|shop.example`, `v1.shop.default.dc1.internal`.
+fn has_part(cluster: &[u8], name: &[u8]) -> bool {
+    cluster.split(|byte| matches!(byte, b'|' | b'.' | b'/')).any(|part| part == name)
 }
 
 #[cfg(test)]
@@ -126,5 +134,10 @@ mod tests {
             "the default"
         );
         assert_eq!(run(&[(1, 0, "main")]), [true], "nothing to compare with");
+        for made in ["outbound|8080|v1|shop.example", "v1.shop.default.dc1.internal", "route/v1/0"] {
+            assert_eq!(run(&[(1, 0, made)]), [false], "a name made of it, {made}");
+            assert_eq!(run(&[(0, 1, made), (0, 0, made)]), [false, true], "both in {made}");
+        }
+        assert_eq!(run(&[(1, 0, "outbound|8080||shop-v1.example")]), [true], "not a part");
     }
 }
