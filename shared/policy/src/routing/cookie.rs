@@ -76,6 +76,12 @@ impl Generated {
         Self { attributes: attributes(max_age_s), ages: max_age_s > 0, marker, name }
     }
 
+    /// Whether another has this one's name, and clients keep it otherwise.
+    #[must_use]
+    pub fn disagrees(&self, other: &Self) -> bool {
+        self.name == other.name && self != other
+    }
+
     /// The value that a request already carries: the first that is not empty, as in a key.
     #[must_use]
     pub fn find<'r>(&self, request: &'r impl Request) -> Option<&'r [u8]> {

@@ -237,6 +237,11 @@ fn every_problem_is_told_with_what_would_be_right() {
          "force.secret: does not fit (no message shows it), expected visible ASCII, 16 to 256 bytes"),
         (format!(r#"{{"headers": {{"cluster": "x-a", "mirror": "X-A"}}, "routes": [{{"name": "r", {variants}}}]}}"#),
          "headers.mirror: `x-a` would carry two things, expected a header for each"),
+        (format!(r#"{{"routes": [
+            {{"name": "r", "sticky": {{"experiment": "e", "cookie": {{"name": "tg", "max_age_ms": "1d"}}}}, {variants}}},
+            {{"name": "other", "sticky": {{"experiment": "e", "cookie": {{"name": "u"}}}}, {variants}}},
+            {{"name": "s", "sticky": {{"experiment": "e", "cookie": {{"name": "tg", "max_age_ms": "1m"}}}}, {variants}}}]}}"#),
+         "routes: \"s\" has the cookie of \"r\" with other attributes, expected the same `max_age_ms`, `path`, `domain` and flags, or another `name`"),
     ];
     for (json, expected) in cases {
         assert_eq!(problems(&json).join("\n"), expected, "{json}");

@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 use crate::config::{document, ConfigError, Field, Object, Reader, Scope};
 use crate::http::matcher::{ClientMatch, HeaderName};
 use crate::http::{steering, Request};
+use crate::routing::cookie::Generated;
 use crate::routing::force::Force;
 use crate::routing::precedence::Rules;
 use crate::routing::route::{Mode, Route};
@@ -86,7 +87,7 @@ impl Policy {
         };
         let headers = object.inner(&fields::HEADERS).and_then(|headers| Headers::read(&headers));
         let scope = Scope::read(&object)?;
-        let routes = routes.filter(|routes| numbered(&object, routes, &scope))?;
+        let routes = routes.filter(|routes| numbered(&object, routes, &scope) & agreed(&object, routes))?;
         let named: Vec<(&str, &[Condition])> =
             routes.iter().map(|route| (route.name.as_str(), route.matches.as_slice())).collect();
         let rules = Rules::new(&named, object.get(&fields::ORDER)?);
@@ -149,6 +150,28 @@ fn numbered(object: &Object<'_>, routes: &[Route], scope: &Scope) -> bool {
             }
             known.push((number, name));
         }
+    }
+    true
+}
+
+/// Whether cookies of one name are one cookie: a route that made it live shorter would take it from the
+/// others' clients.
+fn agreed(object: &Object<'_>, routes: &[Route]) -> bool {
+    let mut cookies: Vec<(&str, &Generated)> = Vec::new();
+    for route in routes {
+        let Some(cookie) = route.sticky.as_ref().and_then(|sticky| sticky.generated.as_ref()) else {
+            continue;
+        };
+        if let Some((first, _)) = cookies.iter().find(|(_, other)| cookie.disagrees(other)) {
+            let found = format!("{:?} has the cookie of {first:?} with other attributes", route.name);
+            object.report_at(
+                &fields::ROUTES,
+                found,
+                "the same `max_age_ms`, `path`, `domain` and flags, or another `name`",
+            );
+            return false;
+        }
+        cookies.push((&route.name, cookie));
     }
     true
 }
