@@ -108,6 +108,23 @@ fn an_unanswered_host_fails_the_query_and_the_last_answer_serves() {
     assert_eq!((workers.asked("failures"), sent(worker).as_str()), (1, "10.0.0.1:80"));
 }
 
+/// A name server may give some of many addresses, and others the next time. To miss from one answer is not
+/// to go down: of each eight, four were left out.
+#[test]
+fn addresses_that_take_turns_in_answers_all_serve() {
+    let json = https(r#"{"name": "orders.shop", "record": "a", "port": 80}"#);
+    let workers = Workers::new(1, &json);
+    let worker = &workers.all[0];
+    for n in 0..100_usize {
+        workers.at(6_000 * n as u64).tick();
+        let some = (0..8).map(|place| format!("10.0.0.{}", 1 + (n * 3 + place) % 20));
+        let records: Vec<Record> = some.map(|text| address("orders.shop", &text, 5)).collect();
+        worker.answer(&answer(&question(worker), 0, &records));
+        let serving = reached(worker);
+        assert_eq!(serving.split(' ').count(), 8, "answer {n}: {serving}");
+    }
+}
+
 /// Some name servers fail when they are queried for records that they do not have (RFC 4074).
 #[test]
 fn a_failed_host_is_left_out_when_others_have_addresses() {

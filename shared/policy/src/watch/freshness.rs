@@ -47,15 +47,16 @@ pub const NEGATIVE_FIRST: Span = Span::from_secs(5);
 /// First bound of a wait after an error.
 const ERROR_FIRST: Span = Span::from_secs(1);
 /// Both double up to this at most.
-const LONGEST: Span = Span::from_secs(60);
+pub const LONGEST: Span = Span::from_secs(60);
 /// Shortest wait after an error: a draw of 0 would make it none at all.
 const SHORTEST: Span = Span::from_millis(100);
 
 /// How long an answer that there is no such thing holds, the `streak`th consecutive one: `first`, by default
-/// 5 seconds, then 10, 20, 40 and so on up to 60 seconds. A streak of 0 counts as 1.
+/// 5 seconds, then 10, 20, 40 and so on up to `longest`, but not shorter than `first`. A streak of 0 counts
+/// as 1.
 #[must_use]
-pub fn negative_ttl(first: Span, streak: u32) -> Span {
-    doubled(first, streak)
+pub fn negative_ttl(first: Span, streak: u32, longest: Span) -> Span {
+    doubled(first, streak).min(longest.max(first))
 }
 
 /// How long to wait after the `streak`th consecutive error: a random part of 1, 2, 4 … seconds up to
@@ -151,7 +152,9 @@ mod tests {
             ("middle period",               ms(next_fetch(Span::from_secs(10), half)),       10_000),
             ("longest period",              ms(next_fetch(Span::from_secs(10), u64::MAX)),   11_999),
             ("first fetch",                 ms(first_fetch(Span::from_secs(10), half)),      5_000),
-            ("no such service, much later", ms(negative_ttl(NEGATIVE_FIRST, u32::MAX)),                      60_000),
+            ("no such service, much later", ms(negative_ttl(NEGATIVE_FIRST, u32::MAX, LONGEST)),             60_000),
+            ("no such service any more",    ms(negative_ttl(NEGATIVE_FIRST, 9, Span::from_secs(8))),         8_000),
+            ("no shorter than the first",   ms(negative_ttl(NEGATIVE_FIRST, 9, Span::from_secs(1))),         5_000),
         ];
         for (name, got, expected) in cases {
             assert_eq!(got, expected, "{name}");

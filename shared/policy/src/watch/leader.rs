@@ -106,11 +106,11 @@ impl Leader {
     }
 
     /// Takes the answer that there is no such thing, which is no failure. It holds for `first`, then
-    /// twice as long and so on.
-    pub fn absent(&mut self, first: Span, now: Timestamp, draw: u64) {
+    /// twice as long and so on, up to `longest`.
+    pub fn absent(&mut self, first: Span, longest: Span, now: Timestamp, draw: u64) {
         self.absent = self.absent.saturating_add(1);
         (self.failures, self.fetched_ms) = (0, now.as_millis());
-        self.ask_at(now.plus(next_fetch(negative_ttl(first, self.absent), draw)));
+        self.ask_at(now.plus(next_fetch(negative_ttl(first, self.absent, longest), draw)));
     }
 
     /// Takes a failure, and backs off, for `longest` at most. `answered` says that the server did answer.

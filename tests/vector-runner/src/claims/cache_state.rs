@@ -1,7 +1,7 @@
 //! What a cached answer is good for, and how long one holds that there is no such service.
 
 use tidegate_policy::time::Span;
-use tidegate_policy::watch::freshness::{negative_ttl, CacheParams, Freshness, NEGATIVE_FIRST};
+use tidegate_policy::watch::freshness::{negative_ttl, CacheParams, Freshness, LONGEST, NEGATIVE_FIRST};
 
 use crate::data::{Fault, Node};
 
@@ -10,7 +10,7 @@ pub(super) fn check(document: &Node<'_>) -> Result<usize, Fault> {
     cases.iter().try_for_each(case)?;
     let negative = document.field("negative_ttl_s")?.items()?;
     for (node, streak) in negative.iter().zip(1..) {
-        node.is(negative_ttl(NEGATIVE_FIRST, streak).floor_secs())?;
+        node.is(negative_ttl(NEGATIVE_FIRST, streak, LONGEST).floor_secs())?;
     }
     Ok(cases.len() + negative.len())
 }

@@ -5,6 +5,7 @@ use alloc::format;
 use crate::config::{Field, Inner, Kind, Object, Switch, Table};
 use crate::discovery::config::policy::Cache;
 use crate::discovery::distrust::{flap, shrink};
+use crate::discovery::registry::Shape;
 use crate::time::Span;
 
 const HOUR: u64 = 3_600_000;
@@ -28,7 +29,7 @@ static SERVE_FOREVER: Field<bool> = Field::boolean("serve_forever", false)
     .says("Whether the last answer is used for ever while the registry fails.");
 static NEGATIVE_TTL_MS: Field<u64> = Field::duration("negative_ttl_ms", 100, 60_000).or_number(5_000).says(
     "How soon it is asked again for a service that it does not know, as DNS can say. Doubles, up to a \
-     minute.",
+     minute; of a service that it knew before, up to `max_backoff_ms`.",
 );
 static MAX_BACKOFF_MS: Field<u64> = Field::duration("max_backoff_ms", 100, 600_000)
     .or_number(5_000)
@@ -39,7 +40,7 @@ static MAX_BYTES: Field<u32> = Field::integer("max_bytes", 1 << 10, 4 << 20, "by
 static EMPTY_PROTECTION: Field<Inner> =
     Field::object("empty_protection", &SHRINK).or_says("`{}`").says("Sets that shrink too fast to be true.");
 static FLAP_DAMPING: Field<Switch> = Field::switch("flap_damping", &Kind::Object(&FLAP))
-    .says("Endpoints that come and go. `false`: they may.");
+    .says("Endpoints that come and go. `false`: they may. It is `false` of DNS when it is absent: an answer there may have some of many addresses, and others the next time.");
 static TABLE: Table = Table::new(
     "discovery.cache",
     &[
@@ -108,9 +109,10 @@ static FLAP: Table = Table::new(
 
 /// Reads the field `cache` of a registry.
 #[inline(never)]
-pub(super) fn read(registry: &Object<'_>) -> Option<Cache> {
+pub(super) fn read(registry: &Object<'_>, shape: Shape) -> Option<Cache> {
     let object = registry.inner(&CACHE)?;
-    let flap = match object.switch(&FLAP_DAMPING)? {
+    let is_damped = shape.names_all() || object.has(&FLAP_DAMPING);
+    let flap = match object.switch(&FLAP_DAMPING)?.filter(|_| is_damped) {
         Some(flap) => Some(read_flap(&flap)?),
         None => None,
     };

@@ -39,7 +39,7 @@ fn read<'a>(name: &'a str, reader: &Reader<'a>, allow: Option<&Allow>) -> Known<
         return Known { name, shape: None, registry: None };
     };
     let sound = sound(&object, shape);
-    let cache = cache::read(&object).filter(|_| sound);
+    let cache = cache::read(&object, shape).filter(|_| sound);
     let registry = kind.zip(cache).map(|(kind, cache)| Registry { name: name.into(), kind, cache });
     Known { name, shape: Some(shape), registry }
 }

@@ -143,7 +143,13 @@ impl QuestionLeader {
 
     /// Takes the answer that there is no such service.
     fn took_nothing(&mut self, cache: &Cache, now: Timestamp, draw: u64) -> bool {
-        self.leader.absent(Span::from_millis(cache.negative_ttl_ms), now, draw);
+        let first = Span::from_millis(cache.negative_ttl_ms);
+        // One that was there is looked for as often as a registry that was.
+        let longest = match self.served.state {
+            State::Known | State::Expired => Span::from_millis(cache.max_backoff_ms),
+            State::None | State::Unknown => freshness::LONGEST,
+        };
+        self.leader.absent(first, longest, now, draw);
         if !self.guard.serving().is_empty() {
             // As if it had answered with an empty set, which is not believed at once.
             return self.serve(Vec::new(), cache, now);
@@ -317,6 +323,25 @@ mod tests {
             (third.leader.note(Status::default()).failures, third.leader.note(Status::default()).trouble),
             (0, 0)
         );
+    }
+
+    /// It was followed up to 72 s late when it started again.
+    #[test]
+    fn a_service_that_is_gone_is_looked_for_as_often_as_a_registry_that_is() {
+        let unknown = FetchError::Answer(AnswerError::Unknown);
+        for (was_there, most) in [(true, 6_000), (false, 72_000)] {
+            let mut lead = leader(&Status::default());
+            if was_there {
+                let _ = lead.took(good(0), &cache(), Timestamp::ZERO, DRAW);
+            }
+            let mut longest = 0;
+            for n in 1..20 {
+                let now = Timestamp::ZERO.plus(Span::from_secs(100 * n));
+                let _ = lead.failed(&unknown, &cache(), now, u64::MAX);
+                longest = longest.max(lead.leader.note(Status::default()).next_ms - now.as_millis());
+            }
+            assert!((most * 9 / 10..=most).contains(&longest), "{was_there}: {longest} ms");
+        }
     }
 
     /// One of two name servers does not have the zone, say.

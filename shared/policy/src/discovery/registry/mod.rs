@@ -191,6 +191,12 @@ impl Shape {
         self != Self::Static
     }
 
+    /// Whether an answer names all endpoints, so that one that it lacks is gone. A name server may give
+    /// some of many, others each time.
+    pub(crate) fn names_all(self) -> bool {
+        !matches!(self, Self::Dns(_))
+    }
+
     /// Reads what a service that is called `service` asks, from its object. `named` is where it names the
     /// registry; the registry's `kind` is `None` when it could not be read.
     pub(crate) fn read_query(
