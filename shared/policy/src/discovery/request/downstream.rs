@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
+use crate::balance::outlier::Runs;
 use crate::balance::Ask;
 use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::{Locality, Table};
@@ -271,22 +272,23 @@ impl Downstream {
         if flight.attempts.get() > 0 {
             return;
         }
-        if choice::is_diverted(response.attribute(Attribute::Guarded)) {
-            // A breaker behind this filter.
-            return self.never_sent(exchange);
-        }
         let now = host.now();
         let outcome = Outcome::of_response(response);
         // Whether a good answer is the endpoint's only matters where answers decide the choice; asking
         // the host costs as much as all else here.
         let asks = flight.view.learns() || outcome.status().is_some_and(|status| status >= 400);
+        let endpoint = flight.endpoint(0, &|| response.attribute(Attribute::Endpoint));
+        let failing = endpoint.as_ref().is_some_and(|endpoint| endpoint.runs.get() != Runs::default());
+        if (asks || failing) && choice::is_diverted(response.attribute(Attribute::Guarded)) {
+            // A breaker behind this filter sent it elsewhere.
+            return self.never_sent(exchange);
+        }
         let of_upstream = |details: Vec<u8>| details == b"via_upstream";
         let outcome = if !asks || response.attribute(Attribute::Details).is_some_and(of_upstream) {
             outcome
         } else {
             Outcome::of_flags(response.number(Attribute::Flags), exchange.completed.is_some())
         };
-        let endpoint = flight.endpoint(0, &|| response.attribute(Attribute::Endpoint));
         let judged = flight.judges_headers(outcome, response.end_of_stream());
         if let Some(endpoint) = endpoint.as_ref().filter(|_| judged) {
             flight.judge(endpoint, outcome, now, host);
