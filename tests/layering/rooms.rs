@@ -15,12 +15,13 @@ const POLICIES: [&str; 4] = ["breaker/", "discovery/", "ratelimit/", "routing/"]
 
 /// The files, and rooms, of the policy that may ask the host. All others get what they need as
 /// arguments, and decide.
-const MAY_ASK: [&str; 25] = [
+const MAY_ASK: [&str; 26] = [
     "fused/part.rs",
     "fused/stage.rs",
     "http/stage.rs",
     "scoped.rs",
     "secret.rs",
+    "usage.rs",
     "ratelimit/stage.rs",
     "ratelimit/charge.rs",
     "ratelimit/local.rs",

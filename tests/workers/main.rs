@@ -15,6 +15,7 @@ mod breaker_regressions;
 mod breaker_replies;
 mod breaker_states;
 mod breaker_targets;
+mod breaker_unused;
 mod breaker_uploads;
 mod breaker_workers;
 mod discovery;

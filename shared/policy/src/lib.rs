@@ -55,4 +55,5 @@ pub mod secret;
 pub mod sort;
 pub mod split;
 pub mod time;
+pub mod usage;
 pub mod watch;

@@ -13,6 +13,7 @@ use super::metrics::{self, BreakerMetric};
 use super::misroutes::{FellBack, Misroutes};
 use super::reached::Reached;
 use super::report;
+use super::unused::Unused;
 use super::waiting::{self, Waiting};
 use crate::breaker::config::target::Target;
 use crate::breaker::worker::context::{Context, Ticket};
@@ -47,6 +48,7 @@ pub(super) struct Breakers {
     pub(super) waiting: Waiting,
     pub(super) misroutes: Misroutes,
     pub(super) reached: Reached,
+    pub(super) unused: Unused,
     /// What access logs say, by breaker.
     labels: Vec<[String; 5]>,
 }
@@ -75,6 +77,7 @@ impl Breakers {
             waiting: Waiting::default(),
             misroutes: Misroutes::default(),
             reached: Reached::new(&policy.breakers),
+            unused: Unused::new(&policy, placement),
             labels: policy.breakers.iter().map(label).collect(),
             policy,
         }
@@ -82,7 +85,7 @@ impl Breakers {
 
     pub(super) fn cells(&self) -> impl Iterator<Item = CellSpec> + '_ {
         let cells = self.policy.breakers.iter().zip(&self.locals);
-        cells.flat_map(|(breaker, local)| local.specs(&breaker.params))
+        cells.flat_map(|(breaker, local)| local.specs(&breaker.params)).chain([self.unused.usage.spec()])
     }
 
     pub(super) fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
@@ -96,6 +99,7 @@ impl Breakers {
     /// Counts the breakers among those that the worker's configurations have.
     pub(super) fn join(&mut self, live: &Rc<Live>) {
         self.live = Rc::clone(live);
+        live.see(self.placement);
         self.policy.breakers.iter().for_each(|breaker| live.join(breaker.number));
     }
 
@@ -221,6 +225,27 @@ impl Breakers {
         self.labels.get(at)?.get(label as usize).map(String::as_str)
     }
 
+    /// Says, and shows, which breakers no request has had, and that this filter stands where nothing of its
+    /// document is for.
+    #[inline(never)]
+    fn tell_unused(&self, now: Timestamp, host: &impl Host) {
+        let Unused { usage, .. } = &self.unused;
+        if self.unused.is_misplaced(&self.live, now) && usage.is_first_misplaced(host) {
+            host.note(self.unused.misplaced());
+        }
+        let news = usage.tick(now, host);
+        self.unused.tick();
+        let Some(news) = news else { return };
+        for at in news.unused {
+            let Some(breaker) = self.get(at) else { continue };
+            host.set(metrics::index(at, BreakerMetric::Unused), 1);
+            if news.tells {
+                host.note(&self.unused.line(breaker, news.requests));
+            }
+        }
+        news.used.iter().for_each(|at| host.set(metrics::index(*at, BreakerMetric::Unused), 0));
+    }
+
     /// Lets probes pass whose streams have been up for long, then does the housekeeping of each
     /// breaker.
     pub(super) fn tick(&self, host: &impl Host) {
@@ -230,6 +255,7 @@ impl Breakers {
         for (ticket, took_ms) in self.waiting.long(now.as_millis(), long_ms) {
             self.settle(ticket, Class::Success, took_ms, &|| 0, now, host);
         }
+        self.tell_unused(now, host);
         for at in 0..self.locals.len() {
             let Some((local, cx)) = self.local(at, now, host) else { continue };
             if local.tick(&cx).is_err() {

@@ -55,9 +55,11 @@ pub enum BreakerMetric {
     Undecided,
     /// Outcomes of targets that the table had no room for.
     Untracked,
+    /// Whether no request has been the breaker's, though many have passed.
+    Unused,
 }
 
-const ALL: [(BreakerMetric, &str, &str); 20] = [
+const ALL: [(BreakerMetric, &str, &str); 21] = [
     (BreakerMetric::Admitted, "admitted", "Requests admitted."),
     (BreakerMetric::Capped, "capped", "Ejections that max_ejection_percent prevented."),
     (BreakerMetric::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
@@ -94,11 +96,16 @@ const ALL: [(BreakerMetric, &str, &str); 20] = [
         "Times that shared cells failed, for a request, which on_failure decides, or for an outcome.",
     ),
     (BreakerMetric::Untracked, "untracked", "Outcomes of targets that the table had no room for."),
+    (
+        BreakerMetric::Unused,
+        "unused",
+        "1 while none of the requests that passed the filter, the first 1,000 or more, was the breaker's.",
+    ),
 ];
 
 /// Those that show what is now.
-pub(super) const GAUGES: [BreakerMetric; 3] =
-    [BreakerMetric::Open, BreakerMetric::RefusingPercent, BreakerMetric::State];
+pub(super) const GAUGES: [BreakerMetric; 4] =
+    [BreakerMetric::Open, BreakerMetric::RefusingPercent, BreakerMetric::State, BreakerMetric::Unused];
 
 const EACH: usize = ALL.len() + Reason::ALL.len();
 
@@ -154,6 +161,6 @@ mod tests {
                 assert_eq!(list[reason(breaker, of)].name, expected);
             }
         }
-        assert_eq!(list.len(), 56);
+        assert_eq!(list.len(), 58);
     }
 }

@@ -32,6 +32,7 @@ mod request;
 pub mod stage;
 pub mod state;
 pub mod transition;
+mod unused;
 mod view;
 mod waiting;
 pub mod worker;

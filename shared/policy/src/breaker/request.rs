@@ -59,6 +59,7 @@ impl<'a, H: Host> Checks<'a, H> {
         view.set_header(header);
         self.exchange.chosen = view.knows_cluster();
         let breakers = self.breakers;
+        breakers.unused.usage.passed(breakers.placement);
         for (at, breaker) in breakers.policy.breakers.iter().enumerate() {
             if breaker.target.placement() != breakers.placement {
                 continue;
@@ -71,6 +72,7 @@ impl<'a, H: Host> Checks<'a, H> {
                 continue;
             }
             let Some(target) = self.target(breaker, &view) else { continue };
+            breakers.unused.usage.saw(at);
             match self.admit(at, &target) {
                 Ok(Answer::Admit(ticket)) => self.exchange.keep(ticket),
                 Ok(Answer::Pass) => {}

@@ -28,7 +28,7 @@ use crate::http::{
 ///
 /// let json = br#"{"breakers": [{"name": "checkout", "target": {"cluster": "checkout"}}]}"#;
 /// let stage = CircuitBreaker::configure(json, Placement::Downstream).unwrap();
-/// assert_eq!(stage.cells().count(), 1, "one target, one record");
+/// assert_eq!(stage.cells().count(), 2, "one target, one record, and what was seen of it");
 /// assert!(stage.metrics().iter().any(|m| m.name == "tidegate.breaker.breaker.checkout.refused"));
 /// ```
 pub struct CircuitBreaker {
@@ -96,6 +96,7 @@ impl Stage for CircuitBreaker {
         } else {
             self.breakers.reached.learn(exchange, response);
         }
+        self.breakers.unused.sample(response);
         if exchange.first.is_some() || self.breakers.blames {
             Settlement::new(&self.breakers, response, host).on_response(exchange);
         }
