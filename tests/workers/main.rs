@@ -18,6 +18,7 @@ mod breaker_targets;
 mod breaker_unused;
 mod breaker_uploads;
 mod breaker_workers;
+mod claims;
 mod discovery;
 mod discovery_attempts;
 mod discovery_catalog;

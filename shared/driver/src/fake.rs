@@ -161,6 +161,10 @@ impl Proxy for Fake {
         "fake".to_owned()
     }
 
+    fn root_id(&self) -> String {
+        String::new()
+    }
+
     fn random(&self, _bytes: &mut [u8]) -> bool {
         true
     }

@@ -23,6 +23,7 @@
 )]
 
 pub mod cells;
+pub mod claims;
 pub mod dispatch;
 pub mod exchange;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod root;
 mod spread;
 
 pub use cells::Cells;
+pub use claims::Claims;
 pub use dispatch::Dispatcher;
 pub use exchange::Exchange;
 pub use message::Arrival;

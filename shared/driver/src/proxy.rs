@@ -64,6 +64,9 @@ pub trait Proxy: Cells + Callout + Clock + Clone {
     /// The name of that configuration's plugin; empty when the proxy does not say.
     fn plugin_name(&self) -> String;
 
+    /// Its root id; empty when it has none.
+    fn root_id(&self) -> String;
+
     /// Fills `bytes` with random ones; `false` when the proxy has none.
     fn random(&self, bytes: &mut [u8]) -> bool;
 

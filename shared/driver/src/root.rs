@@ -5,8 +5,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use tidegate_policy::http::{Edit, Reply, Stage, Verdict};
+use tidegate_policy::time::Timestamp;
 
 use crate::cells;
+use crate::claims::Claims;
 use crate::exchange::Exchange;
 use crate::host::PluginHost;
 use crate::message::{ProxyRequest, ProxyResponse, Spare};
@@ -18,6 +20,8 @@ pub(crate) struct Plugin<S, P: Proxy> {
     pub(crate) stage: S,
     pub(crate) proxy: P,
     metrics: Metrics<P>,
+    /// What it means by its names, if it shares any.
+    claims: Option<Claims>,
     /// What the stage said of headers, once for all requests.
     reads_headers: bool,
     /// The last request's list of headers, for the next.
@@ -30,7 +34,8 @@ impl<S: Stage, P: Proxy> Plugin<S, P> {
     /// The plugin of the configuration that the proxy offers now; `None` when it cannot be used,
     /// which the log then explains.
     pub(crate) fn configured(proxy: P, memory: &Rc<S::Memory>) -> Option<Self> {
-        let mut stage = match S::configure(&proxy.configuration(), proxy.placement()) {
+        let document = proxy.configuration();
+        let mut stage = match S::configure(&document, proxy.placement()) {
             Ok(stage) => stage,
             Err(error) => {
                 let who = who::<S>(&proxy);
@@ -51,7 +56,11 @@ impl<S: Stage, P: Proxy> Plugin<S, P> {
         }
         let metrics = Metrics::declare(proxy.clone(), stage.metrics());
         let reads_headers = stage.reads_headers();
-        Some(Self { stage, proxy, metrics, reads_headers, spare: Cell::default(), names: Cell::default() })
+        let claims = Claims::of(&stage, (&proxy.plugin_name(), &proxy.root_id()), &document);
+        let (spare, names) = (Cell::default(), Cell::default());
+        let plugin = Self { stage, proxy, metrics, claims, reads_headers, spare, names };
+        plugin.claim(Claims::configured);
+        Some(plugin)
     }
 
     /// What the stage may ask.
@@ -62,11 +71,28 @@ impl<S: Stage, P: Proxy> Plugin<S, P> {
     pub(crate) fn tick(&self) {
         self.stage.on_tick(&self.host());
         self.metrics.flush();
+        self.claim(Claims::tick);
     }
 
     /// The configuration goes: what was announced would outlive it.
     pub(crate) fn retire(&self) {
         self.stage.stop(&self.host());
+        if let Some(claims) = self.claims.as_ref().filter(|_| S::CLAIMS) {
+            claims.stop(&self.proxy, self.proxy.now());
+        }
+    }
+
+    /// Does something about the claims, and logs what there is to say of it.
+    fn claim(&self, how: impl FnOnce(&Claims, &P, Timestamp) -> Vec<String>) {
+        let Some(claims) = self.claims.as_ref().filter(|_| S::CLAIMS) else { return };
+        let lines = how(claims, &self.proxy, self.proxy.now());
+        if lines.is_empty() {
+            return;
+        }
+        let who = who::<S>(&self.proxy);
+        for line in lines {
+            self.proxy.log(Level::Warn, &format!("{who}: {line}"));
+        }
     }
 }
 

@@ -142,8 +142,11 @@ impl Proxy for Envoy {
     }
 
     fn plugin_name(&self) -> String {
-        let name = abi::property("plugin_name").unwrap_or_default();
-        String::from_utf8_lossy(&name).chars().filter(|c| !c.is_control()).collect()
+        printable("plugin_name")
+    }
+
+    fn root_id(&self) -> String {
+        printable("plugin_root_id")
     }
 
     fn random(&self, bytes: &mut [u8]) -> bool {
@@ -209,6 +212,12 @@ impl Proxy for Envoy {
     fn log(&self, level: Level, line: &str) {
         abi::log(level, line);
     }
+}
+
+/// A property, without what would break a line of the log.
+fn printable(property: &str) -> String {
+    let text = abi::property(property).unwrap_or_default();
+    String::from_utf8_lossy(&text).chars().filter(|c| !c.is_control()).collect()
 }
 
 fn number(map: HeaderMap) -> u32 {

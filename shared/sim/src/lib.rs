@@ -21,7 +21,7 @@ pub mod store;
 pub mod trap;
 pub mod worker;
 
-pub use tidegate_driver::Exchange;
+pub use tidegate_driver::{Claims, Exchange};
 
 pub use callout::{Asked, SimAnswer, SimQuestion};
 pub use chain::{Of, Passage, SimChain, SimRoute, To};

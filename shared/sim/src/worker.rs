@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use tidegate_driver::{cells, Cells, Exchange};
+use tidegate_driver::{cells, Cells, Claims, Exchange};
 use tidegate_policy::config::ConfigError;
 use tidegate_policy::host::{Host, StoreError};
 use tidegate_policy::http::{steering, Edit, Placement, Request, Response, Stage, Verdict};
@@ -14,6 +14,8 @@ use crate::{SimAnswer, SimResponse};
 pub struct Worker<S: Stage, H> {
     stage: S,
     memory: Rc<S::Memory>,
+    /// What it means by its names, of a worker that has a plugin's name.
+    claims: Option<Claims>,
     /// The host, so that tests can move its clock and read its counters.
     pub host: H,
 }
@@ -56,7 +58,21 @@ impl<S: Stage, H: Host + Cells> Worker<S, H> {
 
     fn with(memory: Rc<S::Memory>, json: &str, placement: Placement, host: H) -> Result<Self, StartError> {
         let stage = start(&memory, json, placement, &host)?;
-        Ok(Self { stage, memory, host })
+        Ok(Self { stage, memory, claims: None, host })
+    }
+
+    /// As [`Worker::new`], of a plugin with a name, which other plugins are told of.
+    ///
+    /// # Errors
+    /// As [`Worker::new`].
+    pub fn named(plugin: &str, json: &str, host: H) -> Result<Self, StartError> {
+        let mut worker = Self::new(json, host)?;
+        worker.claims = Claims::of(&worker.stage, (plugin, ""), json.as_bytes());
+        if let Some(claims) = &worker.claims {
+            let lines = claims.configured(&worker.host, worker.host.now());
+            lines.iter().for_each(|line| worker.host.note(line));
+        }
+        Ok(worker)
     }
 }
 
@@ -68,7 +84,7 @@ impl<S: Stage, H: Host> Worker<S, H> {
     pub fn started_on(store: &impl Cells, json: &str, host: H) -> Result<Self, StartError> {
         let memory = Rc::default();
         let stage = start(&memory, json, Placement::default(), store)?;
-        Ok(Self { stage, memory, host })
+        Ok(Self { stage, memory, claims: None, host })
     }
 
     /// The same, where the filter runs for each attempt.
@@ -78,7 +94,7 @@ impl<S: Stage, H: Host> Worker<S, H> {
     pub fn attempt_started_on(store: &impl Cells, json: &str, host: H) -> Result<Self, StartError> {
         let memory = Rc::default();
         let stage = start(&memory, json, Placement::Attempt, store)?;
-        Ok(Self { stage, memory, host })
+        Ok(Self { stage, memory, claims: None, host })
     }
 
     /// A request, from its headers to what becomes of it.
@@ -185,6 +201,18 @@ impl<S: Stage, H: Host> Worker<S, H> {
     /// The timer.
     pub fn tick(&self) {
         self.stage.on_tick(&self.host);
+        if let Some(claims) = &self.claims {
+            let lines = claims.tick(&self.host, self.host.now());
+            lines.iter().for_each(|line| self.host.note(line));
+        }
+    }
+
+    /// The configuration goes.
+    pub fn stop(&self) {
+        self.stage.stop(&self.host);
+        if let Some(claims) = &self.claims {
+            claims.stop(&self.host, self.host.now());
+        }
     }
 
     /// The stage itself.

@@ -13,6 +13,7 @@ use super::live::Live;
 use super::metrics;
 use super::outcome::Settlement;
 use super::request::Checks;
+use crate::claims::Claim;
 use crate::config::Reader;
 use crate::host::{Host, Store, StoreError};
 use crate::http::steering::Note;
@@ -37,6 +38,7 @@ pub struct CircuitBreaker {
 
 impl Stage for CircuitBreaker {
     const NAME: &'static str = "breaker";
+    const CLAIMS: bool = true;
     const CALLBACKS: &'static [Callback] = &[
         Callback::RequestBody,
         Callback::RequestHeaders,
@@ -72,6 +74,11 @@ impl Stage for CircuitBreaker {
     fn metrics(&self) -> Vec<Metric> {
         let policy = &self.breakers.policy;
         metrics::metrics(&policy.scope, policy.breakers.iter().map(|breaker| breaker.name.as_str()))
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let policy = &self.breakers.policy;
+        policy.breakers.iter().map(|breaker| breaker.claim(&policy.scope)).collect()
     }
 
     fn reads_headers(&self) -> bool {

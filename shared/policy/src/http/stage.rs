@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::message::{Attribute, Request, Response};
 use super::verdict::{Edit, Verdict};
+use crate::claims::Claim;
 use crate::config::{document, ConfigError, Reader};
 use crate::host::{Answer, Host, Store, StoreError};
 
@@ -27,6 +28,9 @@ pub trait Stage: Sized {
     /// Whether it is several stages in one, which says itself what to think of a route by which a
     /// client steered: see [`super::steering`]. Of any other stage the driver says it.
     const SEVERAL: bool = false;
+
+    /// Whether the stage has [`Stage::claims`]. In the module of one that does not nothing compares them.
+    const CLAIMS: bool = false;
 
     /// How often [`Stage::on_tick`] runs, and metrics are told to the host.
     const TICK_MS: u32 = 250;
@@ -72,6 +76,12 @@ pub trait Stage: Sized {
 
     /// The metrics, in the order in which [`crate::host::Meter`] numbers them.
     fn metrics(&self) -> Vec<Metric>;
+
+    /// What the policy means by the names under which it shares cells. The driver compares it with what
+    /// other plugins mean by them.
+    fn claims(&self) -> Vec<Claim> {
+        Vec::new()
+    }
 
     /// Whether [`Stage::on_request`] wants all headers of a request. They are read in one call, or
     /// not at all: then [`Request::headers`] is empty and [`Request::lone_header`] still answers.

@@ -11,6 +11,7 @@ use super::headers::{self, Quota, Style};
 use super::local::{count, LocalLimit};
 use super::metrics::{self, LimitMetric};
 use super::reply::{self, Refusal};
+use crate::claims::Claim;
 use crate::config::Reader;
 use crate::hash::sip::SipKey;
 use crate::host::{Host, Store, StoreError};
@@ -64,6 +65,7 @@ enum Outcome {
 
 impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     const NAME: &'static str = "ratelimit";
+    const CLAIMS: bool = true;
     const CALLBACKS: &'static [Callback] = if RESPONSES {
         &[Callback::RequestHeaders, Callback::ResponseHeaders, Callback::Tick]
     } else {
@@ -104,6 +106,10 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
 
     fn metrics(&self) -> Vec<Metric> {
         metrics::metrics(&self.policy.scope, self.policy.limits.iter().map(|limit| limit.name.as_str()))
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        self.policy.limits.iter().map(|limit| limit.claim(&self.policy.scope)).collect()
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {

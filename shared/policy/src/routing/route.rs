@@ -11,6 +11,8 @@ use super::identity;
 use super::rules::{Condition, Share};
 use super::sticky::Territories;
 use super::variant::Variant;
+use crate::claims::Claim;
+use crate::config::Scope;
 use crate::hash::sip::SipKey;
 use crate::http::Request;
 use crate::key::Part;
@@ -87,6 +89,18 @@ impl Route {
     pub(super) fn ramps(&self) -> impl Iterator<Item = String> + '_ {
         let ramped = self.variants.iter().filter(|variant| variant.ramp.is_some());
         ramped.map(|variant| format!("{}/{}", self.name, variant.name))
+    }
+
+    /// What is meant by these names: the steps of a ramp, and by what it is moved.
+    pub(super) fn claims<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = Claim> + 'a {
+        let ramps = self.variants.iter().filter_map(|variant| variant.ramp.as_ref());
+        self.ramps().zip(ramps).map(|(name, ramp)| {
+            let first = ramp.steps.first().map_or(0, |step| step.weight);
+            let (steps, interval) = (ramp.steps.len(), ramp.interval_ms);
+            let value = format!("{steps} steps from weight {first} to {}, every {interval} ms", ramp.most());
+            let tag = (u64::from(ramp.tag()) << 32) | u64::from(ramp.rules());
+            Claim { name: format!("ramp {}", scope.quoted(&name)), value, tag }
+        })
     }
 }
 

@@ -17,6 +17,7 @@ use super::reply;
 use super::route::{Mode, Route};
 use super::rules::Facts;
 use super::variant::Target;
+use crate::claims::Claim;
 use crate::config::Reader;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::host::{Host, Store, StoreError};
@@ -54,6 +55,7 @@ pub struct Exchange {
 
 impl Stage for Routing {
     const NAME: &'static str = "routing";
+    const CLAIMS: bool = true;
     const CALLBACKS: &'static [Callback] = &[
         Callback::RequestBody,
         Callback::RequestHeaders,
@@ -96,6 +98,11 @@ impl Stage for Routing {
         let breakers = ramps.filter_map(|variant| variant.ramp.as_ref()?.breaker.as_deref());
         list.extend(breakers.map(|name| metrics::breaker_state(&self.policy.scope, name)));
         list
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let routes = self.policy.routes.iter();
+        routes.flat_map(|route| route.claims(&self.policy.scope)).collect()
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {

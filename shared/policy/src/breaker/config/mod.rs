@@ -20,6 +20,7 @@ use crate::breaker::config::soft::Soft;
 use crate::breaker::config::target::{Fallback, Target};
 use crate::breaker::params::BreakerParams;
 use crate::breaker::state::State;
+use crate::claims::Claim;
 use crate::config::{all, collect, document, ConfigError, Def, Object, Reader, Scope};
 use crate::hash::xxh64::xxh64;
 use crate::http::classify::Rules;
@@ -181,6 +182,19 @@ impl Breaker {
     /// Whether it guards endpoints, one by one.
     pub(crate) fn guards_endpoints(&self) -> bool {
         matches!(self.target, Target::Endpoint(_))
+    }
+
+    /// What the policy means by its name: its target, and when it opens and for how long.
+    pub(super) fn claim(&self, scope: &Scope) -> Claim {
+        let params = &self.params;
+        let value = format!(
+            "of {}, consecutive_failures {}, failure_rate_percent {}, base_open_ms {}",
+            self.target, params.consecutive_failures, params.failure_rate_percent, params.base_open_ms
+        );
+        let target = xxh64(format!("{:?}", self.target).as_bytes(), 0);
+        let words = [u64::from(params.tag()), u64::from(self.block_bits), target];
+        let name = format!("breaker {}", scope.quoted(&self.name));
+        Claim { name, value, tag: words.iter().fold(0, |seed, word| xxh64(&word.to_le_bytes(), seed)) }
     }
 
     /// The breaker of the fallback cluster at `place`, when the configuration has none for it.

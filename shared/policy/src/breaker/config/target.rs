@@ -3,6 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::rc::Rc;
 use alloc::string::String;
+use core::fmt;
 
 use super::fields;
 use crate::config::{Field, Object};
@@ -97,6 +98,19 @@ impl Target {
     #[must_use]
     pub fn is_many(&self) -> bool {
         matches!(self, Self::Endpoint(_) | Self::Key(_))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster(name) => write!(f, "cluster {name}"),
+            Self::Endpoint(name) => write!(f, "each endpoint of cluster {name}"),
+            Self::Key(_) => f.write_str("a key"),
+            Self::Route(name) => write!(f, "route {name}"),
+            Self::Service(name) => write!(f, "service {name}"),
+            Self::Variant(name) => write!(f, "variant {name}"),
+        }
     }
 }
 

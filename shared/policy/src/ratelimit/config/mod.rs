@@ -12,8 +12,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
+use crate::claims::Claim;
 use crate::config::{all, document, ConfigError, Field, Object, Reader, Scope};
 use crate::gcra::Rate;
+use crate::hash::xxh64::xxh64;
 use crate::http::{Matcher, ReplyPolicy};
 use crate::key::{Key, Layer, Repeated};
 use crate::ratelimit::headers::Style;
@@ -182,6 +184,16 @@ impl Limit {
     #[must_use]
     pub fn keys(&self) -> u64 {
         (SLOTS as u64).checked_shl(self.block_bits).unwrap_or(u64::MAX)
+    }
+
+    /// What the policy means by its name: what decides when and where others that have it charge a bucket.
+    pub(super) fn claim(&self, scope: &Scope) -> Claim {
+        let period = self.period.as_millis();
+        let value = format!("{} in {period} ms, burst {}", self.requests, self.rate.burst());
+        let key = xxh64(format!("{:?}", self.key).as_bytes(), 0);
+        let words = [u64::from(self.tag), u64::from(self.block_bits), key];
+        let name = format!("limit {}", scope.quoted(&self.name));
+        Claim { name, value, tag: words.iter().fold(0, |seed, word| xxh64(&word.to_le_bytes(), seed)) }
     }
 
     /// Reads a limit: one for each network in which it counts IPv6 clients.
