@@ -3,7 +3,6 @@
 //! All requests between two changes use the same table. A counter that all workers see rises with each
 //! change, so that being up to date costs one read of it for each request.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
@@ -24,6 +23,7 @@ use crate::discovery::config::policy::{Policy, Service};
 use crate::discovery::endpoint::Key;
 use crate::discovery::metrics::{self, ServiceCounters, ServiceMetric};
 use crate::host::Host;
+use crate::sort;
 use crate::split::derive;
 use crate::time::{Span, Timestamp};
 
@@ -55,7 +55,9 @@ pub struct ServiceView {
     requests: Rc<ServiceLoad>,
     retry_budget: RetryBudget,
     counters: ServiceCounters,
-    stats: RefCell<BTreeMap<Key, Rc<EndpointStats>>>,
+    /// Endpoints that are gone from the table and have requests in flight: they would be idle if they came
+    /// back. Sorted by key.
+    leaving: RefCell<Vec<Rc<EndpointStats>>>,
     locality: OnceCell<Locality>,
     table: RefCell<Option<Rc<Table>>>,
     /// How many endpoints of the table are no last resort.
@@ -73,6 +75,7 @@ pub struct ServiceView {
 impl ServiceView {
     /// The view of the service at `at`, with a question or none for each of its sources.
     #[must_use]
+    #[inline(never)]
     pub fn new(
         policy: &Rc<Policy>,
         at: usize,
@@ -94,7 +97,7 @@ impl ServiceView {
             retry_budget: RetryBudget::of(&requests, &service.retry),
             requests,
             counters: ServiceCounters::new(policy, at),
-            stats: RefCell::default(),
+            leaving: RefCell::default(),
             locality: OnceCell::new(),
             table: RefCell::default(),
             healthy: Cell::default(),
@@ -200,12 +203,18 @@ impl ServiceView {
         table.stats(table.place_of(text)?).cloned()
     }
 
+    /// What is remembered of an endpoint that is in no table: nothing, but its requests are the service's.
+    #[must_use]
+    pub fn unlisted(&self, key: Key) -> Rc<EndpointStats> {
+        EndpointStats::new(key, &self.requests)
+    }
+
     /// Forgets the endpoints: the configuration goes, but streams that began under it may last for days. For a
     /// further attempt of one of them they are read again.
     pub fn forget(&self) {
         self.table.take();
         self.epoch.take();
-        self.stats.take();
+        self.leaving.take();
         self.sources.iter().for_each(Source::forget);
     }
 
@@ -298,19 +307,19 @@ impl ServiceView {
         // What is drawn is drawn anew for each table: with one seed, all would begin with the same endpoints.
         self.tables.set(self.tables.get().wrapping_add(1));
         locality.seed = derive(locality.seed, self.tables.get());
-        let mut known = self.stats.borrow_mut();
-        let mut next = BTreeMap::new();
+        let before = self.table.borrow().clone();
+        let known = before.as_ref().map_or(&[][..], |before| before.all_stats());
+        let mut leaving = self.leaving.borrow_mut();
         let mut stats = |key: Key| {
-            let stats = known.get(&key).cloned().unwrap_or_else(|| EndpointStats::new(key, &self.requests));
-            next.insert(key, Rc::clone(&stats));
-            stats
+            let known = found(known, key).or_else(|| found(&leaving, key));
+            known.map_or_else(|| EndpointStats::new(key, &self.requests), Rc::clone)
         };
         let table =
             Table::new(&entries, &self.policy.allow, &service.balance, &service.subset, locality, &mut stats);
-        // One that is gone, and has requests in flight, would be idle if it came back.
-        known.retain(|key, stats| stats.load.active() > 0 && !next.contains_key(key));
-        known.append(&mut next);
-        let table = match &*self.table.borrow() {
+        leaving.extend(known.iter().cloned());
+        leaving.retain(|stats| stats.load.active() > 0 && table.place(stats.key).is_none());
+        sort::sort_by(&mut leaving, &|a, b| a.key.cmp(&b.key));
+        let table = match &before {
             Some(before) => table.following(before, now),
             None => table,
         };
@@ -327,6 +336,11 @@ impl ServiceView {
         }
         self.show(host);
     }
+}
+
+/// What is remembered of an endpoint, in a list that is sorted by keys.
+fn found(list: &[Rc<EndpointStats>], key: Key) -> Option<&Rc<EndpointStats>> {
+    list.binary_search_by(|stats| stats.key.cmp(&key)).ok().and_then(|at| list.get(at))
 }
 
 /// How soon latencies are forgotten. Algorithms that do not read them have the default.

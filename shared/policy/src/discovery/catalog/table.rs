@@ -169,6 +169,12 @@ impl Table {
         self.stats.get(usize::try_from(endpoint).ok()?)
     }
 
+    /// What is remembered of all endpoints, sorted by their keys.
+    #[must_use]
+    pub fn all_stats(&self) -> &[Rc<EndpointStats>] {
+        &self.stats
+    }
+
     /// Whether there is an endpoint with this hash.
     #[must_use]
     pub fn has(&self, hash: u64) -> bool {
