@@ -25,3 +25,4 @@ mod setup;
 mod steering;
 mod streams;
 mod targets;
+mod vms;

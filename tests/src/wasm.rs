@@ -15,6 +15,7 @@ pub struct WasmFilter {
     vm_id: String,
     config: Option<String>,
     failure_policy: String,
+    env: Vec<(String, String)>,
 }
 
 // === impl WasmFilter ===
@@ -34,6 +35,7 @@ impl WasmFilter {
             vm_id: thread::current().name().unwrap_or("test").to_owned(),
             config: None,
             failure_policy: "FAIL_RELOAD".to_owned(),
+            env: Vec::new(),
         }
     }
 
@@ -66,6 +68,12 @@ impl WasmFilter {
         self
     }
 
+    /// Adds a variable to the VM's environment, of which there is another VM for each.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Sets what follows a crash: `FAIL_RELOAD` (here the default), `FAIL_CLOSED`, `FAIL_OPEN`.
     pub fn failure_policy(mut self, policy: &str) -> Self {
         policy.clone_into(&mut self.failure_policy);
@@ -84,6 +92,11 @@ impl WasmFilter {
                 "code": {"local": {"filename": self.module}},
             },
         });
+        if !self.env.is_empty() {
+            let values: serde_json::Map<String, Value> =
+                self.env.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            plugin["vm_config"]["environment_variables"] = json!({"key_values": values});
+        }
         if let Some(text) = &self.config {
             let kind = "type.googleapis.com/google.protobuf.StringValue";
             plugin["configuration"] = json!({"@type": kind, "value": text});

@@ -2,13 +2,13 @@
 
 use tidegate_policy::discovery::stage::Discovery;
 use tidegate_policy::http::{Attribute, Verdict};
-use tidegate_sim::{SimRequest, SimResponse};
+use tidegate_sim::{SimHost, SimRequest, SimResponse};
 
 use crate::discovery::{attempts, fixed, header, outcome, word, Exchange, Numbers, Sim, Workers, STEER};
 
 pub(crate) const FOUR: [&str; 4] = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"];
 
-/// A worker with the filter in both places.
+/// A worker with the filter in both places, in one VM or in two.
 pub(crate) struct Both {
     pub(crate) edge: Workers,
     pub(crate) around: Sim,
@@ -21,6 +21,12 @@ pub(crate) struct Call {
     pub(crate) state: String,
     /// Where the next attempt goes.
     pub(crate) next: String,
+    /// Attempts that began.
+    pub(crate) begun: u64,
+    /// Where the last one went.
+    pub(crate) last: String,
+    /// The filter state that the attempt placement leaves, if it does.
+    pub(crate) report: String,
 }
 
 /// One attempt of it.
@@ -44,6 +50,13 @@ impl Both {
         Self { edge, around }
     }
 
+    /// The same in two VMs, which share neither memory nor cells.
+    pub(crate) fn apart(json: &str) -> Self {
+        let edge = Workers::new(1, json);
+        let around = Sim::attempt(json, SimHost::new(std::sync::Arc::default()));
+        Self { edge, around: around.expect("a right configuration") }
+    }
+
     pub(crate) fn begin(&self) -> Call {
         self.begin_as(&SimRequest::get("/"))
     }
@@ -51,7 +64,7 @@ impl Both {
     pub(crate) fn begin_as(&self, request: &SimRequest<'_>) -> Call {
         let (verdict, exchange) = self.edge.all[0].begin(request);
         let state = outcome(&self.edge.all[0], &exchange);
-        Call { next: word(&verdict), state, exchange }
+        Call { next: word(&verdict), state, exchange, begun: 0, last: String::new(), report: String::new() }
     }
 
     /// Envoy begins an attempt, and hears where the next one would go.
@@ -61,9 +74,15 @@ impl Both {
 
     pub(crate) fn attempt_as(&self, call: &mut Call, request: SimRequest<'_>) -> Try {
         let went = call.next.clone();
+        call.begun += 1;
+        call.last.clone_from(&went);
+        let count = call.begun.to_le_bytes();
         let request = request.attribute(Attribute::Discovered, call.state.as_bytes());
         let request = request.attribute(Attribute::Endpoint, went.as_bytes());
-        let (verdict, exchange) = self.around.begin(&request);
+        let (verdict, exchange) = self.around.begin(&request.attribute(Attribute::AttemptCount, &count));
+        if let Some(report) = self.around.outcome(&exchange) {
+            call.report = report;
+        }
         if let Verdict::Continue(edits) = &verdict {
             call.next = header(edits, STEER).unwrap_or(&call.next).to_owned();
         }
@@ -81,11 +100,13 @@ impl Both {
     }
 
     pub(crate) fn end(&self, call: Call, status: u32) {
-        self.edge.all[0].end(call.exchange, &SimResponse::upstream(status));
+        let response = call.told(SimResponse::upstream(status));
+        self.edge.all[0].end(call.exchange, &response);
     }
 
     pub(crate) fn gone(&self, call: Call, end: &SimResponse) {
-        self.edge.all[0].abort(call.exchange, end);
+        let end = call.told(end.clone());
+        self.edge.all[0].abort(call.exchange, &end);
     }
 
     /// What a metric of the service came to in both places.
@@ -103,6 +124,19 @@ impl Both {
 
     pub(crate) fn in_flight(&self) -> usize {
         self.edge.memory()
+    }
+}
+
+// === impl Call ===
+
+impl Call {
+    /// What the host knows when it is over.
+    fn told(&self, response: SimResponse) -> SimResponse {
+        let response = response.attribute(Attribute::Endpoint, self.last.as_bytes());
+        match &*self.report {
+            "" => response,
+            report => response.attribute(Attribute::Attempted, report.as_bytes()),
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! How many calls to the store and the registry requests, ticks and answers cost.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 
-use tidegate_policy::http::{Attribute, Response};
-use tidegate_sim::SimRequest;
+use tidegate_policy::http::{Attribute, Header, Request, Response};
+use tidegate_sim::{SimRequest, SimResponse};
 
 use crate::discovery::{answer, config, fixed, polled, sent, sent_as, Exchange, Sim, Workers};
 use crate::discovery_attempts::{Both, FOUR};
@@ -153,6 +154,64 @@ fn a_new_answer_costs_five_store_calls() {
     assert_eq!(workers.store.calls() - before, 5);
 }
 
+/// A request, of which it is noted what was asked for in bytes.
+struct Asked<'a> {
+    request: SimRequest<'a>,
+    asked: RefCell<Vec<Attribute>>,
+}
+
+impl Request for Asked<'_> {
+    fn headers(&self) -> &[Header<'_>] {
+        self.request.headers()
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.request.peer()
+    }
+
+    fn lone_header(&self, name: &str) -> Option<Vec<u8>> {
+        panic!("{name} was asked for")
+    }
+
+    fn end_of_stream(&self) -> bool {
+        true
+    }
+
+    fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+        self.asked.borrow_mut().push(which);
+        Request::attribute(&self.request, which)
+    }
+}
+
+/// That the two placements may be in two VMs costs nothing where they are in one: no call of the host, and no
+/// byte of filter state.
+#[test]
+fn attempts_in_one_vm_read_one_attribute_and_write_no_filter_state() {
+    let asked_by = |both: &Both| {
+        let mut call = both.begin();
+        let state = call.state.clone();
+        let mut all = Vec::new();
+        for count in 1..=2_u64 {
+            let count = count.to_le_bytes();
+            let request = SimRequest::get("/").attribute(Attribute::Discovered, state.as_bytes());
+            let request = request.attribute(Attribute::AttemptCount, &count);
+            let one = Asked { request, asked: RefCell::default() };
+            let (_, exchange) = both.around.begin(&one);
+            let wrote = both.around.outcome(&exchange);
+            both.around.end(exchange, &SimResponse::upstream(503));
+            all.push((one.asked.take(), wrote.is_some()));
+        }
+        call.begun = 2;
+        (state.split(' ').count(), all)
+    };
+    let json = fixed(&FOUR, r#""attempts": 3"#);
+    let (first, second) = (vec![Attribute::Discovered, Attribute::Guarded], vec![Attribute::Discovered]);
+    assert_eq!(asked_by(&Both::new(&json)), (3, vec![(first.clone(), false), (second, false)]));
+    // In two the number of the first attempt is asked for, and a retry tells how that one ended.
+    let count = [first.clone(), vec![Attribute::AttemptCount]].concat();
+    assert_eq!(asked_by(&Both::apart(&json)), (4, vec![(count, false), (first, true)]));
+}
+
 /// A good response, of whose host it is noted what was asked for in bytes.
 #[derive(Default)]
 struct Good {
@@ -185,7 +244,11 @@ fn a_good_response_is_asked_for_its_status_and_nothing_at_its_end() {
     let workers = Workers::new(1, &fixed(&FOUR, r#""outlier_detection": {"patience_ms": 100}"#));
     let worker = &workers.all[0];
     assert_eq!(well(worker, worker.begin(&SimRequest::get("/")).1), [":status", "grpc-status"]);
-    let both = Both::new(&fixed(&FOUR, r#""attempts": 2, "outlier_detection": {"patience_ms": 100}"#));
+    let json = fixed(&FOUR, r#""attempts": 2, "outlier_detection": {"patience_ms": 100}"#);
+    let worker = &Workers::new(1, &json).all[0];
+    let asked = well(worker, worker.begin(&SimRequest::get("/")).1);
+    assert_eq!(asked, ["Attempted", ":status", "grpc-status"], "another VM may have seen attempts");
+    let both = Both::new(&json);
     let mut call = both.begin();
     let one = both.attempt(&mut call);
     assert_eq!(well(&both.around, one.exchange), [":status", "grpc-status"]);

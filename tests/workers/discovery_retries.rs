@@ -72,7 +72,12 @@ fn a_few_retries_are_always_allowed() {
 }
 
 /// So many requests at a time, again and again: one attempt of each, then the others.
-fn rounds(both: &Both, at_a_time: usize, requests: usize, status: &dyn Fn(&str) -> u32) -> (usize, usize) {
+pub(crate) fn rounds(
+    both: &Both,
+    at_a_time: usize,
+    requests: usize,
+    status: &dyn Fn(&str) -> u32,
+) -> (usize, usize) {
     let (mut attempts, mut errors) = (0, 0);
     for _ in 0..requests.div_ceil(at_a_time) {
         let first: Vec<_> = (0..at_a_time)

@@ -21,15 +21,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(json: &str, most: u32) -> Self {
-        let edge = Workers::new(1, json);
-        let around = attempts(&edge.all[0], json);
-        Self {
-            both: Both { edge, around },
-            dead: BTreeSet::new(),
-            most,
-            tried: Vec::new(),
-            waiting: Vec::new(),
-        }
+        Self::of(Both::new(json), most)
+    }
+
+    pub(crate) fn of(both: Both, most: u32) -> Self {
+        Self { both, dead: BTreeSet::new(), most, tried: Vec::new(), waiting: Vec::new() }
     }
 
     pub(crate) fn at(&self, ms: u64) {
@@ -54,7 +50,7 @@ impl World {
 
     /// A request and its attempts, as Envoy makes them: a refused connection is tried again at once, and so
     /// is a 503. Whether it is answered.
-    fn request(&mut self, fails: &dyn Fn(&str) -> bool) -> bool {
+    pub(crate) fn request(&mut self, fails: &dyn Fn(&str) -> bool) -> bool {
         let mut call = self.both.begin();
         if !call.next.starts_with("10.") {
             return false;

@@ -38,6 +38,7 @@ mod discovery_request;
 mod discovery_retries;
 mod discovery_trust;
 mod discovery_turns;
+mod discovery_vms;
 mod failure;
 mod fused;
 mod fused_cost;

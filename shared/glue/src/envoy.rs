@@ -233,9 +233,11 @@ fn number(map: HeaderMap) -> u32 {
 fn path(which: Attribute) -> Option<&'static str> {
     Some(match which {
         // Filter state of ours; Envoy puts `wasm.` before it.
-        Attribute::Chosen | Attribute::Discovered | Attribute::Guarded | Attribute::Steering => {
-            return which.fact()
-        }
+        Attribute::Attempted
+        | Attribute::Chosen
+        | Attribute::Discovered
+        | Attribute::Guarded
+        | Attribute::Steering => return which.fact(),
         Attribute::AttemptCount => "upstream\0request_attempt_count",
         Attribute::Cluster => "xds\0cluster_name",
         Attribute::Details => "response\0code_details",

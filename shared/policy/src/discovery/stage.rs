@@ -170,7 +170,11 @@ impl Stage for Discovery {
 
     fn facts(&self, exchange: &Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
         if let Some(label) = exchange.label() {
-            tell("tidegate.discovery", label);
+            let which = match self {
+                Self::Attempts(_) => Attribute::Attempted,
+                Self::Downstream { .. } => Attribute::Discovered,
+            };
+            tell(which.fact().unwrap_or_default(), label);
         }
     }
 
@@ -184,7 +188,10 @@ impl Stage for Discovery {
     }
 
     fn on_tick(&self, host: &impl Host) {
-        let Self::Downstream { requests, poller, places } = self else { return };
+        let (requests, poller, places) = match self {
+            Self::Attempts(attempts) => return attempts.publish(host),
+            Self::Downstream { requests, poller, places } => (requests, poller, places),
+        };
         if let Ok(mut poller) = poller.try_borrow_mut() {
             poller.tick(places, host);
         }

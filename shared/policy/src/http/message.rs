@@ -63,6 +63,9 @@ pub trait Response {
 pub enum Attribute {
     /// Which attempt this is, counted from 1.
     AttemptCount,
+    /// How attempts ended, as the discovery filter around them tells the one around the exchange when they
+    /// share no memory; clients cannot write it.
+    Attempted,
     /// What an earlier filter of ours chose, the cluster first and then a space; clients cannot
     /// write it.
     Chosen,
@@ -101,6 +104,7 @@ impl Attribute {
     #[must_use]
     pub const fn fact(self) -> Option<&'static str> {
         match self {
+            Self::Attempted => Some("tidegate.attempts"),
             Self::Chosen => Some("tidegate.routing"),
             Self::Discovered => Some("tidegate.discovery"),
             Self::Guarded => Some("tidegate.breaker"),

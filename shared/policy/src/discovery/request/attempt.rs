@@ -3,28 +3,39 @@
 //! Envoy chose the endpoint of an attempt before this runs. But it keeps one set of request headers for
 //! all attempts, so what is written now leads the next one.
 
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
+use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::config::policy::{Policy, Steer};
 use crate::discovery::metrics::{self, ServiceMetric};
 use crate::discovery::request::exchange::{Answered, Attempt, Exchange};
-use crate::discovery::request::flight::Flight;
+use crate::discovery::request::flight::{Flight, Picks};
+use crate::discovery::request::handover::{Handover, Report};
 use crate::discovery::request::memory::{Memory, Ticket};
 use crate::discovery::request::outcome::{Outcome, Suspect};
 use crate::discovery::request::reply::{self, RefusalReason};
 use crate::draws::Draws;
 use crate::host::Host;
-use crate::http::{choice, Attribute, Edit, Ending, Request, Response, Verdict};
+use crate::http::{choice, message, Attribute, Edit, Ending, Request, Response, Verdict};
 use crate::time::Timestamp;
 
 /// The filter around each attempt of a request that [`Downstream`](super::downstream::Downstream) sent.
 #[derive(Debug)]
 pub struct Attempts {
     policy: Rc<Policy>,
+    /// The services, for requests of other VMs: without endpoints, which are known there.
+    views: Vec<Rc<ServiceView>>,
     memory: Rc<Memory>,
     draws: Draws,
+    /// Attempts of requests that are not known, until the first of one that is.
+    unmatched: Cell<Option<u32>>,
 }
+
+/// After as many attempts of unknown requests, and no other, something is configured wrong.
+const MANY: u32 = 10;
 
 // === impl Attempts ===
 
@@ -32,7 +43,14 @@ impl Attempts {
     /// The filter of a configuration; it finds no request until it shares the worker's memory.
     #[must_use]
     pub fn new(policy: Rc<Policy>) -> Self {
-        Self { policy, memory: Rc::default(), draws: Draws::default() }
+        let view = |at| ServiceView::new(&policy, at, &[], &[]).map(Rc::new);
+        Self {
+            views: (0..policy.services.len()).filter_map(view).collect(),
+            policy,
+            memory: Rc::default(),
+            draws: Draws::default(),
+            unmatched: Cell::new(Some(0)),
+        }
     }
 
     /// The configuration.
@@ -47,22 +65,29 @@ impl Attempts {
         memory.see_attempts();
     }
 
+    /// Hands what was counted of requests of other VMs to the host.
+    pub fn publish(&self, host: &impl Host) {
+        self.views.iter().for_each(|view| view.publish(host));
+    }
+
     /// An attempt begins.
     pub fn begin(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
-        let state = request.attribute(Attribute::Discovered);
-        let ticket = state.as_deref().and_then(Ticket::read);
-        let flight = ticket.and_then(|ticket| self.memory.find(ticket));
-        if flight.as_ref().is_none_or(|flight| flight.attempts.get() == 0)
+        let state = request.attribute(Attribute::Discovered).unwrap_or_default();
+        let ticket = Ticket::read(&state);
+        let own = ticket.and_then(|ticket| self.memory.find(ticket));
+        let own = own.filter(|flight| flight.is_first(first_of(&state)));
+        if own.as_ref().is_none_or(|flight| flight.attempts.get() == 0)
             && choice::is_diverted(request.attribute(Attribute::Guarded))
         {
             // It goes to another cluster, and nothing is learned of the endpoint.
-            let _ = ticket.and_then(|ticket| self.memory.end(ticket));
+            let _ = ticket.filter(|_| own.is_some()).and_then(|ticket| self.memory.end(ticket));
             return Verdict::Continue(Vec::new());
         }
-        let Some(flight) = flight else {
-            host.add(metrics::ATTEMPTS_UNMATCHED, 1);
+        let Some(flight) = own.or_else(|| self.adopt(&state, request)) else {
+            self.pass(host);
             return Verdict::Continue(Vec::new());
         };
+        self.unmatched.set(None);
         let now = host.now();
         let before = flight.attempts.get();
         flight.attempts.set(before.saturating_add(1));
@@ -73,6 +98,9 @@ impl Attempts {
         let reported = || request.attribute(Attribute::Endpoint);
         let Some(endpoint) = flight.endpoint(before, &reported) else { return Verdict::Continue(Vec::new()) };
         let retry = before > 0;
+        if let Some(report) = &flight.report {
+            self.prepare(&flight, report, retry, exchange);
+        }
         let paid = retry && !flight.unsent.take();
         if paid && !flight.view.retry_budget().take() {
             flight.view.count(ServiceMetric::RetriesRefused);
@@ -88,6 +116,54 @@ impl Attempts {
         Verdict::Continue(edits)
     }
 
+    /// An attempt of a request that is not known.
+    #[inline(never)]
+    fn pass(&self, host: &impl Host) {
+        host.add(metrics::ATTEMPTS_UNMATCHED, 1);
+        let Some(before) = self.unmatched.get() else { return };
+        let count = before.saturating_add(1);
+        self.unmatched.set(Some(count));
+        if count == MANY {
+            host.note(&format!(
+                "none of the first {MANY} attempts is of a request that a discovery filter sent on: the filter is needed among the listener's http_filters, too, with the same configuration, and attempts above 1"
+            ));
+        }
+    }
+
+    /// A request that began in another VM, by what its filter state tells.
+    #[inline(never)]
+    fn adopt(&self, state: &[u8], request: &impl Request) -> Option<Rc<Flight>> {
+        let handover = Handover::read(state)?;
+        let of = |view: &&Rc<ServiceView>| view.service().is_some_and(|own| *own.name == *handover.service);
+        let view = self.views.iter().find(of)?;
+        let kept = self.memory.take_kept(handover.ticket);
+        if let Some(flight) = kept.filter(|flight| flight.is_first(handover.first)) {
+            return Some(flight);
+        }
+        let mut picks = Picks::default();
+        handover.endpoints(&self.policy.allow).for_each(|key| picks.add(view.unlisted(key)));
+        let report = Report::new(handover.ticket);
+        let count = request.attribute(Attribute::AttemptCount).map_or(0, |count| message::number(&count));
+        let before = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
+        if let Some(last) = before.checked_sub(1).and_then(|last| picks.of(last)) {
+            // It is still in flight, or was forgotten.
+            report.add(&last.text, Outcome::Left);
+        }
+        let flight = Flight { report: Some(report), ..Flight::new(view, None, None, picks, false) };
+        flight.attempts.set(before);
+        flight.is_first(handover.first).then(|| Rc::new(flight))
+    }
+
+    /// Has the other VM hear how the attempts before this one ended, and saves for them here.
+    fn prepare(&self, flight: &Flight, report: &Report, retry: bool, exchange: &mut Exchange) {
+        if retry {
+            exchange.label = report.text();
+        } else {
+            let endpoints = flight.picks.borrow().all().count();
+            flight.view.retry_budget().save(u32::try_from(endpoints).unwrap_or(u32::MAX));
+        }
+    }
+
     /// Has the next attempt go to an endpoint that had none.
     fn steer_next(&self, flight: &Flight, now: Timestamp, host: &impl Host) -> Vec<Edit> {
         let policy = flight.view.policy();
@@ -96,10 +172,17 @@ impl Attempts {
         if flight.attempts.get() >= most {
             return Vec::new();
         }
-        let Some(next) = flight.pick_another(self.draws.next(now), now, host) else { return Vec::new() };
-        let text = Rc::clone(&next.text);
-        flight.picks.borrow_mut().add(next);
-        alloc::vec![Edit::SetRequestHeader(Rc::clone(header), text)]
+        let next = if flight.report.is_some() {
+            flight.picks.borrow().next(flight.attempts.get()).map(|next| Rc::clone(&next.text))
+        } else {
+            let next = flight.pick_another(self.draws.next(now), now, host);
+            next.map(|next| {
+                let text = Rc::clone(&next.text);
+                flight.picks.borrow_mut().add(next);
+                text
+            })
+        };
+        next.map(|text| Edit::SetRequestHeader(Rc::clone(header), text)).into_iter().collect()
     }
 
     /// All of an attempt's request has arrived.
@@ -119,6 +202,9 @@ impl Attempts {
         attempt.answered = Some(Answered { endpoint, outcome, took, judged });
         if judged {
             attempt.flight.judge(&attempt.endpoint, outcome, now, host);
+            if outcome.failed() {
+                self.memory.keep(&attempt.flight);
+            }
         }
     }
 
@@ -135,6 +221,9 @@ impl Attempts {
     pub fn ended(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         let Some(attempt) = exchange.attempt.take() else { return };
         let (flight, endpoint, now) = (&attempt.flight, &attempt.endpoint, host.now());
+        if attempt.answered.is_none() {
+            self.memory.keep(flight);
+        }
         match &attempt.answered {
             Some(answered) if answered.judged || ending != Ending::Incomplete => {
                 if !answered.judged {
@@ -162,6 +251,12 @@ impl Attempts {
             }
         }
     }
+}
+
+/// The word of filter state that names the endpoint of the first attempt.
+fn first_of(state: &[u8]) -> &str {
+    let word = state.split(|byte| *byte == b' ').nth(1);
+    word.and_then(|word| core::str::from_utf8(word).ok()).unwrap_or_default()
 }
 
 /// The answer in place of a retry for which the budget has no room.

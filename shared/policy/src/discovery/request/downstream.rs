@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::OnceCell;
+use core::cell::{Cell, OnceCell};
 
 use crate::balance::outlier::Runs;
 use crate::balance::Ask;
@@ -15,6 +15,7 @@ use crate::discovery::config::policy::{NoMatch, OnFailure, Policy, Retry, Servic
 use crate::discovery::metrics::{self, ServiceMetric};
 use crate::discovery::request::exchange::{Answered, Exchange, PendingRequest};
 use crate::discovery::request::flight::{Flight, Picks};
+use crate::discovery::request::handover;
 use crate::discovery::request::memory::Memory;
 use crate::discovery::request::outcome::{Outcome, RequestEnd, Suspect};
 use crate::discovery::request::reply::{self, RefusalReason};
@@ -39,8 +40,13 @@ pub struct Downstream {
     hears_routing: bool,
     zone: OnceCell<Rc<str>>,
     draws: Draws,
+    /// Requests, at most, that still tell where further attempts may go, since one had none in this VM.
+    unseen: Cell<u32>,
 }
 
+/// As many requests after one whose attempts this VM did not see tell where further attempts may go, though
+/// there is a filter around attempts here.
+const WARY: u32 = 1_000;
 /// Headers that name an endpoint, whichever of them is in use.
 const ENDPOINTS: [&str; 2] = ["x-envoy-original-dst-host", "x-tidegate-endpoints"];
 /// A fixed key, so that all proxies send a request's key to the same endpoint.
@@ -59,6 +65,7 @@ impl Downstream {
             hears_routing: policy.services.iter().any(|service| service.matches.is_empty()),
             zone: policy.zone.clone().map_or_else(OnceCell::new, OnceCell::from),
             draws: Draws::default(),
+            unseen: Cell::default(),
             policy,
         }
     }
@@ -249,13 +256,21 @@ impl Downstream {
         exchange.label.push(' ');
         exchange.label.push_str(address);
         exchange.label.push(' ');
+        if params.attempts > 1 && (!self.memory.sees_attempts() || self.unseen.get() > 0) {
+            let mut plan = picks.clone();
+            if most == 1 {
+                let ask = || Ask { draw: self.draws.next(now), hash: pending.hash, taken: &[] };
+                plan.fill(params.attempts, table, &pool, &ask, now);
+            }
+            handover::write_next(&plan, &mut exchange.label);
+        }
         let flight = Flight::new(view, pending.subset.clone(), pending.hash, picks, exchange.grpc);
         // A placement that sees attempts counts them; without one the request counts as its attempt.
         exchange.counted = !self.memory.sees_attempts();
         if exchange.counted {
             flight.began(&endpoint);
         }
-        let ticket = self.memory.begin(Rc::new(flight));
+        let ticket = self.memory.begin(Rc::new(flight), now);
         ticket.write(&mut exchange.label);
         exchange.ticket = Some(ticket);
         Ok(edits)
@@ -273,11 +288,11 @@ impl Downstream {
             return;
         }
         let now = host.now();
+        let endpoint = flight.last_endpoint(response, now, host);
         let outcome = Outcome::of_response(response);
         // Whether a good answer is the endpoint's only matters where answers decide the choice; asking
         // the host costs as much as all else here.
         let asks = flight.view.learns() || outcome.status().is_some_and(|status| status >= 400);
-        let endpoint = flight.endpoint(0, &|| response.attribute(Attribute::Endpoint));
         let failing = endpoint.as_ref().is_some_and(|endpoint| endpoint.runs.get() != Runs::default());
         if (asks || failing) && choice::is_diverted(response.attribute(Attribute::Guarded)) {
             // A breaker behind this filter sent it elsewhere.
@@ -313,7 +328,9 @@ impl Downstream {
         }
         let now = host.now();
         let responded = ending != Ending::Incomplete;
-        if flight.attempts.get() > 0 {
+        let seen = flight.attempts.get() > 0;
+        self.unseen.set(if seen { self.unseen.get().saturating_sub(1) } else { WARY });
+        if seen {
             let suspect = flight.suspect.take();
             // Of a good response nothing is asked.
             let asks = suspect.is_some() || !responded;
@@ -331,7 +348,7 @@ impl Downstream {
         }
         let endpoint = match &answered {
             Some(answered) => answered.endpoint.clone(),
-            None => flight.endpoint(0, &|| end.attribute(Attribute::Endpoint)),
+            None => flight.last_endpoint(end, now, host),
         };
         let Some(endpoint) = endpoint else { return };
         if !exchange.counted {

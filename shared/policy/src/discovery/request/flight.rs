@@ -13,14 +13,16 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt::Write;
 
-use crate::balance::Ask;
+use crate::balance::{Ask, Pool};
 use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::Table;
 use crate::discovery::config::policy::{Steer, Subset};
 use crate::discovery::metrics::ServiceMetric;
+use crate::discovery::request::handover::{self, Report};
 use crate::discovery::request::outcome::{Outcome, RequestEnd, Suspect};
 use crate::host::Host;
+use crate::http::{Attribute, Response};
 use crate::time::{Span, Timestamp};
 
 /// A request in flight.
@@ -44,6 +46,9 @@ pub struct Flight {
     pub suspect: RefCell<Option<Suspect>>,
     /// How the request ended, if it did before its last attempt.
     pub end: Cell<Option<RequestEnd>>,
+    /// What the placement around the exchange is to learn of the attempts, when it is in another VM: that one
+    /// judges them, and here nothing is known of endpoints.
+    pub report: Option<Report>,
 }
 
 /// The endpoints of one request, in the flight itself: nothing more is allocated.
@@ -62,7 +67,7 @@ pub struct Flight {
 /// let texts = [0, 1, 2].map(|attempt| picks.of(attempt).unwrap().text.to_string());
 /// assert_eq!(texts[1..], ["10.0.0.2:80", "10.0.0.2:80"], "the last one again when there is no other");
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Picks {
     list: [Option<Rc<EndpointStats>>; MOST],
     count: usize,
@@ -96,7 +101,14 @@ impl Flight {
             grpc,
             suspect: RefCell::default(),
             end: Cell::default(),
+            report: None,
         }
+    }
+
+    /// Whether this is its first endpoint.
+    #[must_use]
+    pub fn is_first(&self, text: &str) -> bool {
+        self.picks.borrow().of(0).is_some_and(|first| *first.text == *text)
     }
 
     /// The endpoint of the `attempt`th attempt, counted from 0. Where Envoy chooses from a list it
@@ -108,12 +120,15 @@ impl Flight {
     ) -> Option<Rc<EndpointStats>> {
         match self.view.policy().steer {
             Steer::OriginalDst { .. } => self.picks.borrow().of(attempt).cloned(),
-            Steer::OverrideHost { .. } => {
-                let text = reported()?;
-                let picked = self.picks.borrow().named(&text);
-                picked.or_else(|| self.view.stats_of(&text))
-            }
+            Steer::OverrideHost { .. } => self.named(&reported()?),
         }
+    }
+
+    /// The endpoint with this address and port in text.
+    #[must_use]
+    pub fn named(&self, text: &[u8]) -> Option<Rc<EndpointStats>> {
+        let picked = self.picks.borrow().named(text);
+        picked.or_else(|| self.view.stats_of(text))
     }
 
     /// The endpoint for the attempt after those that are picked, among those that there are now: another
@@ -121,24 +136,16 @@ impl Flight {
     pub fn pick_another(&self, draw: u64, now: Timestamp, host: &impl Host) -> Option<Rc<EndpointStats>> {
         let table = self.view.table(now, host).ok()?;
         let pool = table.pool_of(self.subset.as_deref(), now);
-        let taken = self.picks.borrow().places(&table);
-        let ask = Ask { draw, hash: self.hash, taken: &taken };
-        let next = table.pick(&pool, now, &ask).or_else(|| {
-            let picks = self.picks.borrow();
-            let last = picks.all().next_back().filter(|last| table.place(last.key).is_some());
-            let is_good = last.is_some_and(|last| last.load.last_resort().is_none());
-            if is_good {
-                None
-            } else {
-                table.pick(&pool, now, &Ask { taken: &[], ..ask })
-            }
-        });
-        table.stats(next?).cloned()
+        let ask = Ask { draw, hash: self.hash, taken: &[] };
+        self.picks.borrow().another(&table, &pool, &ask, now)
     }
 
     /// An attempt begins.
     pub fn began(&self, endpoint: &EndpointStats) {
-        self.view.count(ServiceMetric::Attempts);
+        // The first one of a request of another VM is counted there.
+        if self.report.is_none() || self.attempts.get() > 1 {
+            self.view.count(ServiceMetric::Attempts);
+        }
         endpoint.load.began();
     }
 
@@ -158,7 +165,7 @@ impl Flight {
         };
         let failed = outcome.failed();
         endpoint.load.learned(now, Some(rtt), !failed);
-        if failed {
+        if failed && self.report.is_none() {
             self.view.count(ServiceMetric::Failures);
         }
     }
@@ -167,6 +174,9 @@ impl Flight {
     /// it refused a connection is enough to avoid it for a while.
     #[inline(never)]
     pub fn judge(&self, endpoint: &EndpointStats, outcome: Outcome, now: Timestamp, host: &impl Host) {
+        if let Some(report) = &self.report {
+            return report.add(&endpoint.text, outcome);
+        }
         if outcome == Outcome::Refused {
             return self.view.refused(endpoint, now, host);
         }
@@ -177,6 +187,41 @@ impl Flight {
         endpoint.runs.set(runs);
         if trips.any_5xx || trips.gateway {
             self.view.eject(endpoint, now, host);
+        }
+    }
+
+    /// The endpoint of the last attempt, where no filter of this VM sees attempts. Learns how those before it
+    /// ended, if another VM saw them: without its word Envoy has tried no other endpoint.
+    pub fn last_endpoint(
+        &self,
+        end: &impl Response,
+        now: Timestamp,
+        host: &impl Host,
+    ) -> Option<Rc<EndpointStats>> {
+        let reported = || end.attribute(Attribute::Endpoint);
+        let has_more = self.view.service().is_some_and(|service| service.attempts > 1);
+        match has_more.then(|| end.attribute(Attribute::Attempted)).flatten() {
+            Some(report) => {
+                self.hear(&report, now, host);
+                self.named(&reported()?)
+            }
+            None => self.endpoint(0, &reported),
+        }
+    }
+
+    /// Learns how attempts ended that another VM saw.
+    #[inline(never)]
+    fn hear(&self, report: &[u8], now: Timestamp, host: &impl Host) {
+        for (text, outcome) in handover::reported(report) {
+            if outcome != Outcome::Refused {
+                // The attempt that followed was paid for there; both budgets have the same rule.
+                let _ = self.view.retry_budget().take();
+            }
+            let Some(endpoint) = self.named(text.as_bytes()) else { continue };
+            if outcome.failed() {
+                self.learn(&endpoint, outcome, Span::ZERO, now);
+            }
+            self.judge(&endpoint, outcome, now, host);
         }
     }
 
@@ -216,6 +261,45 @@ impl Picks {
         self.list.iter().flatten()
     }
 
+    /// Adds more of a table until there are `most`, as far as each is another one.
+    pub fn fill(
+        &mut self,
+        most: u32,
+        table: &Table,
+        pool: &Pool,
+        ask: &dyn Fn() -> Ask<'static>,
+        now: Timestamp,
+    ) {
+        for _ in 1..most {
+            match self.another(table, pool, &ask(), now) {
+                Some(next) => self.add(next),
+                None => break,
+            }
+        }
+    }
+
+    /// One more of a table: another one, or the last one again, for which nothing changes, when all that
+    /// are good enough were tried.
+    #[must_use]
+    pub fn another(
+        &self,
+        table: &Table,
+        pool: &Pool,
+        ask: &Ask<'_>,
+        now: Timestamp,
+    ) -> Option<Rc<EndpointStats>> {
+        let next = table.pick(pool, now, &Ask { taken: &self.places(table), ..*ask }).or_else(|| {
+            let last = self.all().next_back().filter(|last| table.place(last.key).is_some());
+            let is_good = last.is_some_and(|last| last.load.last_resort().is_none());
+            if is_good {
+                None
+            } else {
+                table.pick(pool, now, &Ask { taken: &[], ..*ask })
+            }
+        });
+        table.stats(next?).cloned()
+    }
+
     /// Where they are in a table, as far as they are.
     #[must_use]
     pub fn places(&self, table: &Table) -> Vec<u32> {
@@ -228,6 +312,12 @@ impl Picks {
     pub fn of(&self, attempt: u32) -> Option<&Rc<EndpointStats>> {
         let at = usize::try_from(attempt).unwrap_or(usize::MAX).min(self.count.saturating_sub(1));
         self.list.get(at)?.as_ref()
+    }
+
+    /// The one of the `attempt`th attempt, counted from 0, if it is another one than that of the attempt before.
+    #[must_use]
+    pub fn next(&self, attempt: u32) -> Option<&Rc<EndpointStats>> {
+        self.list.get(usize::try_from(attempt).ok()?)?.as_ref()
     }
 
     /// The one with this address and port in text.

@@ -8,15 +8,23 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use crate::discovery::request::flight::Flight;
+use crate::draws::Draws;
+use crate::time::Timestamp;
 
 /// The requests in flight of one worker: of all configurations, for both placements.
 #[derive(Debug, Default)]
 pub struct Memory {
     slots: RefCell<Vec<Slot>>,
     free: RefCell<Vec<u32>>,
-    taken: Cell<u32>,
+    taken: Cell<Option<u32>>,
     sees_attempts: Cell<bool>,
+    /// Requests that began in another VM, an attempt of which failed here.
+    kept: RefCell<Vec<Option<Rc<Flight>>>>,
 }
+
+/// As many requests of other VMs are kept until their next attempt. What is lost of more than these is how
+/// the attempt before ended.
+const MOST_KEPT: usize = 512;
 
 #[derive(Debug)]
 struct Slot {
@@ -44,10 +52,12 @@ pub struct Ticket {
 // === impl Memory ===
 
 impl Memory {
-    /// A request begins.
-    pub fn begin(&self, flight: Rc<Flight>) -> Ticket {
-        let number = self.taken.get().wrapping_add(1);
-        self.taken.set(number);
+    /// A request begins. The first number is a draw of the clock, so that the tickets of two VMs differ.
+    pub fn begin(&self, flight: Rc<Flight>, now: Timestamp) -> Ticket {
+        let first = || Draws::default().next(now) >> 32;
+        let taken = self.taken.get().unwrap_or_else(|| u32::try_from(first()).unwrap_or(0));
+        let number = taken.wrapping_add(1);
+        self.taken.set(Some(number));
         let mut slots = self.slots.borrow_mut();
         let free = self.free.borrow_mut().pop();
         let known = free.and_then(|slot| Some((slot, slots.get_mut(usize::try_from(slot).ok()?)?)));
@@ -80,6 +90,27 @@ impl Memory {
         Some(flight)
     }
 
+    /// Keeps a request of another VM until its next attempt.
+    pub fn keep(&self, flight: &Rc<Flight>) {
+        let Some(report) = &flight.report else { return };
+        let mut kept = self.kept.borrow_mut();
+        if kept.is_empty() {
+            kept.resize_with(MOST_KEPT, Option::default);
+        }
+        if let Some(place) = kept.get_mut(report.ticket.place()) {
+            *place = Some(Rc::clone(flight));
+        }
+    }
+
+    /// Takes back a request of another VM.
+    #[must_use]
+    pub fn take_kept(&self, ticket: Ticket) -> Option<Rc<Flight>> {
+        let mut kept = self.kept.borrow_mut();
+        let place = kept.get_mut(ticket.place())?;
+        let is_it = |flight: &Rc<Flight>| flight.report.as_ref().is_some_and(|own| own.ticket == ticket);
+        place.as_ref().is_some_and(is_it).then(|| place.take()).flatten()
+    }
+
     /// From now on there is a placement around attempts.
     pub fn see_attempts(&self) {
         self.sees_attempts.set(true);
@@ -101,6 +132,11 @@ impl Memory {
 // === impl Ticket ===
 
 impl Ticket {
+    /// Where its request is kept.
+    fn place(self) -> usize {
+        usize::try_from(self.number).unwrap_or(0).checked_rem(MOST_KEPT).unwrap_or(0)
+    }
+
     /// As text for filter state.
     pub fn write(self, out: &mut alloc::string::String) {
         let _ = core::fmt::Write::write_fmt(out, format_args!("{}.{}", self.slot, self.number));

@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod downstream;
 pub mod exchange;
 pub mod flight;
+pub mod handover;
 pub mod memory;
 pub mod outcome;
 pub mod reply;

@@ -1,6 +1,7 @@
 //! What became of an attempt, as its response or Envoy's flags say it.
 
 use alloc::rc::Rc;
+use core::fmt;
 
 use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::http::{Completion, Response};
@@ -87,10 +88,32 @@ impl Outcome {
         }
     }
 
+    /// The outcome that this word stands for, as it prints.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "broken" => Self::Broken,
+            "left" => Self::Left,
+            "refused" => Self::Refused,
+            status => Self::Answered(status.parse().ok()?),
+        })
+    }
+
     /// Whether the endpoint failed.
     #[must_use]
     pub fn failed(self) -> bool {
         self.status().is_some_and(|status| status >= 500)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(status) => write!(f, "{status}"),
+            Self::Broken => f.write_str("broken"),
+            Self::Left => f.write_str("left"),
+            Self::Refused => f.write_str("refused"),
+        }
     }
 }
 
