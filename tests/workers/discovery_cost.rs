@@ -7,7 +7,7 @@ use tidegate_policy::http::{Attribute, Header, Request, Response};
 use tidegate_sim::{SimRequest, SimResponse};
 
 use crate::discovery::{answer, config, fixed, polled, sent, sent_as, Exchange, Sim, Workers};
-use crate::discovery_attempts::{Both, FOUR};
+use crate::discovery_both::{Both, FOUR};
 
 /// Store calls of `count` exchanges of each worker.
 fn requests(workers: &Workers, count: usize) -> u64 {

@@ -8,7 +8,7 @@ use tidegate_sim::explore::Gate;
 use tidegate_sim::{explore, SimHost, SimRequest, SimResponse, Worker};
 
 use crate::discovery::{answer, fixed, polled, reached, word, Sim, Workers};
-use crate::discovery_attempts::{Both, FOUR};
+use crate::discovery_both::{Both, FOUR};
 
 /// One request to this endpoint, answered so; others get 200 until it has its turn.
 fn one_to(worker: &Sim, endpoint: &str, response: &SimResponse) {

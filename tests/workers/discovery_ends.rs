@@ -4,7 +4,7 @@ use tidegate_policy::time::Span;
 use tidegate_sim::{SimRequest, SimResponse};
 
 use crate::discovery::{fixed, reached, word, Exchange, Sim, Workers};
-use crate::discovery_attempts::{flags, Both, FOUR};
+use crate::discovery_both::{flags, Both, FOUR};
 
 const TWO: [&str; 2] = [FOUR[0], FOUR[1]];
 const GONE: u64 = 1 << 14;

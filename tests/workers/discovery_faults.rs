@@ -9,7 +9,7 @@ use tidegate_policy::time::Span;
 use tidegate_sim::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 
 use crate::discovery::{answer, config, fixed, polled, question, reached, sent, word, Workers};
-use crate::discovery_attempts::FOUR;
+use crate::discovery_both::FOUR;
 
 /// Has so many calls of the store fail, from the `first` one after this on.
 fn fail(host: &SimHost, first: u64, count: u64) {

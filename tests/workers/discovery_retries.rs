@@ -4,7 +4,7 @@ use tidegate_policy::http::Verdict;
 use tidegate_sim::{SimRequest, SimResponse};
 
 use crate::discovery::{fixed, header, word, Sim, Workers};
-use crate::discovery_attempts::{Both, Try, FOUR};
+use crate::discovery_both::{Both, Try, FOUR};
 
 const ALL: &str = "connect-failure,refused-stream,reset,gateway-error";
 const UNSENT: &str = "connect-failure,refused-stream";

@@ -6,7 +6,7 @@ use tidegate_policy::http::{Attribute, Verdict};
 use tidegate_sim::{SimAnswer, SimQuestion, SimRequest, SimResponse};
 
 use crate::discovery::{answer, attempts, config, of, polled, reached, Workers};
-use crate::discovery_attempts::{flags, Both};
+use crate::discovery_both::{flags, Both};
 
 /// One Envoy in a world in which some endpoints are dead.
 pub(crate) struct World {

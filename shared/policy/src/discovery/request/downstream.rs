@@ -252,17 +252,15 @@ impl Downstream {
             view.save_for_retries();
         }
         exchange.label.reserve(params.name.len().saturating_add(address.len()).saturating_add(16));
-        exchange.label.push_str(&params.name);
-        exchange.label.push(' ');
-        exchange.label.push_str(address);
-        exchange.label.push(' ');
+        for word in [&*params.name, " ", address, " "] {
+            exchange.label.push_str(word);
+        }
         if params.attempts > 1 && (!self.memory.sees_attempts() || self.unseen.get() > 0) {
-            let mut plan = picks.clone();
-            if most == 1 {
-                let ask = || Ask { draw: self.draws.next(now), hash: pending.hash, taken: &[] };
-                plan.fill(params.attempts, table, &pool, &ask, now);
-            }
-            handover::write_next(&plan, &mut exchange.label);
+            let ask = || Ask { draw: self.draws.next(now), hash: pending.hash, taken: &[] };
+            // Where the header has the endpoints of all attempts, these are they.
+            let all = if most == 1 { params.attempts } else { 1 };
+            let plan = picks.filled(all, table, &pool, &ask, now);
+            handover::write_next(plan.all().skip(1).map(|next| &*next.text), &mut exchange.label);
         }
         let flight = Flight::new(view, pending.subset.clone(), pending.hash, picks, exchange.grpc);
         // A placement that sees attempts counts them; without one the request counts as its attempt.

@@ -6,8 +6,8 @@ use alloc::string::String;
 use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::config::policy::Subset;
 use crate::discovery::request::flight::Flight;
-use crate::discovery::request::memory::Ticket;
 use crate::discovery::request::outcome::Outcome;
+use crate::discovery::request::ticket::Ticket;
 use crate::time::{Span, Timestamp};
 
 /// What to remember until the exchange is over: of a request, or of one attempt of it.

@@ -261,21 +261,24 @@ impl Picks {
         self.list.iter().flatten()
     }
 
-    /// Adds more of a table until there are `most`, as far as each is another one.
-    pub fn fill(
-        &mut self,
+    /// These and more of a table, `most` in all, as far as each is another one.
+    #[must_use]
+    pub fn filled(
+        &self,
         most: u32,
         table: &Table,
         pool: &Pool,
         ask: &dyn Fn() -> Ask<'static>,
         now: Timestamp,
-    ) {
+    ) -> Self {
+        let mut all = self.clone();
         for _ in 1..most {
-            match self.another(table, pool, &ask(), now) {
-                Some(next) => self.add(next),
+            match all.another(table, pool, &ask(), now) {
+                Some(next) => all.add(next),
                 None => break,
             }
         }
+        all
     }
 
     /// One more of a table: another one, or the last one again, for which nothing changes, when all that

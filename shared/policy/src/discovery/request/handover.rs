@@ -12,9 +12,8 @@ use core::fmt::Write;
 
 use crate::discovery::config::allow::Allow;
 use crate::discovery::endpoint::Key;
-use crate::discovery::request::flight::Picks;
-use crate::discovery::request::memory::Ticket;
 use crate::discovery::request::outcome::Outcome;
+use crate::discovery::request::ticket::Ticket;
 
 /// A request of another VM, as its filter state tells of it.
 ///
@@ -50,14 +49,14 @@ const NEXT: &str = "next=";
 /// Longest report, in bytes: ten endpoints of IPv6, each with an outcome.
 const MOST: usize = 600;
 
-/// Writes the list of further endpoints: all but the first.
-pub fn write_next(picks: &Picks, out: &mut String) {
+/// Writes the list of further endpoints.
+pub fn write_next<'a>(endpoints: impl Iterator<Item = &'a str>, out: &mut String) {
     out.push_str(NEXT);
-    for (at, endpoint) in picks.all().skip(1).enumerate() {
+    for (at, endpoint) in endpoints.enumerate() {
         if at > 0 {
             out.push(',');
         }
-        out.push_str(&endpoint.text);
+        out.push_str(endpoint);
     }
     out.push(' ');
 }

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use crate::discovery::request::flight::Flight;
+use crate::discovery::request::ticket::Ticket;
 use crate::draws::Draws;
 use crate::time::Timestamp;
 
@@ -30,23 +31,6 @@ const MOST_KEPT: usize = 512;
 struct Slot {
     number: u32,
     flight: Option<Rc<Flight>>,
-}
-
-/// Names a flight: its slot, and a number that no flight of that slot had before.
-///
-/// ```
-/// use tidegate_policy::discovery::request::memory::Ticket;
-///
-/// // What the downstream placement left in filter state: service, endpoint, ticket.
-/// let ticket = Ticket::read(b"orders 10.0.0.1:8080 4.17").unwrap();
-/// let mut text = String::new();
-/// ticket.write(&mut text);
-/// assert_eq!(text, "4.17");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket {
-    slot: u32,
-    number: u32,
 }
 
 // === impl Memory ===
@@ -97,7 +81,7 @@ impl Memory {
         if kept.is_empty() {
             kept.resize_with(MOST_KEPT, Option::default);
         }
-        if let Some(place) = kept.get_mut(report.ticket.place()) {
+        if let Some(place) = kept.get_mut(place(report.ticket)) {
             *place = Some(Rc::clone(flight));
         }
     }
@@ -106,7 +90,7 @@ impl Memory {
     #[must_use]
     pub fn take_kept(&self, ticket: Ticket) -> Option<Rc<Flight>> {
         let mut kept = self.kept.borrow_mut();
-        let place = kept.get_mut(ticket.place())?;
+        let place = kept.get_mut(place(ticket))?;
         let is_it = |flight: &Rc<Flight>| flight.report.as_ref().is_some_and(|own| own.ticket == ticket);
         place.as_ref().is_some_and(is_it).then(|| place.take()).flatten()
     }
@@ -129,24 +113,7 @@ impl Memory {
     }
 }
 
-// === impl Ticket ===
-
-impl Ticket {
-    /// Where its request is kept.
-    fn place(self) -> usize {
-        usize::try_from(self.number).unwrap_or(0).checked_rem(MOST_KEPT).unwrap_or(0)
-    }
-
-    /// As text for filter state.
-    pub fn write(self, out: &mut alloc::string::String) {
-        let _ = core::fmt::Write::write_fmt(out, format_args!("{}.{}", self.slot, self.number));
-    }
-
-    /// The last word of what the downstream placement left in filter state.
-    #[must_use]
-    pub fn read(state: &[u8]) -> Option<Self> {
-        let word = state.rsplit(|byte| *byte == b' ').next()?;
-        let (slot, number) = core::str::from_utf8(word).ok()?.split_once('.')?;
-        Some(Self { slot: slot.parse().ok()?, number: number.parse().ok()? })
-    }
+/// Where the request with a ticket of another VM is kept.
+fn place(ticket: Ticket) -> usize {
+    usize::try_from(ticket.number).unwrap_or(0).checked_rem(MOST_KEPT).unwrap_or(0)
 }

@@ -9,3 +9,4 @@ pub mod memory;
 pub mod outcome;
 pub mod reply;
 pub mod service_index;
+pub mod ticket;
