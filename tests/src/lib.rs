@@ -20,6 +20,7 @@ pub mod cases;
 pub mod client;
 pub mod consul;
 pub mod coredns;
+pub mod corpus;
 pub mod envoy;
 pub mod eventually;
 pub mod func_e;

@@ -41,6 +41,7 @@ mod discovery_trust;
 mod discovery_turns;
 mod discovery_vms;
 mod discovery_vms_histories;
+mod equality;
 mod failure;
 mod fused;
 mod fused_cost;

@@ -53,6 +53,8 @@ pub enum To {
 pub struct SimChain<'a> {
     links: Vec<&'a dyn Link>,
     routes: Vec<SimRoute>,
+    /// What the filters told of the last request.
+    told: RefCell<BTreeMap<String, String>>,
 }
 
 /// What became of a request.
@@ -81,6 +83,9 @@ pub trait Link {
 pub trait Attending {
     /// The response passes by, and with it the end.
     fn end(self: Box<Self>, response: &SimResponse) -> Vec<Edit>;
+
+    /// The client leaves before there is a response.
+    fn leave(self: Box<Self>, end: &SimResponse);
 }
 
 /// A request on its way, as the proxy holds it.
@@ -110,7 +115,13 @@ impl<'a> SimChain<'a> {
     /// Filters in front of routes.
     #[must_use]
     pub fn new(links: Vec<&'a dyn Link>, routes: &[SimRoute]) -> Self {
-        Self { links, routes: routes.to_vec() }
+        Self { links, routes: routes.to_vec(), told: RefCell::default() }
+    }
+
+    /// What the filters told of the last request, for access logs: the name of each fact and its text.
+    #[must_use]
+    pub fn told(&self) -> BTreeMap<String, String> {
+        self.told.borrow().clone()
     }
 
     /// Sends a request through it. If it arrives at a cluster, `respond` says what that answers. The
@@ -123,7 +134,8 @@ impl<'a> SimChain<'a> {
     ) -> Passage {
         let usual = [(":method", "GET"), (":path", "/"), (":authority", "shop.example.com")];
         let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let headers = usual.into_iter().chain(headers.iter().copied()).map(text).collect();
+        let usual = usual.into_iter().filter(|(name, _)| headers.iter().all(|(own, _)| own != name));
+        let headers = usual.chain(headers.iter().copied()).map(text).collect();
         let facts = BTreeMap::new();
         let mut stream = Stream { routes: &self.routes, headers, route: Default::default(), facts };
         stream.choose();
@@ -148,8 +160,12 @@ impl<'a> SimChain<'a> {
         let attempts = u64::from(stopped.is_none());
         let response = stream.told(response).attribute(Attribute::AttemptCount, &attempts.to_le_bytes());
         for attendant in attending.into_iter().rev() {
-            edits.borrow_mut().extend(attendant.end(&response));
+            match stopped {
+                Some(Passage::Held) => attendant.leave(&response),
+                _ => edits.borrow_mut().extend(attendant.end(&response)),
+            }
         }
+        self.told.replace(stream.facts);
         stopped.unwrap_or(Passage::Went { cluster: stream.route.1, headers: stream.headers })
     }
 }
@@ -184,6 +200,9 @@ impl Stream<'_> {
                 }
                 Edit::SetRequestHeader(name, value) => {
                     self.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+                    self.headers.push((name.to_ascii_lowercase(), value.to_string()));
+                }
+                Edit::AddRequestHeader(name, value) => {
                     self.headers.push((name.to_ascii_lowercase(), value.to_string()));
                 }
                 _ => {}
@@ -266,5 +285,9 @@ impl<S: Stage, H: Host> Link for Worker<S, H> {
 impl<S: Stage, H: Host> Attending for Attendant<'_, S, H> {
     fn end(self: Box<Self>, response: &SimResponse) -> Vec<Edit> {
         self.worker.end(self.exchange, response)
+    }
+
+    fn leave(self: Box<Self>, end: &SimResponse) {
+        self.worker.abort(self.exchange, end);
     }
 }

@@ -106,7 +106,9 @@ impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
     /// Takes the end of an exchange.
     pub(super) fn on_end(&self, exchange: &mut Exchange, ending: Ending) {
         if ending == Ending::NeverSent {
-            return self.breakers.give_back(exchange, self.now, self.host);
+            // As if the reply in its place had passed by, which says nothing of a target.
+            (exchange.label, exchange.evaded) = (None, None);
+            return self.each(exchange, 0, |_, _| Class::Ignored);
         }
         let judged = exchange.answered.is_some_and(|answered| answered.failed);
         if self.breakers.blames && ending == Ending::Incomplete && !judged {
