@@ -13,8 +13,9 @@ use crate::rows::{row, Filter, Row};
 /// Stands for the upstream's port, which is not known yet.
 const PORT: &str = "the upstream's port";
 
-/// The rows.
-pub(crate) fn rows() -> Vec<Row> {
+/// Rows with the discovery filter, and those that they are compared with.
+#[must_use]
+pub fn rows() -> Vec<Row> {
     let ours = || paths::module("discovery");
     let with = |config| Filter::Wasm(ours(), Some(config));
     let hop = |id: &str, title: &str, filter| row(id, title, filter).addressed();
@@ -34,7 +35,8 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 /// So many services of so many endpoints, the last of which takes the requests.
-fn document(endpoints: u16, services: usize, fields: &Value) -> Value {
+#[must_use]
+pub fn document(endpoints: u16, services: usize, fields: &Value) -> Value {
     let own = json!({"address": "127.0.0.1", "port": PORT});
     let other = |n: u16| {
         let [high, low] = n.to_be_bytes();
@@ -58,7 +60,8 @@ fn document(endpoints: u16, services: usize, fields: &Value) -> Value {
 }
 
 /// The document with the upstream's port.
-pub(crate) fn at(config: &Value, upstream: SocketAddr) -> Value {
+#[must_use]
+pub fn at(config: &Value, upstream: SocketAddr) -> Value {
     let text = config.to_string().replace(&format!("\"{PORT}\""), &upstream.port().to_string());
     serde_json::from_str(&text).unwrap_or_else(|_| config.clone())
 }

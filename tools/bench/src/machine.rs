@@ -8,7 +8,8 @@ use serde_json::{json, Value};
 use tidegate_tests::{paths, Envoy};
 
 /// The machine and the versions, for the report. Names no path.
-pub(crate) fn describe() -> Value {
+#[must_use]
+pub fn describe() -> Value {
     let size = fs::metadata(paths::module("ratelimit")).map_or(0, |file| file.len());
     json!({
         "cpu": cpu(),
@@ -26,7 +27,8 @@ fn cpu() -> String {
 }
 
 /// The version as Envoy says it: `hash/1.40.0/Clean/RELEASE/BoringSSL`.
-fn envoy() -> String {
+#[must_use]
+pub fn envoy() -> String {
     let output = Command::new(Envoy::find()).arg("--version").output();
     let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
     text.split_once("version: ").map_or("unknown", |(_, version)| version.trim()).to_owned()

@@ -9,17 +9,14 @@
 //!
 //! `docs/performance.md` says how to read it.
 
-mod caller;
-mod discovery;
-mod machine;
 mod measure;
 mod options;
 mod report;
-mod rows;
 mod summary;
 
 use std::process::ExitCode;
 
+use tidegate_bench::rows;
 use tidegate_tests::terminal;
 
 use self::measure::Bench;

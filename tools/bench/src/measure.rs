@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tidegate_bench::caller::Caller;
+use tidegate_bench::rows::Row;
 use tidegate_tests::terminal::Progress;
 use tidegate_tests::{options, Bootstrap, Envoy};
 
-use crate::caller::Caller;
 use crate::options::Options;
-use crate::rows::Row;
 
 /// The Envoys and what was measured of them.
 pub(crate) struct Bench {

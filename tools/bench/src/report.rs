@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{json, Value};
+use tidegate_bench::machine;
 use tidegate_tests::paths;
 
-use crate::machine;
 use crate::measure::Measured;
 use crate::options::Options;
 use crate::summary::{Line, Quartiles, Summary};

@@ -6,33 +6,40 @@ use std::path::{Path, PathBuf};
 use serde_json::{json, Value};
 use tidegate_tests::{paths, Bootstrap, Request, WasmFilter};
 
-use crate::discovery;
+use crate::{discovery, hops};
 
 /// One row: an Envoy with a filter, and the requests it gets.
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
+pub struct Row {
     /// Its name in the JSON and for `--only`.
-    pub(crate) id: String,
+    pub id: String,
     /// Its name in the table.
-    pub(crate) title: String,
+    pub title: String,
     /// The heading it stands under.
-    pub(crate) group: &'static str,
-    pub(crate) filter: Filter,
-    pub(crate) keys: Keys,
-    pub(crate) route: Route,
-    pub(crate) workers: u32,
+    pub group: &'static str,
+    /// What stands before the route.
+    pub filter: Filter,
+    /// Which keys the requests have.
+    pub keys: Keys,
+    /// Where the requests end.
+    pub route: Route,
+    /// Worker threads of its Envoy.
+    pub workers: u32,
     /// The row that costs nothing, by definition.
-    pub(crate) base: String,
+    pub base: String,
     /// The row to be a multiple of.
-    pub(crate) unit: String,
-    pub(crate) target: Option<Target>,
+    pub unit: String,
+    /// What it should cost at most.
+    pub target: Option<Target>,
     /// The status that nearly all answers have.
-    pub(crate) status: u16,
+    pub status: u16,
+    /// Headers of each request besides the usual ones.
+    pub further: usize,
 }
 
 /// Where requests end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Route {
+pub enum Route {
     /// In Envoy itself.
     Direct,
     /// At an upstream whose address is in a header: the filter's, or without one the client's.
@@ -43,10 +50,16 @@ pub(crate) enum Route {
 
 /// The filter before the route.
 #[derive(Clone, Debug)]
-pub(crate) enum Filter {
+pub enum Filter {
+    /// Several modules in this order, each with its document.
+    Chain(Vec<(PathBuf, Value)>),
+    /// A script that reads one header.
     Lua,
+    /// Envoy's own rate limit.
     Native,
+    /// No filter.
     None,
+    /// A module, and its document if it has one.
     Wasm(PathBuf, Option<Value>),
     /// Around the exchange, and around each attempt as well.
     WasmTwice(PathBuf, Value),
@@ -54,7 +67,9 @@ pub(crate) enum Filter {
 
 /// The keys that requests have.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Keys {
+pub enum Keys {
+    /// So many, all of which the table has seen before.
+    Known(u64),
     /// So many in turn.
     Many(u64),
     /// The same each time.
@@ -63,9 +78,11 @@ pub(crate) enum Keys {
 
 /// At most so many times what another row costs.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) most: f64,
-    pub(crate) of: String,
+pub struct Target {
+    /// The multiple.
+    pub most: f64,
+    /// The other row.
+    pub of: String,
 }
 
 /// More keys than come again within a lease's time, fewer than the table has room for.
@@ -77,7 +94,7 @@ const MILLION: u64 = 1_000_000;
 const LUA: &str = r#"function envoy_on_request(handle) local key = handle:headers():get("x-api-key") end"#;
 
 /// Every row, in the table's order.
-pub(crate) fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
+pub fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
     let ours = paths::module("ratelimit");
     let with = |config| Filter::Wasm(ours.clone(), Some(config));
     let empty = || Filter::Wasm(paths::probe("empty"), None);
@@ -106,8 +123,8 @@ pub(crate) fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
             .under(FLAT)
             .most(1.1, "one-key"),
     ];
-    rows.extend(breakers());
-    rows.extend(routes());
+    rows.extend(hops::breakers());
+    rows.extend(hops::routes());
     rows.extend(discovery::rows());
     for workers in [2, 4] {
         let on = |row: Row| row.on(workers).under(WORKERS);
@@ -128,68 +145,8 @@ pub(crate) fn all(against: &[(String, PathBuf)]) -> Vec<Row> {
     rows
 }
 
-/// A proxied hop, with and without a breaker.
-fn breakers() -> Vec<Row> {
-    let ours = paths::module("breaker");
-    let with = |config| Filter::Wasm(ours.clone(), Some(config));
-    let empty = Filter::Wasm(paths::probe("empty"), None);
-    let cluster = json!({"name": "a", "target": {"cluster": "upstream"}});
-    let ten: Vec<_> = (0..9)
-        .map(|n| json!({"name": format!("b{n}"), "target": {"cluster": format!("other-{n}")}}))
-        .chain([cluster.clone()])
-        .collect();
-    let key = json!({"name": "k", "target": {"key": [{"header": "x-tenant"}]}});
-    let open = json!({"name": "a", "target": {"cluster": "upstream"}, "state": "forced_open"});
-    let away = json!({"name": "a", "target": {"cluster": "upstream"}, "state": "forced_open",
-                      "fallback": [{"cluster": "other"}]});
-    let config = |list: Value| with(json!({"breakers": list}));
-    let hop = |id: &str, title: &str, filter| row(id, title, filter).proxied();
-    vec![
-        hop("hop", "no filter", Filter::None),
-        hop("hop-empty", "empty SDK filter", empty),
-        hop("closed", "closed", config(json!([cluster]))).most(1.3, "hop-empty"),
-        hop("closed-ten", "closed, the last of ten", config(json!(ten))),
-        hop("closed-key", "closed, by a header", config(json!([key]))),
-        hop("open", "open, refused", config(json!([open]))).status(503),
-        hop("open-away", "open, to its fallback", config(json!([away]))),
-    ]
-}
-
-/// Routed within Envoy, so that a row is the filter and the route that is chosen anew.
-fn routes() -> Vec<Row> {
-    let ours = paths::module("routing");
-    let with = |config| Filter::Wasm(ours.clone(), Some(config));
-    let variants = json!([{"name": "stable", "cluster": "upstream", "weight": 90},
-                          {"name": "canary", "cluster": "other", "weight": 10}]);
-    let route = |rest: Value| {
-        let mut route = json!({"name": "a", "match": [{"path": {"prefix": "/api"}}], "variants": variants});
-        for (name, value) in rest.as_object().into_iter().flatten() {
-            route[name] = value.clone();
-        }
-        with(json!({"routes": [route]}))
-    };
-    let sticky = json!({"sticky": {"experiment": "e", "by": [{"header": "x-user-id"}]}});
-    let ramped = json!([{"name": "stable", "cluster": "upstream", "weight": 90},
-                        {"name": "canary", "cluster": "other", "weight": 10,
-                         "ramp": {"steps": [{"weight": 25, "hold_ms": 86_400_000}]}}]);
-    let many: Vec<_> = (0..31)
-        .map(|n| {
-            json!({"name": format!("r{n}"), "match": [{"path": {"prefix": format!("/other/{n}")}}],
-                   "variants": [{"name": "v", "cluster": "upstream"}]})
-        })
-        .chain([json!({"name": "a", "match": [{"path": {"prefix": "/api"}}], "variants": variants})])
-        .collect();
-    let hop = |id: &str, title: &str, filter| row(id, title, filter).proxied().under(ROUTED);
-    vec![
-        hop("sticky", "one match on path, a sticky header", route(sticky)).most(1.4, "hop-empty"),
-        hop("drawn", "one match on path, by weight", route(json!({}))),
-        hop("ramp", "by weight, with a ramp", route(json!({"variants": ramped}))),
-        hop("routes", "by weight, the last of 32 routes", with(json!({"routes": many}))),
-    ]
-}
-
 /// The rows with these ids, or with `id/module`, and those they are compared with.
-pub(crate) fn only(rows: Vec<Row>, words: &[String]) -> Vec<Row> {
+pub fn only(rows: Vec<Row>, words: &[String]) -> Vec<Row> {
     let wanted = |row: &Row| {
         words.is_empty()
             || words.iter().any(|word| row.id == *word || row.id.starts_with(&format!("{word}/")))
@@ -206,18 +163,20 @@ pub(crate) const FOUND: &str = "discovery, a hop";
 const WHAT: &str = "to compare with";
 const OURS: &str = "ratelimit";
 const HOP: &str = "breaker, a hop";
-const ROUTED: &str = "routing, a hop";
+pub(crate) const ROUTED: &str = "routing, a hop";
 const FLAT: &str = "flat in keys";
 const WORKERS: &str = "workers";
 const AGAINST: &str = "other modules";
 
 /// So many a minute that nothing is refused. With a limit by the minute a lease may last
 /// its 100 ms; with one by the second it ends after 8.
-const FAST: u64 = 100_000_000;
+pub const FAST: u64 = 100_000_000;
 /// One a minute, for all but the first to be refused.
 const SLOW: u64 = 1;
 
-fn limits(count: usize, requests: u64) -> Value {
+/// So many limits of this many requests a minute, each by another header.
+#[must_use]
+pub fn limits(count: usize, requests: u64) -> Value {
     let limit = |(name, header): (&str, &str)| json!({"name": name, "key": [{"header": header}], "requests": requests, "per_ms": 60_000});
     let all = [("key", "x-api-key"), ("user", "x-user-id"), ("tenant", "x-tenant"), ("agent", "user-agent")];
     json!({"limits": all.into_iter().take(count).map(limit).collect::<Vec<_>>()})
@@ -235,13 +194,17 @@ fn logged() -> Value {
     config
 }
 
-fn unleased() -> Value {
+/// A limit that takes no leases.
+#[must_use]
+pub fn unleased() -> Value {
     let mut config = limits(1, FAST);
     config["leases"] = json!({"units": 0});
     config
 }
 
-pub(crate) fn row(id: &str, title: &str, filter: Filter) -> Row {
+/// A row of one key on a direct response, compared with such rows.
+#[must_use]
+pub fn row(id: &str, title: &str, filter: Filter) -> Row {
     Row {
         id: id.to_owned(),
         title: title.to_owned(),
@@ -254,29 +217,42 @@ pub(crate) fn row(id: &str, title: &str, filter: Filter) -> Row {
         unit: "empty".to_owned(),
         target: None,
         status: 200,
+        further: 0,
     }
 }
 
 // === impl Row ===
 
 impl Row {
-    fn keys(self, count: u64) -> Self {
+    /// So many keys in turn.
+    #[must_use]
+    pub fn keys(self, count: u64) -> Self {
         Self { keys: Keys::Many(count), ..self }
     }
 
+    /// So many keys, after a request with each.
+    #[must_use]
+    pub fn known(self, count: u64) -> Self {
+        Self { keys: Keys::Known(count), ..self }
+    }
+
     /// Through to the upstream, and compared with rows that are, too.
-    fn proxied(self) -> Self {
+    #[must_use]
+    pub fn proxied(self) -> Self {
         let (base, unit) = ("hop".to_owned(), "hop-empty".to_owned());
         Self { route: Route::Proxied, group: HOP, base, unit, ..self }
     }
 
     /// Through to the upstream that a header names, and compared with rows that are, too.
-    pub(crate) fn addressed(self) -> Self {
+    #[must_use]
+    pub fn addressed(self) -> Self {
         let (base, unit) = ("dst".to_owned(), "dst-empty".to_owned());
         Self { route: Route::Addressed, group: FOUND, base, unit, ..self }
     }
 
-    pub(crate) fn most(self, most: f64, of: &str) -> Self {
+    /// At most so many times the row `of`.
+    #[must_use]
+    pub fn most(self, most: f64, of: &str) -> Self {
         Self { target: Some(Target { most, of: of.to_owned() }), ..self }
     }
 
@@ -287,16 +263,33 @@ impl Row {
         Self { id: with(&self.id), base: with(&self.base), unit: with(&self.unit), title, workers, ..self }
     }
 
-    fn status(self, status: u16) -> Self {
+    /// Another status of the answers.
+    #[must_use]
+    pub fn status(self, status: u16) -> Self {
         Self { status, ..self }
     }
 
-    fn under(self, group: &'static str) -> Self {
+    /// Another heading.
+    #[must_use]
+    pub fn under(self, group: &'static str) -> Self {
         Self { group, ..self }
     }
 
+    /// Compared with these rows: the one that costs nothing, and the unit.
+    #[must_use]
+    pub fn against(self, base: &str, unit: &str) -> Self {
+        Self { base: base.to_owned(), unit: unit.to_owned(), ..self }
+    }
+
+    /// So many headers more in each request.
+    #[must_use]
+    pub fn headers(self, further: usize) -> Self {
+        Self { further, ..self }
+    }
+
     /// The configuration of its Envoy.
-    pub(crate) fn bootstrap(&self, upstream: SocketAddr) -> String {
+    #[must_use]
+    pub fn bootstrap(&self, upstream: SocketAddr) -> String {
         let start = Bootstrap::new().balanced();
         let start = match self.route {
             Route::Direct => start.direct_response("/", 200, "ok"),
@@ -309,6 +302,9 @@ impl Row {
             }
         };
         match &self.filter {
+            Filter::Chain(modules) => modules.iter().fold(start, |start, (module, config)| {
+                start.wasm(&wasm(module, Some(&discovery::at(config, upstream))))
+            }),
             Filter::Lua => start.lua(LUA),
             Filter::Native => start.local_rate_limit(u32::MAX, "1s"),
             Filter::None => start,
@@ -327,23 +323,28 @@ impl Row {
     /// Whether the client says where the upstream is, as the filter does not.
     fn names_upstream(&self) -> bool {
         let ours = paths::module("discovery");
-        let finds =
-            matches!(&self.filter, Filter::Wasm(module, _) | Filter::WasmTwice(module, _) if *module == ours);
+        let finds = match &self.filter {
+            Filter::Chain(modules) => modules.iter().any(|(module, _)| *module == ours),
+            Filter::Wasm(module, _) | Filter::WasmTwice(module, _) => *module == ours,
+            _ => false,
+        };
         self.route == Route::Addressed && !finds
     }
 
     /// Requests that bring its Envoy to the state that is measured.
-    pub(crate) fn warm_up(&self) -> u64 {
+    #[must_use]
+    pub fn warm_up(&self) -> u64 {
         match self.keys {
+            Keys::Known(count) => count,
             Keys::Many(count) => count.min(50_000),
             Keys::One => 3_000,
         }
     }
 
     /// Appends the request of this number.
-    pub(crate) fn request(&self, number: u64, upstream: SocketAddr, out: &mut Vec<u8>) {
+    pub fn request(&self, number: u64, upstream: SocketAddr, out: &mut Vec<u8>) {
         let key = match self.keys {
-            Keys::Many(count) => number % count,
+            Keys::Known(count) | Keys::Many(count) => number % count,
             Keys::One => 0,
         };
         let request = Request::get("/api/v1/orders/8812?fields=id,total,currency&page=2")
@@ -361,6 +362,8 @@ impl Row {
         } else {
             request
         };
+        let further = (0..self.further).map(|n| (format!("x-further-{n:02}"), format!("value-{n:02}")));
+        let request = further.fold(request, |request, (name, value)| request.header(&name, value));
         out.extend_from_slice(&request.bytes());
     }
 }

@@ -1,7 +1,8 @@
 //! From samples to numbers that can be compared.
 
+use tidegate_bench::rows::Row;
+
 use crate::measure::Measured;
-use crate::rows::Row;
 
 /// One line for each row.
 pub(crate) struct Summary<'a> {

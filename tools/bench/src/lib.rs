@@ -1,0 +1,7 @@
+//! The rows of the benchmarks: `bench` measures their time, `count` their instructions.
+
+pub mod caller;
+pub mod discovery;
+mod hops;
+pub mod machine;
+pub mod rows;
