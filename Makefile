@@ -17,7 +17,7 @@ WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
 # Packages with tests that need Envoy.
 E2E     := -p tidegate-tests -p tidegate-demo -p tidegate-follow
 NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-servers need-packages need-node
-TARGETS := help setup wasm filters probes run bench dead-upstream follow test test-fast e2e servers vectors schema check fmt audit clean distclean
+TARGETS := help setup wasm filters probes run bench count count-main dead-upstream follow test test-fast e2e servers vectors schema check fmt audit clean distclean
 
 export CARGO_FLAGS ENVOY
 # What the machine has comes first.
@@ -62,7 +62,7 @@ run: need-rust need-envoy $(if $(filter consul,$(REGISTRY)),need-servers) ## Run
 
 ##@ Prove
 
-test: test-fast e2e ## Run every test
+test: test-fast e2e count-main ## Run every test; COUNT=off leaves out the count of instructions
 
 test-fast: vectors ## Run the tests that need no Envoy
 	$(STEP) "tests on the host" cargo test $(CARGO_FLAGS)
@@ -80,6 +80,17 @@ vectors: need-rust need-bindgen need-node ## Run the test vectors, natively and 
 
 bench: need-envoy need-packages wasm ## Measure the cost of a request: BENCH_ARGS=... is passed on
 	$(STEP) "benchmark" cargo run $(CARGO_FLAGS) --release -q -p tidegate-bench -- $(BENCH_ARGS)
+
+count: need-envoy need-packages wasm ## Count the instructions of a request: UPDATE=1 writes the table, COUNT_ARGS=... is passed on
+	$(STEP) "count" cargo run $(CARGO_FLAGS) -q -p tidegate-count -- $(if $(UPDATE),--update) $(COUNT_ARGS)
+
+# What `make test` counts: fails where a row costs more than in the table, and where ptrace is not allowed.
+count-main: need-envoy wasm
+ifeq ($(COUNT),off)
+	@echo "    count: left out, COUNT=off" >&2
+else
+	$(STEP) "count of the main rows" cargo run $(CARGO_FLAGS) -q -p tidegate-count -- --check
+endif
 
 dead-upstream: need-envoy filters ## Count what still reaches an upstream that always fails: DEAD_ARGS=... is passed on
 	$(STEP) "dead upstream" cargo run $(CARGO_FLAGS) --release -q -p tidegate-dead-upstream -- $(DEAD_ARGS)

@@ -2,7 +2,7 @@
 # `wasm.sh filters NAME...` builds modules of filters into dist/, `wasm.sh probes NAME...` modules
 # of probes into dist/probes/.
 # Filters are packed and, where wasm-opt is at hand, optimized; probes stay as the linker
-# left them, as they stand for filters from elsewhere.
+# left them, as they stand for filters from elsewhere. One that stands for ours is packed, too.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/step.sh
@@ -17,6 +17,9 @@ readonly NAMES=("$@")
 # Filters that are compiled for size as a whole, profile `small`, and for the least, profile `tiny`.
 readonly SMALL=" discovery "
 readonly TINY=" fused "
+
+# Probes that are packed.
+readonly PACKED=" idle "
 
 # Largest size of a filter in KiB.
 limit() {
@@ -71,10 +74,16 @@ build() {
 }
 
 collect() {
-    local name
+    local name built
     mkdir -p dist/probes
     for name in "${NAMES[@]}"; do
-        cp "$BUILT/release/tidegate_probe_${name//-/_}.wasm" "dist/probes/$name.wasm"
+        built=$BUILT/release/tidegate_probe_${name//-/_}.wasm
+        if [[ $PACKED == *" $name "* ]]; then
+            cargo_build "pack" --package tidegate-pack
+            "$TARGETS/debug/tidegate-pack" "$built" "dist/probes/$name.wasm"
+        else
+            cp "$built" "dist/probes/$name.wasm"
+        fi
     done
 }
 
