@@ -88,21 +88,18 @@ static TABLE_SIZE: Field<u32> = Field::integer("table_size", 101, 655_373, "slot
     "Slots of the table, a prime number; two bytes each, in each worker. A hundred times the \
      endpoints keep shares within 1 %.",
 );
-static MAGLEV_FACTOR: Field<u32> = Field::percent("hash_balance_factor", 0, 10_000).or_number(150).says(
-    "Requests that an endpoint may have in flight, in percent of its part; more go to the next. 0 for \
-     any number.",
+static BALANCE_FACTOR: Field<u32> = Field::percent("hash_balance_factor", 0, 10_000).or_number(0).says(
+    "Requests that an endpoint may have in flight, in percent of its part; more go to the next, and leave \
+     the endpoint of their key. 0 for any number: a key keeps its endpoint.",
 );
 static MAGLEV_TABLE: Table =
-    Table::new("discovery.maglev", &[HASH_KEY.def(), TABLE_SIZE.def(), MAGLEV_FACTOR.def()]);
+    Table::new("discovery.maglev", &[HASH_KEY.def(), TABLE_SIZE.def(), BALANCE_FACTOR.def()]);
 
 static MINIMUM_RING_SIZE: Field<u32> = Field::integer("minimum_ring_size", 1, 131_072, "entries")
     .or_number(1_024)
     .says("The least entries of the ring.");
-static RING_FACTOR: Field<u32> = Field::percent("hash_balance_factor", 0, 10_000)
-    .or_number(0)
-    .says("As in [`maglev`](#servicesbalancemaglev).");
 static RING_HASH_TABLE: Table =
-    Table::new("discovery.ring_hash", &[HASH_KEY.def(), MINIMUM_RING_SIZE.def(), RING_FACTOR.def()]);
+    Table::new("discovery.ring_hash", &[HASH_KEY.def(), MINIMUM_RING_SIZE.def(), BALANCE_FACTOR.def()]);
 
 static MIDPOINT: Field<u32> = Field::integer("midpoint", 0, 100, "")
     .or_number(80)
@@ -241,14 +238,14 @@ fn algorithm(word: &str, object: &Object<'_>) -> Option<(Algorithm, Vec<Part>, S
         "maglev" => {
             let object = object.inner(&MAGLEV)?;
             let size = table_size(&object);
-            let hash_balance_factor = balance_factor(&object, &MAGLEV_FACTOR)?;
+            let hash_balance_factor = balance_factor(&object)?;
             key = hash_key(&object)?;
             Algorithm::Maglev { table_size: size?, hash_balance_factor }
         }
         "ring_hash" => {
             let object = object.inner(&RING_HASH)?;
             key = hash_key(&object)?;
-            let hash_balance_factor = balance_factor(&object, &RING_FACTOR)?;
+            let hash_balance_factor = balance_factor(&object)?;
             Algorithm::RingHash { minimum_ring_size: object.get(&MINIMUM_RING_SIZE)?, hash_balance_factor }
         }
         _ => {
@@ -289,10 +286,10 @@ fn table_size(object: &Object<'_>) -> Option<u32> {
 }
 
 /// How many requests an endpoint may have, in percent of its part; 0 for any number.
-fn balance_factor(object: &Object<'_>, field: &Field<u32>) -> Option<Option<u32>> {
-    let factor = object.get(field)?;
+fn balance_factor(object: &Object<'_>) -> Option<Option<u32>> {
+    let factor = object.get(&BALANCE_FACTOR)?;
     if (1..100).contains(&factor) {
-        object.report_at(field, format!("{factor} % is out of range"), "0 or 100 to 10000 %");
+        object.report_at(&BALANCE_FACTOR, format!("{factor} % is out of range"), "0 or 100 to 10000 %");
         return None;
     }
     Some((factor > 0).then_some(factor))
