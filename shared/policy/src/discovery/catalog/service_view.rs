@@ -94,7 +94,7 @@ impl ServiceView {
             at,
             sources: sources.collect(),
             ejections: Ejections::new(service, &policy.scope),
-            retry_budget: RetryBudget::of(&requests, &service.retry),
+            retry_budget: RetryBudget::of(&service.retry),
             requests,
             counters: ServiceCounters::new(policy, at),
             leaving: RefCell::default(),
@@ -136,11 +136,6 @@ impl ServiceView {
     #[must_use]
     pub fn retry_budget(&self) -> &RetryBudget {
         &self.retry_budget
-    }
-
-    /// A request begins that may be tried again: it adds its part to the retry budget.
-    pub fn save_for_retries(&self) {
-        self.retry_budget.save(u32::try_from(self.healthy.get()).unwrap_or(u32::MAX));
     }
 
     /// Whether endpoints are chosen by the latency or the success of their answers.

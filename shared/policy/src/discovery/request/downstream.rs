@@ -249,7 +249,7 @@ impl Downstream {
         if params.attempts > 1 {
             // A refused connection is tried again in any case.
             params.retry_headers.set(pending.repeatable && view.retry_budget().has_room(), &mut edits);
-            view.save_for_retries();
+            view.retry_budget().save(endpoint.load.active());
         }
         exchange.label.reserve(params.name.len().saturating_add(address.len()).saturating_add(16));
         for word in [&*params.name, " ", address, " "] {
