@@ -48,5 +48,5 @@ pub use lds::{FileLds, Update};
 pub use load::Load;
 pub use options::Options;
 pub use registry::Registry;
-pub use upstream::{Answer, Port, Upstream};
+pub use upstream::{Answer, DeadPort, Port, Upstream};
 pub use wasm::WasmFilter;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::answer::Answer;
-pub use self::port::Port;
+pub use self::port::{DeadPort, Port};
 use self::server::{loopback, Server};
 use self::switch::Switch;
 use crate::http1;

@@ -124,33 +124,76 @@ fn a_service_that_fails_gets_a_fifth_more_than_its_load() {
     }
 }
 
-/// All that was in flight to one of three endpoints breaks at once, and then it refuses connections.
+/// One of them dies with all that is in flight to it: that breaks at once. How much it is; each request is tried
+/// again at another endpoint.
+fn dies(name: &str, json: &str, at_a_time: usize) -> usize {
+    let both = Both::new(json);
+    assert_eq!(rounds(&both, at_a_time, 3_000, &|_| 200).1, 0, "{name}");
+    let in_flight: Vec<_> = (0..at_a_time)
+        .map(|_| {
+            let mut call = both.begin();
+            (both.attempt(&mut call), call)
+        })
+        .collect();
+    let mut broken = 0;
+    for (one, mut call) in in_flight {
+        if one.went == FOUR[0] {
+            broken += 1;
+            both.broken(one, &SimResponse::none());
+            let again = both.attempt(&mut call);
+            let goes = matches!(again.verdict, Verdict::Continue(_)) && again.went != FOUR[0];
+            assert!(goes, "{name}, {at_a_time}: {} after {broken}", again.went);
+            both.answered(again, 200);
+        } else {
+            both.answered(one, 200);
+        }
+        both.end(call, 200);
+    }
+    broken
+}
+
 #[test]
 fn an_endpoint_that_dies_with_its_part_of_the_requests_costs_no_error() {
     for at_a_time in [4, 16, 256] {
-        let both = Both::new(&fixed(&FOUR[..3], r#""attempts": 2"#));
-        assert_eq!(rounds(&both, at_a_time, 3_000, &|_| 200).1, 0);
-        let in_flight: Vec<_> = (0..at_a_time)
-            .map(|_| {
-                let mut call = both.begin();
-                (both.attempt(&mut call), call)
-            })
-            .collect();
-        let mut broken = 0;
-        for (one, mut call) in in_flight {
-            if one.went == FOUR[0] {
-                broken += 1;
-                both.broken(one, &SimResponse::none());
-                let again = both.attempt(&mut call);
-                let goes = matches!(again.verdict, Verdict::Continue(_)) && again.went != FOUR[0];
-                assert!(goes, "{at_a_time}: {} after {broken}", again.went);
-                both.answered(again, 200);
-            } else {
-                both.answered(one, 200);
-            }
-            both.end(call, 200);
-        }
+        let broken = dies("three", &fixed(&FOUR[..3], r#""attempts": 2"#), at_a_time);
         assert!(broken >= at_a_time / 3, "{broken} of {at_a_time}");
+    }
+}
+
+/// A budget by the mean of all endpoints was too small where the requests are only for some of them.
+#[test]
+fn endpoints_that_have_no_part_of_the_requests_take_nothing_from_the_budget() {
+    let one = |n: usize, weight: u32, tag: &str| {
+        let address = format!("10.0.{}.{}", n / 200, 1 + n % 200);
+        serde_json::json!({"address": address, "port": 80, "weight": weight, "tags": [tag]})
+    };
+    let service = |more: &str, main: Vec<serde_json::Value>, spare: Vec<serde_json::Value>| {
+        format!(
+            r#"{{"registries": {{"main": {{"static": {{"services": {{"orders": {}}}}}}},
+                                "spare": {{"static": {{"services": {{"orders": {}}}}}}}}},
+                "allow": ["10.0.0.0/8:80"],
+                "services": [{{"name": "orders", "registry": "main", "match": {{"path": {{"prefix": "/"}}}},
+                              "attempts": 2{more}}}]}}"#,
+            serde_json::Value::from(main),
+            serde_json::Value::from(spare)
+        )
+    };
+    let (three, others) = ((0..3).map(|n| one(n, 1, "v1")), || (200..230).map(|n| one(n, 1, "v1")));
+    let canary = (0..40).map(|n| one(n, 1, if n < 2 { "v2" } else { "v1" }));
+    let unequal = (0..4).map(|n| one(n, if n == 0 { 100 } else { 1 }, "v1"));
+    let cases = [
+        (
+            "a fallback",
+            service(r#", "fallback": [{"registry": "spare"}]"#, three.collect(), others().collect()),
+        ),
+        ("a subset", service(r#", "subset": {"tags": ["v2"]}"#, canary.collect(), others().collect())),
+        ("weights", service("", unequal.collect(), others().collect())),
+    ];
+    for (name, json) in cases {
+        for at_a_time in [16, 256] {
+            let broken = dies(name, &json, at_a_time);
+            assert!(broken >= at_a_time / 3, "{name}: {broken} of {at_a_time}");
+        }
     }
 }
 
@@ -171,6 +214,37 @@ fn an_attempt_after_a_refused_connection_is_free() {
     let one = both.attempt(&mut call);
     assert_eq!(word(&one.verdict), "503 retry_budget", "the endpoint answered");
     assert_eq!((both.count("retries"), both.count("retries_refused")), (2, 1));
+}
+
+/// A host that is off refuses nothing: Envoy gives up after the cluster's `connect_timeout`, and says no reason.
+#[test]
+fn so_is_one_after_a_connection_that_was_never_made() {
+    let budget = r#""retry": {"budget": {"budget_percent": 0, "min_retry_concurrency": 0}}"#;
+    let both = Both::new(&fixed(&FOUR, &format!(r#""attempts": 2, "outlier_detection": false, {budget}"#)));
+    for upload in [false, true] {
+        let request =
+            || if upload { SimRequest::request("POST", "/").with_body() } else { SimRequest::get("/") };
+        let mut call = both.begin_as(&request());
+        let one = both.attempt_as(&mut call, request());
+        let (off, changes) = (one.went.clone(), both.ejections());
+        both.broken(one, &SimResponse::none().unconnected());
+        assert_eq!(both.ejections(), changes, "its client may have left");
+        let one = both.attempt_as(&mut call, request());
+        assert!(matches!(one.verdict, Verdict::Continue(_)) && one.went != off, "{upload}");
+        assert_eq!(both.ejections(), changes + 1, "it is a last resort for a second");
+        both.answered(one, 200);
+        both.end(call, 200);
+        assert!((0..20).all(|_| crate::discovery::sent(&both.edge.all[0]) != off), "{upload}");
+    }
+    // Of the last attempt Envoy's flag says it; the client's leaving says nothing.
+    for (bits, expected) in [(1 << 5, 1), (1 << 14, 0), (0, 0)] {
+        let mut call = both.begin();
+        let changes = both.ejections();
+        let one = both.attempt(&mut call);
+        both.broken(one, &SimResponse::none().unconnected());
+        both.gone(call, &crate::discovery_attempts::flags(bits));
+        assert_eq!(both.ejections(), changes + expected, "{bits}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(crate) struct World {
     pub(crate) dead: BTreeSet<String>,
     most: u32,
     /// Endpoints in the order in which they were tried.
-    tried: Vec<String>,
+    pub(crate) tried: Vec<String>,
     /// Questions that the registry did not answer yet.
     waiting: Vec<SimQuestion>,
 }
@@ -82,7 +82,8 @@ impl World {
 }
 
 pub(crate) fn refused() -> SimResponse {
-    SimResponse::none().attribute(Attribute::TransportFailure, b"delayed_connect_error:_Connection_refused")
+    let none = SimResponse::none().unconnected();
+    none.attribute(Attribute::TransportFailure, b"delayed_connect_error:_Connection_refused")
 }
 
 pub(crate) fn names(range: std::ops::RangeInclusive<u32>) -> Vec<String> {

@@ -245,6 +245,7 @@ fn path(which: Attribute) -> Option<&'static str> {
         Attribute::Endpoints => "upstream\0num_endpoints",
         Attribute::Flags => "response\0flags",
         Attribute::ResponseSize => "response\0size",
+        Attribute::LocalAddress => "upstream\0local_address",
         Attribute::LocalZone => "xds\0node\0locality\0zone",
         Attribute::Route => "xds\0route_name",
         Attribute::TransportFailure => "upstream\0transport_failure_reason",

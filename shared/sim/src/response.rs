@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidegate_policy::http::{Attribute, Response};
 
 /// A response with the headers and attributes a test wants.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SimResponse {
     headers: Vec<(String, Vec<u8>)>,
     attributes: BTreeMap<Attribute, Vec<u8>>,
@@ -27,10 +27,17 @@ impl SimResponse {
         response.attribute(Attribute::Flags, &flags.to_le_bytes())
     }
 
-    /// No response: the exchange ended before there was one.
+    /// No response: the exchange ended before there was one, on a connection to an upstream.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
+    }
+
+    /// Where there never was a connection.
+    #[must_use]
+    pub fn unconnected(mut self) -> Self {
+        self.attributes.remove(&Attribute::LocalAddress);
+        self
     }
 
     /// With headers that are all of it.
@@ -52,6 +59,13 @@ impl SimResponse {
     pub fn attribute(mut self, which: Attribute, value: &[u8]) -> Self {
         self.attributes.insert(which, value.to_vec());
         self
+    }
+}
+
+impl Default for SimResponse {
+    fn default() -> Self {
+        let attributes = BTreeMap::from([(Attribute::LocalAddress, b"127.0.0.1:40000".to_vec())]);
+        Self { headers: Vec::new(), attributes, end_of_stream: false }
     }
 }
 

@@ -1,7 +1,7 @@
 //! An endpoint fails, and no client notices.
 
 use serde_json::json;
-use tidegate_tests::{eventually, Answer, Client, Port, Upstream};
+use tidegate_tests::{eventually, Answer, Client, DeadPort, Port, Upstream};
 
 use super::setup::{
     assert_all_answered, assert_calm, assert_metrics, both_places, counts, endpoint, endpoints, load_on,
@@ -43,6 +43,28 @@ fn an_endpoint_that_dies_under_any_load_causes_no_client_error() {
         assert_metrics(&envoy, &[("retries_refused", 0)]);
         assert_calm(&envoy);
     }
+}
+
+/// A host that is off refuses nothing: connections to it take until the cluster's `connect_timeout`. Nothing was
+/// sent then, as after a refused one: the next attempt is free, and one such connection is enough to know.
+#[test]
+fn a_host_that_is_off_costs_no_client_an_error_and_no_retry_budget() {
+    let upstreams = numbered::<2>();
+    let off = DeadPort::new();
+    let mut all = endpoints(&upstreams);
+    all.insert(1, endpoint(off.addr()));
+    let retry = json!({"budget": {"budget_percent": 0, "min_retry_concurrency": 0}});
+    let fields = json!({"attempts": 2, "outlier_detection": false, "retry": retry});
+    let envoy = start(&both_places(&orders(&all, &fields)), 2);
+    let report = storm(&envoy, 60);
+    assert_eq!(report.count(200), 60, "{:?}", report.by_status());
+    // As many as were on their way when the first one timed out.
+    eventually("one to eight that failed", SOON, || {
+        let all = metrics(&envoy);
+        all["requests"] == 60 && (1..=8).contains(&all["failures"]) && all["retries"] == all["failures"]
+    });
+    assert_metrics(&envoy, &[("retries_refused", 0)]);
+    assert_calm(&envoy);
 }
 
 /// Each kind of failure, on one of three endpoints that are never ejected.

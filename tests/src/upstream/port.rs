@@ -1,7 +1,8 @@
 //! An address that refuses connections until something listens there.
 
 use std::iter;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
@@ -13,6 +14,45 @@ pub struct Port {
     addr: SocketAddr,
     /// Bound and never listening: enough to have the port, too little to take connections.
     _socket: Socket,
+}
+
+/// A port as of a host that is off: what asks for a connection gets no answer.
+#[derive(Debug)]
+pub struct DeadPort {
+    addr: SocketAddr,
+    _listener: Socket,
+    _queue: Vec<TcpStream>,
+}
+
+/// An answer on loopback comes sooner.
+const NO_ANSWER: Duration = Duration::from_millis(200);
+
+// === impl DeadPort ===
+
+impl DeadPort {
+    /// A port of the kernel's choice. Nobody accepts there, and the queue is full.
+    ///
+    /// # Panics
+    ///
+    /// If loopback has no free port.
+    pub fn new() -> Self {
+        let socket = bound((Ipv4Addr::LOCALHOST, 0).into());
+        let addr = socket.local_addr().expect("the port").as_socket().expect("an address of IP");
+        socket.listen(0).expect("to listen");
+        let queue = iter::from_fn(|| TcpStream::connect_timeout(&addr, NO_ANSWER).ok()).collect();
+        Self { addr, _listener: socket, _queue: queue }
+    }
+
+    /// Its address.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+impl Default for DeadPort {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 // === impl Port ===

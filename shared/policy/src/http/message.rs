@@ -84,6 +84,8 @@ pub enum Attribute {
     Flags,
     /// What a breaker filter did with the request; clients cannot write it.
     Guarded,
+    /// The host's own address of the connection to an endpoint; absent when there never was one.
+    LocalAddress,
     /// The zone of the host's own locality.
     LocalZone,
     /// How many bytes of the response's body went to the client.

@@ -94,7 +94,9 @@ impl Attempts {
         flight.attempts.set(before.saturating_add(1));
         if let Some(suspect) = flight.suspect.take() {
             // There would be no other attempt if the client had left.
-            flight.blame(&suspect, suspect.at_retry(), now, host);
+            let outcome = suspect.at_retry();
+            flight.unsent.set(outcome == Outcome::Refused);
+            flight.blame(&suspect, outcome, now, host);
         }
         let reported = || request.attribute(Attribute::Endpoint);
         let Some(endpoint) = flight.endpoint(before, &reported) else { return Verdict::Continue(Vec::new()) };
@@ -241,8 +243,9 @@ impl Attempts {
                 // A timeout, a reset, or a client that left: what comes next tells, or came already.
                 endpoint.load.left();
                 let (complete, took) = (attempt.completed.is_some(), attempt.took(now));
+                let connected = end.attribute(Attribute::LocalAddress).is_some();
                 let answered = answered.as_ref().map(|answered| answered.outcome);
-                let suspect = Suspect { endpoint: Rc::clone(endpoint), took, complete, answered };
+                let suspect = Suspect { endpoint: Rc::clone(endpoint), took, complete, connected, answered };
                 match flight.end.get() {
                     Some(end) => flight.settle(&suspect, end, now, host),
                     None => {

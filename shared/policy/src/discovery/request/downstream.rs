@@ -300,7 +300,8 @@ impl Downstream {
         let outcome = if !asks || response.attribute(Attribute::Details).is_some_and(of_upstream) {
             outcome
         } else {
-            Outcome::of_flags(response.number(Attribute::Flags), exchange.completed.is_some())
+            let connected = response.attribute(Attribute::LocalAddress).is_some();
+            Outcome::of_flags(response.number(Attribute::Flags), exchange.completed.is_some(), connected)
         };
         let judged = flight.judges_headers(outcome, response.end_of_stream());
         if let Some(endpoint) = endpoint.as_ref().filter(|_| judged) {
@@ -362,8 +363,10 @@ impl Downstream {
             _ => {
                 let (complete, took) = (exchange.completed.is_some(), exchange.took(now));
                 let answered = answered.map(|answered| answered.outcome);
+                let connected = end.attribute(Attribute::LocalAddress).is_some();
                 let end = RequestEnd { flags: completion::cut_flags(end), responded };
-                flight.settle(&Suspect { endpoint, took, complete, answered }, end, now, host);
+                let suspect = Suspect { endpoint, took, complete, connected, answered };
+                flight.settle(&suspect, end, now, host);
             }
         }
     }

@@ -30,6 +30,8 @@ pub struct Suspect {
     pub took: Span,
     /// Whether its request was complete: if not, the client may have been what others waited for.
     pub complete: bool,
+    /// Whether there ever was a connection. Envoy gives no reason when there is none in time.
+    pub connected: bool,
     /// What the headers of its response said, if they came.
     pub answered: Option<Outcome>,
 }
@@ -60,11 +62,13 @@ impl Outcome {
     }
 
     /// The outcome of a request that has no whole response of its endpoint, by Envoy's flags. As long as
-    /// the request was not `complete`, a server that gave up on it is not to blame.
+    /// the request was not `complete`, a server that gave up on it is not to blame, unless it never was
+    /// `connected`.
     #[must_use]
-    pub fn of_flags(flags: u64, complete: bool) -> Self {
+    pub fn of_flags(flags: u64, complete: bool, connected: bool) -> Self {
         match flags {
             flags if flags & NO_CONNECTION != 0 => Self::Refused,
+            flags if !connected && flags & BROKEN != 0 => Self::Refused,
             flags if complete && flags & BROKEN != 0 => Self::Broken,
             _ => Self::Left,
         }
@@ -124,7 +128,7 @@ impl Suspect {
     /// headers leaves because of the endpoint.
     #[must_use]
     pub fn at_end(&self, end: RequestEnd, patience: Option<Span>) -> Outcome {
-        let outcome = Outcome::of_flags(end.flags, self.complete);
+        let outcome = Outcome::of_flags(end.flags, self.complete, self.connected);
         let left = outcome == Outcome::Left && !end.responded;
         let waited = self.complete && self.answered.is_none();
         match patience {
@@ -138,6 +142,7 @@ impl Suspect {
     pub fn at_retry(&self) -> Outcome {
         match self.answered {
             Some(answered) => answered,
+            None if !self.connected => Outcome::Refused,
             None if self.complete => Outcome::Broken,
             None => Outcome::Left,
         }
