@@ -35,6 +35,7 @@ mod discovery_refresh_consul;
 mod discovery_refresh_dns;
 mod discovery_refresh_handover;
 mod discovery_refresh_orders;
+mod discovery_refusals;
 mod discovery_request;
 mod discovery_retries;
 mod discovery_trust;

@@ -134,6 +134,20 @@ impl Ejections {
         Ok(until_ms.map(span))
     }
 
+    /// Notes that an endpoint which refused a connection answers again, for all workers; whether that is new.
+    ///
+    /// # Errors
+    /// The cell cannot be written.
+    pub fn accept(&self, hash: u64, now: Timestamp, store: &dyn Store) -> Result<bool, StoreError> {
+        let mut accepted = false;
+        rewrite(store, &self.cell, &mut |bytes| {
+            let list = ejection::accept(&ejection::decode(bytes), hash, now.as_millis());
+            accepted = list.is_some();
+            list.map(|list| ejection::encode(&list))
+        })
+        .map(|_| accepted)
+    }
+
     /// Forgets refused connections of endpoints that the registry names again. To be called with a new table.
     ///
     /// # Errors

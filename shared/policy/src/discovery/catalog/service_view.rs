@@ -243,6 +243,14 @@ impl ServiceView {
         host.note(&format!("service {}: endpoint {text} refused a connection and {until}", service.name));
     }
 
+    /// Takes it that an endpoint which refused a connection answers again.
+    #[inline(never)]
+    pub fn accepted(&self, endpoint: &EndpointStats, now: Timestamp, host: &impl Host) {
+        if self.ejections.accept(endpoint.hash, now, host) == Ok(true) {
+            host.raise(metrics::CHANGES);
+        }
+    }
+
     /// Whether requests may wait for a first snapshot: for `hold_ms` after the first one had to. When
     /// nothing is known then, later ones would wait in vain.
     #[must_use]

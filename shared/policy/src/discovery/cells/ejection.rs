@@ -150,16 +150,29 @@ pub fn refuse(
     with(list, Ejection { refuses_until_ms, refusals: before.saturating_add(1), ..known }, now_ms)
 }
 
+/// Without the connections that an endpoint refused, because it takes them again; `None` when it counts as refusing
+/// none at `now_ms`.
+#[must_use]
+pub fn accept(list: &[Ejection], endpoint: u64, now_ms: u64) -> Option<Vec<Ejection>> {
+    let counts = |one: &Ejection| one.refuses(now_ms) && one.refuses_until_ms != NAMED_AGAIN;
+    let is = |one: &Ejection| one.endpoint == endpoint && counts(one);
+    without_refusals(list, &is)
+}
+
 /// Without what waits for the registry to name an endpoint that is no longer only kept; `None` when nothing
 /// is to be forgotten.
 #[must_use]
 pub fn named(list: &[Ejection], is_held: &dyn Fn(u64) -> bool) -> Option<Vec<Ejection>> {
-    let over = |one: &Ejection| one.refuses_until_ms == NAMED_AGAIN && !is_held(one.endpoint);
-    let named = |one: &Ejection| match over(one) {
+    without_refusals(list, &|one| one.refuses_until_ms == NAMED_AGAIN && !is_held(one.endpoint))
+}
+
+/// Without the refused connections of those that `over` is true of; `None` when there are none such.
+fn without_refusals(list: &[Ejection], over: &dyn Fn(&Ejection) -> bool) -> Option<Vec<Ejection>> {
+    let forgotten = |one: &Ejection| match over(one) {
         true => Ejection { refuses_until_ms: 0, refusals: 0, ..*one },
         false => *one,
     };
-    list.iter().any(over).then(|| list.iter().map(named).collect())
+    list.iter().any(over).then(|| list.iter().map(forgotten).collect())
 }
 
 fn of(list: &[Ejection], endpoint: u64) -> Ejection {

@@ -115,7 +115,8 @@ impl Attempts {
         flight.began(&endpoint);
         let edits = self.steer_next(&flight, now, host);
         let completed = request.end_of_stream().then_some(now);
-        exchange.attempt = Some(Attempt { flight, endpoint, paid, completed, answered: None });
+        let proves = flight.proves(&endpoint);
+        exchange.attempt = Some(Attempt { flight, endpoint, paid, proves, completed, answered: None });
         Verdict::Continue(edits)
     }
 
@@ -203,6 +204,9 @@ impl Attempts {
         let judged = attempt.flight.judges_headers(outcome, response.end_of_stream());
         let (endpoint, took) = (Some(Rc::clone(&attempt.endpoint)), attempt.took(now));
         attempt.answered = Some(Answered { endpoint, outcome, took, judged });
+        if attempt.proves {
+            attempt.flight.view.accepted(&attempt.endpoint, now, host);
+        }
         if judged {
             attempt.flight.judge(&attempt.endpoint, outcome, now, host);
             if outcome.failed() {

@@ -266,6 +266,7 @@ impl Downstream {
         // A placement that sees attempts counts them; without one the request counts as its attempt.
         exchange.counted = !self.memory.sees_attempts();
         if exchange.counted {
+            exchange.proves = flight.proves(&endpoint);
             flight.began(&endpoint);
         }
         let ticket = self.memory.begin(Rc::new(flight), now);
@@ -290,7 +291,8 @@ impl Downstream {
         let outcome = Outcome::of_response(response);
         // Whether a good answer is the endpoint's only matters where answers decide the choice; asking
         // the host costs as much as all else here.
-        let asks = flight.view.learns() || outcome.status().is_some_and(|status| status >= 400);
+        let asks =
+            flight.view.learns() || exchange.proves || outcome.status().is_some_and(|status| status >= 400);
         let failing = endpoint.as_ref().is_some_and(|endpoint| endpoint.runs.get() != Runs::default());
         if (asks || failing) && choice::is_diverted(response.attribute(Attribute::Guarded)) {
             // A breaker behind this filter sent it elsewhere.
@@ -304,8 +306,13 @@ impl Downstream {
             Outcome::of_flags(response.number(Attribute::Flags), exchange.completed.is_some(), connected)
         };
         let judged = flight.judges_headers(outcome, response.end_of_stream());
-        if let Some(endpoint) = endpoint.as_ref().filter(|_| judged) {
-            flight.judge(endpoint, outcome, now, host);
+        if let Some(endpoint) = &endpoint {
+            if exchange.proves && matches!(outcome, Outcome::Answered(_)) {
+                flight.view.accepted(endpoint, now, host);
+            }
+            if judged {
+                flight.judge(endpoint, outcome, now, host);
+            }
         }
         exchange.answered = Some(Answered { endpoint, outcome, took: exchange.took(now), judged });
     }

@@ -27,6 +27,8 @@ pub struct Exchange {
     pub(super) answered: Option<Answered>,
     /// Whether the request was counted for its endpoint when it was sent.
     pub(super) counted: bool,
+    /// Whether an answer proves that its endpoint takes connections again.
+    pub(super) proves: bool,
     /// Whether the client speaks gRPC.
     pub(super) grpc: bool,
     /// The text for filter state and access logs: service, endpoint, ticket.
@@ -70,6 +72,8 @@ pub(super) struct Attempt {
     pub(super) endpoint: Rc<EndpointStats>,
     /// Whether the retry budget paid for it.
     pub(super) paid: bool,
+    /// Whether an answer proves that its endpoint takes connections again.
+    pub(super) proves: bool,
     /// When its request was complete, if it is.
     pub(super) completed: Option<Timestamp>,
     /// What was answered.

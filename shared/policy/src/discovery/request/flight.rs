@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt::Write;
 
-use crate::balance::{Ask, Pool};
+use crate::balance::{Ask, LastResort, Pool};
 use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::Table;
@@ -138,6 +138,13 @@ impl Flight {
         let pool = table.pool_of(self.subset.as_deref(), now);
         let ask = Ask { draw, hash: self.hash, taken: &[] };
         self.picks.borrow().another(&table, &pool, &ask, now)
+    }
+
+    /// Whether an answer of an endpoint proves that it takes connections again. One to a request that was on its
+    /// way when a connection was refused proves nothing: a server that stops still answers those.
+    #[must_use]
+    pub fn proves(&self, endpoint: &EndpointStats) -> bool {
+        endpoint.load.last_resort() == Some(LastResort::Refusing)
     }
 
     /// An attempt begins.
