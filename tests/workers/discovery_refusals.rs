@@ -2,7 +2,7 @@
 
 use tidegate_sim::{SimRequest, SimResponse};
 
-use crate::discovery::{fixed, sent, word, Workers};
+use crate::discovery::{answer, fixed, polled, sent, word, Workers};
 use crate::discovery_attempts::flags;
 use crate::discovery_trust::{names, texts, World};
 
@@ -68,4 +68,26 @@ fn the_end_of_a_request_ends_a_refusal_where_no_attempts_are_seen() {
         assert!((0..20).all(|_| sent(worker) == back), "all workers know");
     }
     assert_eq!(workers.changes(), changes + 1, "and it is written once");
+}
+
+/// Two plugins with a service of one name and other registries: what one of them had dropped the other took back with
+/// each change, because its own registry did not hold it.
+#[test]
+fn a_configuration_that_does_not_know_an_endpoint_takes_it_back_for_no_other() {
+    let mut world = World::new(&polled(r#""ttl_ms": 1000, "flap_damping": false"#, r#""attempts": 1"#), 1);
+    let other = Workers::on(&world.both.edge.store, 1, &fixed(&["10.0.9.1:80"], ""));
+    let all = names(1..=4);
+    for ms in (0..6_000).step_by(100) {
+        world.at(ms);
+        let list = if ms < 1_000 { texts(&all) } else { Vec::new() };
+        world.tick(&mut |question| Some(answer(question, 10, &list)));
+        if ms == 3_000 {
+            world.dead = all.iter().cloned().collect();
+            world.tried.clear();
+        }
+        world.request(&|_| false);
+        assert_eq!(sent(&other.all[0]), "10.0.9.1:80");
+    }
+    world.tried.sort();
+    assert_eq!(world.tried, all, "each was tried once");
 }

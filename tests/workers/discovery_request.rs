@@ -171,9 +171,19 @@ fn override_host_gets_all_candidates_in_order() {
         };
         let list = header(&edits, "x-tidegate-endpoints").expect("a list");
         let distinct: std::collections::BTreeSet<&str> = list.split(',').collect();
-        assert_eq!((distinct.len(), list.split(',').count()), (expected, expected), "{list}");
+        assert_eq!((distinct.len(), list.split(',').count()), (expected, attempts), "{list}");
         assert!(distinct.iter().all(|one| three.contains(one)), "{list}");
     }
+}
+
+/// Behind its end Envoy's own policy chose among all, critical ones included.
+#[test]
+fn the_list_of_override_host_ends_with_the_last_good_one() {
+    let json = polled("", r#""attempts": 3"#).replace(r#""allow":"#, r#""steer": "override_host", "allow":"#);
+    let workers =
+        Workers::knowing(1, &json, &["10.0.0.1:80 critical", "10.0.0.2:80", "10.0.0.3:80 critical"]);
+    let Verdict::Continue(edits) = workers.all[0].request(&SimRequest::get("/")) else { panic!("refused") };
+    assert_eq!(header(&edits, "x-tidegate-endpoints"), Some("10.0.0.2:80,10.0.0.2:80,10.0.0.2:80"));
 }
 
 #[test]

@@ -227,7 +227,7 @@ fn critical_instances_get_no_request_while_others_pass() {
 /// refuse connections are avoided however many they are.
 #[test]
 fn endpoints_that_refuse_connections_are_avoided_however_many_they_are() {
-    for (most, few) in [(1, 60), (2, 16)] {
+    for (most, few) in [(1, 60), (2, 0)] {
         let json = config("", &format!(r#""attempts": {most}"#));
         let mut world = World::new(&json, most);
         let all = names(1..=10);
@@ -236,9 +236,11 @@ fn endpoints_that_refuse_connections_are_avoided_however_many_they_are() {
         let mut errors = 0;
         for ms in (0..40_000_u64).step_by(25) {
             world.at(ms);
-            errors += usize::from(!world.request(&|_| false));
+            let failed = !world.request(&|_| false);
+            // Two that are not known to be dead may meet in a request at first.
+            errors += usize::from(failed && (most == 1 || ms >= 1_000));
         }
-        // Each is tried again after 1, 2, 4, 8 and 16 s; two that are not known to be dead may meet in a request.
+        // Each is tried again after 1, 2, 4, 8 and 16 s.
         assert!(errors <= few, "attempts {most}: {errors} of 1,600");
         world.dead.clear();
         world.at(100_000);

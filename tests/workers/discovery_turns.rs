@@ -69,3 +69,24 @@ fn requests_in_flight_outlive_a_snapshot_without_their_endpoint() {
     drop(worker.end(kept, &SimResponse::upstream(200)));
     assert!((0..20).any(|_| sent(worker) == busy));
 }
+
+/// Each answer that has an endpoint again began a new run of its failures, and it was never ejected.
+#[test]
+fn what_is_known_of_an_endpoint_outlives_answers_without_it() {
+    let all = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"];
+    let workers = Workers::knowing(1, &config(r#""flap_damping": false"#, ""), &all);
+    let worker = &workers.all[0];
+    let mut failures = 0;
+    for turn in 0..20_u64 {
+        for _ in 0..4 {
+            let (verdict, exchange) = worker.begin(&SimRequest::get("/"));
+            let fails = word(&verdict) == all[3];
+            failures += u32::from(fails);
+            worker.end(exchange, &SimResponse::upstream(if fails { 503 } else { 200 }));
+        }
+        workers.at(1_000 * (turn + 1)).tick();
+        let list = if turn % 2 == 0 { &all[..3] } else { &all[..] };
+        worker.answer(&answer(&question(worker), 11 + turn, list));
+    }
+    assert_eq!((failures, workers.count("ejections")), (5, 1));
+}

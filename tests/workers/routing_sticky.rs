@@ -139,7 +139,7 @@ fn a_visitor_has_one_endpoint_from_the_first_request_on_in_one_module() {
 fn a_visitors_requests_have_one_endpoint_though_they_are_in_flight_together() {
     for algorithm in ["maglev", "ring_hash", "rendezvous"] {
         let both = json!({"routing": shop(), "discovery": shops(algorithm)});
-        let worker = worker::<Pair<Routing, Discovery>>(&both.to_string());
+        let worker = worker::<Fused>(&both.to_string());
         let mut jar = Jar::default();
         let (_, exchange) = worker.begin(&request(""));
         kept(&mut jar, 0, &worker.end(exchange, &SimResponse::upstream(200)));

@@ -12,6 +12,8 @@ use crate::split::{below, derive, Alias, RoundRobin};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
     members: Vec<u32>,
+    /// What they weigh together.
+    weight: u64,
     turn: Turn,
 }
 
@@ -39,6 +41,8 @@ pub(super) struct Pick<'a> {
     pub(super) policy: &'a Policy,
     /// The last of the last resorts that it may have, if any: that of a panic, say.
     pub(super) last: Option<LastResort>,
+    /// Whether it may have none that refused a connection not long ago.
+    pub(super) proven: bool,
     /// Counts the members looked at.
     pub(super) looks: &'a Cell<u64>,
 }
@@ -67,7 +71,10 @@ impl Pick<'_> {
     /// Whether the member may be picked.
     pub(super) fn fits(&self, index: u32) -> bool {
         self.looks.set(self.looks.get().wrapping_add(1));
-        self.view.last_resort(index) <= self.last && !self.ask.taken.contains(&index)
+        let Some(load) = self.view.load(index) else { return false };
+        load.last_resort() <= self.last
+            && !(self.proven && load.refused_lately())
+            && !self.ask.taken.contains(&index)
     }
 
     /// Whether the slow start of a member lets it have this draw.
@@ -137,7 +144,13 @@ impl Group {
             Algorithm::WeightedRandom => weighted(),
             _ => Turn::Any,
         };
-        Self { members, turn }
+        let weight = weights().fold(0_u64, |sum, weight| sum.saturating_add(weight.into()));
+        Self { weight, turn, members }
+    }
+
+    /// What its members weigh together.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
     }
 
     /// The member that had the last turn, where turns go one after the other.
@@ -262,9 +275,10 @@ impl Group {
     }
 
     /// The member at `place`, or the next one that fits and is not `except`. Each other one on the
-    /// way is taken, or was ejected since the last refresh, so there are not many.
+    /// way is taken, or was ejected since the last refresh, so there are not many, but for those that are
+    /// not proven.
     fn fitting(&self, pick: &Pick<'_>, place: usize, except: Option<u32>) -> Option<u32> {
-        let most = pick.ask.taken.len().saturating_add(STALE);
+        let most = if pick.proven { usize::MAX } else { pick.ask.taken.len().saturating_add(STALE) };
         let at = |step: usize| {
             let place = place.saturating_add(step).checked_rem(self.members.len())?;
             self.members.get(place).copied()

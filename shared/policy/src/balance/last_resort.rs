@@ -8,10 +8,10 @@
 pub enum LastResort {
     /// It failed several requests in succession, or comes and goes. A level in a panic uses it, too.
     Ejected,
-    /// The newest answer of its registry lacks it, and is not believed yet.
-    Held,
     /// Its registry has it in maintenance.
     Draining,
+    /// The newest answer of its registry lacks it, and is not believed yet.
+    Held,
     /// It refused a connection a short time ago.
     Refusing,
     /// Its registry calls it critical.
@@ -23,12 +23,12 @@ pub enum LastResort {
 // === impl LastResort ===
 
 impl LastResort {
-    /// Those that may get requests at all, the least of evils first.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Ejected, Self::Held, Self::Draining, Self::Refusing, Self::Unhealthy];
-
-    /// Whether a panic threshold of 0 forbids it.
-    pub(super) const fn needs_panic(self) -> bool {
-        matches!(self, Self::Ejected | Self::Unhealthy)
+    /// Whether it may get requests at all, with a panic threshold of 0 or of more.
+    pub(super) const fn is_allowed(self, panic_threshold_percent: u32) -> bool {
+        match self {
+            Self::Ejected | Self::Unhealthy => panic_threshold_percent > 0,
+            Self::Draining | Self::Held | Self::Refusing => true,
+            Self::Dropped => false,
+        }
     }
 }

@@ -27,6 +27,7 @@ pub struct Load {
     active: Cell<u32>,
     last_resort: Cell<Option<LastResort>>,
     readmitted: Cell<Timestamp>,
+    refused_lately: Cell<bool>,
     latency: Cell<PeakEwma>,
     recent: Cell<Recent>,
     score: Cell<Option<(u32, Timestamp)>>,
@@ -66,6 +67,7 @@ impl Load {
             active: Cell::default(),
             last_resort: Cell::default(),
             readmitted: Cell::default(),
+            refused_lately: Cell::default(),
             latency: Cell::default(),
             recent: Cell::default(),
             score: Cell::default(),
@@ -140,12 +142,24 @@ impl Load {
         self.last_resort.set(Some(why));
     }
 
-    /// Takes it back, as new as one that was just found: a slow start begins. The pools that
-    /// have it want a [`super::Pool::refresh`] then.
+    /// Takes it back: after failures or refused connections as new as one that was just found, with a slow
+    /// start; what its registry alone held against it made it no colder. The pools that have it want a
+    /// [`super::Pool::refresh`] then.
     pub fn readmit(&self, now: Timestamp) {
-        if self.last_resort.take().is_some() {
+        if matches!(self.last_resort.take(), Some(LastResort::Ejected | LastResort::Refusing)) {
             self.readmitted.set(now);
         }
+    }
+
+    /// Notes whether it refused a connection not long ago.
+    pub fn doubt(&self, refused_lately: bool) {
+        self.refused_lately.set(refused_lately);
+    }
+
+    /// Whether it refused a connection not long ago, though it may get requests again.
+    #[must_use]
+    pub fn refused_lately(&self) -> bool {
+        self.refused_lately.get()
     }
 
     /// When it was last taken back.
@@ -195,6 +209,19 @@ mod tests {
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_nanos(1_000_000_000_000).plus(Span::from_millis(ms))
+    }
+
+    /// A registry that forgot most endpoints for five seconds had each of them begin anew.
+    #[test]
+    fn only_what_failed_starts_slowly() {
+        use LastResort::{Draining, Dropped, Ejected, Held, Refusing, Unhealthy};
+        for why in [Ejected, Refusing, Draining, Held, Unhealthy, Dropped] {
+            let load = Load::new(&ServiceLoad::new(SECOND));
+            load.set_aside(why);
+            load.readmit(at(7));
+            let is_cold = load.readmitted() == at(7);
+            assert_eq!(is_cold, matches!(why, Ejected | Refusing), "{why:?}");
+        }
     }
 
     #[test]

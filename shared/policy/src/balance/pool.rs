@@ -63,9 +63,9 @@ pub struct Turns(Vec<(u8, Rc<str>)>);
 struct Plan {
     spread: Spread,
     stages: Vec<Stage>,
-    /// Members that get requests only when no stage has any, the least of evils first. Each is of the
-    /// first level that has such members.
-    last_resorts: Vec<(LastResort, Group)>,
+    /// Members that get requests only when no stage has any: the least of evils, of the first level that has
+    /// such members.
+    last_resort: Option<(LastResort, Group)>,
 }
 
 /// One level of a plan. In a panic all its members are `healthy`.
@@ -162,36 +162,40 @@ impl Pool {
             stage
         };
         let stages = self.levels.iter().enumerate().map(stage).collect();
-        let last_resorts = self.last_resorts(view, seed);
+        let last_resort = self.last_resort(view, seed);
         // It is borrowed only while a pick runs.
         if let Ok(mut plan) = self.plan.try_borrow_mut() {
-            *plan = Plan { spread, stages, last_resorts };
+            *plan = Plan { spread, stages, last_resort };
         }
     }
 
-    fn last_resorts(&self, view: &View<'_>, seed: u64) -> Vec<(LastResort, Group)> {
-        let allowed = |why: &LastResort| self.policy.panic_threshold_percent > 0 || !why.needs_panic();
-        let group = |why: LastResort| {
-            let of = |tier: &Tier| -> Vec<u32> {
-                let is = |index: &u32| view.last_resort(*index) == Some(why);
-                tier.members.iter().copied().filter(is).collect()
-            };
-            let members = self.levels.iter().map(of).find(|members| !members.is_empty()).unwrap_or_default();
-            (why, Group::new(members, &self.policy, view, derive(seed, LAST_RESORT.wrapping_add(why as u64))))
+    /// The least of evils. One that is forbidden is not made good for by a greater one.
+    fn last_resort(&self, view: &View<'_>, seed: u64) -> Option<(LastResort, Group)> {
+        let all = self.levels.iter().flat_map(|tier| &tier.members);
+        let least = all.filter_map(|index| view.last_resort(*index)).min();
+        let why = least.filter(|why| why.is_allowed(self.policy.panic_threshold_percent))?;
+        let of = |tier: &Tier| -> Vec<u32> {
+            let is = |index: &u32| view.last_resort(*index) == Some(why);
+            tier.members.iter().copied().filter(is).collect()
         };
-        let all_usable = |tier: &Tier| tier.members.iter().all(|index| view.usable(*index));
-        if self.levels.iter().all(all_usable) {
-            return Vec::new();
-        }
-        let all = LastResort::ALL.into_iter().filter(allowed).map(group);
-        all.filter(|(_, group)| group.len() > 0).collect()
+        let members = self.levels.iter().map(of).find(|members| !members.is_empty())?;
+        Some((
+            why,
+            Group::new(members, &self.policy, view, derive(seed, LAST_RESORT.wrapping_add(why as u64))),
+        ))
     }
 
     /// The member for a request, as an index of `view`: never one that is taken. A last resort only when
     /// no other exists, taken or not, and then by the order of [`LastResort`]; a level in a panic uses its
-    /// ejected members as others. `None` when all that are good enough are taken.
+    /// ejected members as others. Where some are taken, first among those that have proven themselves since they
+    /// last refused a connection. `None` when all that are good enough are taken.
     #[must_use]
     pub fn pick(&self, view: &View<'_>, ask: &Ask<'_>) -> Option<u32> {
+        let proven = if ask.taken.is_empty() { None } else { self.pick_any(view, ask, true) };
+        proven.or_else(|| self.pick_any(view, ask, false))
+    }
+
+    fn pick_any(&self, view: &View<'_>, ask: &Ask<'_>, proven: bool) -> Option<u32> {
         let hash = self.policy.algorithm.hashes().then(|| ask.hash.unwrap_or(ask.draw));
         let draw = hash.unwrap_or(ask.draw);
         let mut plan = self.plan.try_borrow_mut().ok()?;
@@ -205,6 +209,7 @@ impl Pool {
             ask: Ask { draw, ..*ask },
             policy: &self.policy,
             last: None,
+            proven,
             looks: &self.looks,
         };
         let first = (rank, health);
@@ -223,7 +228,7 @@ impl Pool {
                 return found;
             }
         }
-        let (why, group) = plan.last_resorts.first_mut()?;
+        let (why, group) = plan.last_resort.as_mut()?;
         if plan.stages.iter().any(Stage::has_members) {
             return None;
         }
@@ -349,6 +354,6 @@ impl Stage {
             return None;
         }
         // A walk that met no member: few of many are left.
-        table.aim(pick, hash, &ours).or_else(|| group.pick(pick))
+        table.aim(pick, hash, group.weight(), &ours).or_else(|| group.pick(pick))
     }
 }

@@ -21,8 +21,6 @@ use crate::split::derive;
 pub(super) struct Table {
     /// In the order of their keys, so that all proxies have the same table.
     members: Vec<u32>,
-    /// What they weigh together.
-    total: u64,
     /// Whether they all weigh the same.
     equal: bool,
     kind: Kind,
@@ -56,17 +54,22 @@ impl Table {
             }
             _ => return None,
         };
-        let total = nodes().fold(0_u64, |sum, (_, weight)| sum.saturating_add(weight.into()));
         let equal = nodes().all(|(_, weight)| Some(weight) == nodes().next().map(|(_, first)| first));
-        Some(Self { members: members.to_vec(), total, equal, kind })
+        Some(Self { members: members.to_vec(), equal, kind })
     }
 
-    /// The member that has `hash` among those that fit: the pick's and `ours`.
-    pub(super) fn aim(&self, pick: &Pick<'_>, hash: u64, ours: &dyn Fn(u32) -> bool) -> Option<u32> {
+    /// The member that has `hash` among those that fit: the pick's and `ours`, which weigh `total` together.
+    pub(super) fn aim(
+        &self,
+        pick: &Pick<'_>,
+        hash: u64,
+        total: u64,
+        ours: &dyn Fn(u32) -> bool,
+    ) -> Option<u32> {
         match &self.kind {
-            Kind::Maglev(table) => self.walk(pick, hash, ours, &|hash| table.at(hash)),
+            Kind::Maglev(table) => self.walk(pick, hash, total, ours, &|hash| table.at(hash)),
             Kind::Rendezvous(seeds) => self.best(pick, hash, ours, seeds),
-            Kind::Ring(ring) => self.walk(pick, hash, ours, &|hash| ring.at(hash)),
+            Kind::Ring(ring) => self.walk(pick, hash, total, ours, &|hash| ring.at(hash)),
         }
     }
 
@@ -76,6 +79,7 @@ impl Table {
         &self,
         pick: &Pick<'_>,
         hash: u64,
+        total: u64,
         ours: &dyn Fn(u32) -> bool,
         at: &dyn Fn(u64) -> Option<usize>,
     ) -> Option<u32> {
@@ -86,20 +90,12 @@ impl Table {
             if !pick.fits(index) || !ours(index) {
                 continue;
             }
-            let Some(over) = self.overload(pick, index) else { return Some(index) };
+            let Some(over) = overload(pick, index, total) else { return Some(index) };
             if least.is_none_or(|(known, _)| over < known) {
                 least = Some((over, index));
             }
         }
         least.map(|(_, index)| index)
-    }
-
-    /// How much more than its part a member has; `None` when it has no more.
-    fn overload(&self, pick: &Pick<'_>, index: u32) -> Option<f64> {
-        let factor = pick.policy.algorithm.balance_factor()?;
-        let load = pick.view.load(index)?;
-        let slots = slots(load.service_active(), factor, pick.view.weight(index), self.total);
-        overloaded(load.active(), slots).then(|| f64::from(load.active()) / slots as f64)
     }
 
     /// The one with the best score; of equals the first by key.
@@ -115,4 +111,12 @@ impl Table {
         }
         best.map(|(_, index)| index)
     }
+}
+
+/// How much more than its part of `total` a member has; `None` when it has no more.
+fn overload(pick: &Pick<'_>, index: u32, total: u64) -> Option<f64> {
+    let factor = pick.policy.algorithm.balance_factor()?;
+    let load = pick.view.load(index)?;
+    let slots = slots(load.service_active(), factor, pick.view.weight(index), total);
+    overloaded(load.active(), slots).then(|| f64::from(load.active()) / slots as f64)
 }

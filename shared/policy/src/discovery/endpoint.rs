@@ -9,7 +9,7 @@
 //! | endpoints of a set | [`MAX_ENDPOINTS`] | the last in order are left out and counted |
 //! | id, zone | [`MAX_TEXT`] bytes | cut |
 //! | tag, key or value of metadata | [`MAX_TEXT`] bytes | left out: a cut one would match what it should not |
-//! | tags, pairs of metadata | [`MAX_LABELS`] each | the rest is left out |
+//! | tags, pairs of metadata | [`MAX_LABELS`] each, of one that is registered several times twice as many | the rest is left out |
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -82,14 +82,15 @@ const MAX_NAMES: usize = 1_024;
 /// Brings a set into its normal form: sorted, each endpoint once, at most [`MAX_ENDPOINTS`]. Says
 /// how many had to be left out.
 ///
-/// Of entries for one endpoint the healthiest stays, then the one that says a zone. What others in the same
-/// health say of themselves stays, too: an instance that is registered once for each of its versions has the tags
-/// of all of them.
+/// Of entries for one endpoint the healthiest stays, then the one that says a zone. What others say of themselves
+/// that are in the same health, or may serve as well, stays, too: an instance that is registered once for each of its
+/// versions has the tags of all of them.
 pub fn normalize(set: &mut Vec<Endpoint>) -> usize {
     sort::sort(set);
     set.dedup_by(|later, first| {
         let is_same = later.key() == first.key();
-        if is_same && later.health == first.health {
+        let serves = |one: &Endpoint| matches!(one.health, Health::Healthy | Health::Degraded);
+        if is_same && (later.health == first.health || (serves(later) && serves(first))) {
             first.learn_from(later);
         }
         is_same
@@ -194,13 +195,13 @@ impl Endpoint {
             self.tags.extend(other.tags.iter().cloned());
             sort::sort(&mut self.tags);
             self.tags.dedup();
-            self.tags.truncate(MAX_LABELS);
+            self.tags.truncate(2 * MAX_LABELS);
         }
         if self.metadata != other.metadata {
             self.metadata.extend(other.metadata.iter().cloned());
             sort::sort(&mut self.metadata);
             self.metadata.dedup();
-            self.metadata.truncate(MAX_LABELS);
+            self.metadata.truncate(2 * MAX_LABELS);
         }
     }
 
@@ -325,6 +326,7 @@ mod tests {
             one.labelled(&mut [("version", version)].into_iter(), &mut names)
         };
         let (one, two) = (of(&["a", "v1"], "1"), of(&["a", "v2"], "2"));
+        let two = Endpoint { health: Health::Degraded, ..two };
         let ill = Endpoint { health: Health::Unhealthy, ..of(&["v3"], "3") };
         for order in [[&one, &two, &ill], [&ill, &two, &one], [&two, &ill, &one]] {
             let mut set: Vec<Endpoint> = order.into_iter().cloned().collect();
@@ -337,9 +339,9 @@ mod tests {
             let tags: Vec<String> = (first..first + MAX_LABELS).map(|n| n.to_string()).collect();
             endpoint("10.0.0.1", 1).tagged(&mut tags.iter().map(String::as_str), &mut Names::default())
         };
-        let mut set = std::vec![many(0), many(100)];
+        let mut set = std::vec![many(0), many(100), many(200)];
         normalize(&mut set);
-        assert_eq!(set[0].tags.len(), MAX_LABELS);
+        assert_eq!(set[0].tags.len(), 2 * MAX_LABELS);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tidegate_policy::balance::{Algorithm, Policy, Pool, ZoneAware};
+use tidegate_policy::balance::{Algorithm, LastResort, Policy, Pool, ZoneAware};
 
 use crate::balance::{algorithms, Service};
 
@@ -121,5 +121,64 @@ fn nobody_is_picked_of_none_and_one_of_one() {
         assert_eq!((one.pick(&pool, 1, &[]), pool.panics()), (Some(0), 1));
         let calm = one.pool(Policy { panic_threshold_percent: 0, ..Policy::new(algorithm) });
         assert_eq!(one.pick(&calm, 1, &[]), None);
+    }
+}
+
+/// Eight of ten are critical, or held: two with five requests each had more than their tenths, and no key had an
+/// endpoint.
+#[test]
+fn a_bound_is_by_those_that_are_there() {
+    let hash_balance_factor = Some(150);
+    for algorithm in [
+        Algorithm::Maglev { table_size: 2039, hash_balance_factor },
+        Algorithm::RingHash { minimum_ring_size: 1024, hash_balance_factor },
+    ] {
+        let service = Service::new(&[1; 10]);
+        service.loads[2..].iter().for_each(|load| load.set_aside(LastResort::Unhealthy));
+        let pool = service.pool(Policy::new(algorithm));
+        let picks = || (0..500).map(|n| service.pick(&pool, n, &[])).collect::<Vec<_>>();
+        let idle = picks();
+        service.loads[..2].iter().for_each(|load| (0..5).for_each(|_| load.began()));
+        assert_eq!(picks(), idle, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn the_least_of_evils_serves_unless_it_is_forbidden() {
+    use LastResort::{Draining, Dropped, Ejected, Held, Refusing, Unhealthy};
+    #[rustfmt::skip]
+    let cases: [(&[LastResort], Option<u32>, Option<u32>); 6] = [
+        // why each is a last resort            which serves   with a threshold of 0
+        (&[Held, Draining, Refusing],           Some(1),       Some(1)),
+        (&[Refusing, Refusing, Ejected],        Some(2),       None),
+        (&[Unhealthy, Held],                    Some(1),       Some(1)),
+        (&[Dropped, Unhealthy],                 Some(1),       None),
+        (&[Dropped, Dropped],                   None,          None),
+        (&[Dropped, Refusing],                  Some(1),       Some(1)),
+    ];
+    for (all, usual, strict) in cases {
+        let service = Service::new(&vec![1; all.len()]);
+        service.loads.iter().zip(all).for_each(|(load, why)| load.set_aside(*why));
+        for (panic_threshold_percent, expected) in [(50, usual), (0, strict)] {
+            let pool = service.pool(Policy { panic_threshold_percent, ..EVEN });
+            assert_eq!(service.pick(&pool, 1, &[]), expected, "{all:?} {panic_threshold_percent}");
+        }
+    }
+}
+
+/// A further attempt met one that refused a connection a minute ago as often as any other.
+#[test]
+fn a_further_pick_is_of_those_that_are_proven_if_there_are_any() {
+    for algorithm in algorithms() {
+        let service = Service::new(&[1; 40]);
+        service.loads[..30].iter().for_each(|load| load.doubt(true));
+        let pool = service.pool(Policy::new(algorithm));
+        assert!((0..500).all(|n| service.pick(&pool, n, &[39]) >= Some(30)), "{algorithm:?}");
+        assert!((0..500).any(|n| service.pick(&pool, n, &[]) < Some(30)), "{algorithm:?}: turns are turns");
+        let taken: Vec<u32> = (30..40).collect();
+        assert!(
+            (0..500).all(|n| service.pick(&pool, n, &taken) < Some(30)),
+            "{algorithm:?}: better than none"
+        );
     }
 }

@@ -127,7 +127,7 @@ impl Ejections {
         rewrite(store, &self.cell, &mut |bytes| {
             let list = ejection::refuse(&ejection::decode(bytes), hash, held, now_ms, longest_ms);
             let entry = list.as_ref().and_then(|list| list.iter().find(|one| one.endpoint == hash));
-            until_ms = entry.map(|one| one.refuses_until_ms);
+            until_ms = entry.map(|one| one.refuses_until_ms.min(NAMED_AGAIN));
             list.map(|list| ejection::encode(&list))
         })?;
         let span = |until: u64| if until == NAMED_AGAIN { until } else { until.saturating_sub(now_ms) };
@@ -153,11 +153,12 @@ impl Ejections {
     /// # Errors
     /// The cell cannot be written.
     pub fn forget_named(&self, table: &Table, store: &dyn Store) -> Result<(), StoreError> {
-        let is_held = |hash: u64| table.holds(hash);
-        let Some(list) = ejection::named(&self.list.borrow(), &is_held) else { return Ok(()) };
+        // Of one that the table does not have another configuration knows more.
+        let is_named = |hash: u64| table.has(hash) && !table.holds(hash);
+        let Some(list) = ejection::named(&self.list.borrow(), &is_named) else { return Ok(()) };
         self.list.replace(list);
         rewrite(store, &self.cell, &mut |bytes| {
-            ejection::named(&ejection::decode(bytes), &is_held).map(|list| ejection::encode(&list))
+            ejection::named(&ejection::decode(bytes), &is_named).map(|list| ejection::encode(&list))
         })
         .map(|_| ())
     }

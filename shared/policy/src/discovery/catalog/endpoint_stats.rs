@@ -8,6 +8,7 @@ use crate::balance::outlier::Runs;
 use crate::balance::{Load, ServiceLoad};
 use crate::discovery::endpoint::Key;
 use crate::hash::sip::{SipHash13, SipKey};
+use crate::time::Timestamp;
 
 /// What a worker remembers of an endpoint from one table to the next. Requests in flight hold it, too,
 /// and nothing else of their table: a request that ends after its table was replaced still counts, and a
@@ -24,6 +25,8 @@ pub struct EndpointStats {
     pub load: Rc<Load>,
     /// Its consecutive failures.
     pub runs: Cell<Runs>,
+    /// When a table first lacked it; `None` while the newest has it.
+    pub gone: Cell<Option<Timestamp>>,
 }
 
 /// The hash by which other workers know an endpoint, or a service.
@@ -41,6 +44,13 @@ impl EndpointStats {
     #[must_use]
     pub fn new(key: Key, requests: &Rc<ServiceLoad>) -> Rc<Self> {
         let text: Rc<str> = format!("{}", core::net::SocketAddr::new(key.0, key.1)).into();
-        Rc::new(Self { key, hash: hash_of(&text), text, load: Load::new(requests), runs: Cell::default() })
+        Rc::new(Self {
+            key,
+            hash: hash_of(&text),
+            text,
+            load: Load::new(requests),
+            runs: Cell::default(),
+            gone: Cell::default(),
+        })
     }
 }

@@ -20,7 +20,7 @@ use crate::discovery::cells::ejection::NAMED_AGAIN;
 use crate::discovery::cells::question::Question;
 use crate::discovery::cells::snapshot::Entry;
 use crate::discovery::config::policy::{Policy, Service};
-use crate::discovery::endpoint::Key;
+use crate::discovery::endpoint::{Key, MAX_ENDPOINTS};
 use crate::discovery::metrics::{self, ServiceCounters, ServiceMetric};
 use crate::host::Host;
 use crate::sort;
@@ -69,6 +69,9 @@ pub struct ServiceView {
     /// When the first request had to wait, as long as nothing is known.
     waits_since: Cell<Option<Timestamp>>,
 }
+
+/// How long what is known of an endpoint that is gone is kept, if there are not too many.
+const REMEMBERED: Span = Span::from_secs(600);
 
 // === impl ServiceView ===
 
@@ -315,12 +318,22 @@ impl ServiceView {
         let mut leaving = self.leaving.borrow_mut();
         let mut stats = |key: Key| {
             let known = found(known, key).or_else(|| found(&leaving, key));
-            known.map_or_else(|| EndpointStats::new(key, &self.requests), Rc::clone)
+            let stats = known.map_or_else(|| EndpointStats::new(key, &self.requests), Rc::clone);
+            stats.gone.set(None);
+            stats
         };
         let table =
             Table::new(&entries, &self.policy.allow, &service.balance, &service.subset, locality, &mut stats);
+        // One that is gone, and has requests in flight, would be idle if it came back; and one that always
+        // fails would begin a new run each time that an answer of a name server has it again.
         leaving.extend(known.iter().cloned());
-        leaving.retain(|stats| stats.load.active() > 0 && table.place(stats.key).is_none());
+        leaving.retain(|stats| table.place(stats.key).is_none());
+        let few = leaving.len() <= MAX_ENDPOINTS;
+        leaving.retain(|stats| {
+            let gone = stats.gone.get().unwrap_or(now);
+            stats.gone.set(Some(gone));
+            stats.load.active() > 0 || (few && now.since(gone) < REMEMBERED)
+        });
         sort::sort_by(&mut leaving, &|a, b| a.key.cmp(&b.key));
         let table = match &before {
             Some(before) => table.following(before, now),

@@ -282,15 +282,21 @@ impl Table {
     /// and tells the pools. The millisecond at which the next ejection ends, if there is one.
     pub fn settle(&self, ejections: &[Ejection], now: Timestamp) -> Option<u64> {
         let now_ms = now.as_millis();
-        let current = || ejections.iter().filter(|ejection| ejection.next_end_ms(now_ms).is_some());
-        let mut known: Vec<(u64, bool)> =
-            current().map(|ejection| (ejection.endpoint, ejection.refuses(now_ms))).collect();
+        let mut known: Vec<(u64, Option<bool>, bool)> = ejections
+            .iter()
+            .map(|one| {
+                let refuses = one.next_end_ms(now_ms).map(|_| one.refuses(now_ms));
+                (one.endpoint, refuses, one.refused_lately(now_ms))
+            })
+            .collect();
         sort::sort(&mut known);
         let mut changed = false;
         let all = self.endpoints.iter().zip(&self.doubts).zip(&self.stats);
         for ((endpoint, doubt), stats) in all {
-            let at = known.binary_search_by(|(hash, _)| hash.cmp(&stats.hash)).ok();
-            let refuses = at.and_then(|at| known.get(at)).map(|(_, refuses)| *refuses);
+            let at = known.binary_search_by(|(hash, ..)| hash.cmp(&stats.hash)).ok();
+            let of = at.and_then(|at| known.get(at));
+            let refuses = of.and_then(|(_, refuses, _)| *refuses);
+            stats.load.doubt(of.is_some_and(|(.., lately)| *lately));
             let why = last_resort(endpoint.health, *doubt, refuses);
             changed |= why != stats.load.last_resort();
             match why {
@@ -301,7 +307,7 @@ impl Table {
         if changed {
             self.refresh(now);
         }
-        current().filter_map(|ejection| ejection.next_end_ms(now_ms)).min()
+        ejections.iter().filter_map(|ejection| ejection.next_end_ms(now_ms)).min()
     }
 
     fn refresh(&self, now: Timestamp) {
@@ -321,8 +327,8 @@ fn last_resort(health: Health, doubt: Option<Doubt>, refuses: Option<bool>) -> O
         (_, Some(Doubt::Held), Some(true)) => Some(LastResort::Dropped),
         (Health::Unhealthy, ..) | (_, Some(Doubt::Held), Some(false)) => Some(LastResort::Unhealthy),
         (.., Some(true)) => Some(LastResort::Refusing),
-        (Health::Draining, ..) => Some(LastResort::Draining),
         (_, Some(Doubt::Held), None) => Some(LastResort::Held),
+        (Health::Draining, ..) => Some(LastResort::Draining),
         (_, Some(Doubt::Damped), _) | (.., Some(false)) => Some(LastResort::Ejected),
         _ => None,
     }

@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 
 use crate::balance::outlier;
 use crate::discovery::config::policy::EjectionParams;
+use crate::discovery::endpoint::MAX_ENDPOINTS;
 
 /// One endpoint's latest ejection, which may be over.
 ///
@@ -39,19 +40,19 @@ pub struct Ejection {
     pub until_ms: u64,
     /// How many ejections the endpoint had, this one included, without those that were forgotten.
     pub times: u32,
-    /// The millisecond until which it counts as refusing connections; [`NAMED_AGAIN`] for one that the
-    /// registry has to name first.
+    /// The millisecond until which it counts as refusing connections; for one that the registry has to name
+    /// first [`NAMED_AGAIN`] and the millisecond at which it refused one.
     pub refuses_until_ms: u64,
     /// How many connections it refused, without those that were forgotten.
     pub refusals: u32,
 }
 
-/// Until the registry names the endpoint.
-pub const NAMED_AGAIN: u64 = u64::MAX;
+/// Until the registry names the endpoint, or for an hour: one that is gone is never named.
+pub const NAMED_AGAIN: u64 = 1 << 63;
+const HOUR_MS: u64 = 3_600_000;
 
-/// Most entries of a cell: 16 KiB, which a worker reads after each ejection. More endpoints than this at
-/// one time are no outliers.
-pub const MAX: usize = 512;
+/// Most entries of a cell: one for each endpoint that a service may have. A worker reads them after each change.
+pub const MAX: usize = MAX_ENDPOINTS;
 /// After each such time without an ejection one is forgotten. Envoy looks at its hosts at this interval
 /// by default, and forgets one with each look.
 const FORGET_MS: u64 = 10_000;
@@ -141,12 +142,12 @@ pub fn refuse(
     longest_ms: u64,
 ) -> Option<Vec<Ejection>> {
     let known = of(list, endpoint);
-    if known.refuses(now_ms) && (!held || known.refuses_until_ms == NAMED_AGAIN) {
+    if known.refuses(now_ms) && (!held || known.waits_for_name()) {
         return None;
     }
     let before = forgetting(known.refusals, known.refuses_until_ms, now_ms);
     let ms = REFUSED_MS.saturating_mul(1 << before.min(16)).min(longest_ms.max(1));
-    let refuses_until_ms = if held { NAMED_AGAIN } else { now_ms.saturating_add(ms) };
+    let refuses_until_ms = now_ms.saturating_add(if held { NAMED_AGAIN } else { ms });
     with(list, Ejection { refuses_until_ms, refusals: before.saturating_add(1), ..known }, now_ms)
 }
 
@@ -154,16 +155,15 @@ pub fn refuse(
 /// none at `now_ms`.
 #[must_use]
 pub fn accept(list: &[Ejection], endpoint: u64, now_ms: u64) -> Option<Vec<Ejection>> {
-    let counts = |one: &Ejection| one.refuses(now_ms) && one.refuses_until_ms != NAMED_AGAIN;
+    let counts = |one: &Ejection| one.refuses(now_ms) && !one.waits_for_name();
     let is = |one: &Ejection| one.endpoint == endpoint && counts(one);
     without_refusals(list, &is)
 }
 
-/// Without what waits for the registry to name an endpoint that is no longer only kept; `None` when nothing
-/// is to be forgotten.
+/// Without what waits for the registry to name an endpoint that it names; `None` when nothing is to be forgotten.
 #[must_use]
-pub fn named(list: &[Ejection], is_held: &dyn Fn(u64) -> bool) -> Option<Vec<Ejection>> {
-    without_refusals(list, &|one| one.refuses_until_ms == NAMED_AGAIN && !is_held(one.endpoint))
+pub fn named(list: &[Ejection], is_named: &dyn Fn(u64) -> bool) -> Option<Vec<Ejection>> {
+    without_refusals(list, &|one| one.waits_for_name() && is_named(one.endpoint))
 }
 
 /// Without the refused connections of those that `over` is true of; `None` when there are none such.
@@ -187,11 +187,13 @@ fn with(list: &[Ejection], new: Ejection, now_ms: u64) -> Option<Vec<Ejection>> 
     kept.retain(|ejection| {
         ejection.next_end_ms(now_ms).is_some()
             || ejection.remembered(now_ms) > 0
-            || forgetting(ejection.refusals, ejection.refuses_until_ms, now_ms) > 0
+            || ejection.refused_lately(now_ms)
     });
     if kept.len() >= MAX {
-        let idle = kept.iter().position(|ejection| ejection.next_end_ms(now_ms).is_none())?;
-        kept.swap_remove(idle);
+        // What is new is worth more than what ends soonest.
+        let ends = |at: &usize| kept.get(*at).and_then(|ejection| ejection.next_end_ms(now_ms));
+        let soonest = (0..kept.len()).min_by_key(ends)?;
+        kept.swap_remove(soonest);
     }
     kept.push(new);
     Some(kept)
@@ -211,16 +213,31 @@ impl Ejection {
         forgetting(self.times, self.until_ms, now_ms)
     }
 
+    /// Whether connections that it refused are not all forgotten at `now_ms`.
+    #[must_use]
+    pub fn refused_lately(&self, now_ms: u64) -> bool {
+        !self.waits_for_name() && forgetting(self.refusals, self.refuses_until_ms, now_ms) > 0
+    }
+
     /// Whether it counts as refusing connections at `now_ms`.
     #[must_use]
     pub const fn refuses(&self, now_ms: u64) -> bool {
-        self.refuses_until_ms > now_ms
+        let named = self.refuses_until_ms.saturating_sub(NAMED_AGAIN).saturating_add(HOUR_MS);
+        let until = if self.waits_for_name() { named } else { self.refuses_until_ms };
+        until > now_ms
+    }
+
+    /// Whether it refused a connection while it was only kept.
+    #[must_use]
+    pub const fn waits_for_name(&self) -> bool {
+        self.refuses_until_ms >= NAMED_AGAIN
     }
 
     /// When its next state ends; `None` when it is neither ejected nor refuses connections at `now_ms`.
     #[must_use]
     pub fn next_end_ms(&self, now_ms: u64) -> Option<u64> {
-        [self.until_ms, self.refuses_until_ms].into_iter().filter(|until| *until > now_ms).min()
+        let refuses_until_ms = if self.refuses(now_ms) { self.refuses_until_ms } else { 0 };
+        [self.until_ms, refuses_until_ms].into_iter().filter(|until| *until > now_ms).min()
     }
 }
 
@@ -279,10 +296,16 @@ mod tests {
             now += expected;
         }
         list = refuse(&list, 1, true, now, 30_000).unwrap();
-        assert_eq!((list[0].refuses_until_ms, refuse(&list, 1, true, now, 30_000)), (NAMED_AGAIN, None));
-        assert_eq!(named(&list, &|_| true), None, "it is still held");
-        list = named(&list, &|_| false).unwrap();
-        assert_eq!((list[0].refuses(now), named(&list, &|_| false)), (false, None));
+        assert_eq!(
+            (list[0].refuses_until_ms, refuse(&list, 1, true, now, 30_000)),
+            (NAMED_AGAIN + now, None)
+        );
+        assert_eq!((list[0].refuses(now + HOUR_MS - 1), list[0].refuses(now + HOUR_MS)), (true, false));
+        let gone = eject(&list, 2, 4, now + HOUR_MS, &PARAMS).unwrap();
+        assert_eq!((gone.len(), gone[0].endpoint), (1, 2), "one that is gone is never named");
+        assert_eq!(named(&list, &|_| false), None, "it is still held");
+        list = named(&list, &|_| true).unwrap();
+        assert_eq!((list[0].refuses(now), named(&list, &|_| true)), (false, None));
     }
 
     #[test]
@@ -317,9 +340,24 @@ mod tests {
         let mut list: Vec<Ejection> = (0..MAX as u64)
             .map(|e| Ejection { endpoint: e, until_ms: 9, times: 9, ..Ejection::default() })
             .collect();
-        assert_eq!(eject(&list, 9_999, 5_000, 5, &params), None, "all of them are ejected");
-        list = eject(&list, 9_999, 5_000, 10, &params).unwrap();
-        assert_eq!(list.len(), MAX);
+        list[3].until_ms = 7;
+        for (endpoint, now) in [(9_999, 5), (9_998, 10)] {
+            list = eject(&list, endpoint, 9_999, now, &params).unwrap();
+            assert_eq!(
+                (list.len(), list.last().unwrap().endpoint),
+                (MAX, endpoint),
+                "the newest has a place"
+            );
+            assert!(list.iter().all(|one| one.endpoint != 3), "in place of the one that ends soonest");
+        }
         assert_eq!(decode(&encode(&list)), list);
+    }
+
+    /// The 513th endpoint that refused connections kept its share.
+    #[test]
+    fn a_zone_that_is_off_is_noted_whole() {
+        let all = 0..1_000;
+        let list = all.clone().fold(Vec::new(), |list, one| refuse(&list, one, false, 0, 30_000).unwrap());
+        assert!(all.clone().all(|one| of(&decode(&encode(&list)), one).refuses(999)));
     }
 }

@@ -234,7 +234,8 @@ impl Downstream {
             let ask = Ask { draw: self.draws.next(now), hash: pending.hash, taken: &taken };
             match table.pick(&pool, now, &ask).and_then(|at| table.stats(at)) {
                 Some(endpoint) => picks.add(Rc::clone(endpoint)),
-                None => break,
+                // Behind the list Envoy's own policy would choose, which knows nothing of what is known here.
+                None => picks.add_last_again(),
             }
         }
         let Some(endpoint) = picks.of(0).cloned() else {

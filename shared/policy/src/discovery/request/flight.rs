@@ -263,6 +263,12 @@ impl Picks {
         }
     }
 
+    /// Adds the last one once more, if there is one.
+    pub fn add_last_again(&mut self) {
+        let last = self.all().next_back().cloned();
+        last.into_iter().for_each(|last| self.add(last));
+    }
+
     /// All of them.
     pub fn all(&self) -> impl DoubleEndedIterator<Item = &Rc<EndpointStats>> {
         self.list.iter().flatten()
