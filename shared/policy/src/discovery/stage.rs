@@ -13,7 +13,7 @@ use crate::discovery::catalog::ejections::Ejections;
 use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::cells::question;
 use crate::discovery::config::policy::Policy;
-use crate::discovery::refresh::query::Poller;
+use crate::discovery::refresh::poller::Poller;
 use crate::discovery::request::attempt::Attempts;
 use crate::discovery::request::downstream::Downstream;
 use crate::discovery::request::exchange::Exchange;

@@ -1,4 +1,4 @@
-//! Asking registries: one worker for each question, on behalf of all.
+//! Asking a registry about one service: one worker, on behalf of all.
 //!
 //! Every worker could ask; the one with the question's lease does ([`crate::watch`]). It keeps what the registry said,
 //! distrusts an answer that shrinks too fast and endpoints that come and go, and publishes what is to be
@@ -18,28 +18,15 @@ use crate::discovery::refresh::leader::QuestionLeader;
 use crate::discovery::refresh::session::{FetchError, Session};
 use crate::discovery::registry::AnswerError;
 use crate::draws::Draws;
-use crate::hash::xxh64::xxh64;
-use crate::host::{Answer, Host, Store, StoreError};
+use crate::host::{Answer, Host, Store, Token};
 use crate::time::Span;
-use crate::watch::cells::{self, Worker};
+use crate::watch::cells::{Cells, Worker};
 use crate::watch::leader::{Leader, LONGEST_WAIT};
 use crate::watch::origin::Origin;
-use crate::watch::status;
-
-/// What one worker does about all questions of its configuration.
-#[derive(Debug)]
-pub struct Poller {
-    queries: Vec<Query>,
-    draws: Draws,
-    /// Names the worker among all that ever were.
-    worker: u64,
-    /// Names the configuration.
-    config: u64,
-}
 
 /// What one worker does about one question.
 #[derive(Debug)]
-struct Query {
+pub struct Query {
     question: Question,
     cache: Rc<Cache>,
     policy: Rc<Policy>,
@@ -54,97 +41,55 @@ struct Query {
 }
 
 /// What a query needs of its worker.
-struct Context<'a, H> {
-    worker: Worker,
-    draws: &'a Draws,
-    places: &'a Places,
-    host: &'a H,
-}
-
-/// Each worker takes the next number.
-const WORKERS_CELL: &str = "tidegate/d1workers";
-
-// === impl Poller ===
-
-impl Poller {
-    /// A worker that asks these questions; `places` says which each service has.
-    #[must_use]
-    pub fn new(
-        policy: &Rc<Policy>,
-        questions: Vec<Question>,
-        places: &[Vec<Option<usize>>],
-        config: u64,
-    ) -> Self {
-        let query = |(at, question): (usize, Question)| {
-            let registry = policy.registries.get(question.registry)?;
-            let has =
-                |(service, all): (usize, &Vec<Option<usize>>)| all.contains(&Some(at)).then_some(service);
-            Some(Query {
-                cache: Rc::new(registry.cache.clone()),
-                policy: Rc::clone(policy),
-                title: format!("registry {}: {}", registry.name, question.query.name()),
-                services: places.iter().enumerate().filter_map(has).collect(),
-                look_ms: 0,
-                leader: None,
-                question,
-            })
-        };
-        Self {
-            queries: questions.into_iter().enumerate().filter_map(query).collect(),
-            draws: Draws::default(),
-            worker: 0,
-            config,
-        }
-    }
-
-    /// The cells that are needed, with their sizes.
-    pub fn cells(&self) -> impl Iterator<Item = (&str, usize)> {
-        let workers = core::iter::once((WORKERS_CELL, cells::WORKERS_BYTES));
-        workers.chain(self.queries.iter().flat_map(|query| {
-            let cells = &query.question.cells;
-            [(cells.status.as_str(), status::BYTES), (cells.answer.as_str(), snapshot::HEADER)]
-        }))
-    }
-
-    /// Takes a number, and has the workers of this configuration ask from now on.
-    ///
-    /// # Errors
-    /// The cells cannot be written.
-    pub fn start(&mut self, secret: &[u8], store: &dyn Store) -> Result<(), StoreError> {
-        self.worker = cells::enlist(WORKERS_CELL, store)?;
-        self.draws = Draws::seeded(xxh64(secret, self.worker));
-        self.queries.iter().try_for_each(|query| query.question.cells.register(self.config, store))
-    }
-
-    /// The configuration goes: others need not wait for its leases to end.
-    pub fn stop(&mut self, store: &dyn Store) {
-        for query in &mut self.queries {
-            query.leader = None;
-            query.question.cells.retire(self.worker, self.config, store);
-        }
-    }
-
-    /// The timer: leases are taken and renewed, questions asked that are due.
-    pub fn tick(&mut self, places: &Places, host: &impl Host) {
-        let worker = Worker { id: self.worker, config: self.config, now: host.now() };
-        let context = Context { worker, draws: &self.draws, places, host };
-        self.queries.iter_mut().for_each(|query| query.tick(&context));
-    }
-
-    /// Takes an answer to one of its calls.
-    pub fn answered(&mut self, answer: &impl Answer, places: &Places, host: &impl Host) {
-        let token = answer.token();
-        let made = |query: &&mut Query| query.leader.as_ref().is_some_and(|it| it.session.made(token));
-        let Some(query) = self.queries.iter_mut().find(made) else { return };
-        let worker = Worker { id: self.worker, config: self.config, now: host.now() };
-        query.answered(answer, &Context { worker, draws: &self.draws, places, host });
-    }
+pub struct Context<'a, H> {
+    /// The worker, and the instant.
+    pub worker: Worker,
+    /// Its random numbers.
+    pub draws: &'a Draws,
+    /// Where its metrics are.
+    pub places: &'a Places,
+    /// Its host.
+    pub host: &'a H,
 }
 
 // === impl Query ===
 
 impl Query {
-    fn tick<H: Host>(&mut self, context: &Context<'_, H>) {
+    /// A question that these services have; `None` when its registry is not there.
+    #[must_use]
+    pub fn new(policy: &Rc<Policy>, question: Question, services: Vec<usize>) -> Option<Self> {
+        let registry = policy.registries.get(question.registry)?;
+        Some(Self {
+            cache: Rc::new(registry.cache.clone()),
+            policy: Rc::clone(policy),
+            title: format!("registry {}: {}", registry.name, question.query.name()),
+            services,
+            look_ms: 0,
+            leader: None,
+            question,
+        })
+    }
+
+    /// Where workers share who asks, and the answer.
+    #[must_use]
+    pub fn cells(&self) -> &Cells {
+        &self.question.cells
+    }
+
+    /// Whether it made this call.
+    #[must_use]
+    pub fn made(&self, token: Token) -> bool {
+        self.leader.as_ref().is_some_and(|it| it.session.made(token))
+    }
+
+    /// The configuration goes: other workers need not wait for its lease to end.
+    pub fn stop(&mut self, worker: u64, config: u64, store: &dyn Store) {
+        self.leader = None;
+        self.question.cells.retire(worker, config, store);
+    }
+
+    /// The timer: the lease is taken or renewed, the question asked when it is due.
+    pub fn tick<H: Host>(&mut self, context: &Context<'_, H>) {
         let now = context.worker.now;
         if self.leader.is_none() && now.as_millis() >= self.look_ms {
             self.lead(context);
@@ -204,7 +149,8 @@ impl Query {
         }
     }
 
-    fn answered<H: Host>(&mut self, answer: &impl Answer, context: &Context<'_, H>) {
+    /// Takes an answer to one of its calls.
+    pub fn answered<H: Host>(&mut self, answer: &impl Answer, context: &Context<'_, H>) {
         let Some(it) = &mut self.leader else { return };
         let most = usize::try_from(self.cache.max_bytes).unwrap_or(usize::MAX);
         match it.session.answered(answer, most, context.host) {
