@@ -17,6 +17,7 @@
 //! | [`leader`] | when to ask again, back-off, what is wrong |
 //! | [`freshness`] | how long an answer serves |
 //! | [`pace`] | how fast long polls may follow each other |
+//! | [`wait`] | how long they may be held where something in between ends them |
 
 pub mod cells;
 pub mod freshness;
@@ -25,3 +26,4 @@ pub mod lease;
 pub mod origin;
 pub mod pace;
 pub mod status;
+pub mod wait;

@@ -25,7 +25,7 @@ use crate::time::{Span, Timestamp};
 pub struct Pace(Bucket);
 
 /// One query that brings nothing this often: no more than polling at the usual periods costs a server,
-const INTERVAL: Span = Span::from_secs(15);
+pub const INTERVAL: Span = Span::from_secs(15);
 /// and two of them at once, so that a single stray answer delays nothing.
 const CAPACITY: Span = Span::from_secs(30);
 

@@ -55,7 +55,7 @@ fn everything_that_can_be_said_of_a_registry_is_understood() {
     let texts: Vec<&str> = texts.into_iter().flatten().map(String::as_str).collect();
     assert_eq!(texts, ["dc1", "shop", "eu", "0e1d-secret", "_agent"]);
     assert_eq!([&consul.cluster, &consul.authority], ["consul-agent", "consul.internal:8501"]);
-    assert_eq!((consul.wait_ms, consul.timeout_ms), (60_000, 3_000));
+    assert_eq!((consul.wait_ms, consul.timeout_ms, consul.max_blocking_queries), (60_000, 3_000, 9));
     assert_eq!((consul.consistency, consul.zone_key.as_str()), (Consistency::Stale, "az"));
     assert!(!format!("{policy:?}").contains("0e1d"), "a token in a log");
 

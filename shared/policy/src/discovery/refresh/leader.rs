@@ -15,10 +15,12 @@ use crate::discovery::distrust::shrink::{Action, Guard};
 use crate::discovery::endpoint::{Endpoint, Health, Key};
 use crate::discovery::refresh::session::{FetchError, Session};
 use crate::discovery::registry::protocol::FetchAnswer;
+use crate::discovery::registry::AnswerError;
 use crate::time::{Span, Timestamp};
 use crate::watch::freshness::{self, CacheParams};
 use crate::watch::leader::Leader;
-use crate::watch::pace::Pace;
+use crate::watch::pace::{self, Pace};
+use crate::watch::wait::Cut;
 
 /// The leader of one question of a registry.
 #[derive(Debug)]
@@ -31,6 +33,10 @@ pub struct QuestionLeader {
     pub served: Snapshot,
     /// Lines for the log, each once.
     pub lines: Vec<String>,
+    /// How long the registry may hold the query in flight; `None` when it answers at once.
+    pub held: Option<Span>,
+    /// A query that was ended before its time, until the next one says whether the registry is well.
+    pub cut: Option<(Cut, FetchError)>,
     /// What the gauge shows of a set that is held back.
     pub shown_holding: Option<u64>,
     guard: Guard,
@@ -60,6 +66,8 @@ impl QuestionLeader {
             leader,
             session,
             lines: Vec::new(),
+            held: None,
+            cut: None,
             shown_holding: None,
             guard: Guard::new(believed),
             flaps: Flaps::default(),
@@ -77,10 +85,13 @@ impl QuestionLeader {
         self.guard.is_holding()
     }
 
-    /// Whether the next query must not wait for a change: a held answer has to be confirmed.
+    /// How long the registry may hold the next query; `None` for an answer at once: nothing was said yet
+    /// that it can differ from, a held answer has to be confirmed, or the last query failed or was cut.
     #[must_use]
-    pub fn asks_at_once(&self) -> bool {
-        self.confirms || self.leader.failures > 0
+    pub fn next_hold(&self) -> Option<Span> {
+        let at_once =
+            self.confirms || self.leader.failures > 0 || self.cut.is_some() || !self.session.can_wait();
+        self.session.holds_queries().filter(|_| !at_once)
     }
 
     /// Takes a good answer; whether workers have to be told.
@@ -103,8 +114,8 @@ impl QuestionLeader {
             }
             None => {
                 // A wait whose time was up is no haste, however short it is configured.
-                let held = self.session.holds_queries();
-                let waited = held.is_some_and(|wait| now.since(self.leader.asked) >= wait);
+                let waited = self.held.is_some_and(|wait| now.since(self.leader.asked) >= wait)
+                    || self.cut.as_ref().is_some_and(|(cut, _)| cut.after >= pace::INTERVAL);
                 let (pace, next) = self.pace.next(now, changed || waited);
                 self.pace = pace;
                 // A registry that changes all the time is not followed all the time.
@@ -118,6 +129,7 @@ impl QuestionLeader {
             Some(holds) => now.plus(holds),
         };
         self.leader.ask_at(next);
+        self.cut = None;
         changed
     }
 
@@ -128,6 +140,26 @@ impl QuestionLeader {
         }
         self.changes.0 = self.changes.0.saturating_add(u32::from(changed));
         changed && self.changes.0 > MANY
+    }
+
+    /// Whether an error of the query in flight says nothing of the registry: something in between ended it
+    /// before its time. Then the next one follows, for an answer at once.
+    pub fn is_cut_by(&mut self, error: &FetchError, now: Timestamp) -> bool {
+        let cut = self.cut_of(error, now).filter(|_| self.cut.is_none());
+        self.cut = cut.map(|cut| (cut, error.clone()));
+        if cut.is_some() {
+            self.leader.ask_at(now);
+        }
+        cut.is_some()
+    }
+
+    fn cut_of(&self, error: &FetchError, now: Timestamp) -> Option<Cut> {
+        let certain = match error {
+            FetchError::Answer(AnswerError::Status(408 | 504)) => true,
+            FetchError::Answer(AnswerError::Status(502 | 503) | AnswerError::NoAnswer) => false,
+            _ => return None,
+        };
+        Cut::of(self.leader.asked, self.held, certain, now)
     }
 
     /// Takes a failure; whether workers have to be told.
@@ -265,7 +297,7 @@ mod tests {
     use crate::discovery::distrust::{flap, shrink};
     use crate::discovery::registry::dns::config::{Dns, NameQuery, Record, Resolver};
     use crate::discovery::registry::dns::protocol;
-    use crate::discovery::registry::{AnswerError, Found};
+    use crate::discovery::registry::Found;
     use crate::watch::status::Status;
 
     const DRAW: u64 = 1 << 63;

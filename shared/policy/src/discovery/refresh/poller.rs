@@ -8,9 +8,12 @@ use crate::discovery::cells::snapshot;
 use crate::discovery::config::policy::Policy;
 use crate::discovery::metrics::Places;
 use crate::discovery::refresh::query::{Context, Query};
+use crate::discovery::refresh::registry_state::RegistryState;
+use crate::discovery::refresh::slots::Slots;
 use crate::draws::Draws;
 use crate::hash::xxh64::xxh64;
 use crate::host::{Answer, Host, Store, StoreError};
+use crate::sort;
 use crate::watch::cells::{self, Worker};
 use crate::watch::status;
 
@@ -18,6 +21,8 @@ use crate::watch::status;
 #[derive(Debug)]
 pub struct Poller {
     queries: Vec<Query>,
+    registries: Vec<RegistryState>,
+    policy: Rc<Policy>,
     draws: Draws,
     /// Names the worker among all that ever were.
     worker: u64,
@@ -47,6 +52,8 @@ impl Poller {
         };
         Self {
             queries: questions.into_iter().enumerate().filter_map(query).collect(),
+            registries: (0..policy.registries.len()).map(|at| RegistryState::new(policy, at)).collect(),
+            policy: Rc::clone(policy),
             draws: Draws::default(),
             worker: 0,
             config,
@@ -82,8 +89,10 @@ impl Poller {
     /// The timer: leases are taken and renewed, questions asked that are due.
     pub fn tick(&mut self, places: &Places, host: &impl Host) {
         let worker = Worker { id: self.worker, config: self.config, now: host.now() };
-        let context = Context { worker, draws: &self.draws, places, host };
+        let registries = &self.registries;
+        let context = Context { worker, draws: &self.draws, places, registries, host };
         self.queries.iter_mut().for_each(|query| query.tick(&context));
+        ask_due(&mut self.queries, &self.policy, &context);
     }
 
     /// Takes an answer to one of its calls.
@@ -91,6 +100,33 @@ impl Poller {
         let token = answer.token();
         let Some(query) = self.queries.iter_mut().find(|query| query.made(token)) else { return };
         let worker = Worker { id: self.worker, config: self.config, now: host.now() };
-        query.answered(answer, &Context { worker, draws: &self.draws, places, host });
+        let registries = &self.registries;
+        let context = Context { worker, draws: &self.draws, places, registries, host };
+        query.answered(answer, &context);
+        // The next queries need not wait for the timer.
+        ask_due(&mut self.queries, &self.policy, &context);
+    }
+}
+
+/// Asks what is due, the longest overdue first, as many at a time as each registry takes.
+fn ask_due<H: Host>(queries: &mut [Query], policy: &Policy, context: &Context<'_, H>) {
+    let due = |(at, query): (usize, &Query)| Some((query.due_since(context.worker.now)?, at));
+    let mut due: Vec<(u64, usize)> = queries.iter().enumerate().filter_map(due).collect();
+    if due.is_empty() {
+        return;
+    }
+    sort::sort(&mut due);
+    let mut slots = Slots::new(policy.registries.len());
+    for query in queries.iter() {
+        query.in_flight().into_iter().for_each(|failing| slots.take(query.registry(), failing));
+    }
+    for (_, at) in due {
+        let Some(query) = queries.get_mut(at) else { continue };
+        let most = policy.registries.get(query.registry()).map_or(0, |one| one.kind.max_in_flight());
+        let next = query.next(context);
+        if next.is_none_or(|failing| slots.has_room(query.registry(), failing, most)) {
+            next.into_iter().for_each(|failing| slots.take(query.registry(), failing));
+            query.ask(context);
+        }
     }
 }

@@ -11,17 +11,18 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::discovery::cells::question::Question;
-use crate::discovery::cells::snapshot;
+use crate::discovery::cells::snapshot::{self, State};
 use crate::discovery::config::policy::{Cache, Policy};
 use crate::discovery::metrics::{self, Places, RegistryMetric, ServiceMetric};
 use crate::discovery::refresh::leader::QuestionLeader;
+use crate::discovery::refresh::registry_state::RegistryState;
 use crate::discovery::refresh::session::{FetchError, Session};
 use crate::discovery::registry::AnswerError;
 use crate::draws::Draws;
 use crate::host::{Answer, Host, Store, Token};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use crate::watch::cells::{Cells, Worker};
-use crate::watch::leader::{Leader, LONGEST_WAIT};
+use crate::watch::leader::LONGEST_WAIT;
 use crate::watch::origin::Origin;
 
 /// What one worker does about one question.
@@ -48,6 +49,8 @@ pub struct Context<'a, H> {
     pub draws: &'a Draws,
     /// Where its metrics are.
     pub places: &'a Places,
+    /// What it knows of each registry.
+    pub registries: &'a [RegistryState],
     /// Its host.
     pub host: &'a H,
 }
@@ -88,7 +91,47 @@ impl Query {
         self.question.cells.retire(worker, config, store);
     }
 
-    /// The timer: the lease is taken or renewed, the question asked when it is due.
+    /// The registry, as its place in the policy.
+    #[must_use]
+    pub fn registry(&self) -> usize {
+        self.question.registry
+    }
+
+    /// Since when it should be asked, in milliseconds; `None` when that is not due, or another worker's.
+    #[must_use]
+    pub fn due_since(&self, now: Timestamp) -> Option<u64> {
+        let it = self.leader.as_ref().filter(|it| !it.session.is_in_flight())?;
+        // Without the lease it has to be looked at first.
+        (it.leader.is_due(now) && now.as_millis() < it.leader.expires_ms).then_some(it.leader.next_ms)
+    }
+
+    /// Whether its query in flight is one that the registry answers at once, and whether the one before
+    /// failed.
+    #[must_use]
+    pub fn in_flight(&self) -> Option<bool> {
+        let it = self.leader.as_ref().filter(|it| it.session.is_in_flight() && it.held.is_none())?;
+        Some(it.leader.failures > 0)
+    }
+
+    /// Whether its next query is one that the registry answers at once, and whether the last one failed.
+    #[must_use]
+    pub fn next<H>(&self, context: &Context<'_, H>) -> Option<bool> {
+        let it = self.leader.as_ref().filter(|_| self.next_hold(context).is_none())?;
+        Some(it.leader.failures > 0)
+    }
+
+    fn next_hold<H>(&self, context: &Context<'_, H>) -> Option<Span> {
+        let hold = self.leader.as_ref()?.next_hold()?;
+        self.wait(hold, context)
+    }
+
+    /// How long queries may be held that could be for `hold`; `None` for not at all.
+    fn wait<H>(&self, hold: Span, context: &Context<'_, H>) -> Option<Span> {
+        let state = context.registries.get(self.question.registry).filter(|_| self.question.waits)?;
+        state.wait(hold, context.worker.now)
+    }
+
+    /// The timer: the lease is taken or renewed, a query without an answer given up.
     pub fn tick<H: Host>(&mut self, context: &Context<'_, H>) {
         let now = context.worker.now;
         if self.leader.is_none() && now.as_millis() >= self.look_ms {
@@ -98,13 +141,9 @@ impl Query {
             self.renew(context);
         }
         let Some(it) = &mut self.leader else { return };
-        if it.session.is_in_flight() {
-            if now.since(it.leader.asked) > it.session.patience() {
-                it.session.give_up();
-                self.failed(&FetchError::Answer(AnswerError::NoAnswer), context);
-            }
-        } else if it.leader.is_due(now) {
-            self.ask(context);
+        if it.session.is_in_flight() && now.since(it.leader.asked) > it.session.patience() {
+            it.session.give_up();
+            self.failed(&FetchError::Answer(AnswerError::NoAnswer), context);
         }
         self.expire(context);
     }
@@ -122,6 +161,10 @@ impl Query {
         let protocol = registry.and_then(|registry| registry.kind.protocol(&self.question.query));
         let Some(protocol) = protocol else { return };
         // What another configuration had for a period does not bind this one.
+        if self.question.polled > 0 && known.state == State::None {
+            let state = context.registries.get(self.question.registry);
+            state.into_iter().for_each(|state| state.note_polled(self.question.polled, context.host));
+        }
         leader.wait_at_most(Span::from_millis(self.cache.ttl_ms).max(LONGEST_WAIT), context.worker.now);
         self.leader = Some(QuestionLeader::new(leader, known, Session::new(protocol)));
     }
@@ -139,12 +182,14 @@ impl Query {
         self.look_ms = self.question.cells.release(&it.leader, &context.worker, context.host);
     }
 
-    fn ask<H: Host>(&mut self, context: &Context<'_, H>) {
+    /// Asks the registry.
+    pub fn ask<H: Host>(&mut self, context: &Context<'_, H>) {
+        let hold = self.next_hold(context);
         let Some(it) = &mut self.leader else { return };
         context.host.add(context.places.registry(self.question.registry, RegistryMetric::Fetches), 1);
         it.leader.asked = context.worker.now;
-        let at_once = it.asks_at_once();
-        if let Err(error) = it.session.ask(at_once, context.host) {
+        it.held = hold;
+        if let Err(error) = it.session.ask(hold, context.host) {
             self.failed(&error, context);
         }
     }
@@ -161,15 +206,17 @@ impl Query {
                 found.endpoints.retain(|one| self.policy.allow.has(one.address, one.port));
                 let forbidden = count.saturating_sub(found.endpoints.len());
                 found.skipped = found.skipped.saturating_add(forbidden);
+                self.learn(context);
+                let Some(it) = &self.leader else { return };
+                let hold = it.session.holds_queries();
+                if hold.is_some_and(|hold| self.wait(hold, context).is_none()) {
+                    answer.holds = answer.holds.or(Some(Span::ZERO));
+                }
+                let Some(it) = &mut self.leader else { return };
                 let changed = it.took(answer, &self.cache, now, context.draws.next(now));
                 self.log(context);
                 if changed {
                     self.publish(context);
-                }
-                // The next question need not wait for the timer, unless the lease has to be looked at.
-                let due = |it: &Leader| it.is_due(now) && now.as_millis() < it.expires_ms;
-                if self.leader.as_ref().is_some_and(|it| due(&it.leader)) {
-                    self.ask(context);
                 }
             }
             Some(Err(error)) => self.failed(&error, context),
@@ -177,9 +224,20 @@ impl Query {
     }
 
     fn failed<H: Host>(&mut self, error: &FetchError, context: &Context<'_, H>) {
-        let Some(it) = &mut self.leader else { return };
         let now = context.worker.now;
+        if error.is_unknown() {
+            self.learn(context);
+        }
+        let Some(it) = &mut self.leader else { return };
+        if it.is_cut_by(error, now) {
+            // Whether the registry is well is the next query's to say.
+            return;
+        }
         let changed = it.failed(error, &self.cache, now, context.draws.next(now));
+        if let FetchError::Answer(AnswerError::Status(status)) = error {
+            let state = context.registries.get(self.question.registry);
+            state.into_iter().for_each(|state| state.advise(*status, context.host));
+        }
         if !error.is_unknown() {
             context.host.add(context.places.registry(self.question.registry, RegistryMetric::Failures), 1);
         }
@@ -189,6 +247,15 @@ impl Query {
         }
         if self.leader.as_ref().is_some_and(|it| it.leader.hands_on()) {
             self.release(context);
+        }
+    }
+
+    /// The query after one that was cut was answered: the registry is well.
+    fn learn<H: Host>(&mut self, context: &Context<'_, H>) {
+        let Some(it) = &self.leader else { return };
+        let state = context.registries.get(self.question.registry);
+        if let (Some(cut), Some(hold), Some(state)) = (&it.cut, it.session.holds_queries(), state) {
+            state.learn(cut, hold, context.worker.now, context.host);
         }
     }
 

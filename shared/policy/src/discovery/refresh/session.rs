@@ -68,13 +68,19 @@ impl Session {
         self.protocol.holds_queries()
     }
 
-    /// Begins a round; `at_once` for an answer that does not wait for a change.
+    /// Whether the next query can be held.
+    #[must_use]
+    pub fn can_wait(&self) -> bool {
+        self.protocol.can_wait()
+    }
+
+    /// Begins a round; `hold` is how long the registry may hold it until something changes.
     ///
     /// # Errors
     /// Not all of its calls could be sent. The round is over.
-    pub fn ask(&mut self, at_once: bool, host: &dyn Callout) -> Result<(), FetchError> {
+    pub fn ask(&mut self, hold: Option<Span>, host: &dyn Callout) -> Result<(), FetchError> {
         self.give_up();
-        let calls = self.protocol.ask(at_once).map_err(FetchError::Answer);
+        let calls = self.protocol.ask(hold).map_err(FetchError::Answer);
         let sent = calls.and_then(|calls| self.send(&calls, host));
         if sent.is_err() {
             self.give_up();

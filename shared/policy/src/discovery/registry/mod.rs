@@ -125,6 +125,34 @@ impl RegistryKind {
         })
     }
 
+    /// How many queries may be held until something changes; `None` when none ever is.
+    #[must_use]
+    pub fn max_blocking_queries(&self) -> Option<usize> {
+        match self {
+            Self::Consul(consul) if consul.wait_ms > 0 => usize::try_from(consul.max_blocking_queries).ok(),
+            _ => None,
+        }
+    }
+
+    /// How many queries that are not held one worker may have in flight, and as many more of those that
+    /// failed last time. Consul counts connections ([`consul::MAX_IN_FLIGHT`]).
+    #[must_use]
+    pub fn max_in_flight(&self) -> usize {
+        match self {
+            Self::Consul(_) => consul::MAX_IN_FLIGHT,
+            _ => usize::MAX,
+        }
+    }
+
+    /// What to do about an answer of this status, for the log.
+    #[must_use]
+    pub fn advice(&self, status: u16) -> Option<&'static str> {
+        match self {
+            Self::Consul(_) if status == consul::TOO_MANY => Some(consul::ADVICE),
+            _ => None,
+        }
+    }
+
     /// The endpoints that are known without asking.
     #[must_use]
     pub fn endpoints(&self, query: &Query) -> &[Endpoint] {
@@ -237,6 +265,7 @@ mod tests {
             partition: None,
             token: Some(token.into()),
             wait_ms: 0,
+            max_blocking_queries: 64,
             consistency: Consistency::Stale,
             near: Some("_agent".into()),
             zone_key: "zone".into(),

@@ -13,12 +13,12 @@ use crate::time::Span;
 
 /// One registry asked for one service.
 pub trait Protocol {
-    /// Begins a round and forgets an unfinished one. The calls to make, numbered from 0; `at_once` for
-    /// an answer that does not wait for a change.
+    /// Begins a round and forgets an unfinished one. The calls to make, numbered from 0; `hold` is how long
+    /// the registry may hold them until something changes, `None` for an answer at once.
     ///
     /// # Errors
     /// The service's name cannot be asked for.
-    fn ask(&mut self, at_once: bool) -> Result<Vec<Call>, AnswerError>;
+    fn ask(&mut self, hold: Option<Span>) -> Result<Vec<Call>, AnswerError>;
 
     /// Takes the answer to the round's call number `call`. Calls that follow are numbered on.
     ///
@@ -36,6 +36,11 @@ pub trait Protocol {
     /// How long the registry holds a query until something changes; `None` when it answers at once.
     fn holds_queries(&self) -> Option<Span> {
         None
+    }
+
+    /// Whether the next query can be held: the registry has said what it is to differ from.
+    fn can_wait(&self) -> bool {
+        false
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Consul {
     pub token: Option<String>,
     /// How long a blocking query may wait; 0 for plain polling.
     pub wait_ms: u32,
+    /// How many queries may wait at the same time.
+    pub max_blocking_queries: u32,
     /// Which servers may answer.
     pub consistency: Consistency,
     /// Sort by round trip time from this node; `_agent` for the agent that is asked.
@@ -83,6 +85,11 @@ static WAIT_MS: Field<u32> = Field::duration("wait_ms", 0, 600_000).or_number(55
     "How long the server may hold a query until something changes; it adds up to a sixteenth. 0: it \
      is asked every `ttl_ms`.",
 );
+static MAX_BLOCKING_QUERIES: Field<u32> =
+    Field::integer("max_blocking_queries", 1, 1_024, "queries").or_number(64).says(
+        "How many queries may be held at one time, of all workers together. The first services of the \
+         document have them; the others are asked every `ttl_ms`, see [below](#many-services-of-one-consul).",
+    );
 static CONSISTENCY: Field<Consistency> = Field::choice("consistency")
     .or_text("default")
     .says("Who may answer: the leader, any server, the leader once it has asked the others.");
@@ -107,6 +114,7 @@ pub(in crate::discovery::registry) static REGISTRY: Table = Table::new(
         PARTITION.def(),
         TOKEN.def(),
         WAIT_MS.def(),
+        MAX_BLOCKING_QUERIES.def(),
         CONSISTENCY.def(),
         NEAR.def(),
         ZONE_KEY.def(),
@@ -151,6 +159,7 @@ impl Consul {
             partition: object.maybe(&PARTITION)?,
             token: object.maybe(&TOKEN)?,
             wait_ms,
+            max_blocking_queries: object.get(&MAX_BLOCKING_QUERIES)?,
             consistency: object.get(&CONSISTENCY)?,
             near: object.maybe(&NEAR)?,
             zone_key: object.get(&ZONE_KEY)?,

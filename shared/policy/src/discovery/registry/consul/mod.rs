@@ -21,6 +21,14 @@ pub use config::{Consul, ServiceQuery};
 pub use index::{next, Next, Step};
 pub use query::{Consistency, Query};
 
+/// How many queries that are not held one worker may have in flight. Consul accepts 200 connections from an
+/// address (`limits.http_max_conns_per_client`), for all workers of all proxies there.
+pub const MAX_IN_FLIGHT: usize = 6;
+/// What Consul answers to a connection above its limit, and to a query above its rate.
+pub(super) const TOO_MANY: u16 = 429;
+pub(super) const ADVICE: &str = "Consul takes no more connections from this address: lower \
+    `max_blocking_queries`, or raise Consul's `limits.http_max_conns_per_client`";
+
 static NODE: Shape =
     Shape::Object(&[("Node", &Shape::Leaf), ("Address", &Shape::Leaf), ("Meta", &Shape::Map)]);
 static SERVICE: Shape = Shape::Object(&[

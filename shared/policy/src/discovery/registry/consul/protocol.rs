@@ -17,7 +17,8 @@ pub struct ConsulProtocol {
     cluster: String,
     authority: String,
     query: Query,
-    blocking: bool,
+    /// How long a query may be held; zero for not at all.
+    wait: Span,
     /// How long an answer to a query that does not block may take.
     timeout: Span,
     /// The index to wait with next.
@@ -42,11 +43,10 @@ impl ConsulProtocol {
                 tags: service.tags.clone(),
                 consistency: consul.consistency,
                 zone: consul.zone_key.clone(),
-                wait: Span::from_millis(consul.wait_ms.into()),
                 token: consul.token.clone(),
                 ..Query::new(&service.service)
             },
-            blocking: consul.wait_ms > 0,
+            wait: Span::from_millis(consul.wait_ms.into()),
             timeout: Span::from_millis(consul.timeout_ms.into()),
             index: 0,
         }
@@ -54,8 +54,10 @@ impl ConsulProtocol {
 }
 
 impl Protocol for ConsulProtocol {
-    fn ask(&mut self, at_once: bool) -> Result<Vec<Call>, AnswerError> {
-        let index = if at_once || !self.blocking { 0 } else { self.index };
+    fn ask(&mut self, hold: Option<Span>) -> Result<Vec<Call>, AnswerError> {
+        let hold = hold.map(|most| most.min(self.wait)).filter(|wait| *wait > Span::ZERO);
+        let index = if hold.is_some() { self.index } else { 0 };
+        self.query.wait = hold.unwrap_or(self.wait);
         Ok(alloc::vec![Call::Http {
             cluster: self.cluster.clone(),
             method: "GET",
@@ -78,15 +80,19 @@ impl Protocol for ConsulProtocol {
         let next = index::next(self.index, index::of(reply));
         self.index = next.index;
         // Without an index nothing can be waited for.
-        let waits = self.blocking && next.step != Step::Missing;
+        let waits = self.wait > Span::ZERO && next.step != Step::Missing;
         Ok(Progress::Done(FetchAnswer { found, holds: (!waits).then_some(Span::ZERO) }))
     }
 
     fn patience(&self) -> Span {
-        timeout(self.query.wait).plus(self.timeout)
+        timeout(self.wait).plus(self.timeout)
     }
 
     fn holds_queries(&self) -> Option<Span> {
-        self.blocking.then_some(self.query.wait)
+        Some(self.wait).filter(|wait| *wait > Span::ZERO)
+    }
+
+    fn can_wait(&self) -> bool {
+        self.index > 0
     }
 }

@@ -126,7 +126,7 @@ impl HttpsProtocol {
 }
 
 impl Protocol for HttpsProtocol {
-    fn ask(&mut self, _: bool) -> Result<Vec<Call>, AnswerError> {
+    fn ask(&mut self, _: Option<Span>) -> Result<Vec<Call>, AnswerError> {
         self.round = Round::default();
         let kinds: &[Kind] = match self.record {
             Record::A => &[Kind::A],
@@ -167,7 +167,7 @@ impl Protocol for HttpsProtocol {
 // === impl HostProtocol ===
 
 impl Protocol for HostProtocol {
-    fn ask(&mut self, _: bool) -> Result<Vec<Call>, AnswerError> {
+    fn ask(&mut self, _: Option<Span>) -> Result<Vec<Call>, AnswerError> {
         Ok(alloc::vec![Call::Name(self.query.name.clone())])
     }
 
