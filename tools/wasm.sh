@@ -99,9 +99,14 @@ pack() {
         from=$(cat "$built" "$pack" tools/wasm.sh | cksum)$("${WASM_OPT:-wasm-opt}" --version 2>/dev/null || true)
         if [[ -f $out && $(cat "dist/made-from/$name" 2>/dev/null) == "$from $(cksum <"$out")" ]]; then continue; fi
         "$pack" "$built" "$out"
-        optimize "$out"
+        optimize "$out" "$(level "$(profile "$name")")"
         echo "$from $(cksum <"$out")" >"dist/made-from/$name"
     done
+}
+
+# How hard wasm-opt tries to make a module small.
+level() {
+    if [[ $1 == tiny ]]; then echo -Oz; else echo -O3; fi
 }
 
 # An old wasm-opt may not know what the compiler emits. The packed module is good as it is.
@@ -109,7 +114,7 @@ optimize() {
     local tool=${WASM_OPT:-wasm-opt}
     if ! have "$tool"; then
         note "no wasm-opt: ${1##*/} stays as packed"
-    elif "$tool" -O3 -g --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
+    elif "$tool" "$2" -g --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
         --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
         "$1" -o "$1.opt" 2>"$1.log"; then
         mv "$1.opt" "$1"

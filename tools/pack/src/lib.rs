@@ -66,6 +66,7 @@ pub fn pack(wasm: &[u8]) -> Result<Packed, PackError> {
     drop_custom_sections(&mut module);
     walrus::passes::gc::run(&mut module);
     demangle(&mut module);
+    forget_data(&mut module);
 
     let mut exports: Vec<String> = module.exports.iter().map(|export| export.name.clone()).collect();
     exports.sort_unstable();
@@ -109,6 +110,12 @@ fn demangle(module: &mut Module) {
             *name = short(&format!("{:#}", rustc_demangle::demangle(name)));
         }
     }
+}
+
+/// Drops the names of data: no backtrace has them.
+fn forget_data(module: &mut Module) {
+    let ids: Vec<_> = module.data.iter().map(walrus::Data::id).collect();
+    ids.into_iter().for_each(|id| module.data.get_mut(id).name = None);
 }
 
 /// A name without what nobody needs who reads a backtrace: the name of our own crate, and long
