@@ -3,7 +3,7 @@
 use tidegate_sim::{SimRequest, SimResponse};
 
 use crate::discovery::{answer, fixed, polled, sent, word, Workers};
-use crate::discovery_attempts::flags;
+use crate::discovery_both::flags;
 use crate::discovery_trust::{names, texts, World};
 
 /// Of two or three that were all stopped some are back: half of the requests went to one that was not, for as long

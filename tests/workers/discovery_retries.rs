@@ -242,7 +242,7 @@ fn so_is_one_after_a_connection_that_was_never_made() {
         let changes = both.ejections();
         let one = both.attempt(&mut call);
         both.broken(one, &SimResponse::none().unconnected());
-        both.gone(call, &crate::discovery_attempts::flags(bits));
+        both.gone(call, &crate::discovery_both::flags(bits));
         assert_eq!(both.ejections(), changes + expected, "{bits}");
     }
 }

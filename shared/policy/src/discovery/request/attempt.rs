@@ -163,8 +163,9 @@ impl Attempts {
         if retry {
             exchange.label = report.text();
         } else {
-            let endpoints = flight.picks.borrow().all().count();
-            flight.view.retry_budget().save(u32::try_from(endpoints).unwrap_or(u32::MAX));
+            // What each endpoint has in flight is known in the other VM: here it is their part of all.
+            let endpoints = u32::try_from(flight.picks.borrow().all().count()).unwrap_or(u32::MAX);
+            flight.view.retry_budget().save(flight.view.in_flight().div_ceil(endpoints.max(1)));
         }
     }
 

@@ -261,13 +261,16 @@ impl Downstream {
             // Where the header has the endpoints of all attempts, these are they.
             let all = if most == 1 { params.attempts } else { 1 };
             let plan = picks.filled(all, table, &pool, &ask, now);
+            exchange.proving = plan.refusing();
             handover::write_next(plan.all().skip(1).map(|next| &*next.text), &mut exchange.label);
         }
         let flight = Flight::new(view, pending.subset.clone(), pending.hash, picks, exchange.grpc);
         // A placement that sees attempts counts them; without one the request counts as its attempt.
         exchange.counted = !self.memory.sees_attempts();
         if exchange.counted {
-            exchange.proves = flight.proves(&endpoint);
+            if exchange.proving.is_empty() {
+                exchange.proving = flight.picks.borrow().refusing();
+            }
             flight.began(&endpoint);
         }
         let ticket = self.memory.begin(Rc::new(flight), now);
@@ -292,8 +295,9 @@ impl Downstream {
         let outcome = Outcome::of_response(response);
         // Whether a good answer is the endpoint's only matters where answers decide the choice; asking
         // the host costs as much as all else here.
-        let asks =
-            flight.view.learns() || exchange.proves || outcome.status().is_some_and(|status| status >= 400);
+        let asks = flight.view.learns()
+            || !exchange.proving.is_empty()
+            || outcome.status().is_some_and(|status| status >= 400);
         let failing = endpoint.as_ref().is_some_and(|endpoint| endpoint.runs.get() != Runs::default());
         if (asks || failing) && choice::is_diverted(response.attribute(Attribute::Guarded)) {
             // A breaker behind this filter sent it elsewhere.
@@ -308,7 +312,7 @@ impl Downstream {
         };
         let judged = flight.judges_headers(outcome, response.end_of_stream());
         if let Some(endpoint) = &endpoint {
-            if exchange.proves && matches!(outcome, Outcome::Answered(_)) {
+            if exchange.proving.contains(&endpoint.hash) && matches!(outcome, Outcome::Answered(_)) {
                 flight.view.accepted(endpoint, now, host);
             }
             if judged {

@@ -2,6 +2,7 @@
 
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::config::policy::Subset;
@@ -27,8 +28,9 @@ pub struct Exchange {
     pub(super) answered: Option<Answered>,
     /// Whether the request was counted for its endpoint when it was sent.
     pub(super) counted: bool,
-    /// Whether an answer proves that its endpoint takes connections again.
-    pub(super) proves: bool,
+    /// The endpoints of which an answer proves that they take connections again: they refused some when the
+    /// request was sent.
+    pub(super) proving: Vec<u64>,
     /// Whether the client speaks gRPC.
     pub(super) grpc: bool,
     /// The text for filter state and access logs: service, endpoint, ticket.

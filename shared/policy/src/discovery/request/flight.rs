@@ -274,6 +274,15 @@ impl Picks {
         self.list.iter().flatten()
     }
 
+    /// The hashes of those that count as refusing connections.
+    #[must_use]
+    pub fn refusing(&self) -> Vec<u64> {
+        self.all()
+            .filter(|one| one.load.last_resort() == Some(LastResort::Refusing))
+            .map(|one| one.hash)
+            .collect()
+    }
+
     /// These and more of a table, `most` in all, as far as each is another one.
     #[must_use]
     pub fn filled(
