@@ -110,5 +110,6 @@ fn hardly_more_requests_fail_in_two_vms_than_in_one() {
         }
         failed = [failed[0] + pair.failed[0], failed[1] + pair.failed[1]];
     }
-    assert!(failed[1] <= failed[0] + failed[0] / 4, "{failed:?} of 12,000");
+    // Those that met the only good endpoint as it began to refuse: the other VM chose no last resort beforehand.
+    assert!(failed[0] <= 100 && failed[1] <= failed[0] + 30, "{failed:?} of 12,000");
 }
