@@ -103,20 +103,18 @@ pub fn normalize(set: &mut Vec<Endpoint>) -> usize {
 /// A hash of all that a set in normal form says: equal for equal sets on every worker.
 #[must_use]
 pub fn hash(set: &[Endpoint]) -> u64 {
-    let mut sip = SipHash13::new(SipKey::from_bytes([0; 16]));
-    for endpoint in set {
-        endpoint.write(&mut sip);
-    }
-    sip.finish()
+    hash_by(set, Endpoint::write)
 }
 
 /// A hash of which endpoints a set in normal form has, whatever it says of them.
 #[must_use]
 pub fn keys_hash(set: &[Endpoint]) -> u64 {
+    hash_by(set, Endpoint::write_key)
+}
+
+fn hash_by(set: &[Endpoint], write: fn(&Endpoint, &mut SipHash13)) -> u64 {
     let mut sip = SipHash13::new(SipKey::from_bytes([0; 16]));
-    for endpoint in set {
-        endpoint.write_key(&mut sip);
-    }
+    set.iter().for_each(|endpoint| write(endpoint, &mut sip));
     sip.finish()
 }
 
