@@ -168,23 +168,6 @@ fn without_the_attempt_placement_all_attempts_reach_one_endpoint() {
     assert_calm(&envoy);
 }
 
-/// In a VM of its own the filter around attempts knows nothing of the other. It says so, and the one
-/// around the exchange goes on alone.
-#[test]
-fn an_attempt_placement_in_another_vm_matches_no_request() {
-    let upstreams = numbered::<2>();
-    upstreams[0].switch(Answer::new(503, "sick"));
-    let config = orders_of(&upstreams, &tireless(&json!({})));
-    let apart = super::setup::filter(&config).root_id("attempt").name("attempt").vm_id("of-its-own");
-    let bootstrap = one_place(&config).around_attempts(&apart);
-    let envoy = start(&bootstrap, 1);
-    assert_eq!(storm_one(&envoy, 20), (10, 10));
-    assert_eq!(counts(&upstreams), [30, 10]);
-    assert_metrics(&envoy, &[("requests", 20), ("attempts", 20), ("failures", 10), ("retries", 0)]);
-    eventually("the metric", SOON, || envoy.stat("wasmcustom.tidegate.discovery.attempts_unmatched") == 40);
-    assert_calm(&envoy);
-}
-
 /// A silent endpoint costs each request the time of one attempt, and is ejected for it.
 #[test]
 fn a_silent_endpoint_times_out() {

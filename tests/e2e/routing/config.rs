@@ -42,7 +42,7 @@ fn every_problem_is_told_with_its_path() {
         "force.secret: does not fit (no message shows it), expected visible ASCII, 16 to 256 bytes",
         "no_match: found \"refuse\", expected one of `pass`, `not_found`",
         "order: found \"last_match\", expected one of `gateway_api`, `first_match`",
-        "route: unknown field `route`, expected one of `routes`, `order`, `force`, `headers`, `no_match`, `mode`, `on_failure`",
+        "route: unknown field `route`, expected one of `routes`, `order`, `force`, `headers`, `no_match`, `mode`, `on_failure`, `scope`",
         "routes[0].match.path.prefix: \"shop\" is not a path, expected one that starts with `/`",
         "routes[0].variants: 0 variants are out of range, expected 1 to 16",
         "routes[1].variants[0]: found `cluster` and `status` together, expected only one of them",
@@ -67,7 +67,7 @@ fn what_is_no_configuration_is_told_so() {
     let cases = [
         (json!({}), "routes: missing, expected a list of routes"),
         (json!({"routes": []}), "routes: 0 routes are out of range, expected 1 to 64"),
-        (json!([]), "configuration: found an empty list, expected an object with `routes`, `order`, `force`, `headers`, `no_match`, `mode` or `on_failure`"),
+        (json!([]), "configuration: found an empty list, expected an object with `routes`, `order`, `force`, `headers`, `no_match`, `mode`, `on_failure` or `scope`"),
     ];
     for (config, expected) in cases {
         assert_eq!(problems(&config), [expected]);
