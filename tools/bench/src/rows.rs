@@ -323,9 +323,11 @@ impl Row {
     /// Whether the client says where the upstream is, as the filter does not.
     fn names_upstream(&self) -> bool {
         let ours = paths::module("discovery");
+        let part = |config: &Value| config.get("discovery").is_some();
         let finds = match &self.filter {
             Filter::Chain(modules) => modules.iter().any(|(module, _)| *module == ours),
-            Filter::Wasm(module, _) | Filter::WasmTwice(module, _) => *module == ours,
+            Filter::Wasm(module, config) => *module == ours || config.as_ref().is_some_and(part),
+            Filter::WasmTwice(module, _) => *module == ours,
             _ => false,
         };
         self.route == Route::Addressed && !finds

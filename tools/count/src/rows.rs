@@ -6,7 +6,7 @@ use tidegate_bench::rows::{self, limits, row, unleased, Filter, Route, Row, FAST
 use tidegate_tests::paths::{module, probe};
 
 /// The rows that `make test` counts, with those that they are compared with.
-const MAIN: [&str; 7] = ["idle", "hot", "cold", "closed", "sticky", "found", "chain"];
+const MAIN: [&str; 8] = ["idle", "hot", "cold", "closed", "sticky", "found", "chain", "fused-4"];
 /// Keys of the row with many: most of what the largest table has room for.
 const MANY: u64 = 744_029;
 
@@ -67,7 +67,8 @@ fn many_headers() -> Vec<Row> {
     ]
 }
 
-/// All four filters before one hop: a hot key, a sticky route to a service, a closed breaker, an endpoint.
+/// All four filters before one hop: a hot key, a sticky route to a service, a closed breaker, an endpoint. As a
+/// chain of modules, and in one module with one part more each time.
 fn chains() -> Vec<Row> {
     let variant =
         |name: &str, weight: u32| json!({"name": name, "service": {"name": "shop"}, "weight": weight});
@@ -78,11 +79,20 @@ fn chains() -> Vec<Row> {
         "variants": [variant("stable", 90), variant("canary", 10)],
     });
     let breaker = json!({"name": "a", "target": {"cluster": "to"}});
-    let four = vec![
-        (module("ratelimit"), limits(1, FAST)),
-        (module("routing"), json!({"routes": [route]})),
-        (module("breaker"), json!({"breakers": [breaker]})),
-        (module("discovery"), document(3, 1, &json!({}))),
+    let parts = [
+        ("ratelimit", limits(1, FAST)),
+        ("routing", json!({"routes": [route]})),
+        ("breaker", json!({"breakers": [breaker]})),
+        ("discovery", document(3, 1, &json!({}))),
     ];
-    vec![row("chain", "four modules in one chain", Filter::Chain(four)).addressed().under(CHAINS)]
+    let four = parts.iter().map(|(name, config)| (module(name), config.clone())).collect();
+    let mut rows = vec![row("chain", "four modules in one chain", Filter::Chain(four))];
+    let titles = ["limits", "limits, routing", "limits, routing, a breaker", "all four"];
+    let mut config = json!({});
+    for ((count, title), (name, part)) in (1..).zip(titles).zip(parts) {
+        config[name] = part;
+        let filter = Filter::Wasm(module("fused"), Some(config.clone()));
+        rows.push(row(&format!("fused-{count}"), &format!("one module: {title}"), filter));
+    }
+    rows.into_iter().map(|row| row.addressed().under(CHAINS)).collect()
 }
