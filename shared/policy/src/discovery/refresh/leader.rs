@@ -357,25 +357,6 @@ mod tests {
         );
     }
 
-    /// It was followed up to 72 s late when it started again.
-    #[test]
-    fn a_service_that_is_gone_is_looked_for_as_often_as_a_registry_that_is() {
-        let unknown = FetchError::Answer(AnswerError::Unknown);
-        for (was_there, most) in [(true, 6_000), (false, 72_000)] {
-            let mut lead = leader(&Status::default());
-            if was_there {
-                let _ = lead.took(good(0), &cache(), Timestamp::ZERO, DRAW);
-            }
-            let mut longest = 0;
-            for n in 1..20 {
-                let now = Timestamp::ZERO.plus(Span::from_secs(100 * n));
-                let _ = lead.failed(&unknown, &cache(), now, u64::MAX);
-                longest = longest.max(lead.leader.note(Status::default()).next_ms - now.as_millis());
-            }
-            assert!((most * 9 / 10..=most).contains(&longest), "{was_there}: {longest} ms");
-        }
-    }
-
     /// One of two name servers does not have the zone, say.
     #[test]
     fn an_endpoint_missing_from_a_held_answer_does_not_flap() {
