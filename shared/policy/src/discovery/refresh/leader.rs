@@ -13,6 +13,7 @@ use crate::discovery::config::policy::Cache;
 use crate::discovery::distrust::flap::Flaps;
 use crate::discovery::distrust::shrink::{Action, Guard};
 use crate::discovery::endpoint::{Endpoint, Health, Key};
+use crate::discovery::refresh::changes::Changes;
 use crate::discovery::refresh::session::{FetchError, Session};
 use crate::discovery::registry::protocol::FetchAnswer;
 use crate::discovery::registry::AnswerError;
@@ -42,18 +43,12 @@ pub struct QuestionLeader {
     guard: Guard,
     flaps: Flaps,
     pace: Pace,
-    /// Answers within a second that changed something, and when that second began.
-    changes: (u32, Timestamp),
+    changes: Changes,
     /// Whether the held set will be served once it is confirmed.
     confirms: bool,
     /// Whether the snapshot of the leader before has to be published again.
     resumed: bool,
 }
-
-/// After this many answers within a second that changed something,
-const MANY: u32 = 10;
-/// the next query waits this long, so that a registry that changes all the time costs 20 a second at most.
-const RESPITE: Span = Span::from_millis(50);
 
 // === impl QuestionLeader ===
 
@@ -72,7 +67,7 @@ impl QuestionLeader {
             guard: Guard::new(believed),
             flaps: Flaps::default(),
             pace: Pace::default(),
-            changes: (0, Timestamp::ZERO),
+            changes: Changes::default(),
             confirms: false,
             resumed: served.state != State::None,
             served,
@@ -118,8 +113,7 @@ impl QuestionLeader {
                     || self.cut.as_ref().is_some_and(|(cut, _)| cut.after >= pace::INTERVAL);
                 let (pace, next) = self.pace.next(now, changed || waited);
                 self.pace = pace;
-                // A registry that changes all the time is not followed all the time.
-                next.max(if self.is_restless(changed, now) { now.plus(RESPITE) } else { now })
+                next.max(self.changes.next_query(changed, now))
             }
             Some(Span::ZERO) => now.plus(freshness::next_fetch(period, draw)),
             // Asked again before caches on the way have forgotten it, it would say the same.
@@ -131,15 +125,6 @@ impl QuestionLeader {
         self.leader.ask_at(next);
         self.cut = None;
         changed
-    }
-
-    /// Whether the registry changes what it says all the time.
-    fn is_restless(&mut self, changed: bool, now: Timestamp) -> bool {
-        if now.since(self.changes.1) >= Span::from_secs(1) {
-            self.changes = (0, now);
-        }
-        self.changes.0 = self.changes.0.saturating_add(u32::from(changed));
-        changed && self.changes.0 > MANY
     }
 
     /// Whether an error of the query in flight says nothing of the registry: something in between ended it

@@ -1,5 +1,6 @@
 //! Asking the registries.
 
+pub mod changes;
 pub mod leader;
 pub mod poller;
 pub mod query;

@@ -239,10 +239,7 @@ impl Downstream {
             }
         }
         let Some(endpoint) = picks.of(0).cloned() else {
-            let own = &params.subset;
-            let narrow = pending.subset.is_some() || !(own.tags.is_empty() && own.metadata.is_empty());
-            let none = RefusalReason::Unavailable(Unavailable::NoEndpoints);
-            return Err(if narrow { RefusalReason::NoneInSubset } else { none });
+            return Err(none_left(params, pending));
         };
         let (mut edits, address) = (Vec::with_capacity(4), &endpoint.text);
         let value = if most == 1 { Rc::clone(address) } else { picks.addresses() };
@@ -253,9 +250,7 @@ impl Downstream {
             view.retry_budget().save(endpoint.load.active());
         }
         exchange.label.reserve(params.name.len().saturating_add(address.len()).saturating_add(16));
-        for word in [&*params.name, " ", address, " "] {
-            exchange.label.push_str(word);
-        }
+        exchange.label.extend([&*params.name, " ", address, " "]);
         if params.attempts > 1 && (!self.memory.sees_attempts() || self.unseen.get() > 0) {
             let ask = || Ask { draw: self.draws.next(now), hash: pending.hash, taken: &[] };
             // Where the header has the endpoints of all attempts, these are they.
@@ -382,6 +377,15 @@ impl Downstream {
             }
         }
     }
+}
+
+/// Why there is no endpoint for a request, where its table has none left.
+fn none_left(params: &Service, pending: &PendingRequest) -> RefusalReason {
+    let own = &params.subset;
+    if pending.subset.is_some() || !(own.tags.is_empty() && own.metadata.is_empty()) {
+        return RefusalReason::NoneInSubset;
+    }
+    RefusalReason::Unavailable(Unavailable::NoEndpoints)
 }
 
 /// Whether a request may be sent again after bytes of it were sent.
