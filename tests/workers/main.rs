@@ -44,6 +44,7 @@ mod discovery_trust;
 mod discovery_turns;
 mod discovery_vms;
 mod discovery_vms_histories;
+mod endings;
 mod equality;
 mod failure;
 mod fused;
