@@ -112,7 +112,8 @@ impl Usage {
 
     /// Whether all targets have had requests, as far as this worker knows.
     fn is_settled(&self) -> bool {
-        self.known.borrow().unseen(&self.wanted).is_empty()
+        let known = self.known.borrow();
+        known.seen.iter().zip(&self.wanted).all(|(seen, wanted)| *seen || !wanted)
     }
 
     /// Adds to the cell what this worker saw, if that is due; what there is to say and to show. A cell that

@@ -40,6 +40,8 @@ pub(super) struct Breakers {
     /// Whether an exchange that ends here may have been broken off by an endpoint that a breaker
     /// guards.
     pub(super) blames: bool,
+    /// Whether it stands around attempts and guards no endpoint: then nothing is asked of a request.
+    pub(super) idle: bool,
     draws: Draws,
     /// Which breakers the worker's configurations have.
     live: Rc<Live>,
@@ -71,6 +73,7 @@ impl Breakers {
             reads_headers: policy.breakers.iter().filter(here).any(reads),
             blames: placement == Placement::Downstream
                 && policy.breakers.iter().any(Breaker::guards_endpoints),
+            idle: placement == Placement::Attempt && !policy.breakers.iter().any(|breaker| here(&breaker)),
             draws: Draws::default(),
             live: Rc::default(),
             gone: Cell::new(false),

@@ -86,6 +86,10 @@ impl Stage for CircuitBreaker {
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
+        if self.breakers.idle {
+            self.breakers.unused.usage.passed(self.breakers.placement);
+            return Verdict::Continue(Vec::new());
+        }
         let request = &Parsed::new(request);
         Checks::new(&self.breakers, exchange, host).run(request)
     }

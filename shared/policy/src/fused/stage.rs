@@ -251,7 +251,7 @@ impl Fused {
     fn memo<'a>(&self, response: &'a dyn Response) -> Memo<'a> {
         let memo = Memo::new(response);
         if self.breaker.is_some() {
-            memo.knowing(Attribute::Guarded, None)
+            memo.lacking(Attribute::Guarded)
         } else {
             memo
         }

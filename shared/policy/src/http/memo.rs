@@ -16,6 +16,8 @@ pub struct Memo<'a> {
     response: &'a dyn Response,
     headers: RefCell<Vec<(String, Option<Vec<u8>>)>>,
     attributes: RefCell<Vec<(Attribute, Option<Vec<u8>>)>>,
+    /// What is known to be absent without asking.
+    absent: Option<Attribute>,
 }
 
 /// The response of a request that was never sent: there is none.
@@ -28,14 +30,13 @@ impl<'a> Memo<'a> {
     /// A response of which nothing is known yet.
     #[must_use]
     pub fn new(response: &'a dyn Response) -> Self {
-        Self { response, headers: RefCell::default(), attributes: RefCell::default() }
+        Self { response, headers: RefCell::default(), attributes: RefCell::default(), absent: None }
     }
 
-    /// The same, of which one thing is known without the host.
+    /// The same, which is known to lack one thing without the host.
     #[must_use]
-    pub fn knowing(self, which: Attribute, value: Option<Vec<u8>>) -> Self {
-        self.attributes.borrow_mut().push((which, value));
-        self
+    pub fn lacking(self, which: Attribute) -> Self {
+        Self { absent: Some(which), ..self }
     }
 }
 
@@ -55,6 +56,9 @@ impl Response for Memo<'_> {
     }
 
     fn attribute(&self, which: Attribute) -> Option<Vec<u8>> {
+        if self.absent == Some(which) {
+            return None;
+        }
         let mut known = self.attributes.borrow_mut();
         if let Some((_, value)) = known.iter().find(|(own, _)| *own == which) {
             return value.clone();

@@ -5,7 +5,7 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use crate::balance::outlier::Runs;
-use crate::balance::{Load, ServiceLoad};
+use crate::balance::{LastResort, Load, ServiceLoad};
 use crate::discovery::endpoint::Key;
 use crate::hash::sip::{SipHash13, SipKey};
 use crate::time::Timestamp;
@@ -37,6 +37,13 @@ pub fn hash_of(text: &str) -> u64 {
     sip.finish()
 }
 
+/// The address and port in text, as [`EndpointStats::text`] has them.
+#[must_use]
+pub fn key_of(text: &str) -> Option<Key> {
+    let at: core::net::SocketAddr = text.parse().ok()?;
+    Some((at.ip().to_canonical(), at.port()))
+}
+
 // === impl EndpointStats ===
 
 impl EndpointStats {
@@ -52,5 +59,13 @@ impl EndpointStats {
             runs: Cell::default(),
             gone: Cell::default(),
         })
+    }
+
+    /// Whether it counts as refusing connections. If so when a request is sent, an answer to that proves that it
+    /// takes them again. One to a request that was on its way before proves nothing: a server that stops still
+    /// answers those.
+    #[must_use]
+    pub fn is_refusing(&self) -> bool {
+        self.load.last_resort() == Some(LastResort::Refusing)
     }
 }

@@ -6,7 +6,7 @@ use core::cell::RefCell;
 
 use crate::balance::subset::{self, Labels};
 use crate::balance::{self, Ask, LastResort, Load, Member, Pool, Turns};
-use crate::discovery::catalog::endpoint_stats::EndpointStats;
+use crate::discovery::catalog::endpoint_stats::{key_of, EndpointStats};
 use crate::discovery::cells::ejection::Ejection;
 use crate::discovery::cells::snapshot::{Doubt, Entry};
 use crate::discovery::config::allow::Allow;
@@ -198,8 +198,7 @@ impl Table {
     /// The place of the endpoint with this address and port in text.
     #[must_use]
     pub fn place_of(&self, text: &[u8]) -> Option<u32> {
-        let key: core::net::SocketAddr = core::str::from_utf8(text).ok()?.parse().ok()?;
-        self.place((key.ip().to_canonical(), key.port()))
+        self.place(key_of(core::str::from_utf8(text).ok()?)?)
     }
 
     fn member(&self, endpoint: u32) -> Option<&Member> {

@@ -115,7 +115,7 @@ impl Attempts {
         flight.began(&endpoint);
         let edits = self.steer_next(&flight, now, host);
         let completed = request.end_of_stream().then_some(now);
-        let proves = flight.proves(&endpoint);
+        let proves = endpoint.is_refusing();
         exchange.attempt = Some(Attempt { flight, endpoint, paid, proves, completed, answered: None });
         Verdict::Continue(edits)
     }

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt::Write;
 
-use crate::balance::{Ask, LastResort, Pool};
+use crate::balance::{Ask, Pool};
 use crate::discovery::catalog::endpoint_stats::EndpointStats;
 use crate::discovery::catalog::service_view::ServiceView;
 use crate::discovery::catalog::table::Table;
@@ -138,13 +138,6 @@ impl Flight {
         let pool = table.pool_of(self.subset.as_deref(), now);
         let ask = Ask { draw, hash: self.hash, taken: &[] };
         self.picks.borrow().another(&table, &pool, &ask, now)
-    }
-
-    /// Whether an answer of an endpoint proves that it takes connections again. One to a request that was on its
-    /// way when a connection was refused proves nothing: a server that stops still answers those.
-    #[must_use]
-    pub fn proves(&self, endpoint: &EndpointStats) -> bool {
-        endpoint.load.last_resort() == Some(LastResort::Refusing)
     }
 
     /// An attempt begins.
@@ -277,10 +270,7 @@ impl Picks {
     /// The hashes of those that count as refusing connections.
     #[must_use]
     pub fn refusing(&self) -> Vec<u64> {
-        self.all()
-            .filter(|one| one.load.last_resort() == Some(LastResort::Refusing))
-            .map(|one| one.hash)
-            .collect()
+        self.all().filter(|one| one.is_refusing()).map(|one| one.hash).collect()
     }
 
     /// These and more of a table, `most` in all, as far as each is another one.

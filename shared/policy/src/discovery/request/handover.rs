@@ -10,6 +10,7 @@ use alloc::string::String;
 use core::cell::RefCell;
 use core::fmt::Write;
 
+use crate::discovery::catalog::endpoint_stats::key_of;
 use crate::discovery::config::allow::Allow;
 use crate::discovery::endpoint::Key;
 use crate::discovery::request::outcome::Outcome;
@@ -86,11 +87,7 @@ impl<'a> Handover<'a> {
     /// The endpoints of its attempts in order, as far as `allow` has them.
     pub fn endpoints<'s>(&'s self, allow: &'s Allow) -> impl Iterator<Item = Key> + 's {
         let all = core::iter::once(self.first).chain(self.next.split(','));
-        all.filter_map(|text| {
-            let address: core::net::SocketAddr = text.parse().ok()?;
-            Some((address.ip().to_canonical(), address.port()))
-        })
-        .filter(|(address, port)| allow.has(*address, *port))
+        all.filter_map(key_of).filter(|(address, port)| allow.has(*address, *port))
     }
 }
 
