@@ -183,7 +183,7 @@ fn a_kept_endpoint_that_refuses_a_connection_gets_nothing_until_the_registry_nam
     world.tried.sort();
     assert_eq!(world.tried, all, "each was tried once");
     let lines = world.both.edge.notes();
-    let line = "service orders: endpoint 10.0.0.1:80 refused a connection and gets nothing until the registry names it again";
+    let line = "service orders: endpoint 10.0.0.1:80 refused a connection and gets nothing until the registry names it again, or for an hour";
     let lines = [lines, world.both.around.host.take_notes()].concat();
     assert!(lines.iter().any(|one| one == line), "{lines:?}");
     assert_eq!(reached(&world.both.edge.all[0]), "503 no_endpoints");

@@ -257,8 +257,11 @@ fn requests_of_two_vms_are_not_mixed_up() {
 fn a_vm_that_sees_no_attempts_of_a_request_tells_further_endpoints_from_then_on() {
     let both = Both::new(&fixed(&FOUR, r#""attempts": 2"#));
     assert_eq!(next(&both), None);
-    let unseen = both.begin();
-    both.end(unseen, 200);
+    // A request that had no attempt at all, because its client left say, tells nothing.
+    both.end(both.begin(), 503);
+    assert_eq!(next(&both), None);
+    let once = SimResponse::upstream(200).attribute(Attribute::AttemptCount, &1_u64.to_le_bytes());
+    both.edge.all[0].end(both.begin().exchange, &once);
     assert!(next(&both).is_some());
     // Not for ever.
     for _ in 0..1_000 {

@@ -27,6 +27,8 @@ pub struct EndpointStats {
     pub runs: Cell<Runs>,
     /// When a table first lacked it; `None` while the newest has it.
     pub gone: Cell<Option<Timestamp>>,
+    /// When it was last logged that it refused a connection.
+    pub noted: Cell<Option<Timestamp>>,
 }
 
 /// The hash by which other workers know an endpoint, or a service.
@@ -58,6 +60,7 @@ impl EndpointStats {
             load: Load::new(requests),
             runs: Cell::default(),
             gone: Cell::default(),
+            noted: Cell::default(),
         })
     }
 

@@ -6,6 +6,8 @@
 //! the last few hundred requests was sent there. Not by a mean of all endpoints: many may have no part of the requests,
 //! as those of a fallback have none.
 //!
+//! So it is a bound of the sum, not of each second: what a long good time saved may be spent in a short bad one.
+//!
 //! An attempt after a refused connection spends nothing: the service has seen no byte of the request.
 
 use core::cell::Cell;

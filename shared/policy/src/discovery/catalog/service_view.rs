@@ -238,8 +238,13 @@ impl ServiceView {
         let refused = self.ejections.refuse(&table, endpoint.hash, now, host);
         let (Ok(Some(ms)), Some(service)) = (refused, self.service()) else { return };
         host.raise(metrics::CHANGES);
+        // One that refuses some connections and takes others would fill the log.
+        if endpoint.noted.get().is_some_and(|noted| now.since(noted) < Span::from_secs(1)) {
+            return;
+        }
+        endpoint.noted.set(Some(now));
         let until = match ms {
-            NAMED_AGAIN => "gets nothing until the registry names it again".to_string(),
+            NAMED_AGAIN => "gets nothing until the registry names it again, or for an hour".to_string(),
             ms => format!("is a last resort for {ms} ms"),
         };
         let text = &endpoint.text;

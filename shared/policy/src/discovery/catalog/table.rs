@@ -52,6 +52,8 @@ pub struct Table {
     members: Vec<Member>,
     loads: Vec<Rc<Load>>,
     stats: Vec<Rc<EndpointStats>>,
+    /// The hash of each, and whether it is only kept; sorted.
+    by_hash: Vec<(u64, bool)>,
     policy: Rc<balance::Policy>,
     locality: Locality,
     own: Subset,
@@ -104,6 +106,7 @@ impl Table {
             doubts: Vec::with_capacity(kept.len()),
             loads: Vec::with_capacity(kept.len()),
             stats: Vec::with_capacity(kept.len()),
+            by_hash: Vec::new(),
             policy: Rc::clone(policy),
             locality,
             own: own.clone(),
@@ -113,6 +116,9 @@ impl Table {
         for (rank, entry) in kept {
             table.add(rank, entry, stats(entry.endpoint.key()));
         }
+        let all = table.stats.iter().zip(&table.doubts);
+        table.by_hash = all.map(|(stats, doubt)| (stats.hash, *doubt == Some(Doubt::Held))).collect();
+        sort::sort(&mut table.by_hash);
         table
     }
 
@@ -178,14 +184,20 @@ impl Table {
     /// Whether there is an endpoint with this hash.
     #[must_use]
     pub fn has(&self, hash: u64) -> bool {
-        self.stats.iter().any(|stats| stats.hash == hash)
+        self.hashed(hash).is_some()
     }
 
     /// Whether the registry's newest answer lacks the endpoint with this hash, which is kept all the same.
     #[must_use]
     pub fn holds(&self, hash: u64) -> bool {
-        let mut all = self.stats.iter().zip(&self.doubts);
-        all.any(|(stats, doubt)| stats.hash == hash && *doubt == Some(Doubt::Held))
+        self.hashed(hash) == Some(true)
+    }
+
+    /// Whether the endpoint with this hash is only kept; `None` when there is none. It is asked of each entry
+    /// of a cell that has thousands.
+    fn hashed(&self, hash: u64) -> Option<bool> {
+        let at = self.by_hash.binary_search_by_key(&hash, |(own, _)| *own).ok()?;
+        self.by_hash.get(at).map(|(_, is_held)| *is_held)
     }
 
     /// The place of the endpoint with this address and port.

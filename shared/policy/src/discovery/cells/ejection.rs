@@ -222,9 +222,16 @@ impl Ejection {
     /// Whether it counts as refusing connections at `now_ms`.
     #[must_use]
     pub const fn refuses(&self, now_ms: u64) -> bool {
-        let named = self.refuses_until_ms.saturating_sub(NAMED_AGAIN).saturating_add(HOUR_MS);
-        let until = if self.waits_for_name() { named } else { self.refuses_until_ms };
-        until > now_ms
+        self.refusal_ends_ms() > now_ms
+    }
+
+    /// The millisecond at which it no longer counts as refusing connections, if nothing ends that before.
+    const fn refusal_ends_ms(&self) -> u64 {
+        if self.waits_for_name() {
+            self.refuses_until_ms.saturating_sub(NAMED_AGAIN).saturating_add(HOUR_MS)
+        } else {
+            self.refuses_until_ms
+        }
     }
 
     /// Whether it refused a connection while it was only kept.
@@ -236,8 +243,7 @@ impl Ejection {
     /// When its next state ends; `None` when it is neither ejected nor refuses connections at `now_ms`.
     #[must_use]
     pub fn next_end_ms(&self, now_ms: u64) -> Option<u64> {
-        let refuses_until_ms = if self.refuses(now_ms) { self.refuses_until_ms } else { 0 };
-        [self.until_ms, refuses_until_ms].into_iter().filter(|until| *until > now_ms).min()
+        [self.until_ms, self.refusal_ends_ms()].into_iter().filter(|until| *until > now_ms).min()
     }
 }
 
@@ -301,6 +307,7 @@ mod tests {
             (NAMED_AGAIN + now, None)
         );
         assert_eq!((list[0].refuses(now + HOUR_MS - 1), list[0].refuses(now + HOUR_MS)), (true, false));
+        assert_eq!(list[0].next_end_ms(now), Some(now + HOUR_MS), "workers look again then");
         let gone = eject(&list, 2, 4, now + HOUR_MS, &PARAMS).unwrap();
         assert_eq!((gone.len(), gone[0].endpoint), (1, 2), "one that is gone is never named");
         assert_eq!(named(&list, &|_| false), None, "it is still held");

@@ -261,8 +261,8 @@ impl Downstream {
         }
         let flight = Flight::new(view, pending.subset.clone(), pending.hash, picks, exchange.grpc);
         // A placement that sees attempts counts them; without one the request counts as its attempt.
-        exchange.counted = !self.memory.sees_attempts();
-        if exchange.counted {
+        exchange.counted = (!self.memory.sees_attempts()).then(|| Rc::clone(&endpoint));
+        if exchange.counted.is_some() {
             if exchange.proving.is_empty() {
                 exchange.proving = flight.picks.borrow().refusing();
             }
@@ -319,23 +319,26 @@ impl Downstream {
 
     /// A request is over that was not sent: nothing is learned of its endpoint.
     pub fn never_sent(&self, exchange: &mut Exchange) {
-        let Some(flight) = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket)) else { return };
-        let first = flight.picks.borrow().of(0).filter(|_| exchange.counted).cloned();
-        if let Some(first) = first {
-            first.load.left();
-        }
+        let _ = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket));
+        exchange.counted.take().iter().for_each(|first| first.load.left());
     }
 
     /// A request is over.
     pub fn ended(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
+        // Also when an attempt found that it went elsewhere, and ended it.
+        let counted = exchange.counted.take();
+        counted.iter().for_each(|first| first.load.left());
         let Some(flight) = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket)) else { return };
-        if let Some(first) = flight.picks.borrow().of(0).filter(|_| exchange.counted) {
-            first.load.left();
-        }
         let now = host.now();
         let responded = ending != Ending::Incomplete;
         let seen = flight.attempts.get() > 0;
-        self.unseen.set(if seen { self.unseen.get().saturating_sub(1) } else { WARY });
+        // One that had no attempt, because its client left say, tells nothing of who sees attempts.
+        let attempted = || end.attempts().is_some_and(|attempts| attempts > 0);
+        if seen {
+            self.unseen.set(self.unseen.get().saturating_sub(1));
+        } else if self.memory.sees_attempts() && attempted() {
+            self.unseen.set(WARY);
+        }
         if seen {
             let suspect = flight.suspect.take();
             // Of a good response nothing is asked.
@@ -357,7 +360,7 @@ impl Downstream {
             None => flight.last_endpoint(end, now, host),
         };
         let Some(endpoint) = endpoint else { return };
-        if !exchange.counted {
+        if counted.is_none() {
             flight.view.count(ServiceMetric::Attempts);
         }
         match answered {

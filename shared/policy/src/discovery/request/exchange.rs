@@ -26,8 +26,8 @@ pub struct Exchange {
     pub(super) completed: Option<Timestamp>,
     /// How the request was answered, when no placement sees its attempts.
     pub(super) answered: Option<Answered>,
-    /// Whether the request was counted for its endpoint when it was sent.
-    pub(super) counted: bool,
+    /// The endpoint for which the request was counted when it was sent, if it was.
+    pub(super) counted: Option<Rc<EndpointStats>>,
     /// The endpoints of which an answer proves that they take connections again: they refused some when the
     /// request was sent.
     pub(super) proving: Vec<u64>,
