@@ -39,6 +39,33 @@ fn neighbours_of_saved_inputs_do_not_panic() {
     }
 }
 
+/// Steps that nobody wrote down: most of what a target finds in its first minutes.
+#[test]
+fn random_inputs_do_not_panic() {
+    for (name, body) in tidegate_sim::fuzz::BODIES {
+        for seed in 0..ROUNDS {
+            println!("{name} {seed}");
+            body(&random(seed));
+        }
+    }
+}
+
+/// Random inputs of each target.
+const ROUNDS: u64 = 60;
+
+/// Bytes that are the same in each run (splitmix64), in lines of some ten.
+fn random(seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)).to_le_bytes()
+    };
+    let length = u16::from(next()[0]) * 2;
+    (0..length).map(|_| if next()[1] % 10 == 0 { b'\n' } else { next()[2] }).collect()
+}
+
 #[test]
 fn each_target_can_be_run_and_is_described() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");

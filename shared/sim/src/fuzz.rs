@@ -4,10 +4,14 @@
 //! inputs through the same functions on a stable toolchain.
 
 mod discovery;
+mod flights;
 mod history;
+mod poller;
+mod registry;
 
 use std::sync::Arc;
 
+use tidegate_glue::pairs;
 use tidegate_policy::breaker::cells::index::Index;
 use tidegate_policy::breaker::{self, BreakerParams, CircuitBreaker, Record};
 use tidegate_policy::config::json::Json;
@@ -20,7 +24,10 @@ use tidegate_policy::routing::ramp::State;
 use tidegate_policy::routing::tally::{self, Tally};
 use tidegate_policy::routing::{self, Routing};
 
+pub use discovery::cells as discovery_cells;
 pub use discovery::{config as discovery_config, dns_message, lease, registry_json, resolver};
+pub use flights::exchange as discovery_exchange;
+pub use poller::poller as discovery_poller;
 
 use history::History;
 
@@ -30,15 +37,19 @@ use crate::{SimHost, SimRequest, SimResponse, SimStore, Worker};
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its target and of its folder of saved inputs.
-pub const BODIES: [(&str, Body); 17] = [
+pub const BODIES: [(&str, Body); 21] = [
     ("block", block),
     ("breaker_cells", breaker_cells),
     ("breaker_config", breaker_config),
     ("breaker_exchange", breaker_exchange),
     ("breaker_history", breaker_history),
     ("config", config),
+    ("discovery_cells", discovery::cells),
     ("discovery_config", discovery::config),
+    ("discovery_exchange", flights::exchange),
+    ("discovery_poller", poller::poller),
     ("dns_message", discovery::dns_message),
+    ("header_pairs", header_pairs),
     ("json", json),
     ("lease", discovery::lease),
     ("ramp_cells", ramp_cells),
@@ -148,6 +159,23 @@ pub fn config(bytes: &[u8]) {
     if let Err(error) = RateLimitWithHeaders::configure(bytes, Placement::Downstream) {
         assert!(!error.problems.is_empty());
         assert!(error.problems.iter().all(|problem| !problem.found.is_empty()));
+    }
+}
+
+/// Decoding the host's list of headers is total, no larger than its bytes, and what was decoded survives the
+/// round trip, behind what the list had before.
+pub fn header_pairs(bytes: &[u8]) {
+    let mut list = vec![(&b"before"[..], &b"1"[..])];
+    pairs::decode(bytes, &mut list);
+    let own = list.split_off(1);
+    assert_eq!(list, [(&b"before"[..], &b"1"[..])]);
+    assert!(own.iter().map(|(name, value)| name.len() + value.len() + 10).sum::<usize>() <= bytes.len());
+    let text = |bytes| std::str::from_utf8(bytes).ok();
+    let texts = own.iter().map(|(name, value)| Some((text(name)?, text(value)?)));
+    if let Some(texts) = texts.collect::<Option<Vec<_>>>() {
+        let (again, mut decoded) = (pairs::encode(&texts), Vec::new());
+        pairs::decode(&again, &mut decoded);
+        assert_eq!(decoded, own);
     }
 }
 

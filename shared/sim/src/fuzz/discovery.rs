@@ -1,5 +1,6 @@
 //! Bodies for what discovery reads.
 
+use tidegate_policy::discovery::cells::{ejection, snapshot};
 use tidegate_policy::discovery::endpoint;
 use tidegate_policy::discovery::registry::dns::message::Kind;
 use tidegate_policy::discovery::registry::dns::resolver as host;
@@ -7,9 +8,11 @@ use tidegate_policy::discovery::registry::dns::{self, json as doh_json, Question
 use tidegate_policy::discovery::registry::{
     consul, etcd, eureka, kubernetes, nacos, AnswerError, Found, Reply,
 };
+use tidegate_policy::discovery::request::handover::{reported, Handover, Report};
 use tidegate_policy::discovery::Policy;
 use tidegate_policy::time::{Span, Timestamp};
 use tidegate_policy::watch::lease::Lease;
+use tidegate_policy::watch::origin::Origin;
 
 const SRV: Question<'static> = Question { name: "svc.x", kind: Kind::Srv };
 
@@ -73,5 +76,27 @@ pub fn lease(bytes: &[u8]) {
         let free = |at| lease.take(1, 7, at, Span::from_secs(3)).is_some();
         assert!(free(now) || free(later));
         assert!(!(lease.holds(1, lease.term, now) && lease.holds(2, lease.term, now)));
+    }
+}
+
+/// Decoding what workers share of endpoints and of ejections is total and bounded, and what was decoded survives
+/// the round trip. So does what two VMs tell each other of attempts.
+pub fn cells(bytes: &[u8]) {
+    let origin = Origin::decode(bytes).unwrap_or_default();
+    if let Some(snapshot) = snapshot::decode(bytes, origin.question) {
+        assert!(snapshot.entries.len() <= snapshot::MAX_ENTRIES.min(bytes.len() / 20));
+        let again = snapshot::encode(origin, &snapshot);
+        assert_eq!(again.len(), bytes.len());
+        assert_eq!(snapshot::decode(&again, origin.question), Some(snapshot));
+    }
+    let list = ejection::decode(bytes);
+    assert!(list.len() <= ejection::MAX);
+    assert_eq!(ejection::decode(&ejection::encode(&list)), list);
+    if let Some(handover) = Handover::read(bytes) {
+        let report = Report::new(handover.ticket);
+        reported(bytes).for_each(|(endpoint, outcome)| report.add(endpoint, outcome));
+        let text = report.text();
+        assert!(text.len() <= 2 * bytes.len());
+        assert!(reported(text.as_bytes()).zip(reported(bytes)).all(|(one, other)| one == other));
     }
 }
