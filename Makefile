@@ -17,7 +17,7 @@ WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
 # Packages with tests that need Envoy.
 E2E     := -p tidegate-tests -p tidegate-demo -p tidegate-follow
 NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-servers need-packages need-node
-TARGETS := help setup wasm filters probes run bench count count-main dead-upstream follow test test-fast e2e servers vectors schema check fmt audit clean distclean
+TARGETS := help setup wasm filters probes tool run bench count count-main dead-upstream follow test test-fast e2e servers vectors schema check fmt audit clean distclean
 
 export CARGO_FLAGS ENVOY
 # What the machine has comes first.
@@ -55,6 +55,10 @@ filters: need-rust ## Build the modules of the filters alone
 
 probes: need-rust ## Build the modules that only tests and the benchmark need
 	@tools/wasm.sh probes $(PROBES)
+
+tool: need-rust ## Build the tool tidegate into dist/: it checks policies before Envoy does
+	$(STEP) "tidegate" cargo build $(CARGO_FLAGS) --release -p tidegate-tool
+	@mkdir -p dist && cp "$${CARGO_TARGET_DIR:-target}/release/tidegate" dist/tidegate
 
 run: need-rust need-envoy $(if $(filter consul,$(REGISTRY)),need-servers) ## Run the demo: SECONDS=20, or until Ctrl-C; REGISTRY=consul for a real Consul
 	@tools/wasm.sh filters $(DEMO)

@@ -1,0 +1,159 @@
+//! Istio: WasmPlugin and TrafficExtension bring the filters, EnvoyFilter the routes and clusters.
+
+use std::collections::BTreeMap;
+
+use tidegate_policy::http::Placement;
+
+use super::{envoy, filter_of, Chain, Cluster, Failure, Host, Need, Plugin, Route, Vm, World};
+use crate::document::Document;
+use crate::source::{File, Place};
+use crate::tree::Node;
+
+/// What was found so far, by what the resources are for.
+#[derive(Default)]
+pub(super) struct Scan {
+    groups: BTreeMap<String, Group>,
+    /// Routes of virtual services, which are for gateways that we do not look up.
+    routes: Vec<Route>,
+    clusters: Vec<Cluster>,
+}
+
+#[derive(Default)]
+struct Group {
+    plugins: Vec<(i64, Plugin)>,
+    attempts: Vec<Plugin>,
+    routes: Vec<Route>,
+}
+
+/// Phases come one after the other, whatever the priorities.
+const PHASES: [&str; 4] = ["AUTHN", "AUTHZ", "STATS", "UNSPECIFIED_PHASE"];
+
+impl Scan {
+    pub(super) fn take(&mut self, file: usize, resource: &Node, files: &[File]) {
+        let Some(spec) = resource.get("spec") else { return };
+        match resource.text_at(&["kind"]) {
+            Some("EnvoyFilter") => self.envoy_filter(file, resource, spec, files),
+            Some("VirtualService") => self.virtual_service(file, spec),
+            _ => self.plugin(file, resource, spec, files),
+        }
+    }
+
+    /// What resources are for that see the same requests.
+    fn group(&mut self, resource: &Node, spec: &Node) -> &mut Group {
+        let namespace = resource.text_at(&["metadata", "namespace"]).unwrap_or("default");
+        let labels =
+            spec.at(&["selector", "matchLabels"]).or_else(|| spec.at(&["workloadSelector", "labels"]));
+        let whom = labels.or_else(|| spec.get("targetRefs")).map(Node::to_json).unwrap_or_default();
+        self.groups.entry(format!("{namespace} {whom}")).or_default()
+    }
+
+    fn plugin(&mut self, file: usize, resource: &Node, spec: &Node, files: &[File]) {
+        let wasm = spec.get("wasm").unwrap_or(spec);
+        let name = resource.at(&["metadata", "name"]);
+        let place = Place { file, span: name.unwrap_or(resource).span.clone() };
+        let text = |way: &[&str]| wasm.text_at(way).unwrap_or_default().to_owned();
+        let document = match wasm.get("pluginConfig") {
+            Some(config) if config.text().is_some() => Document::of_text(file, config, files),
+            Some(config) => Document::of_object(file, config),
+            None => Document::missing(&place),
+        };
+        let (url, root_id) = (text(&["url"]), text(&["pluginName"]));
+        let name = name.and_then(Node::text).unwrap_or_default();
+        let Some(filter) = filter_of(&url, &[&root_id, name], &document) else { return };
+        let namespace = resource.text_at(&["metadata", "namespace"]).unwrap_or("default");
+        let full = format!("{namespace}.{name}");
+        // The agent, which fetches what is not a file, takes the resource's version out of the environment.
+        let is_file = !["http://", "https://", "oci://"].iter().any(|scheme| url.starts_with(scheme));
+        let env = if is_file { format!("the resource version of {full}") } else { String::new() };
+        let vm = Vm { id: String::new(), code: url, env };
+        let phase = spec.text_at(&["phase"]).unwrap_or("UNSPECIFIED_PHASE");
+        let phase = PHASES.iter().position(|known| *known == phase).unwrap_or(PHASES.len());
+        let plugin = Plugin {
+            filter,
+            placement: Placement::of_root_id(root_id.as_bytes()),
+            name: full,
+            place,
+            vm,
+            failure: failure(file, wasm),
+            priority: spec.get("priority").and_then(Node::number),
+            document,
+        };
+        let phase = i64::try_from(phase).unwrap_or(i64::MAX);
+        self.group(resource, spec).plugins.push((phase, plugin));
+    }
+
+    fn envoy_filter(&mut self, file: usize, resource: &Node, spec: &Node, files: &[File]) {
+        let mut scan = envoy::Scan::new(files);
+        for patch in spec.get("configPatches").map_or(&[][..], Node::items) {
+            let Some(value) = patch.at(&["patch", "value"]) else { continue };
+            if patch.text_at(&["applyTo"]) == Some("HTTP_ROUTE") {
+                scan.routes.push(Route::of_envoy(file, value));
+            } else {
+                scan.scan(file, value, "");
+            }
+        }
+        let envoy::Scan { loose, attempts, clusters, routes, .. } = scan;
+        self.clusters.extend(clusters);
+        let group = self.group(resource, spec);
+        // Those that come first are put there last.
+        group.routes.splice(0..0, routes);
+        group.attempts.extend(attempts);
+        for (_, plugin) in loose {
+            match plugin.placement {
+                Placement::Attempt => group.attempts.push(plugin),
+                Placement::Downstream => group.plugins.push((i64::MAX, plugin)),
+            }
+        }
+    }
+
+    fn virtual_service(&mut self, file: usize, spec: &Node) {
+        for route in spec.get("http").map_or(&[][..], Node::items) {
+            for matched in route.get("match").map_or(&[][..], Node::items) {
+                let headers = matched.get("headers").map_or(&[][..], Node::fields);
+                let need = |(key, value): &(crate::tree::Key, Node)| Need {
+                    name: key.text.to_ascii_lowercase(),
+                    value: value.text_at(&["exact"]).map(str::to_owned),
+                };
+                let needs: Vec<Need> = headers.iter().map(need).collect();
+                if !needs.is_empty() {
+                    let place = Place { file, span: route.span.clone() };
+                    self.routes.push(Route::needing(place, needs));
+                }
+            }
+        }
+    }
+
+    pub(super) fn finish(self, world: &mut World) {
+        world.clusters.extend(self.clusters);
+        for (name, mut group) in self.groups {
+            if group.plugins.is_empty() && group.attempts.is_empty() {
+                continue;
+            }
+            // The highest priority first; without any, by name.
+            group.plugins.sort_by(|(phase, one), (other_phase, other)| {
+                let priority = |plugin: &Plugin| -plugin.priority.unwrap_or(0);
+                (phase, priority(one), &one.name).cmp(&(other_phase, priority(other), &other.name))
+            });
+            group.routes.extend(self.routes.iter().cloned());
+            world.chains.push(Chain {
+                host: Host::Istio,
+                name,
+                plugins: group.plugins.into_iter().map(|(_, plugin)| plugin).collect(),
+                attempts: group.attempts,
+                hosts: Some(vec![group.routes]),
+                open: true,
+            });
+        }
+    }
+}
+
+fn failure(file: usize, wasm: &Node) -> Failure {
+    let strategy = wasm.get("failStrategy");
+    let place = |node: &Node| Place { file, span: node.span.clone() };
+    match strategy.map(|node| (node, node.text().unwrap_or_default())) {
+        Some((_, "FAIL_RELOAD")) => Failure::Reload,
+        Some((node, "FAIL_OPEN")) => Failure::Open(place(node)),
+        Some((node, _)) => Failure::Closed(Some(place(node))),
+        None => Failure::Closed(None),
+    }
+}

@@ -1,0 +1,16 @@
+//! The tool `tidegate`, for people who run policies: on the filters' own parsers.
+//!
+//! Files become trees whose values know where they stand ([`tree`]); what is ours in them is found
+//! ([`mod@find`]) and held against the rules ([`rules`]), and printed ([`report`]).
+
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod document;
+pub mod filter;
+pub mod find;
+pub mod options;
+pub mod report;
+pub mod rules;
+pub mod source;
+pub mod tree;

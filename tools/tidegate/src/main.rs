@@ -1,0 +1,19 @@
+//! `tidegate COMMAND …`: see `tidegate --help`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tidegate_tool::check;
+use tidegate_tool::options::{Command, Options};
+
+fn main() -> ExitCode {
+    let done = match Options::parse().command {
+        Command::Check(options) => check::run(&options),
+    };
+    // Colours are left out where they are not wanted: no terminal, NO_COLOR, TERM=dumb. Who closes
+    // the other end of a pipe has seen enough.
+    _ = anstream::stdout().write_all(done.out.as_bytes());
+    _ = anstream::stderr().write_all(done.err.as_bytes());
+    ExitCode::from(done.outcome as u8)
+}
