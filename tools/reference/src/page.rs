@@ -75,6 +75,12 @@ pub fn refreshed(path: &str, text: &str, links: &Links) -> Result<String, String
     Ok(page)
 }
 
+/// What a field's value may be, and what its absence means: the words of the tables, without links.
+#[must_use]
+pub fn words(def: &Def) -> (String, String) {
+    (value(&def.kind, &|_| None), default(def))
+}
+
 /// All tables by their names.
 #[must_use]
 pub fn tables() -> BTreeMap<&'static str, &'static Table> {

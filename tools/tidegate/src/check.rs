@@ -1,31 +1,11 @@
 //! `tidegate check`.
 
+use crate::done::{Done, Outcome};
 use crate::find::find;
 use crate::options::Check;
 use crate::report::Report;
 use crate::rules::{self, Level, RULES};
 use crate::source::read_all;
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All is well.
-    Well = 0,
-    /// Problems were found.
-    Problems = 1,
-    /// Something could not be read.
-    Unread = 2,
-}
-
-/// What a command prints and how it ended.
-pub struct Done {
-    /// For standard output.
-    pub out: String,
-    /// For standard error.
-    pub err: String,
-    /// How it ended.
-    pub outcome: Outcome,
-}
 
 /// Checks files.
 #[must_use]

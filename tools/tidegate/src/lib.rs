@@ -7,8 +7,11 @@
 
 pub mod check;
 pub mod document;
+pub mod done;
 pub mod filter;
 pub mod find;
+pub mod manual;
+pub mod module;
 pub mod options;
 pub mod report;
 pub mod rules;

@@ -4,12 +4,16 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tidegate_tool::check;
 use tidegate_tool::options::{Command, Options};
+use tidegate_tool::{check, manual, module};
 
 fn main() -> ExitCode {
     let done = match Options::parse().command {
         Command::Check(options) => check::run(&options),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Docs(options) => manual::docs(options.subject.as_deref()),
+        Command::Schema { filter } => manual::schema(&filter),
+        Command::Version { module } => module::version(module.as_deref()),
     };
     // Colours are left out where they are not wanted: no terminal, NO_COLOR, TERM=dumb. Who closes
     // the other end of a pipe has seen enough.

@@ -20,6 +20,35 @@ pub struct Options {
 pub enum Command {
     /// Find what is wrong, before Envoy does.
     Check(Check),
+    /// Say what a field means: its unit, bounds and default.
+    Docs(Docs),
+    /// Print the JSON Schema of a filter's document, for editors.
+    Schema {
+        /// The filter.
+        #[arg(value_parser = FILTERS, default_value = "fused")]
+        filter: String,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the version of this tool, or of a module.
+    Version {
+        /// A module: FILE.wasm.
+        module: Option<PathBuf>,
+    },
+}
+
+/// The filters that have a document.
+const FILTERS: [&str; 5] = ["breaker", "discovery", "fused", "ratelimit", "routing"];
+
+/// What is asked of the reference.
+#[derive(Args, Debug)]
+pub struct Docs {
+    /// A filter (ratelimit), a field (burst), or the end of its path (limits.burst). Without, the fields
+    /// of all documents.
+    pub subject: Option<String>,
 }
 
 /// Finds our configurations in files of any kind, runs the filters' parsers, and looks at what stands

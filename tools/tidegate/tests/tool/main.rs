@@ -3,6 +3,7 @@
 mod check;
 mod docs;
 mod hosts;
+mod manual;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
