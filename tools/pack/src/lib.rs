@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use walrus::{Module, ModuleConfig};
+use walrus::{FunctionKind, Module, ModuleConfig};
 
 /// The custom section in which a module names its callbacks, one export name a line.
 pub const SECTION: &str = "tidegate.callbacks";
@@ -103,11 +103,15 @@ fn keep_exports(module: &mut Module, callbacks: &[String]) {
     }
 }
 
-/// Makes names of functions what a person would write.
+/// Makes names of functions what a person would write. Those of imports go: the host's functions are in no
+/// backtrace.
 fn demangle(module: &mut Module) {
     for function in module.funcs.iter_mut() {
+        if matches!(function.kind, FunctionKind::Import(_)) {
+            function.name = None;
+        }
         if let Some(name) = &mut function.name {
-            *name = short(&format!("{:#}", rustc_demangle::demangle(name)));
+            *name = without_path(&short(&format!("{:#}", rustc_demangle::demangle(name))));
         }
     }
 }
@@ -144,6 +148,19 @@ fn short(name: &str) -> String {
         }
     }
     out + &inside
+}
+
+/// A name with the first word of its path and the last two; of the standard library with the last two.
+fn without_path(name: &str) -> String {
+    let name = name.replace("{{closure}}", "{}").replace("{{vtable.shim}}", "");
+    // Brackets have paths of their own.
+    let path = name.split(['<', '{']).next().unwrap_or_default();
+    let Some((at, colons)) = path.trim_end_matches("::").rmatch_indices("::").nth(1) else { return name };
+    let rest = name.get(at.saturating_add(colons.len())..).unwrap_or_default();
+    match path.split("::").next().unwrap_or_default() {
+        "alloc" | "core" => rest.to_owned(),
+        first => format!("{first}::{rest}"),
+    }
 }
 
 /// Drops what tools left for one another. The `name` section is not in this list: walrus
@@ -239,6 +256,25 @@ mod tests {
         assert!(!mentions(SECTION));
         let reread = Module::from_buffer(&packed.wasm).unwrap();
         assert!(reread.funcs.by_name("headers").is_some());
+    }
+
+    #[test]
+    fn names_say_what_a_reader_of_a_backtrace_needs() {
+        #[rustfmt::skip]
+        let cases = [
+            ("tidegate_policy::gcra::Rate::decide",                          "gcra::Rate::decide"),
+            ("tidegate_policy::gcra::Rate::decide::{{closure}}",             "gcra::Rate::decide::{}"),
+            ("core::iter::traits::iterator::Iterator::any::{{closure}}",     "Iterator::any::{}"),
+            ("core::ops::function::FnOnce::call_once{{vtable.shim}}",        "FnOnce::call_once"),
+            ("tidegate_policy::discovery::catalog::table::Table::pool::{{closure}}", "discovery::Table::pool::{}"),
+            ("core::ptr::drop_in_place<tidegate_policy::gcra::Rate>",        "ptr::drop_in_place<gcra::Rate>"),
+            ("alloc::vec::Vec<T,A>::retain::{{closure}}",                    "vec::Vec<T,A>::retain::{}"),
+            ("std::panicking::panic_with_hook",                              "std::panicking::panic_with_hook"),
+            ("core::option",                                                 "core::option"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(without_path(&short(name)), expected);
+        }
     }
 
     #[test]
