@@ -8,7 +8,7 @@ use crate::discovery::{sent_as, Workers};
 use crate::registry::{Registry, State};
 
 /// This many services of one Consul, each by its path, with these fields in the registry.
-fn document(services: usize, fields: &str) -> String {
+pub(crate) fn document(services: usize, fields: &str) -> String {
     let mut all = String::new();
     for n in 0..services {
         let comma = if n == 0 { "" } else { ", " };

@@ -32,6 +32,7 @@ mod discovery_faults;
 mod discovery_freshness;
 mod discovery_histories;
 mod discovery_refresh_consul;
+mod discovery_refresh_cost;
 mod discovery_refresh_cuts;
 mod discovery_refresh_dns;
 mod discovery_refresh_handover;

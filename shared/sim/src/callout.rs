@@ -1,6 +1,9 @@
 //! Questions that a stage asked, and the answers that a test makes up.
 
 use tidegate_policy::host::{Answer, Question, Token};
+use tidegate_policy::time::Span;
+
+use crate::SimHost;
 
 /// A question, kept for the test that answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,17 @@ pub struct SimAnswer {
     token: Token,
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
+}
+
+/// An answer that takes its time to be read: the clock of the host moves by that.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowAnswer<'a> {
+    /// What is answered.
+    pub answer: &'a SimAnswer,
+    /// Whose clock moves.
+    pub host: &'a SimHost,
+    /// For how long.
+    pub takes: Span,
 }
 
 // === impl SimQuestion ===
@@ -120,6 +134,25 @@ impl Answer for SimAnswer {
 
     fn body(&self, most: usize) -> Vec<u8> {
         self.body.iter().take(most).copied().collect()
+    }
+}
+
+impl Answer for SlowAnswer<'_> {
+    fn token(&self) -> Token {
+        self.answer.token()
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        Answer::header(self.answer, name)
+    }
+
+    fn size(&self) -> usize {
+        self.answer.size()
+    }
+
+    fn body(&self, most: usize) -> Vec<u8> {
+        self.host.pass(self.takes);
+        Answer::body(self.answer, most)
     }
 }
 

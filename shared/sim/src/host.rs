@@ -90,6 +90,11 @@ impl SimHost {
         self.now.set(START.plus(offset));
     }
 
+    /// Moves the clock on.
+    pub fn pass(&self, span: Span) {
+        self.now.set(self.now.get().plus(span));
+    }
+
     /// What this worker counted at `index`, or set a gauge to.
     #[must_use]
     pub fn count(&self, index: usize) -> u64 {

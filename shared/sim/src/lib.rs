@@ -23,7 +23,7 @@ pub mod worker;
 
 pub use tidegate_driver::{Claims, Exchange};
 
-pub use callout::{Asked, SimAnswer, SimQuestion};
+pub use callout::{Asked, SimAnswer, SimQuestion, SlowAnswer};
 pub use chain::{Of, Passage, SimChain, SimRoute, To};
 pub use explore::explore;
 pub use host::SimHost;

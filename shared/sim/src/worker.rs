@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use tidegate_driver::{cells, Cells, Claims, Exchange};
 use tidegate_policy::config::ConfigError;
-use tidegate_policy::host::{Host, StoreError};
+use tidegate_policy::host::{Answer, Host, StoreError};
 use tidegate_policy::http::{steering, Edit, Placement, Request, Response, Stage, Verdict};
 
-use crate::{SimAnswer, SimResponse};
+use crate::SimResponse;
 
 /// One worker: a configured stage, its host and what it remembers.
 pub struct Worker<S: Stage, H> {
@@ -139,7 +139,7 @@ impl<S: Stage, H: Host> Worker<S, H> {
 
     /// An answer to a question of this worker's host. Exchanges that wait are not asked for, as
     /// in a proxy: that is for [`Worker::wait`].
-    pub fn answer(&self, answer: &SimAnswer) {
+    pub fn answer(&self, answer: &impl Answer) {
         self.stage.on_callout(answer, &self.host);
     }
 

@@ -17,6 +17,7 @@
 //! | [`leader`] | when to ask again, back-off, what is wrong |
 //! | [`freshness`] | how long an answer serves |
 //! | [`pace`] | how fast long polls may follow each other |
+//! | [`rest`] | how long to wait after an answer that took long to read |
 //! | [`wait`] | how long they may be held where something in between ends them |
 
 pub mod cells;
@@ -25,5 +26,6 @@ pub mod leader;
 pub mod lease;
 pub mod origin;
 pub mod pace;
+pub mod rest;
 pub mod status;
 pub mod wait;

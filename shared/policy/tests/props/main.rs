@@ -16,6 +16,7 @@ mod edges;
 mod gcra;
 mod headers;
 mod lease;
+mod rest;
 mod routing;
 mod shares;
 mod table;

@@ -98,11 +98,15 @@ impl Poller {
     /// Takes an answer to one of its calls.
     pub fn answered(&mut self, answer: &impl Answer, places: &Places, host: &impl Host) {
         let token = answer.token();
+        let began = host.now();
+        let others = self.queries.iter().filter(|query| query.rests(began) && !query.made(token)).count();
         let Some(query) = self.queries.iter_mut().find(|query| query.made(token)) else { return };
-        let worker = Worker { id: self.worker, config: self.config, now: host.now() };
+        let worker = Worker { id: self.worker, config: self.config, now: began };
         let registries = &self.registries;
-        let context = Context { worker, draws: &self.draws, places, registries, host };
+        let mut context = Context { worker, draws: &self.draws, places, registries, host };
         query.answered(answer, &context);
+        context.worker.now = host.now();
+        query.took(context.worker.now.since(began), others, context.worker.now);
         // The next queries need not wait for the timer.
         ask_due(&mut self.queries, &self.policy, &context);
     }

@@ -24,6 +24,7 @@ use crate::time::{Span, Timestamp};
 use crate::watch::cells::{Cells, Worker};
 use crate::watch::leader::LONGEST_WAIT;
 use crate::watch::origin::Origin;
+use crate::watch::rest::Rest;
 
 /// What one worker does about one question.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Query {
     look_ms: u64,
     /// While this worker asks.
     leader: Option<QuestionLeader>,
+    /// What its answers cost this worker.
+    rest: Rest,
 }
 
 /// What a query needs of its worker.
@@ -69,6 +72,7 @@ impl Query {
             services,
             look_ms: 0,
             leader: None,
+            rest: Rest::default(),
             question,
         })
     }
@@ -101,8 +105,21 @@ impl Query {
     #[must_use]
     pub fn due_since(&self, now: Timestamp) -> Option<u64> {
         let it = self.leader.as_ref().filter(|it| !it.session.is_in_flight())?;
+        let rested = it.served.state == State::None || self.rest.wait(now) == Span::ZERO;
         // Without the lease it has to be looked at first.
-        (it.leader.is_due(now) && now.as_millis() < it.leader.expires_ms).then_some(it.leader.next_ms)
+        let asks = it.leader.is_due(now) && now.as_millis() < it.leader.expires_ms;
+        (asks && rested).then_some(it.leader.next_ms)
+    }
+
+    /// Whether it rests after its last answers.
+    #[must_use]
+    pub fn rests(&self, now: Timestamp) -> bool {
+        self.rest.rests(now)
+    }
+
+    /// Takes what an answer cost, while `others` rest.
+    pub fn took(&mut self, cost: Span, others: usize, now: Timestamp) {
+        self.rest.took(cost, others, now);
     }
 
     /// Whether its query in flight is one that the registry answers at once, and whether the one before
