@@ -9,9 +9,11 @@
 //!
 //! This is the only room that knows all policies.
 
+mod exchange;
 pub mod fields;
 mod part;
 mod reply;
 mod stage;
 
-pub use stage::{Exchange, Fused, Memory};
+pub use exchange::{Exchange, Memory};
+pub use stage::Fused;

@@ -1,9 +1,10 @@
 //! The stages of all policies in a row.
 
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use super::exchange::{Exchange, Memory};
 use super::fields;
 use super::part::{Later, Others, Part, Passage};
 use super::reply::{self, OwnReply};
@@ -35,28 +36,6 @@ pub struct Fused {
     routing: Option<Part<Routing>>,
     breaker: Option<Part<CircuitBreaker>>,
     discovery: Option<Part<Discovery>>,
-}
-
-/// What the stages remember of an exchange.
-#[derive(Default)]
-pub struct Exchange {
-    limits: <RateLimitWithHeaders as Stage>::Exchange,
-    routing: <Routing as Stage>::Exchange,
-    breaker: <CircuitBreaker as Stage>::Exchange,
-    discovery: <Discovery as Stage>::Exchange,
-    /// Whether the last note on its route says that the route is not to be believed.
-    forged: bool,
-    /// What there was to tell when a stage answered it, before the others took back what they gave.
-    told: Option<Vec<(&'static str, String)>>,
-}
-
-/// What the placements and configurations of the stages share.
-#[derive(Default)]
-pub struct Memory {
-    limits: Rc<<RateLimitWithHeaders as Stage>::Memory>,
-    routing: Rc<<Routing as Stage>::Memory>,
-    breaker: Rc<<CircuitBreaker as Stage>::Memory>,
-    discovery: Rc<<Discovery as Stage>::Memory>,
 }
 
 /// The fact by which discovery hears of breakers.
@@ -224,16 +203,6 @@ enum Place {
     Routing,
     Breaker,
     Discovery,
-}
-
-// === impl Memory ===
-
-impl Memory {
-    /// The requests in flight to discovered endpoints.
-    #[must_use]
-    pub fn flights(&self) -> &<Discovery as Stage>::Memory {
-        &self.discovery
-    }
 }
 
 // === impl Fused ===

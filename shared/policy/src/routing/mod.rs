@@ -20,6 +20,7 @@ mod arrival;
 pub mod config;
 pub mod cookie;
 pub mod decide;
+pub mod exchange;
 pub mod force;
 pub mod identity;
 pub mod judge;

@@ -4,12 +4,12 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::fmt::Write;
 
 use super::arrival::Arrivals;
 use super::config::{NoMatch, OnFailure, Policy};
 use super::cookie::Generated;
 use super::decide::{Choice, ChoiceReason};
+use super::exchange::Exchange;
 use super::local::LocalRoute;
 use super::metrics::{self, Places, RouteMetric, VariantMetric};
 use super::outcome::{Outcome, OutcomeRules, Progress};
@@ -39,18 +39,6 @@ pub struct Routing {
     rules: OutcomeRules,
     arrivals: Arrivals,
     wanted: Vec<Vec<String>>,
-}
-
-/// What to remember until the response.
-#[derive(Debug, Default)]
-pub struct Exchange {
-    /// The route and the variant, of a request that was routed.
-    chosen: Option<(usize, usize)>,
-    /// How far it has come, on a route with a ramp.
-    progress: Option<Progress>,
-    /// The value of the cookie that the client gets with the response.
-    cookie: Option<String>,
-    label: String,
 }
 
 impl Stage for Routing {
@@ -323,53 +311,5 @@ impl Routing {
         let Some((route, local)) = self.policy.routes.get(at).zip(self.locals.get(at)) else { return };
         host.add(self.places.variant(at, variant, VariantMetric::Failed), u64::from(outcome.failed));
         local.count(route, variant, outcome, host);
-    }
-}
-
-// === impl Exchange ===
-
-impl Exchange {
-    /// The response headers that make the client keep its cookie, if it is new or renewed.
-    fn set_cookies<'r>(&mut self, route: &'r Route) -> impl Iterator<Item = (String, String)> + 'r {
-        let value = self.cookie.take().zip(route.cookie());
-        let all = value.map(|(value, cookie)| cookie.set_cookies(&value)).into_iter().flatten();
-        all.map(|cookie| ("set-cookie".to_string(), cookie))
-    }
-
-    /// What lets a request carry a cookie that is new.
-    fn attach(&self, route: &Route, request: &impl Request) -> Option<Edit> {
-        let (value, cookie) = self.cookie.as_ref().zip(route.cookie())?;
-        cookie.find(request).is_none().then(|| cookie.attach(request, value))
-    }
-
-    /// What access logs and later filters get: cluster, route, variant, reason, bucket.
-    fn label(&mut self, route: &Route, choice: Choice) {
-        let Some(variant) = route.variants.get(choice.variant) else { return };
-        let why = match choice.reason {
-            ChoiceReason::Drawn => "drawn",
-            ChoiceReason::Forced => "forced",
-            ChoiceReason::Sticky => "sticky",
-        };
-        let goal: &str = match &variant.target {
-            Target::Cluster(cluster) => cluster,
-            Target::Service { name, .. } => name,
-            Target::Status(_) => "-",
-        };
-        let label = &mut self.label;
-        label.reserve(96);
-        label.push_str(goal);
-        if let Target::Service { tag, metadata, .. } = &variant.target {
-            let tag = tag.iter().map(|tag| ("tag", tag.as_str()));
-            let metadata = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            for (key, value) in tag.chain(metadata) {
-                let _ = write!(label, ";{key}={value}");
-            }
-        }
-        for word in [&*route.name, &*variant.name, why] {
-            label.push(' ');
-            label.push_str(word);
-        }
-        label.push(' ');
-        let _ = write!(label, "{}", choice.bucket);
     }
 }
