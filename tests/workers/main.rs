@@ -49,6 +49,7 @@ mod endings;
 mod equality;
 mod failure;
 mod fused;
+mod fused_cooperation;
 mod fused_cost;
 mod keys;
 mod newcomers;

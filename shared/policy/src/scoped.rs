@@ -2,7 +2,7 @@
 
 use alloc::format;
 use alloc::vec::Vec;
-use core::cell::OnceCell;
+use core::cell::{Cell, OnceCell};
 
 use crate::host::{
     Callout, CalloutError, Clock, Journal, Meter, Question, Store, StoreError, Token, Version,
@@ -22,9 +22,22 @@ pub struct Scoped<'a, H> {
     moment: &'a Moment,
 }
 
-/// The time of one callback, once a stage asks for it.
+/// What stages share in one callback: the time, once one asks for it, and whether one told all workers
+/// something.
 #[derive(Debug, Default)]
-pub struct Moment(OnceCell<Timestamp>);
+pub struct Moment {
+    now: OnceCell<Timestamp>,
+    raised: Cell<bool>,
+}
+
+// === impl Moment ===
+
+impl Moment {
+    /// Whether a stage raised a counter for all workers to see.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.raised.get()
+    }
+}
 
 // === impl Scoped ===
 
@@ -38,7 +51,7 @@ impl<'a, H> Scoped<'a, H> {
 
 impl<H: Clock> Clock for Scoped<'_, H> {
     fn now(&self) -> Timestamp {
-        *self.moment.0.get_or_init(|| self.host.now())
+        *self.moment.now.get_or_init(|| self.host.now())
     }
 
     fn wall(&self) -> Timestamp {
@@ -68,6 +81,7 @@ impl<H: Meter> Meter for Scoped<'_, H> {
     }
 
     fn raise(&self, index: usize) {
+        self.moment.raised.set(true);
         self.host.raise(self.base.saturating_add(index));
     }
 

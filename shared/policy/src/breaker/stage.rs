@@ -36,6 +36,25 @@ pub struct CircuitBreaker {
     breakers: Breakers,
 }
 
+impl CircuitBreaker {
+    /// What it was told.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.breakers.policy
+    }
+
+    /// Whether the breaker at `at` would refuse a request now, if it has one target: for a module that can
+    /// send the request elsewhere. With a body that is to come or without.
+    pub(crate) fn would_refuse(&self, at: usize, upload: bool, host: &impl Host) -> bool {
+        self.breakers.would_refuse(at, upload, host.now(), host)
+    }
+
+    /// A request was sent elsewhere, since the breaker at `at` would have refused it: it is one that requests
+    /// have.
+    pub(crate) fn saw(&self, at: usize) {
+        self.breakers.unused.usage.saw(at);
+    }
+}
+
 impl Stage for CircuitBreaker {
     const NAME: &'static str = "breaker";
     const CLAIMS: bool = true;

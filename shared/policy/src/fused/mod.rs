@@ -11,6 +11,7 @@
 
 mod exchange;
 pub mod fields;
+mod guards;
 mod part;
 mod reply;
 mod stage;

@@ -74,6 +74,21 @@ impl<S: Stage> Part<S> {
         others: &Others<'_, R>,
         host: &Scoped<'_, impl Host>,
     ) -> Option<Reply> {
+        self.request_by(state, request, passage, others, host, |state, seen| {
+            self.stage.on_request(state, seen, host)
+        })
+    }
+
+    /// The same, where the stage is asked by `ask`.
+    pub(super) fn request_by<R: Request>(
+        &self,
+        state: &mut S::Exchange,
+        request: &R,
+        passage: &mut Passage,
+        others: &Others<'_, R>,
+        host: &Scoped<'_, impl Host>,
+        ask: impl FnOnce(&mut S::Exchange, &Foretold<'_, Overlay<'_, R>>) -> Verdict,
+    ) -> Option<Reply> {
         let forged = passage.forged;
         let facts = |tell: &mut dyn FnMut(&'static str, &str)| {
             (others.earlier)(tell);
@@ -84,7 +99,7 @@ impl<S: Stage> Part<S> {
         let overlay = Overlay::new(request, &passage.edits, &facts);
         let later = |which| (others.later)(which, &Foretold::new(&overlay, &|_| None));
         let seen = Foretold::new(&overlay, &later);
-        let verdict = self.stage.on_request(state, &seen, host);
+        let verdict = ask(state, &seen);
         let (edits, held) = match verdict {
             Verdict::Await(edits) => (edits, true),
             Verdict::Continue(edits) => (edits, false),

@@ -3,9 +3,11 @@
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use super::exchange::{Exchange, Memory};
 use super::fields;
+use super::guards::Guards;
 use super::part::{Later, Others, Part, Passage};
 use super::reply::{self, OwnReply};
 use crate::breaker::CircuitBreaker;
@@ -36,6 +38,8 @@ pub struct Fused {
     routing: Option<Part<Routing>>,
     breaker: Option<Part<CircuitBreaker>>,
     discovery: Option<Part<Discovery>>,
+    /// The breakers that routing looks at before it chooses.
+    guards: Guards,
 }
 
 /// The fact by which discovery hears of breakers.
@@ -47,17 +51,17 @@ const GUARDED: &str = match Attribute::Guarded.fact() {
 /// Does something with each stage that there is, on a host of its own, and with what it remembers of an
 /// exchange if one is named.
 macro_rules! each {
-    ([$($stage:ident),+] of $fused:ident, $host:ident, |$one:ident, $own:ident| $call:expr) => {
-        let moment = Moment::default();
+    ([$($stage:ident),+] of $fused:ident, $host:ident, $moment:expr, |$one:ident, $own:ident| $call:expr) => {
+        let moment: &Moment = $moment;
         $(if let Some(part) = &$fused.$stage {
-            let ($one, $own) = (&part.stage, &part.host($host, &moment));
+            let ($one, $own) = (&part.stage, &part.host($host, moment));
             $call;
         })+
     };
-    ([$($stage:ident),+] of $fused:ident, $exchange:ident, $host:ident, |$one:ident, $state:ident, $own:ident| $call:expr) => {
-        let moment = Moment::default();
+    ([$($stage:ident),+] of $fused:ident, $exchange:ident, $host:ident, $moment:expr, |$one:ident, $state:ident, $own:ident| $call:expr) => {
+        let moment: &Moment = $moment;
         $(if let Some(part) = &$fused.$stage {
-            let ($one, $state, $own) = (&part.stage, &mut $exchange.$stage, &part.host($host, &moment));
+            let ($one, $state, $own) = (&part.stage, &mut $exchange.$stage, &part.host($host, moment));
             $call;
         })+
     };
@@ -77,20 +81,21 @@ impl Stage for Fused {
         let object = reader.checked(&fields::DOCUMENT)?;
         let metrics = &mut 0;
         let limits = Part::read(&object, &fields::RATELIMIT, placement, metrics);
-        let routing = Part::read(&object, &fields::ROUTING, placement, metrics);
+        let routing = Part::<Routing>::read(&object, &fields::ROUTING, placement, metrics);
         // Around attempts these have nothing to do, but are part of the same document.
         let here = placement == Placement::Downstream;
         if !here {
             *metrics = 0;
         }
-        let breaker = Part::read(&object, &fields::BREAKER, placement, metrics);
+        let breaker = Part::<CircuitBreaker>::read(&object, &fields::BREAKER, placement, metrics);
         let discovery = Part::read(&object, &fields::DISCOVERY, placement, metrics);
-        Some(Self {
-            limits: limits?.filter(|_| here),
-            routing: routing?.filter(|_| here),
-            breaker: breaker?,
-            discovery: discovery?,
-        })
+        let (limits, routing) = (limits?.filter(|_| here), routing?.filter(|_| here));
+        let (breaker, discovery) = (breaker?, discovery?);
+        let guards = match (&routing, &breaker) {
+            (Some(routing), Some(breaker)) => Guards::new(routing.stage.policy(), breaker.stage.policy()),
+            _ => Guards::default(),
+        };
+        Some(Self { limits, routing, breaker, discovery, guards })
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
@@ -102,7 +107,7 @@ impl Stage for Fused {
     }
 
     fn start(&mut self, memory: &Rc<Memory>, store: &impl Store) -> Result<(), StoreError> {
-        let Self { limits, routing, breaker, discovery } = self;
+        let Self { limits, routing, breaker, discovery, .. } = self;
         limits.as_mut().map_or(Ok(()), |part| part.stage.start(&memory.limits, store))?;
         routing.as_mut().map_or(Ok(()), |part| part.stage.start(&memory.routing, store))?;
         breaker.as_mut().map_or(Ok(()), |part| part.stage.start(&memory.breaker, store))?;
@@ -110,7 +115,7 @@ impl Stage for Fused {
     }
 
     fn stop(&self, host: &impl Host) {
-        each!([limits, routing, breaker, discovery] of self, host, |stage, own| stage.stop(own));
+        each!([limits, routing, breaker, discovery] of self, host, &Moment::default(), |stage, own| stage.stop(own));
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -141,7 +146,7 @@ impl Stage for Fused {
     }
 
     fn on_request_complete(&self, exchange: &mut Exchange, host: &impl Host) {
-        each!([limits, routing, breaker, discovery] of self, exchange, host, |stage, state, own| {
+        each!([limits, routing, breaker, discovery] of self, exchange, host, &Moment::default(), |stage, state, own| {
             stage.on_request_complete(state, own);
         });
     }
@@ -159,29 +164,32 @@ impl Stage for Fused {
     }
 
     fn on_callout(&self, answer: &impl Answer, host: &impl Host) {
-        each!([discovery] of self, host, |stage, own| stage.on_callout(answer, own));
+        each!([discovery] of self, host, &Moment::default(), |stage, own| stage.on_callout(answer, own));
     }
 
     fn on_response(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) -> Vec<Edit> {
-        let (mut edits, response) = (Vec::new(), &self.memo(response));
-        each!([discovery, breaker, routing, limits] of self, exchange, host, |stage, state, own| {
+        let (mut edits, response, moment) = (Vec::new(), &self.memo(response), &Moment::default());
+        each!([discovery, breaker, routing, limits] of self, exchange, host, moment, |stage, state, own| {
             edits.extend(stage.on_response(state, response, own));
         });
+        self.heed(host, moment);
         edits
     }
 
     fn on_trailers(&self, exchange: &mut Exchange, trailers: &impl Response, host: &impl Host) {
-        let trailers = &Memo::new(trailers);
-        each!([discovery, breaker, routing, limits] of self, exchange, host, |stage, state, own| {
+        let (trailers, moment) = (&Memo::new(trailers), &Moment::default());
+        each!([discovery, breaker, routing, limits] of self, exchange, host, moment, |stage, state, own| {
             stage.on_trailers(state, trailers, own);
         });
+        self.heed(host, moment);
     }
 
     fn on_end(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
-        let end = &self.memo(end);
-        each!([discovery, breaker, routing, limits] of self, exchange, host, |stage, state, own| {
+        let (end, moment) = (&self.memo(end), &Moment::default());
+        each!([discovery, breaker, routing, limits] of self, exchange, host, moment, |stage, state, own| {
             stage.on_end(state, ending, end, own);
         });
+        self.heed(host, moment);
     }
 
     fn facts(&self, exchange: &Exchange, tell: &mut dyn FnMut(&'static str, &str)) {
@@ -192,7 +200,9 @@ impl Stage for Fused {
     }
 
     fn on_tick(&self, host: &impl Host) {
-        each!([limits, routing, breaker, discovery] of self, host, |stage, own| stage.on_tick(own));
+        let moment = &Moment::default();
+        each!([limits, routing, breaker, discovery] of self, host, moment, |stage, own| stage.on_tick(own));
+        self.heed(host, moment);
     }
 }
 
@@ -246,8 +256,13 @@ impl Fused {
             }
         }
         if let Some(part) = &self.routing {
-            let host = part.host(host, moment);
-            if let Some(reply) = part.request(routing, request, passage, &alone, &host) {
+            let own = part.host(host, moment);
+            let first = Cell::new(None);
+            let passes = |route, variant| self.passes((route, variant), &first, request, host, moment);
+            let reply = part.request_by(routing, request, passage, &alone, &own, |state, seen| {
+                part.stage.route(state, seen, &passes, &own)
+            });
+            if let Some(reply) = reply {
                 return Some((Place::Routing, reply));
             }
         }
@@ -277,6 +292,35 @@ impl Fused {
         let others = Others { earlier: &guarded, later: nothing };
         let reply = part.request(discovery, request, passage, &others, &part.host(host, moment))?;
         Some((Place::Discovery, reply))
+    }
+
+    /// Whether no breaker of a variant would refuse the request now. `first` is the first that would have,
+    /// of the variants that were asked for.
+    fn passes(
+        &self,
+        (route, variant): (usize, usize),
+        first: &Cell<Option<usize>>,
+        request: &impl Request,
+        host: &impl Host,
+        moment: &Moment,
+    ) -> bool {
+        let Some(part) = self.breaker.as_ref().filter(|_| !self.guards.is_empty()) else { return true };
+        let host = part.host(host, moment);
+        let refuses = |breaker| part.stage.would_refuse(breaker, !request.end_of_stream(), &host);
+        let refusing = self.guards.first(route, variant, &refuses);
+        first.set(first.get().or(refusing));
+        if let Some(first) = first.get().filter(|_| refusing.is_none()) {
+            part.stage.saw(first);
+        }
+        refusing.is_none()
+    }
+
+    /// Has routing abort the ramps whose breaker opened in this callback, and not with its next tick.
+    fn heed(&self, host: &impl Host, moment: &Moment) {
+        let both = self.routing.as_ref().filter(|_| self.breaker.is_some() && moment.is_raised());
+        if let Some(part) = both {
+            part.stage.heed(&part.host(host, moment));
+        }
     }
 
     /// The reply of the stage at `by`, as it leaves: it passes the stages before that one, and they take

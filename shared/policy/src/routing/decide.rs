@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::route::Route;
 use super::sticky::{self, BUCKETS};
+use super::variant::Target;
 use crate::split::{below, derive, Alias};
 
 /// What each variant of a route weighs at the moment.
@@ -56,6 +57,8 @@ pub enum ChoiceReason {
     Drawn,
     /// A trusted caller.
     Forced,
+    /// The variant that would have been chosen lets nothing through.
+    PassedOver,
     /// Who asked.
     Sticky,
 }
@@ -109,5 +112,29 @@ impl Weights {
         }
         let variant = self.alias.as_ref().map_or(route.baseline, |alias| alias.pick(derive(draw, SPLIT)));
         Choice { variant, bucket: some(), reason: ChoiceReason::Drawn }
+    }
+
+    /// The choice of a request whose variant may let nothing through, as `passes` says of each: then the
+    /// baseline, or, without it, the heaviest variant that passes and is not on a ramp. The first choice,
+    /// if there is none, and if a trusted caller made it.
+    ///
+    /// Nothing goes where nothing should go at the moment: to what weighs nothing, or is no more than a
+    /// status. A ramp gives its variant as much as it was tried with, so it gets no others' requests.
+    pub fn pass_over(&self, route: &Route, choice: Choice, passes: &dyn Fn(usize) -> bool) -> Choice {
+        if choice.reason == ChoiceReason::Forced || passes(choice.variant) {
+            return choice;
+        }
+        let takes = |at: &usize| {
+            let status = |target: &Target| matches!(target, Target::Status(_));
+            *at != choice.variant
+                && self.weights.get(*at).is_some_and(|weight| *weight > 0)
+                && route.variants.get(*at).is_some_and(|variant| !status(&variant.target))
+                && passes(*at)
+        };
+        let ramps = |at: &usize| route.variants.get(*at).is_some_and(|variant| variant.ramp.is_some());
+        let others = (0..self.weights.len()).rev().filter(|at| !ramps(at)).filter(takes);
+        let heaviest = || others.max_by_key(|at| self.weights.get(*at).copied());
+        let other = Some(route.baseline).filter(takes).or_else(heaviest);
+        other.map_or(choice, |variant| Choice { variant, reason: ChoiceReason::PassedOver, ..choice })
     }
 }

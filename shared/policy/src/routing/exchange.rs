@@ -46,6 +46,7 @@ impl Exchange {
         let why = match choice.reason {
             ChoiceReason::Drawn => "drawn",
             ChoiceReason::Forced => "forced",
+            ChoiceReason::PassedOver => "passed_over",
             ChoiceReason::Sticky => "sticky",
         };
         let goal: &str = match &variant.target {

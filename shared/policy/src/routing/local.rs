@@ -170,6 +170,12 @@ impl LocalRoute {
         done
     }
 
+    /// Aborts the ramps whose breaker is open, before a tick would.
+    pub(super) fn heed(&self, route: &Route, places: &Places, host: &impl Host) -> Result<(), StoreError> {
+        let mut watched = self.ramps.iter().filter(|local| local.is_cut_off(host));
+        watched.try_for_each(|local| self.advance(local, route, places, host))
+    }
+
     /// Reads where the ramps are. One that another schedule moved meanwhile stays where it was.
     fn refresh(&self, route: &Route, store: &impl Store) -> Result<(), StoreError> {
         if self.ramps.is_empty() {
@@ -203,7 +209,7 @@ impl LocalRoute {
     ) -> Result<(), StoreError> {
         let Some(ramp) = local.ramp(route) else { return Ok(()) };
         let clock_ms = clock(ramp, host);
-        let open = local.breaker.is_some_and(|breaker| OPEN.contains(&host.read(breaker)));
+        let open = local.is_cut_off(host);
         let mut done = None;
         rewrite(host, &local.cell, &mut |bytes| {
             // What a try did that lost to another worker is done by that one.
@@ -296,6 +302,11 @@ impl LocalRoute {
 impl LocalRamp {
     fn ramp<'r>(&self, route: &'r Route) -> Option<&'r Ramp> {
         route.variants.get(self.variant)?.ramp.as_ref()
+    }
+
+    /// Whether its breaker lets nothing through.
+    fn is_cut_off(&self, host: &impl Host) -> bool {
+        self.breaker.is_some_and(|breaker| OPEN.contains(&host.read(breaker)))
     }
 
     fn tally(&self) -> String {

@@ -27,6 +27,8 @@ pub enum RouteMetric {
     Moves,
     /// Requests that would have been routed if the route were not observing.
     Observed,
+    /// Requests whose variant was passed over.
+    PassedOver,
     /// Ramps that are through.
     Promoted,
     /// Requests whose identity chose the variant.
@@ -55,13 +57,14 @@ pub struct Places(Vec<usize>);
 /// Where the counter of requests that no route takes stands.
 pub const UNMATCHED: usize = 0;
 
-const ROUTE: [(RouteMetric, &str, &str); 9] = [
+const ROUTE: [(RouteMetric, &str, &str); 10] = [
     (RouteMetric::Aborted, "aborted", "Ramps given up."),
     (RouteMetric::Advanced, "advanced", "Steps that ramps took."),
     (RouteMetric::Forced, "forced", "Requests whose variant a trusted caller named."),
     (RouteMetric::Halted, "halted", "Intervals that held a ramp where it was."),
     (RouteMetric::Moves, "moves", "Changes of weights, whatever the reason."),
     (RouteMetric::Observed, "observed", "Requests left alone by mode observe that enforce would route."),
+    (RouteMetric::PassedOver, "passed_over", "Requests that went past a variant whose breaker is open."),
     (RouteMetric::Promoted, "promoted", "Ramps that are through."),
     (RouteMetric::Sticky, "sticky", "Requests whose identity chose the variant."),
     (RouteMetric::Undecided, "undecided", "Times that shared cells failed."),
@@ -152,6 +155,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(list.len(), 1 + 2 * 9 + 3 * 4);
+        assert_eq!(list.len(), 1 + 2 * 10 + 3 * 4);
     }
 }

@@ -94,59 +94,7 @@ impl Stage for Routing {
     }
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
-        let request = &Parsed::new(request);
-        let draw = self.draw(host);
-        let values: Vec<Option<Vec<u8>>> = self.wanted.iter().map(|path| request.metadata(path)).collect();
-        let found = self.wanted.iter().zip(&values);
-        let metadata: Vec<(&[String], &[u8])> =
-            found.filter_map(|(path, value)| Some((path.as_slice(), value.as_deref()?))).collect();
-        let mut edits = self.removals(request);
-        let Some(at) = self.policy.find(request, Facts { draw, metadata: &metadata }) else {
-            host.add(metrics::UNMATCHED, 1);
-            return match self.policy.no_match {
-                NoMatch::NotFound => {
-                    Verdict::Reply(reply::plain(reply::ReplyReason::NoRoute, request.is_grpc()))
-                }
-                NoMatch::Pass => Verdict::Continue(edits),
-            };
-        };
-        let Some((route, local)) = self.policy.routes.get(at).zip(self.locals.get(at)) else {
-            return Verdict::Continue(edits);
-        };
-        let choice = match self.choose(exchange, route, local, request, draw, host) {
-            Ok(choice) => choice,
-            Err(_) => {
-                host.add(self.places.route(at, RouteMetric::Undecided), 1);
-                return match self.policy.on_failure {
-                    OnFailure::Refuse if route.mode == Mode::Enforce => {
-                        Verdict::Reply(reply::plain(reply::ReplyReason::Undecided, request.is_grpc()))
-                    }
-                    _ => Verdict::Continue(edits),
-                };
-            }
-        };
-        if route.mode == Mode::Observe {
-            host.add(self.places.route(at, RouteMetric::Observed), 1);
-            exchange.cookie = None;
-            return Verdict::Continue(edits);
-        }
-        self.count(at, choice, host);
-        exchange.label(route, choice);
-        if let Some(Target::Status(status)) = route.variants.get(choice.variant).map(|v| &v.target) {
-            let mut reply = reply::plain(reply::ReplyReason::Status(*status, &route.name), request.is_grpc());
-            reply.headers.extend(exchange.set_cookies(route));
-            return Verdict::Reply(reply);
-        }
-        exchange.chosen = Some((at, choice.variant));
-        if local.judges() {
-            exchange.progress = Some(Progress::new(request, host.now().as_millis()));
-        }
-        if let Some(Target::Service { .. }) = route.variants.get(choice.variant).map(|v| &v.target) {
-            edits.extend(steering::retries(request));
-        }
-        self.steer(&mut edits, route, choice, draw);
-        edits.extend(exchange.attach(route, request));
-        Verdict::Continue(edits)
+        self.route(exchange, request, &|_, _| true, host)
     }
 
     fn on_request_complete(&self, exchange: &mut Exchange, host: &impl Host) {
@@ -211,6 +159,82 @@ impl Stage for Routing {
 // === impl Routing ===
 
 impl Routing {
+    /// What it was told.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Decides a request. `passes` says of a route and a variant, by their places, whether the variant lets
+    /// anything through: for a module that knows it.
+    pub(crate) fn route(
+        &self,
+        exchange: &mut Exchange,
+        request: &impl Request,
+        passes: &dyn Fn(usize, usize) -> bool,
+        host: &impl Host,
+    ) -> Verdict {
+        let request = &Parsed::new(request);
+        let draw = self.draw(host);
+        let values: Vec<Option<Vec<u8>>> = self.wanted.iter().map(|path| request.metadata(path)).collect();
+        let found = self.wanted.iter().zip(&values);
+        let metadata: Vec<(&[String], &[u8])> =
+            found.filter_map(|(path, value)| Some((path.as_slice(), value.as_deref()?))).collect();
+        let mut edits = self.removals(request);
+        let Some(at) = self.policy.find(request, Facts { draw, metadata: &metadata }) else {
+            host.add(metrics::UNMATCHED, 1);
+            return match self.policy.no_match {
+                NoMatch::NotFound => {
+                    Verdict::Reply(reply::plain(reply::ReplyReason::NoRoute, request.is_grpc()))
+                }
+                NoMatch::Pass => Verdict::Continue(edits),
+            };
+        };
+        let Some((route, local)) = self.policy.routes.get(at).zip(self.locals.get(at)) else {
+            return Verdict::Continue(edits);
+        };
+        let passes = |variant| passes(at, variant);
+        let Ok(choice) = self.choose(exchange, (route, local), request, draw, &passes, host) else {
+            host.add(self.places.route(at, RouteMetric::Undecided), 1);
+            return match self.policy.on_failure {
+                OnFailure::Refuse if route.mode == Mode::Enforce => {
+                    Verdict::Reply(reply::plain(reply::ReplyReason::Undecided, request.is_grpc()))
+                }
+                _ => Verdict::Continue(edits),
+            };
+        };
+        if route.mode == Mode::Observe {
+            host.add(self.places.route(at, RouteMetric::Observed), 1);
+            exchange.cookie = None;
+            return Verdict::Continue(edits);
+        }
+        self.count(at, choice, host);
+        exchange.label(route, choice);
+        if let Some(Target::Status(status)) = route.variants.get(choice.variant).map(|v| &v.target) {
+            let mut reply = reply::plain(reply::ReplyReason::Status(*status, &route.name), request.is_grpc());
+            reply.headers.extend(exchange.set_cookies(route));
+            return Verdict::Reply(reply);
+        }
+        exchange.chosen = Some((at, choice.variant));
+        if local.judges() {
+            exchange.progress = Some(Progress::new(request, host.now().as_millis()));
+        }
+        if let Some(Target::Service { .. }) = route.variants.get(choice.variant).map(|v| &v.target) {
+            edits.extend(steering::retries(request));
+        }
+        self.steer(&mut edits, route, choice, draw);
+        edits.extend(exchange.attach(route, request));
+        Verdict::Continue(edits)
+    }
+
+    /// Breakers changed their states just now: ramps that watch one that is open are aborted.
+    pub(crate) fn heed(&self, host: &impl Host) {
+        for (at, (route, local)) in self.policy.routes.iter().zip(&self.locals).enumerate() {
+            if local.heed(route, &self.places, host).is_err() {
+                host.add(self.places.route(at, RouteMetric::Undecided), 1);
+            }
+        }
+    }
+
     /// 64 bits that no client can foresee or repeat. Nothing that a request carries is among what
     /// they are made of: a client that sends an `x-request-id` once more would get its variant again.
     fn draw(&self, host: &impl Host) -> u64 {
@@ -242,10 +266,10 @@ impl Routing {
     fn choose(
         &self,
         exchange: &mut Exchange,
-        route: &Route,
-        local: &LocalRoute,
+        (route, local): (&Route, &LocalRoute),
         request: &impl Request,
         draw: u64,
+        passes: &dyn Fn(usize) -> bool,
         host: &impl Host,
     ) -> Result<Choice, StoreError> {
         let wish = self.policy.force.as_ref().and_then(|force| force.wish(request));
@@ -255,7 +279,9 @@ impl Routing {
             None => Some(Generated::value(self.random(host.now()))),
         });
         let identity = known.as_deref().or(exchange.cookie.as_deref().map(str::as_bytes));
-        local.with_weights(route, &self.places, host, |weights| weights.choose(route, wish, identity, draw))
+        local.with_weights(route, &self.places, host, |weights| {
+            weights.pass_over(route, weights.choose(route, wish, identity, draw), passes)
+        })
     }
 
     /// 128 bits that cannot be foreseen without the secret.
@@ -276,6 +302,7 @@ impl Routing {
         host.add(self.places.variant(at, choice.variant, VariantMetric::Requests), 1);
         match choice.reason {
             ChoiceReason::Forced => host.add(self.places.route(at, RouteMetric::Forced), 1),
+            ChoiceReason::PassedOver => host.add(self.places.route(at, RouteMetric::PassedOver), 1),
             ChoiceReason::Sticky => host.add(self.places.route(at, RouteMetric::Sticky), 1),
             ChoiceReason::Drawn => {}
         }

@@ -165,6 +165,22 @@ impl LocalBreaker {
         })
     }
 
+    /// Whether a request to the only target would be refused now, also for want of a permit. Takes none, and
+    /// knows of no other reason than the state.
+    pub(crate) fn would_refuse(&self, cx: &Context<'_, impl Host>, upload: bool) -> Result<bool, StoreError> {
+        let Targets::Single(single) = &self.targets else { return Ok(false) };
+        match cx.demanded() {
+            State::Closed => {}
+            demanded => return Ok(demanded == State::ForcedOpen),
+        }
+        let Some(head) = self.own_head(cx, 0)? else { return Ok(false) };
+        match head.state {
+            State::Open => Ok(cx.now_ms < head.at_ms),
+            State::HalfOpen => single.would_refuse(cx, upload),
+            _ => Ok(false),
+        }
+    }
+
     /// Whether a request to the only target may not pass now, by the worker's copy alone; `None` when
     /// there is no copy yet.
     pub(crate) fn blocks(&self, params: &BreakerParams) -> Option<bool> {

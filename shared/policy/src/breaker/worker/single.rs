@@ -10,7 +10,7 @@ use crate::breaker::cells::record::Record;
 use crate::breaker::cells::single::RecordCell;
 use crate::breaker::cells::Updated;
 use crate::breaker::config::Breaker;
-use crate::breaker::decide;
+use crate::breaker::decide::{self, Admission};
 use crate::breaker::metrics::BreakerMetric;
 use crate::breaker::report::Evidence;
 use crate::breaker::state::State;
@@ -78,6 +78,13 @@ impl Single {
     /// Whether a request may not pass, by the copy as it is.
     pub(crate) fn blocks(&self) -> Option<bool> {
         self.entry.borrow().head.map(|head| head.state != State::Closed || head.share > 0.0)
+    }
+
+    /// Whether a request would be refused now, by the record itself, which stays as it is.
+    pub(crate) fn would_refuse(&self, cx: &Context<'_, impl Host>, upload: bool) -> Result<bool, StoreError> {
+        let mut record = self.cell.read(&cx.breaker.params, cx.host)?;
+        let (said, _) = decide::admit(&mut record, cx.params, upload, cx.now_ms, cx.draw);
+        Ok(matches!(said, Admission::Refuse { .. }))
     }
 
     pub(crate) fn is_troubled(&self) -> bool {
