@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tidegate_tool::options::{Command, Options};
-use tidegate_tool::{check, manual, module};
+use tidegate_tool::{check, explain, manual, module};
 
 fn main() -> ExitCode {
     let done = match Options::parse().command {
         Command::Check(options) => check::run(&options),
         Command::Completions { shell } => manual::completions(shell),
         Command::Docs(options) => manual::docs(options.subject.as_deref()),
+        Command::Explain(options) => explain::run(&options),
         Command::Schema { filter } => manual::schema(&filter),
         Command::Version { module } => module::version(module.as_deref()),
     };

@@ -20,6 +20,8 @@ pub struct Options {
 pub enum Command {
     /// Find what is wrong, before Envoy does.
     Check(Check),
+    /// Say what becomes of one request, and why.
+    Explain(Explain),
     /// Say what a field means: its unit, bounds and default.
     Docs(Docs),
     /// Print the JSON Schema of a filter's document, for editors.
@@ -73,4 +75,50 @@ pub struct Check {
     /// List the rules instead.
     #[arg(long)]
     pub rules: bool,
+}
+
+/// Runs the filters of a file on the simulator, with the real stages, and tells which rules apply to a request, by which
+/// key, what each filter decides, and where the request goes.
+///
+/// Nothing is asked of registries: services of a static one have endpoints, others hold the request.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// A file as for `check`.
+    pub file: PathBuf,
+    /// Which filters, where the file has several chains: the stat prefix of a connection manager, the name of a
+    /// policy.
+    #[arg(long)]
+    pub chain: Option<String>,
+    /// The request.
+    #[command(flatten)]
+    pub asked: Asked,
+    /// Send it so many times.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub times: u32,
+    /// So many milliseconds apart.
+    #[arg(long = "every", value_name = "MS", default_value_t = 0)]
+    pub every_ms: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A request.
+#[derive(Args, Debug)]
+pub struct Asked {
+    /// Method and path: 'POST /api/x'.
+    #[arg(long, short, default_value = "GET /")]
+    pub request: String,
+    /// A header: 'name: value'.
+    #[arg(long = "header", short = 'H', value_name = "HEADER")]
+    pub headers: Vec<String>,
+    /// Who sends it.
+    #[arg(long, default_value = "192.0.2.1")]
+    pub from: String,
+    /// The cluster of Envoy's route, where the file has no routes.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// What the upstream answers.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(200..=599))]
+    pub status: u32,
 }

@@ -14,7 +14,7 @@ use crate::filter::Filter;
 use crate::source::{File, Place};
 use crate::tree::Node;
 
-pub use routes::{Need, Route, To};
+pub use routes::{Need, Paths, Route, To};
 
 /// All that was found.
 #[derive(Debug, Default)]

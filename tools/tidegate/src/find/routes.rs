@@ -10,6 +10,12 @@ pub struct Route {
     pub place: Place,
     /// Headers that a request must have.
     pub needs: Vec<Need>,
+    /// Its name.
+    pub name: String,
+    /// Whose requests it takes: the domains of its virtual host; none for all.
+    pub domains: Vec<String>,
+    /// Which paths it takes.
+    pub path: Paths,
     /// Whether it takes every request.
     pub everything: bool,
     /// Where it leads.
@@ -18,6 +24,17 @@ pub struct Route {
     pub removes: Vec<(String, Place)>,
     /// Headers that name clusters for copies.
     pub mirrors: Vec<String>,
+}
+
+/// Which paths a route takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Paths {
+    /// This one.
+    Exact(String),
+    /// Those that begin so.
+    Prefix(String),
+    /// By a rule that only Envoy knows.
+    Unknown,
 }
 
 /// A header that a request must have.
@@ -69,6 +86,9 @@ impl Route {
                 .iter()
                 .filter_map(need)
                 .collect(),
+            name: node.text_at(&["name"]).unwrap_or_default().to_owned(),
+            domains: Vec::new(),
+            path: matched.map_or(Paths::Unknown, paths),
             everything: !fields.is_empty() && fields.iter().all(all),
             to: action.map_or(To::Other, |action| to(file, action)),
             removes: removes.iter().filter_map(|node| Some((lower(node)?, place(node)))).collect(),
@@ -79,7 +99,9 @@ impl Route {
     /// A route that needs these headers and leads where only its own document knows.
     #[must_use]
     pub fn needing(place: Place, needs: Vec<Need>) -> Self {
-        Self { place, needs, everything: false, to: To::Other, removes: Vec::new(), mirrors: Vec::new() }
+        let (name, domains, path) = (String::new(), Vec::new(), Paths::Unknown);
+        let (everything, to, removes, mirrors) = (false, To::Other, Vec::new(), Vec::new());
+        Self { place, needs, name, domains, path, everything, to, removes, mirrors }
     }
 
     /// Whether it takes requests by this header: with this value, or any.
@@ -97,13 +119,18 @@ impl Route {
 pub(super) fn hosts(file: usize, config: &Node) -> Vec<Vec<Route>> {
     let hosts = config.get("virtual_hosts").map_or(&[][..], Node::items);
     let routes = |host: &Node| {
-        host.get("routes")
-            .map_or(&[][..], Node::items)
-            .iter()
-            .map(|node| Route::of_envoy(file, node))
-            .collect()
+        let domains = host.get("domains").map_or(&[][..], Node::items).iter();
+        let domains: Vec<String> = domains.filter_map(|node| node.text().map(str::to_owned)).collect();
+        let routes = host.get("routes").map_or(&[][..], Node::items).iter();
+        routes.map(|node| Route { domains: domains.clone(), ..Route::of_envoy(file, node) }).collect()
     };
     hosts.iter().map(routes).collect()
+}
+
+fn paths(matched: &Node) -> Paths {
+    let text = |name: &str| matched.text_at(&[name]).map(str::to_owned);
+    let exact = text("path").map(Paths::Exact);
+    exact.or_else(|| text("prefix").map(Paths::Prefix)).unwrap_or(Paths::Unknown)
 }
 
 fn need(node: &Node) -> Option<Need> {
