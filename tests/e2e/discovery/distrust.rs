@@ -51,7 +51,7 @@ fn unusable_bodies_change_nothing() {
     let upstreams = numbered::<2>();
     let text = json!(endpoints(&upstreams)).to_string();
     let one = |n| json!({"Service": {"Address": format!("n{n}"), "Port": 8080}});
-    let many = Value::from((0..100_000).map(one).collect::<Vec<_>>()).to_string();
+    let many = Value::from((0..400_000).map(one).collect::<Vec<_>>()).to_string();
     let of = |body: &[u8]| Answer::new(200, body);
     sit_out(vec![
         ("nothing", of(b""), "malformed answer"),
@@ -68,8 +68,8 @@ fn unusable_bodies_change_nothing() {
             of(format!("[{{\"X\":{}", "{\"a\":".repeat(100_000)).as_bytes()),
             "malformed answer",
         ),
-        ("10 MB", of(&vec![b' '; 10 << 20]), "bytes, too many to be read"),
-        ("100,000 entries", of(many.as_bytes()), "bytes, too many to be read"),
+        ("20 MB", of(&vec![b' '; 20 << 20]), "bytes, too many to be read"),
+        ("400,000 entries", of(many.as_bytes()), "bytes, too many to be read"),
         ("names", of(b"[{\"Service\":{\"Address\":\"db.internal\",\"Port\":80}}]"), "none of 1 entries"),
     ]);
 }

@@ -295,7 +295,7 @@ mod tests {
             serve_forever: false,
             negative_ttl_ms: 5_000,
             max_backoff_ms: 5_000,
-            max_bytes: 4 << 20,
+            max_bytes: 16 << 20,
             shrink: shrink::ShrinkParams::default(),
             flap: None::<flap::FlapParams>,
         }

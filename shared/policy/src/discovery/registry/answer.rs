@@ -71,8 +71,8 @@ pub(super) struct Entries {
 /// Entries are normalized, and cut, at most this often; later ones are only counted. One answer of a
 /// few bytes can name the same endpoint again and again, and each round costs a sort of 10,000.
 const MAX_NORMALIZED: u32 = 16;
-/// Largest body that is parsed, in bytes: 838 for each endpoint that a set can have.
-pub const MAX_BODY: usize = 4 << 20;
+/// Largest body that is parsed, in bytes: 3,355 for each endpoint that a set can have.
+pub const MAX_BODY: usize = 16 << 20;
 
 /// What `shape` picks from the body of a successful answer.
 pub(super) fn body(reply: &Reply<'_>, shape: &'static json::Shape) -> Result<json::Node, AnswerError> {
