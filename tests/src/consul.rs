@@ -4,6 +4,7 @@
 //! So one that is stopped and started again comes back empty, at the same ports. Connections to it
 //! are refused in between, and go unanswered while it is paused.
 
+pub mod entry;
 mod service;
 
 use std::fs;
