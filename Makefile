@@ -5,7 +5,7 @@ CARGO_FLAGS := $(if $(CI),--locked)
 
 FILTERS := breaker discovery fused ratelimit ratelimit-headers routing
 # What the demo runs.
-DEMO    := breaker discovery ratelimit routing
+DEMO    := fused
 PROBES  := $(patsubst tests/probe/%/Cargo.toml,%,$(wildcard tests/probe/*/Cargo.toml))
 
 # Envoy to test with. Unless one is named, `make need-envoy` puts ours here.

@@ -12,7 +12,7 @@ source tools/step.sh
 # Not for release: that takes a minute longer, and the demo is not what is measured.
 step "the demo" cargo_build "the demo" --package tidegate-demo
 
-note "starting Envoy with its filters, the services and their clients"
+note "starting Envoy with its filter, the services and their clients"
 run=("${CARGO_TARGET_DIR:-target}/debug/demo" ${args[@]+"${args[@]}"})
 
 # Without a terminal the demo takes the place of this script, so that it gets make's signals.

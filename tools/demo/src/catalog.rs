@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use serde_json::json;
-use tidegate_tests::paths::module;
-use tidegate_tests::{Bootstrap, WasmFilter};
+use serde_json::{json, Value};
+use tidegate_tests::Bootstrap;
 
 use crate::script::{CANARY, STABLE};
 use crate::service::Service;
@@ -50,9 +49,9 @@ impl Catalog {
         self.canary.begin(start);
     }
 
-    /// Puts the routing and both servers into Envoy. Steps are short, so that all of them are taken
-    /// before the canary fails; two bad intervals then end the ramp.
-    pub(crate) fn add(&self, config: Bootstrap) -> Bootstrap {
+    /// The route of the filter's document. Steps are short, so that all of them are taken before the canary
+    /// fails; two bad intervals then end the ramp.
+    pub(crate) fn routing() -> Value {
         let ramp = json!({
             "interval_ms": 1000,
             "steps": [
@@ -72,10 +71,12 @@ impl Catalog {
                 {"name": "canary", "cluster": CANARY_CLUSTER, "weight": 10, "ramp": ramp},
             ],
         });
-        let filter = WasmFilter::new(module("routing"))
-            .config(&json!({"routes": [route], "headers": {"response": VARIANT}}));
+        json!({"routes": [route], "headers": {"response": VARIANT}})
+    }
+
+    /// Puts both servers into Envoy.
+    pub(crate) fn add(&self, config: Bootstrap) -> Bootstrap {
         config
-            .wasm(&filter)
             .cluster(STABLE_CLUSTER, &self.stable.addresses())
             .cluster(CANARY_CLUSTER, &self.canary.addresses())
             .route(json!({

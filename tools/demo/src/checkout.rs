@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use serde_json::json;
-use tidegate_tests::paths::module;
-use tidegate_tests::{Answer, Bootstrap, Upstream, WasmFilter};
+use serde_json::{json, Value};
+use tidegate_tests::{Answer, Bootstrap, Upstream};
 
 use crate::script::{Mood, CHECKOUT};
 use crate::service::{Service, SERVED_BY};
@@ -36,9 +35,8 @@ impl Checkout {
         self.service.begin(start);
     }
 
-    /// Puts the breaker and both servers into Envoy: the path has two routes, and one of them takes
-    /// the cluster that the breaker names. Times are short, so that much is to be seen soon.
-    pub(crate) fn add(&self, config: Bootstrap) -> Bootstrap {
+    /// The breaker of the filter's document. Times are short, so that much is to be seen soon.
+    pub(crate) fn breaker() -> Value {
         let breaker = json!({
             "name": NAME,
             "target": {"cluster": NAME},
@@ -48,10 +46,14 @@ impl Checkout {
             "base_open_ms": 1500, "backoff_multiplier_percent": 150, "max_open_ms": 2500,
             "fallback": [{"cluster": BACKUP}, {"reply": {"status": 503, "body": "closed for a moment"}}],
         });
-        let filter = WasmFilter::new(module("breaker")).config(&json!({"breakers": [breaker]}));
+        json!({"breakers": [breaker]})
+    }
+
+    /// Puts both servers into Envoy: the path has two routes, and one of them takes the cluster that the
+    /// breaker names.
+    pub(crate) fn add(&self, config: Bootstrap) -> Bootstrap {
         let steered = json!([{"name": "x-tidegate-cluster", "present_match": true}]);
         config
-            .wasm(&filter)
             .cluster(NAME, &self.service.addresses())
             .cluster(BACKUP, &[self.backup.addr()])
             .route(json!({

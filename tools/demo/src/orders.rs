@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde_json::{json, Value};
 use tidegate_tests::consul::Service;
-use tidegate_tests::paths::module;
-use tidegate_tests::{Answer, Bootstrap, Consul, Port, Upstream, WasmFilter};
+use tidegate_tests::{Answer, Bootstrap, Consul, Port, Upstream};
 
 use crate::plot::{Act, Registry, ENDPOINTS};
 use crate::service::SERVED_BY;
@@ -100,9 +99,9 @@ impl Orders {
         orders
     }
 
-    /// Puts the discovery into Envoy, around requests and around attempts. Rests are short, so that
+    /// The service of the filter's document, and where its endpoints are found. Rests are short, so that
     /// their end is to be seen, too.
-    pub(crate) fn add(&self, config: Bootstrap) -> Bootstrap {
+    pub(crate) fn discovery(&self) -> Value {
         let endpoints: Vec<Value> = self.endpoints.iter().map(Endpoint::json).collect();
         let registry = match self.registry {
             // Endpoints go each time that the script begins anew. That is no flapping.
@@ -119,14 +118,16 @@ impl Orders {
                 "base_ejection_time_ms": 1000, "max_ejection_time_ms": 2000,
             },
         });
-        let filter = WasmFilter::new(module("discovery")).config(&json!({
+        json!({
             "registries": {self.registry.name(): registry},
             "services": [service],
             "allow": ["127.0.0.0/8:1-65535"],
-        }));
+        })
+    }
+
+    /// Puts the cluster of its endpoints into Envoy, and that of their registry.
+    pub(crate) fn add(&self, config: Bootstrap) -> Bootstrap {
         let config = config
-            .wasm(&filter)
-            .around_attempts(&filter.clone().root_id("attempt").name("attempt"))
             .original_dst_cluster(NAME)
             .route(json!({"match": {"path": PATH}, "route": {"cluster": NAME, "timeout": "2s"}}));
         match &self.consul {

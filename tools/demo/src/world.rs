@@ -1,11 +1,11 @@
-//! What the clients of the demo talk to: upstreams, and Envoy with all filters before them.
+//! What the clients of the demo talk to: upstreams, and Envoy with all policies in one filter before them.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{json, Value};
 use tidegate_policy::ratelimit::{Limit, Policy};
 use tidegate_tests::paths::{module, root};
 use tidegate_tests::{stats, Answer, Bootstrap, Envoy, Options, StartFailure, Upstream, WasmFilter};
@@ -57,9 +57,17 @@ impl World {
             "/login" => Answer::new(401, "wrong password\n"),
             _ => Answer::new(200, "hello from the upstream\n"),
         });
-        let filter = WasmFilter::new(module("ratelimit")).raw_config(&limits);
+        let limits: Value = serde_json::from_str(&limits).map_err(|error| error.to_string())?;
         let (catalog, checkout, orders) = (Catalog::start(), Checkout::start(), Orders::start(registry));
-        let config = orders.add(checkout.add(catalog.add(Bootstrap::new().wasm(&filter))));
+        let filter = WasmFilter::new(module("fused")).config(&json!({
+            "ratelimit": limits,
+            "routing": Catalog::routing(),
+            "breaker": Checkout::breaker(),
+            "discovery": orders.discovery(),
+        }));
+        let attempt = filter.clone().root_id("attempt").name("attempt");
+        let config = Bootstrap::new().wasm(&filter).around_attempts(&attempt);
+        let config = orders.add(checkout.add(catalog.add(config)));
         let config = config.cluster("upstream", &[upstream.addr()]);
         let config = config.forward("/", "upstream").balanced();
         let envoy = start(&config, PORT).or_else(|_| start(&config, 0)).map_err(|e| e.to_string())?;
