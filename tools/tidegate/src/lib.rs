@@ -2,7 +2,8 @@
 //!
 //! Files become trees whose values know where they stand ([`tree`]); what is ours in them is found
 //! ([`mod@find`]) and held against the rules ([`rules`]), and printed ([`report`]). The filters of a file run on the
-//! simulator ([`engine`]), for one request that is explained ([`explain`]).
+//! simulator ([`engine`]), for one request that is explained ([`explain`]) or
+//! for many ([`simulate`]).
 
 #![forbid(unsafe_code)]
 
@@ -18,5 +19,6 @@ pub mod module;
 pub mod options;
 pub mod report;
 pub mod rules;
+pub mod simulate;
 pub mod source;
 pub mod tree;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tidegate_tool::options::{Command, Options};
-use tidegate_tool::{check, explain, manual, module};
+use tidegate_tool::{check, explain, manual, module, simulate};
 
 fn main() -> ExitCode {
     let done = match Options::parse().command {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Docs(options) => manual::docs(options.subject.as_deref()),
         Command::Explain(options) => explain::run(&options),
         Command::Schema { filter } => manual::schema(&filter),
+        Command::Simulate(options) => simulate::run(&options),
         Command::Version { module } => module::version(module.as_deref()),
     };
     // Colours are left out where they are not wanted: no terminal, NO_COLOR, TERM=dumb. Who closes

@@ -24,6 +24,8 @@ pub enum Command {
     Explain(Explain),
     /// Say what a field means: its unit, bounds and default.
     Docs(Docs),
+    /// Say what the filters would have done with the requests of a log, or of a load.
+    Simulate(Simulate),
     /// Print the JSON Schema of a filter's document, for editors.
     Schema {
         /// The filter.
@@ -121,4 +123,60 @@ pub struct Asked {
     /// What the upstream answers.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(200..=599))]
     pub status: u32,
+}
+
+/// Plays the requests of an access log, or of a load that is made up, through the filters of a file on the simulator:
+/// who would have been limited, split, refused, over time, as tables and a plot.
+///
+/// Logs: Envoy's default text, Istio's, and JSON, one object a line, in which every field of an unknown name is
+/// a header (`x_api_key` is `x-api-key`). Text has no other headers than it shows: for limits by a header, log JSON.
+#[derive(Args, Debug)]
+pub struct Simulate {
+    /// A file as for `check`.
+    pub file: PathBuf,
+    /// Which filters, where the file has several chains.
+    #[arg(long)]
+    pub chain: Option<String>,
+    /// The cluster of Envoy's route, where the file has no routes.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// An access log; - for standard input. Without, a load is made up.
+    #[arg(long)]
+    pub log: Option<PathBuf>,
+    /// Requests a second of the load.
+    #[arg(long, default_value_t = 100.0)]
+    pub rate: f64,
+    /// How long the load lasts.
+    #[arg(long, default_value = "60s")]
+    pub duration: String,
+    /// How many clients the load has; the n-th sends 1/n of what the first does, from 10.0.0.n.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub clients: u32,
+    /// The requests of the load: method, and paths with commas between; {client} and {n} are numbers.
+    #[arg(long, short, default_value = "GET /")]
+    pub request: String,
+    /// A header of the load: 'x-api-key: key-{client}'.
+    #[arg(long = "header", short = 'H', value_name = "HEADER")]
+    pub headers: Vec<String>,
+    /// How many of its requests fail.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    pub error_percent: f64,
+    /// When all of them fail: 20s..30s.
+    #[arg(long, value_name = "FROM..TO")]
+    pub outage: Option<String>,
+    /// How long upstreams take on average.
+    #[arg(long, default_value = "20ms")]
+    pub latency: String,
+    /// What its chances begin with.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many of the limited are listed.
+    #[arg(long, default_value_t = 10)]
+    pub top: usize,
+    /// Write a picture, too.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }

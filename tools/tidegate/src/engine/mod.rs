@@ -4,6 +4,7 @@ mod link;
 mod request;
 mod router;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use tidegate_policy::http::Placement;
@@ -20,8 +21,8 @@ use crate::find::{Chain, Plugin};
 pub struct Engine {
     /// In order.
     pub links: Vec<Box<dyn Link>>,
-    now: Span,
-    ticked: Span,
+    now: Cell<Span>,
+    ticked: Cell<Span>,
 }
 
 /// How often filters keep house.
@@ -40,10 +41,10 @@ impl Engine {
         let store = Arc::new(SimStore::default());
         let around = chain.plugins.iter().filter(|plugin| plugin.placement == Placement::Downstream);
         let links = around.map(|plugin| link(plugin, &store)).collect::<Result<_, _>>()?;
-        let mut engine = Self { links, now: Span::ZERO, ticked: Span::ZERO };
+        let engine = Self { links, now: Cell::new(Span::ZERO), ticked: Cell::new(Span::ZERO) };
         // What is in the configuration is known from the first ticks on.
         for _ in 0..4 {
-            engine.advance(engine.now.plus(TICK));
+            engine.advance(engine.now().plus(TICK));
         }
         Ok(engine)
     }
@@ -51,30 +52,25 @@ impl Engine {
     /// When it is, since the start.
     #[must_use]
     pub fn now(&self) -> Span {
-        self.now
+        self.now.get()
     }
 
     /// Lets time pass until `at`; nothing if it has.
-    pub fn advance(&mut self, at: Span) {
-        if at <= self.now {
+    pub fn advance(&self, at: Span) {
+        if at <= self.now.get() {
             return;
         }
-        let due = at.as_millis().saturating_sub(self.ticked.as_millis()) / TICK.as_millis();
+        let due = at.as_millis().saturating_sub(self.ticked.get().as_millis()) / TICK.as_millis();
         let step = TICK.as_millis().max(TICK.as_millis() * due / TICKS);
-        while self.ticked.as_millis() + step <= at.as_millis() {
-            self.ticked = Span::from_millis(self.ticked.as_millis() + step);
-            let ticked = self.ticked;
+        while self.ticked.get().as_millis() + step <= at.as_millis() {
+            let ticked = self.ticked.get().plus(Span::from_millis(step));
+            self.ticked.set(ticked);
             for link in &self.links {
                 link.set(ticked);
                 link.tick();
             }
         }
-        self.now = at;
-        self.links.iter().for_each(|link| link.set(at));
-    }
-
-    /// The clock as it was at some time, for the end of a request.
-    pub fn set(&self, at: Span) {
+        self.now.set(at);
         self.links.iter().for_each(|link| link.set(at));
     }
 }

@@ -196,7 +196,9 @@ fn about(kind: &str, rule: &Node) -> String {
     }
 }
 
-fn part(part: &Node, request: &Seen<'_>) -> Part {
+/// A part of a key, with the request's value.
+#[must_use]
+pub fn part(part: &Node, request: &Seen<'_>) -> Part {
     let (name, value) = match (part.text(), part.fields().first()) {
         (Some(word), _) => (word.to_owned(), None),
         (None, Some((key, value))) => (key.text.clone(), Some(value)),

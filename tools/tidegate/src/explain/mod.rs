@@ -15,7 +15,7 @@ use crate::options::{Asked, Explain};
 use crate::rules::{check, Level};
 use crate::source::read_all;
 
-pub use applies::{of_document, Applies, Part};
+pub use applies::{of_document, part, Applies, Chosen, Part};
 pub use story::{Answer, Story, Told};
 
 /// Explains a request.
@@ -52,7 +52,7 @@ pub fn run(options: &Explain) -> Done {
 
 /// The stories of a request that is sent several times: what each ended with, and the last one.
 fn tell(chain: &Chain, request: &Passing, options: &Explain) -> Result<(Vec<Answer>, Story), String> {
-    let mut engine = Engine::new(chain)?;
+    let engine = Engine::new(chain)?;
     let (usual, assumed) = usual_cluster(chain, options.asked.cluster.as_deref());
     let router = Router::new(chain, &usual);
     let mut answers = Vec::new();
