@@ -44,8 +44,8 @@ pub struct QuestionLeader {
     flaps: Flaps,
     pace: Pace,
     changes: Changes,
-    /// Whether the held set will be served once it is confirmed.
-    confirms: bool,
+    /// How soon the registry is asked whether it still has the held set; `None` when that will never be served.
+    confirms: Option<Span>,
     /// Whether the snapshot of the leader before has to be published again.
     resumed: bool,
 }
@@ -68,7 +68,7 @@ impl QuestionLeader {
             flaps: Flaps::default(),
             pace: Pace::default(),
             changes: Changes::default(),
-            confirms: false,
+            confirms: None,
             resumed: served.state != State::None,
             served,
         }
@@ -81,12 +81,13 @@ impl QuestionLeader {
     }
 
     /// How long the registry may hold the next query; `None` for an answer at once: nothing was said yet
-    /// that it can differ from, a held answer has to be confirmed, or the last query failed or was cut.
+    /// that it can differ from, or the last query failed or was cut. What is held back has to be confirmed, so that
+    /// the next answer comes soon even if nothing changes.
     #[must_use]
     pub fn next_hold(&self) -> Option<Span> {
-        let at_once =
-            self.confirms || self.leader.failures > 0 || self.cut.is_some() || !self.session.can_wait();
-        self.session.holds_queries().filter(|_| !at_once)
+        let at_once = self.leader.failures > 0 || self.cut.is_some() || !self.session.can_wait();
+        let hold = self.session.holds_queries().filter(|_| !at_once)?;
+        Some(self.confirms.map_or(hold, |soon| hold.min(soon))).filter(|hold| *hold > Span::ZERO)
     }
 
     /// Takes a good answer; whether workers have to be told.
@@ -103,18 +104,18 @@ impl QuestionLeader {
         }
         let changed = self.serve(answer.found.endpoints, cache, now);
         let period = Span::from_millis(cache.ttl_ms);
+        let soon = self.confirms.map(|soon| now.plus(freshness::next_fetch(soon, draw)));
         let next = match answer.holds {
-            _ if self.confirms => {
-                now.plus(freshness::next_fetch(period.min(cache.shrink.hold.ceil_part(3)), draw))
-            }
             None => {
                 // A wait whose time was up is no haste, however short it is configured.
                 let waited = self.held.is_some_and(|wait| now.since(self.leader.asked) >= wait)
                     || self.cut.as_ref().is_some_and(|(cut, _)| cut.after >= pace::INTERVAL);
                 let (pace, next) = self.pace.next(now, changed || waited);
                 self.pace = pace;
-                next.max(self.changes.next_query(changed, now))
+                let next = next.max(self.changes.next_query(changed, now));
+                soon.map_or(next, |soon| next.min(soon))
             }
+            Some(_) if soon.is_some() => soon.unwrap_or(now),
             Some(Span::ZERO) => now.plus(freshness::next_fetch(period, draw)),
             // Asked again before caches on the way have forgotten it, it would say the same.
             Some(holds) if self.session.holds_queries().is_none() => {
@@ -213,7 +214,8 @@ impl QuestionLeader {
             _ => {}
         }
         let holding = self.is_holding();
-        self.confirms = holding && (count > 0 || cache.shrink.allow_empty);
+        let soon = Span::from_millis(cache.ttl_ms).min(cache.shrink.hold.ceil_part(3));
+        self.confirms = Some(soon).filter(|_| holding && (count > 0 || cache.shrink.allow_empty));
         let doubt = |key: Key| match key {
             _ if self.guard.is_missing(&key) => Some(Doubt::Held),
             _ if out.binary_search(&key).is_ok() => Some(Doubt::Damped),
