@@ -49,10 +49,24 @@ pub const RETRIES: [&str; 7] = [
     "x-envoy-upstream-rq-per-try-timeout-ms",
 ];
 
+/// How long some names are. Most headers are told from them by that alone, and each request has dozens.
+///
+/// ```
+/// use tidegate_policy::http::steering::Lengths;
+///
+/// let lengths = Lengths::of(["x-a", "x-long"]);
+/// assert!(lengths.has(b"x_a") && lengths.has(b"x-b"), "it may be one of them");
+/// assert!(!lengths.has(b"host"));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lengths(u64);
+
 /// One removal for each of [`RETRIES`] that the client sent: for requests to endpoints that a filter of
 /// ours chooses, whose load only that filter may multiply.
 pub fn retries(request: &impl Request) -> Vec<Edit> {
-    removed(request, |name| RETRIES.iter().any(|own| is_like(name, own)), Edit::DropRequestHeader)
+    let lengths = Lengths::of(RETRIES);
+    let retries = |name: &[u8]| lengths.has(name) && RETRIES.iter().any(|own| is_like(name, own));
+    removed(request, retries, Edit::DropRequestHeader)
 }
 
 /// One removal for each steering header that the client sent. Behind the routing filter there is
@@ -131,6 +145,26 @@ fn begins_like(name: &[u8], expected: &[u8]) -> bool {
         b'_' => *expected == b'-',
         _ => byte.eq_ignore_ascii_case(expected),
     })
+}
+
+// === impl Lengths ===
+
+impl Lengths {
+    /// Those of these names.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(names.into_iter().fold(0, |all, name| all | Self::bit(name.len())))
+    }
+
+    /// Whether any of the names may be like this one.
+    #[must_use]
+    pub fn has(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name.len()) != 0
+    }
+
+    /// Names that are 64 bytes apart have the same.
+    fn bit(length: usize) -> u64 {
+        1_u64.rotate_left(u32::try_from(length % 64).unwrap_or(0))
+    }
 }
 
 // === impl Note ===

@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 
 use crate::config::{document, ConfigError, Field, Object, Reader, Scope};
 use crate::http::matcher::{ClientMatch, HeaderName};
+use crate::http::steering::Lengths;
 use crate::http::{steering, Request};
 use crate::routing::cookie::Generated;
 use crate::routing::force::Force;
@@ -40,6 +41,8 @@ pub struct Policy {
     pub force: Option<Force>,
     /// The headers that carry what was chosen.
     pub headers: Headers,
+    /// How long the names are of all that is taken off a request.
+    lengths: Lengths,
     /// What becomes of a request that no route takes.
     pub no_match: NoMatch,
     /// What becomes of a request that the filter cannot decide.
@@ -91,12 +94,15 @@ impl Policy {
         let named: Vec<(&str, &[Condition])> =
             routes.iter().map(|route| (route.name.as_str(), route.matches.as_slice())).collect();
         let rules = Rules::new(&named, object.get(&fields::ORDER)?);
+        let (force, headers): (Option<Force>, Headers) = (force?, headers?);
+        let lengths = Lengths::of(trusted(force.as_ref()).chain(headers.request()));
         Some(Self {
             scope,
             routes,
             rules,
-            force: force?,
-            headers: headers?,
+            force,
+            headers,
+            lengths,
             no_match: object.get(&fields::NO_MATCH)?,
             on_failure: object.get(&fields::ON_FAILURE)?,
         })
@@ -112,15 +118,15 @@ impl Policy {
     /// is taken off every request. Many servers fold `_` to `-`, so look-alikes are, too.
     #[must_use]
     pub fn owns(&self, header: &[u8]) -> bool {
-        self.forces(header) || self.headers.request().any(|name| steering::is_like(header, name))
+        self.lengths.has(header)
+            && (self.forces(header) || self.headers.request().any(|name| steering::is_like(header, name)))
     }
 
     /// Whether a request header is one by which trusted callers choose a variant. No route of Envoy's
     /// is chosen by it.
     #[must_use]
     pub fn forces(&self, header: &[u8]) -> bool {
-        let mut names = self.force.iter().flat_map(|force| [&force.header, &force.secret_header]);
-        names.any(|name| steering::is_like(header, name))
+        trusted(self.force.as_ref()).any(|name| steering::is_like(header, name))
     }
 
     /// Which metadata any route asks for, each once: what [`Facts`] must have.
@@ -188,6 +194,11 @@ fn read_force(object: &Object<'_>) -> Option<Force> {
         None => None,
     };
     Some(Force::new(header, secret_header, object.maybe(&fields::SECRET)?.map(ToOwned::to_owned), from))
+}
+
+/// The headers that only trusted callers may send.
+fn trusted(force: Option<&Force>) -> impl Iterator<Item = &str> {
+    force.into_iter().flat_map(|force| [&*force.header, &*force.secret_header])
 }
 
 // === impl Headers ===
