@@ -3,7 +3,7 @@
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::Cell;
+use core::cell::{Cell, OnceCell};
 
 use super::arrival::Arrivals;
 use super::config::{NoMatch, OnFailure, Policy};
@@ -36,6 +36,8 @@ pub struct Routing {
     places: Places,
     secret: SipKey,
     draws: Cell<u64>,
+    /// When the first draw was: what tells a worker's draws from those of others and of former ones.
+    began: OnceCell<Timestamp>,
     rules: OutcomeRules,
     arrivals: Arrivals,
     wanted: Vec<Vec<String>>,
@@ -67,7 +69,17 @@ impl Stage for Routing {
             routes.map(|(at, route)| LocalRoute::new(at, route, &policy.scope, &mut breakers)).collect();
         let (secret, wanted) = (SipKey::from_bytes([0; 16]), policy.metadata());
         let (rules, arrivals) = (OutcomeRules::default(), Arrivals::new(&policy.routes));
-        Some(Self { locals, places, secret, draws: Cell::default(), rules, arrivals, wanted, policy })
+        Some(Self {
+            locals,
+            places,
+            secret,
+            draws: Cell::default(),
+            began: OnceCell::new(),
+            rules,
+            arrivals,
+            wanted,
+            policy,
+        })
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
@@ -242,7 +254,7 @@ impl Routing {
         self.draws.set(next);
         let mut hash = SipHash13::new(self.secret);
         hash.write(&next.to_le_bytes());
-        hash.write(&host.now().as_nanos().to_le_bytes());
+        hash.write(&self.began.get_or_init(|| host.now()).as_nanos().to_le_bytes());
         hash.finish()
     }
 
