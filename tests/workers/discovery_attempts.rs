@@ -118,10 +118,16 @@ fn only_failures_of_the_endpoint_are_blamed() {
         ("gRPC: OK",            grpc("0"),                   0),
         ("gRPC: not found",     grpc("5"),                   0),
         ("gRPC: unavailable",   grpc("14"),                  1),
+        ("not gRPC",            grpc("14"),                  0),
     ];
     for (name, response, blamed) in cases {
         let both = Both::new(&strict(""));
-        let mut call = both.begin();
+        let request = SimRequest::get("/");
+        let request = match name.starts_with("gRPC") {
+            true => request.header("content-type", b"application/grpc"),
+            false => request,
+        };
+        let mut call = both.begin_as(&request);
         let one = both.attempt(&mut call);
         both.around.end(one.exchange, &response);
         both.end(call, 200);

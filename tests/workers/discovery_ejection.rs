@@ -12,8 +12,13 @@ use crate::discovery_both::{Both, FOUR};
 
 /// One request to this endpoint, answered so; others get 200 until it has its turn.
 fn one_to(worker: &Sim, endpoint: &str, response: &SimResponse) {
+    one_as(worker, &SimRequest::get("/"), endpoint, response);
+}
+
+/// The same of other requests.
+fn one_as(worker: &Sim, request: &SimRequest<'_>, endpoint: &str, response: &SimResponse) {
     for _ in 0..50 {
-        let (verdict, exchange) = worker.begin(&SimRequest::get("/"));
+        let (verdict, exchange) = worker.begin(request);
         let there = word(&verdict) == endpoint;
         if there {
             worker.end(exchange, response);
@@ -113,11 +118,17 @@ fn only_failures_of_the_endpoint_count_towards_an_ejection() {
         ("too slow",                r#""consecutive_5xx": 1"#,              local("response_timeout", 1 << 2), true),
         ("gRPC: unavailable",       r#""consecutive_5xx": 1"#,              grpc("14"),                       true),
         ("gRPC: not found",         r#""consecutive_5xx": 1"#,              grpc("5"),                        false),
+        ("200 that is not gRPC",    r#""consecutive_5xx": 1"#,              grpc("14"),                       false),
         ("another filter's reply",  r#""consecutive_5xx": 1"#,              local("direct_response", 0),      false),
     ];
     for (name, fields, response, ejected) in cases {
         let workers = Workers::new(1, &fixed(&FOUR, &format!(r#""outlier_detection": {{{fields}}}"#)));
-        one_to(&workers.all[0], FOUR[0], &response);
+        let request = SimRequest::get("/");
+        let request = match name.starts_with("gRPC") {
+            true => request.header("content-type", b"application/grpc"),
+            false => request,
+        };
+        one_as(&workers.all[0], &request, FOUR[0], &response);
         assert_eq!(workers.changes() == 1, ejected, "{name}");
         assert_eq!(workers.memory(), 0, "{name}");
     }

@@ -184,8 +184,8 @@ fn a_request_for_a_service_asks_each_thing_once() {
         "metric read",
     ];
     assert_eq!(request, expected);
-    assert_eq!(response, [":status", "clock", "grpc-status"], "the last is absent");
-    assert_eq!(end, ["clock"]);
+    assert_eq!(response, [":status", "clock"]);
+    assert!(end.is_empty(), "{end:?}");
 }
 
 /// Discovery has a service for all that routing leaves to it, and so for this one.
@@ -203,6 +203,6 @@ fn a_request_for_a_cluster_asks_each_thing_once() {
         "metric read",
     ];
     assert_eq!(request, expected);
-    assert_eq!(response, [":status", "clock", "grpc-status"], "the last is absent");
-    assert_eq!(end, ["clock"]);
+    assert_eq!(response, [":status", "clock"]);
+    assert!(end.is_empty(), "{end:?}");
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 use super::config::{Breaker, Mode, Policy};
-use super::exchange::Exchange;
+use super::exchange::{Answered, Exchange};
 use super::live::Live;
 use super::metrics::{self, BreakerMetric};
 use super::misroutes::{FellBack, Misroutes};
@@ -23,7 +23,7 @@ use crate::hash::sip::{SipHash13, SipKey};
 use crate::hash::xxh64::xxh64;
 use crate::host::{Host, Store, StoreError};
 use crate::http::classify::Class;
-use crate::http::{CellSpec, Placement};
+use crate::http::{CellSpec, Ending, Placement};
 use crate::secret;
 use crate::time::Timestamp;
 
@@ -43,6 +43,8 @@ pub(super) struct Breakers {
     /// Whether it stands around attempts and guards no endpoint: then nothing is asked of a request.
     pub(super) idle: bool,
     draws: Draws,
+    /// When the last tick was.
+    ticked: Cell<Timestamp>,
     /// Which breakers the worker's configurations have.
     live: Rc<Live>,
     /// Whether the configuration is gone, and its exchanges in flight show nothing any more.
@@ -75,6 +77,7 @@ impl Breakers {
                 && policy.breakers.iter().any(Breaker::guards_endpoints),
             idle: placement == Placement::Attempt && !policy.breakers.iter().any(|breaker| here(&breaker)),
             draws: Draws::default(),
+            ticked: Cell::default(),
             live: Rc::default(),
             gone: Cell::new(false),
             waiting: Waiting::default(),
@@ -176,6 +179,14 @@ impl Breakers {
         })
     }
 
+    /// When an exchange ended that ended well, as far as that matters: not before its response's headers
+    /// nor the last tick. To ask for the time costs as much as all else at such an end.
+    pub(super) fn well_ended(&self, exchange: &Exchange, ending: Ending) -> Option<Timestamp> {
+        let well = |answered: &Answered| !answered.failed && !answered.lacks_status;
+        let answered = exchange.answered.filter(|answered| ending == Ending::Complete && well(answered))?;
+        Some(Timestamp::from_nanos(answered.at_ms.saturating_mul(1_000_000)).max(self.ticked.get()))
+    }
+
     /// Whether the class of a success must be known exactly.
     pub(super) fn is_troubled(&self, ticket: &Ticket) -> bool {
         self.locals.get(ticket.breaker).is_none_or(|local| local.is_troubled(ticket))
@@ -269,6 +280,7 @@ impl Breakers {
     /// breaker.
     pub(super) fn tick(&self, host: &impl Host) {
         let now = host.now();
+        self.ticked.set(now);
         self.reached.tick();
         let long_ms = |at: usize| self.get(at).map_or(0, |breaker| waiting::long_ms(&breaker.params));
         for (ticket, took_ms) in self.waiting.long(now.as_millis(), long_ms) {

@@ -39,7 +39,12 @@ pub(super) struct Settlement<'a, R, H> {
 
 impl<'a, R: Response, H: Host> Settlement<'a, R, H> {
     pub(super) fn new(breakers: &'a Breakers, response: &'a R, host: &'a H) -> Self {
-        Self { breakers, response, now: host.now(), host }
+        Self::at(host.now(), breakers, response, host)
+    }
+
+    /// The same at a time that is known.
+    pub(super) fn at(now: Timestamp, breakers: &'a Breakers, response: &'a R, host: &'a H) -> Self {
+        Self { breakers, response, now, host }
     }
 
     /// Learns where a request arrived that fell back. If it went to the cluster where it came from, or where

@@ -105,14 +105,12 @@ impl<'a, H: Host> Checks<'a, H> {
         (!view.is_forged()).then_some(at)
     }
 
-    /// Whether the request is gRPC. Every gRPC request announces that it takes trailers, and hardly
-    /// any other does; that a header is absent is the cheapest question there is.
+    /// Whether the request is gRPC.
     fn is_grpc(&self, request: &impl Request) -> bool {
         if self.breakers.reads_headers {
             return request.header("te").is_some() && request.is_grpc();
         }
-        request.lone_header("te").is_some()
-            && request.lone_header("content-type").is_some_and(|value| grpc::is_media_type(&value))
+        request.says_grpc()
     }
 
     /// When the time is over that the client of a gRPC request gives it.

@@ -145,7 +145,11 @@ impl Stage for CircuitBreaker {
             Settlement::new(&self.breakers, end, host).on_arrival(exchange);
         }
         if exchange.first.is_some() || self.breakers.blames && ending == Ending::Incomplete {
-            Settlement::new(&self.breakers, end, host).on_end(exchange, ending);
+            let settlement = match self.breakers.well_ended(exchange, ending) {
+                Some(now) => Settlement::at(now, &self.breakers, end, host),
+                None => Settlement::new(&self.breakers, end, host),
+            };
+            settlement.on_end(exchange, ending);
         }
     }
 

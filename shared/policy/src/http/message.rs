@@ -177,6 +177,13 @@ pub trait RequestExt: Request {
     fn is_grpc(&self) -> bool {
         self.header("content-type").is_some_and(super::grpc::is_media_type)
     }
+
+    /// The same of a request whose headers were not read. Every gRPC request announces that it takes
+    /// trailers, and hardly any other does; that a header is absent is the cheapest question there is.
+    fn says_grpc(&self) -> bool {
+        self.lone_header("te").is_some()
+            && self.lone_header("content-type").is_some_and(|value| super::grpc::is_media_type(&value))
+    }
 }
 
 impl<T: Request + ?Sized> RequestExt for T {}

@@ -20,7 +20,7 @@ use crate::discovery::request::reply::{self, RefusalReason};
 use crate::discovery::request::ticket::Ticket;
 use crate::draws::Draws;
 use crate::host::Host;
-use crate::http::{choice, message, Attribute, Edit, Ending, Request, Response, Verdict};
+use crate::http::{choice, message, Attribute, Edit, Ending, Request, RequestExt, Response, Verdict};
 use crate::time::Timestamp;
 
 /// The filter around each attempt of a request that [`Downstream`](super::downstream::Downstream) sent.
@@ -153,7 +153,8 @@ impl Attempts {
             // It is still in flight, or was forgotten.
             report.add(&last.text, Outcome::Left);
         }
-        let flight = Flight { report: Some(report), ..Flight::new(view, None, None, picks, false) };
+        let grpc = request.says_grpc();
+        let flight = Flight { report: Some(report), ..Flight::new(view, None, None, picks, grpc) };
         flight.attempts.set(before);
         flight.is_first(handover.first).then(|| Rc::new(flight))
     }
@@ -201,10 +202,10 @@ impl Attempts {
     pub fn answered(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) {
         let Some(attempt) = &mut exchange.attempt else { return };
         let now = host.now();
-        let outcome = Outcome::of_response(response);
+        let outcome = Outcome::of_response(response, attempt.flight.grpc);
         let judged = attempt.flight.judges_headers(outcome, response.end_of_stream());
         let (endpoint, took) = (Some(Rc::clone(&attempt.endpoint)), attempt.took(now));
-        attempt.answered = Some(Answered { endpoint, outcome, took, judged });
+        attempt.answered = Some(Answered { endpoint, outcome, at: now, took, judged });
         if attempt.proves {
             attempt.flight.view.accepted(&attempt.endpoint, now, host);
         }
@@ -228,12 +229,14 @@ impl Attempts {
     /// An attempt is over.
     pub fn ended(&self, exchange: &mut Exchange, ending: Ending, end: &impl Response, host: &impl Host) {
         let Some(attempt) = exchange.attempt.take() else { return };
-        let (flight, endpoint, now) = (&attempt.flight, &attempt.endpoint, host.now());
+        let complete = ending != Ending::Incomplete;
+        let now = Answered::ended(attempt.answered.as_ref(), complete, host);
+        let (flight, endpoint) = (&attempt.flight, &attempt.endpoint);
         if attempt.answered.is_none() {
             self.memory.keep(flight);
         }
         match &attempt.answered {
-            Some(answered) if answered.judged || ending != Ending::Incomplete => {
+            Some(answered) if answered.judged || complete => {
                 if !answered.judged {
                     flight.judge(endpoint, answered.outcome, now, host);
                 }

@@ -23,6 +23,7 @@ use crate::discovery::request::service_index::{self, ServiceIndex};
 use crate::draws::Draws;
 use crate::hash::sip::SipKey;
 use crate::host::Host;
+use crate::http::steering::Lengths;
 use crate::http::{
     choice, completion, steering, Attribute, Edit, Ending, Request, RequestExt, Response, ResponseExt,
     Verdict,
@@ -151,12 +152,9 @@ impl Downstream {
     /// choose endpoints.
     fn unsteer(&self, request: &impl Request, edits: &mut Vec<Edit>) {
         let own = &**self.policy.steer.header();
-        for (name, _) in request.headers() {
-            // Most headers do not begin as these do.
-            let begins = matches!(name, [b'x' | b'X', b'-' | b'_', ..]);
-            if (begins && ENDPOINTS.iter().any(|known| steering::is_like(name, known)))
-                || steering::is_like(name, own)
-            {
+        let lengths = Lengths::of(ENDPOINTS.into_iter().chain([own]));
+        for (name, _) in request.headers().iter().filter(|(name, _)| lengths.has(name)) {
+            if steering::is_like(name, own) || ENDPOINTS.iter().any(|known| steering::is_like(name, known)) {
                 let edit = Edit::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned());
                 if !edits.contains(&edit) {
                     edits.push(edit);
@@ -287,7 +285,7 @@ impl Downstream {
         }
         let now = host.now();
         let endpoint = flight.last_endpoint(response, now, host);
-        let outcome = Outcome::of_response(response);
+        let outcome = Outcome::of_response(response, exchange.grpc);
         // Whether a good answer is the endpoint's only matters where answers decide the choice; asking
         // the host costs as much as all else here.
         let asks = flight.view.learns()
@@ -314,7 +312,8 @@ impl Downstream {
                 flight.judge(endpoint, outcome, now, host);
             }
         }
-        exchange.answered = Some(Answered { endpoint, outcome, took: exchange.took(now), judged });
+        let took = exchange.took(now);
+        exchange.answered = Some(Answered { endpoint, outcome, at: now, took, judged });
     }
 
     /// A request is over that was not sent: nothing is learned of its endpoint.
@@ -329,7 +328,6 @@ impl Downstream {
         let counted = exchange.counted.take();
         counted.iter().for_each(|first| first.load.left());
         let Some(flight) = exchange.ticket.take().and_then(|ticket| self.memory.end(ticket)) else { return };
-        let now = host.now();
         let responded = ending != Ending::Incomplete;
         let seen = flight.attempts.get() > 0;
         // One that had no attempt, because its client left say, tells nothing of who sees attempts.
@@ -347,7 +345,7 @@ impl Downstream {
             let end = RequestEnd { flags, responded };
             flight.end.set(Some(end));
             if let Some(suspect) = suspect {
-                flight.settle(&suspect, end, now, host);
+                flight.settle(&suspect, end, host.now(), host);
             }
             return;
         }
@@ -355,6 +353,7 @@ impl Downstream {
         if answered.is_none() && choice::is_diverted(end.attribute(Attribute::Guarded)) {
             return;
         }
+        let now = Answered::ended(answered.as_ref(), responded, host);
         let endpoint = match &answered {
             Some(answered) => answered.endpoint.clone(),
             None => flight.last_endpoint(end, now, host),

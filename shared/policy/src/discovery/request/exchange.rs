@@ -9,6 +9,7 @@ use crate::discovery::config::policy::Subset;
 use crate::discovery::request::flight::Flight;
 use crate::discovery::request::outcome::Outcome;
 use crate::discovery::request::ticket::Ticket;
+use crate::host::Host;
 use crate::time::{Span, Timestamp};
 
 /// What to remember until the exchange is over: of a request, or of one attempt of it.
@@ -59,6 +60,8 @@ pub(super) struct Answered {
     pub(super) endpoint: Option<Rc<EndpointStats>>,
     /// What the response's headers said.
     pub(super) outcome: Outcome,
+    /// When they came: as good for what is learned of a good end as its own time, which costs a call.
+    pub(super) at: Timestamp,
     /// How long they took, since the request was complete.
     pub(super) took: Span,
     /// Whether they were enough to judge the endpoint.
@@ -80,6 +83,16 @@ pub(super) struct Attempt {
     pub(super) completed: Option<Timestamp>,
     /// What was answered.
     pub(super) answered: Option<Answered>,
+}
+
+// === impl Answered ===
+
+impl Answered {
+    /// When an exchange ended that was answered so, as far as that matters.
+    pub(super) fn ended(answered: Option<&Self>, complete: bool, host: &impl Host) -> Timestamp {
+        let well = |answered: &&Self| complete && !answered.outcome.failed();
+        answered.filter(well).map_or_else(|| host.now(), |answered| answered.at)
+    }
 }
 
 // === impl Attempt ===

@@ -53,11 +53,11 @@ const NO_CONNECTION: u64 = 1 << 5;
 // === impl Outcome ===
 
 impl Outcome {
-    /// The outcome of an attempt with this response: a gRPC call that failed at once says so in its
-    /// headers.
-    pub fn of_response(response: &impl Response) -> Self {
-        // Whether the call is gRPC is not known here; without a status in the headers it is a 200.
-        let completion = Completion::of_headers(response, true);
+    /// The outcome of an attempt with this response: a `grpc` call that failed at once says so in its
+    /// headers, and no other is asked for it.
+    pub fn of_response(response: &impl Response, grpc: bool) -> Self {
+        // Without a status in the headers it is a 200 so far.
+        let completion = Completion::of_headers(response, grpc);
         Self::Answered(completion.map_or(200, |completion| completion.http_status()))
     }
 
