@@ -99,29 +99,31 @@ pack() {
         from=$(cat "$built" "$pack" tools/wasm.sh | cksum)$("${WASM_OPT:-wasm-opt}" --version 2>/dev/null || true)
         if [[ -f $out && $(cat "dist/made-from/$name" 2>/dev/null) == "$from $(cksum <"$out")" ]]; then continue; fi
         "$pack" "$built" "$out"
-        optimize "$out" "$(level "$(profile "$name")")"
+        optimize "$out" $(settings "$(profile "$name")" "$out")
         echo "$from $(cksum <"$out")" >"dist/made-from/$name"
     done
 }
 
-# How hard wasm-opt tries to make a module small.
-level() {
-    if [[ $1 == tiny ]]; then echo -Oz; else echo -O3; fi
+# How hard wasm-opt tries to make a module small, and where the names of functions go: into the module, or, as
+# numbers and names, into a file beside it.
+settings() {
+    if [[ $1 == tiny ]]; then echo -Oz "--symbolmap=${2%.wasm}.symbols"; else echo -O3 -g; fi
 }
 
 # An old wasm-opt may not know what the compiler emits. The packed module is good as it is.
 optimize() {
-    local tool=${WASM_OPT:-wasm-opt}
+    local tool=${WASM_OPT:-wasm-opt} module=$1
+    shift
     if ! have "$tool"; then
-        note "no wasm-opt: ${1##*/} stays as packed"
-    elif "$tool" "$2" -g --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
+        note "no wasm-opt: ${module##*/} stays as packed"
+    elif "$tool" "$@" --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
         --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
-        "$1" -o "$1.opt" 2>"$1.log"; then
-        mv "$1.opt" "$1"
+        "$module" -o "$module.opt" 2>"$module.log"; then
+        mv "$module.opt" "$module"
     else
-        note "wasm-opt cannot read it, ${1##*/} stays as packed: $(head -n 1 "$1.log")"
+        note "wasm-opt cannot read it, ${module##*/} stays as packed: $(head -n 1 "$module.log")"
     fi
-    rm -f "$1.opt" "$1.log"
+    rm -f "$module.opt" "$module.log"
 }
 
 # Prints the sizes; fails when one is above its limit.
