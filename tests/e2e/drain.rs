@@ -5,11 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-use tidegate_tests::paths::{module, probe};
+use serde_json::{json, Value};
 use tidegate_tests::{eventually, Bootstrap, Client, FileLds, Options, Update, WasmFilter};
 
-use crate::setup::{assert_unhurt, by_key, with};
+use crate::setup::{assert_unhurt, by_key, in_both, with, Layout};
 
 /// Periods of a limit: one refills while a test runs, one does not.
 const FAST: u64 = 100;
@@ -26,14 +25,14 @@ const DRAIN: Duration = Duration::from_secs(120);
 
 /// Two requests at once and then one every `per_ms`, in a table so small that any hundred
 /// clients meet every other hundred; answers tell the version.
-fn version_of(filter: WasmFilter, name: &str, per_ms: u64) -> Bootstrap {
+fn version_of(filter: impl Fn(&Value) -> WasmFilter, name: &str, per_ms: u64) -> Bootstrap {
     let limit = with(by_key("per-key", 2), &json!({"per_ms": per_ms}));
     let config = json!({"limits": [limit], "table": {"keys": 1024}, "reply": {"body": name}});
-    Bootstrap::new().balanced().wasm(&filter.config(&config)).direct_response("/", 200, name)
+    Bootstrap::new().balanced().wasm(&filter(&config)).direct_response("/", 200, name)
 }
 
-fn version(name: &str, per_ms: u64) -> Bootstrap {
-    version_of(WasmFilter::new(module("ratelimit")), name, per_ms)
+fn version(layout: Layout, name: &str, per_ms: u64) -> Bootstrap {
+    version_of(|config| layout.filter(config), name, per_ms)
 }
 
 /// Whether a request is admitted, which this version must decide.
@@ -68,9 +67,9 @@ fn update(envoy: &mut FileLds, version: &Bootstrap) -> Client {
 
 /// How often client `over` is admitted when it goes back and forth between an old and a new
 /// configuration, and for how long it did so.
-fn back_and_forth(workers: u32, old_per_ms: u64, new_per_ms: u64) -> (u64, Duration) {
-    let (mut envoy, mut kept) = start(&version("old", old_per_ms), workers);
-    let mut new = [update(&mut envoy, &version("new", new_per_ms)), Client::connect(envoy.addr())];
+fn back_and_forth(layout: Layout, workers: u32, old_per_ms: u64, new_per_ms: u64) -> (u64, Duration) {
+    let (mut envoy, mut kept) = start(&version(layout, "old", old_per_ms), workers);
+    let mut new = [update(&mut envoy, &version(layout, "new", new_per_ms)), Client::connect(envoy.addr())];
     let start = Instant::now();
     let (mut by_old, mut by_new) = (0, 0);
     for (round, old) in (1..).zip(&mut kept) {
@@ -87,66 +86,77 @@ fn back_and_forth(workers: u32, old_per_ms: u64, new_per_ms: u64) -> (u64, Durat
 /// One request to whichever was the faster used to cut what the client owed to the slower.
 #[test]
 fn going_back_and_forth_gains_nothing_over_a_faster_limit() {
-    for workers in [1, 2] {
-        let (admitted, elapsed) = back_and_forth(workers, SLOW, FAST);
-        let most = 2 + elapsed.as_millis() / u128::from(FAST);
-        assert!((3..=most).contains(&u128::from(admitted)), "{admitted} of {most}, {workers} workers");
-    }
+    in_both(|layout| {
+        for workers in [1, 2] {
+            let (admitted, elapsed) = back_and_forth(layout, workers, SLOW, FAST);
+            let most = 2 + elapsed.as_millis() / u128::from(FAST);
+            assert!((3..=most).contains(&u128::from(admitted)), "{admitted} of {most}, {workers} workers");
+        }
+    });
 }
 
 #[test]
 fn going_back_and_forth_gains_nothing_over_a_slower_limit() {
-    for workers in [1, 2] {
-        // None, unless a unit comes back at the old rate before the new configuration is in force.
-        let (admitted, _) = back_and_forth(workers, FAST, SLOW);
-        assert!(admitted <= 2, "{admitted}, {workers} workers");
-    }
+    in_both(|layout| {
+        for workers in [1, 2] {
+            // None, unless a unit comes back at the old rate before the new configuration is in force.
+            let (admitted, _) = back_and_forth(layout, workers, FAST, SLOW);
+            assert!(admitted <= 2, "{admitted}, {workers} workers");
+        }
+    });
 }
 
 #[test]
 fn both_configurations_admit_whoever_owes_nothing() {
-    for (old, new) in [(SLOW, FAST), (FAST, SLOW)] {
-        let (mut envoy, kept) = start(&version("old", old), 1);
-        let mut client = update(&mut envoy, &version("new", new));
-        assert_eq!(refused(&mut client, "new", "first"), 0, "{old} -> {new}");
-        let by_old = (0..).zip(kept).filter_map(|(number, mut client)| {
-            let key = format!("second-{number}");
-            (!admits(&mut client, "old", &key)).then_some(key)
-        });
-        assert_eq!(by_old.collect::<Vec<_>>(), [""; 0], "{old} -> {new}");
-        assert_eq!(refused(&mut client, "new", "third"), 0, "{old} -> {new}");
-    }
+    in_both(|layout| {
+        for (old, new) in [(SLOW, FAST), (FAST, SLOW)] {
+            let (mut envoy, kept) = start(&version(layout, "old", old), 1);
+            let mut client = update(&mut envoy, &version(layout, "new", new));
+            assert_eq!(refused(&mut client, "new", "first"), 0, "{old} -> {new}");
+            let by_old = (0..).zip(kept).filter_map(|(number, mut client)| {
+                let key = format!("second-{number}");
+                (!admits(&mut client, "old", &key)).then_some(key)
+            });
+            assert_eq!(by_old.collect::<Vec<_>>(), [""; 0], "{old} -> {new}");
+            assert_eq!(refused(&mut client, "new", "third"), 0, "{old} -> {new}");
+        }
+    });
 }
 
 /// Envoy keeps the contexts of a configuration that drains, and takes them again when it
 /// returns: the filter is told nothing.
 #[test]
 fn a_configuration_that_returns_while_it_drains_serves_as_before() {
-    for (old, new) in [(SLOW, FAST), (FAST, SLOW)] {
-        let (mut envoy, _kept) = start(&version("old", old), 1);
-        let mut client = update(&mut envoy, &version("new", new));
-        assert_eq!(refused(&mut client, "new", "first"), 0, "{old} -> {new}");
-        let mut client = update(&mut envoy, &version("old", old));
-        assert_eq!(refused(&mut client, "old", "second"), 0, "{old} -> {new} -> {old}");
-        assert_unhurt(&envoy);
-    }
+    in_both(|layout| {
+        for (old, new) in [(SLOW, FAST), (FAST, SLOW)] {
+            let (mut envoy, _kept) = start(&version(layout, "old", old), 1);
+            let mut client = update(&mut envoy, &version(layout, "new", new));
+            assert_eq!(refused(&mut client, "new", "first"), 0, "{old} -> {new}");
+            let mut client = update(&mut envoy, &version(layout, "old", old));
+            assert_eq!(refused(&mut client, "old", "second"), 0, "{old} -> {new} -> {old}");
+            assert_unhurt(&envoy);
+        }
+    });
 }
 
 /// The old and the new configuration share a VM. After a trap each is configured anew with
 /// its next request, the old one perhaps last.
 #[test]
 fn a_trap_does_not_leave_an_old_configuration_in_force() {
-    let version = |name, per_ms| version_of(WasmFilter::new(probe("trap-ratelimit")), name, per_ms);
-    for (old, new) in [(SLOW, FAST), (FAST, SLOW)] {
-        let (mut envoy, mut kept) = start(&version("old", old), 1);
-        let mut client = update(&mut envoy, &version("new", new));
-        assert_eq!(refused(&mut client, "new", "first"), 0, "{old} -> {new}");
-        assert_eq!(client.get("/", &[("x-trap", "request")]).status, 503);
-        eventually("the reload", DRAIN, || client.get("/", &[("x-key", "a")]).status == 200);
-        for (number, client) in kept.iter_mut().enumerate() {
-            assert!(admits(client, "old", &format!("second-{number}")), "{old} -> {new}");
+    in_both(|layout| {
+        let version = |name, per_ms| version_of(|config| layout.trap(config).0, name, per_ms);
+        for (old, new) in [(SLOW, FAST), (FAST, SLOW)] {
+            let (mut envoy, mut kept) = start(&version("old", old), 1);
+            let mut client = update(&mut envoy, &version("new", new));
+            assert_eq!(refused(&mut client, "new", "first"), 0, "{old} -> {new}");
+            assert_eq!(client.get("/", &[("x-trap", "request")]).status, 503);
+            eventually("the reload", DRAIN, || client.get("/", &[("x-key", "a")]).status == 200);
+            for (number, client) in kept.iter_mut().enumerate() {
+                assert!(admits(client, "old", &format!("second-{number}")), "{old} -> {new}");
+            }
+            assert_eq!(refused(&mut client, "new", "third"), 0, "{old} -> {new}");
+            let reloads = format!("wasm.{}.vm_reload_success", layout.trap(&json!({})).1);
+            assert_eq!(envoy.stat(&reloads), 2, "{old} -> {new}");
         }
-        assert_eq!(refused(&mut client, "new", "third"), 0, "{old} -> {new}");
-        assert_eq!(envoy.stat("wasm.trap-ratelimit.vm_reload_success"), 2, "{old} -> {new}");
-    }
+    });
 }

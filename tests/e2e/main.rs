@@ -10,6 +10,7 @@ mod drain;
 mod examples;
 mod exports;
 mod failure;
+mod fused;
 mod host_contract;
 mod hostile;
 mod million;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
-use tidegate_tests::paths::module;
+use tidegate_tests::paths::{module, probe};
 use tidegate_tests::{eventually, Bootstrap, Client, Envoy, Options, WasmFilter};
 
 /// How long a counter may take to arrive: filters tell Envoy about once a second.
@@ -28,15 +28,69 @@ pub(crate) fn with(mut object: Value, fields: &Value) -> Value {
     object
 }
 
+/// In which module the limits are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// In the rate-limit filter.
+    Alone,
+    /// In the one of all filters, as a part of its document.
+    Fused,
+}
+
+/// Runs a test with the limits in each module that has them.
+pub(crate) fn in_both(test: impl Fn(Layout)) {
+    for layout in [Layout::Alone, Layout::Fused] {
+        println!("limits: {layout:?}");
+        test(layout);
+    }
+}
+
 /// The rate-limit filter with this configuration, as the module that can do what it asks.
 pub(crate) fn filter(config: &Value) -> WasmFilter {
-    let told = config["headers_on_admitted"] == true;
-    WasmFilter::new(module(if told { "ratelimit-headers" } else { "ratelimit" })).config(config)
+    Layout::Alone.filter(config)
 }
 
 /// The rate-limit filter in front of an answer of 200 `ok`.
 pub(crate) fn limited(config: &Value) -> Bootstrap {
-    Bootstrap::new().balanced().wasm(&filter(config)).direct_response("/", 200, "ok")
+    Layout::Alone.limited(config)
+}
+
+// === impl Layout ===
+
+impl Layout {
+    /// The filter with these limits.
+    pub(crate) fn filter(self, config: &Value) -> WasmFilter {
+        let told = config["headers_on_admitted"] == true;
+        match self {
+            Self::Alone if told => WasmFilter::new(module("ratelimit-headers")).config(config),
+            Self::Alone => WasmFilter::new(module("ratelimit")).config(config),
+            Self::Fused => WasmFilter::new(module("fused")).config(&json!({"ratelimit": config})),
+        }
+    }
+
+    /// The filter made to trap on demand, and its name.
+    pub(crate) fn trap(self, config: &Value) -> (WasmFilter, &'static str) {
+        match self {
+            Self::Alone => (WasmFilter::new(probe("trap-ratelimit")).config(config), "trap-ratelimit"),
+            Self::Fused => {
+                let config = json!({"ratelimit": config});
+                (WasmFilter::new(probe("trap-fused")).config(&config), "trap-fused")
+            }
+        }
+    }
+
+    /// The name of its filter in Envoy's counters.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "tidegate-ratelimit",
+            Self::Fused => "tidegate",
+        }
+    }
+
+    /// The filter in front of an answer of 200 `ok`.
+    pub(crate) fn limited(self, config: &Value) -> Bootstrap {
+        Bootstrap::new().balanced().wasm(&self.filter(config)).direct_response("/", 200, "ok")
+    }
 }
 
 /// An Envoy with [`limited`].

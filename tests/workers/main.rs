@@ -52,6 +52,7 @@ mod fused;
 mod fused_cooperation;
 mod fused_cost;
 mod keys;
+mod limits;
 mod newcomers;
 mod orders;
 mod rates;

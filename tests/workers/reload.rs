@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tidegate_policy::http::{Stage, Verdict};
-use tidegate_policy::ratelimit::RateLimit;
+use tidegate_policy::http::Verdict;
 use tidegate_policy::time::Span;
 use tidegate_sim::{SimHost, SimRequest, SimStore, Worker};
 
+use crate::limits::{in_both, Limits};
+
 /// Two requests every `per_ms`, all of them at once.
-fn worker(store: &Arc<SimStore>, per_ms: u64) -> Worker<RateLimit, SimHost> {
+fn worker<S: Limits>(store: &Arc<SimStore>, per_ms: u64) -> Worker<S, SimHost> {
     let limit = json!({"name": "a", "key": [{"constant": "x"}], "requests": 2, "per_ms": per_ms});
     let json = json!({"limits": [limit]}).to_string();
-    Worker::new(&json, SimHost::new(store.clone())).unwrap()
+    Worker::new(&S::document(&json), SimHost::new(store.clone())).unwrap()
 }
 
-fn admits(worker: &Worker<RateLimit, SimHost>, at_ms: u64) -> bool {
+fn admits<S: Limits>(worker: &Worker<S, SimHost>, at_ms: u64) -> bool {
     worker.host.set(Span::from_millis(at_ms));
     matches!(worker.request(&SimRequest::get("/")), Verdict::Continue(_))
 }
@@ -25,23 +26,31 @@ fn admits(worker: &Worker<RateLimit, SimHost>, at_ms: u64) -> bool {
 /// asking was refused for as long as by the slow limit.
 #[test]
 fn a_faster_rate_admits_a_client_that_kept_asking() {
+    in_both!(a_faster_rate_admits_a_client_that_kept_asking_in);
+}
+
+fn a_faster_rate_admits_a_client_that_kept_asking_in<S: Limits>() {
     let store = Arc::new(SimStore::default());
-    let slow = worker(&store, 86_400_000);
+    let slow = worker::<S>(&store, 86_400_000);
     assert_eq!([0, 1, 2].map(|at| admits(&slow, at)), [true, true, false]);
-    let fast = worker(&store, 1_000);
+    let fast = worker::<S>(&store, 1_000);
     // Owes a second as of 100 ms, so the first of its two is back after half of it.
     assert_eq!([100, 300, 599, 600, 601].map(|at| admits(&fast, at)), [false, false, false, true, false]);
     // Another worker finds the same.
-    assert_eq!([1_099, 1_100, 1_101].map(|at| admits(&worker(&store, 1_000), at)), [false, true, false]);
+    assert_eq!([1_099, 1_100, 1_101].map(|at| admits(&worker::<S>(&store, 1_000), at)), [false, true, false]);
 }
 
 /// A key that owes nothing is admitted by both, whichever of the two has used its block.
 #[test]
 fn both_configurations_admit_a_key_without_debt() {
+    in_both!(both_configurations_admit_a_key_without_debt_in);
+}
+
+fn both_configurations_admit_a_key_without_debt_in<S: Limits>() {
     for (old, new) in [(1_000, 86_400_000), (86_400_000, 1_000)] {
         for first in [0, 1] {
             let store = Arc::new(SimStore::default());
-            let workers = [old, new].map(|per_ms| by_key(&store, per_ms));
+            let workers = [old, new].map(|per_ms| by_key::<S>(&store, per_ms));
             assert!(asks(&workers[first], "one", 0), "{old} and {new}, {first} first");
             assert!(asks(&workers[1 - first], "another", 1), "{old} and {new}, {first} first");
         }
@@ -52,8 +61,12 @@ fn both_configurations_admit_a_key_without_debt() {
 /// still. When the one in between goes, the first must be in force again.
 #[test]
 fn a_configuration_that_comes_back_is_in_force_again() {
+    in_both!(a_configuration_that_comes_back_is_in_force_again_in);
+}
+
+fn a_configuration_that_comes_back_is_in_force_again_in<S: Limits>() {
     let store = Arc::new(SimStore::default());
-    let (slow, fast) = (by_key(&store, 86_400_000), by_key(&store, 100));
+    let (slow, fast) = (by_key::<S>(&store, 86_400_000), by_key::<S>(&store, 100));
     assert!(asks(&fast, "one", 0));
     fast.stage().stop(&fast.host);
     let admitted = (1..10_000).filter(|at| asks(&slow, "another", *at)).count();
@@ -61,13 +74,13 @@ fn a_configuration_that_comes_back_is_in_force_again() {
 }
 
 /// Two requests every `per_ms` for each value of the header `k`, all in one block.
-fn by_key(store: &Arc<SimStore>, per_ms: u64) -> Worker<RateLimit, SimHost> {
+fn by_key<S: Limits>(store: &Arc<SimStore>, per_ms: u64) -> Worker<S, SimHost> {
     let limit = json!({"name": "a", "key": [{"header": "k"}], "requests": 2, "per_ms": per_ms});
     let json = json!({"limits": [limit], "table": {"keys": 16}}).to_string();
-    Worker::new(&json, SimHost::new(store.clone())).unwrap()
+    Worker::new(&S::document(&json), SimHost::new(store.clone())).unwrap()
 }
 
-fn asks(worker: &Worker<RateLimit, SimHost>, key: &str, at_ms: u64) -> bool {
+fn asks<S: Limits>(worker: &Worker<S, SimHost>, key: &str, at_ms: u64) -> bool {
     worker.host.set(Span::from_millis(at_ms));
     matches!(worker.request(&SimRequest::get("/").header("k", key.as_bytes())), Verdict::Continue(_))
 }
@@ -77,11 +90,15 @@ fn asks(worker: &Worker<RateLimit, SimHost>, key: &str, at_ms: u64) -> bool {
 /// slower: one request to it, and the other limit was as new.
 #[test]
 fn a_superseded_configuration_cuts_nothing() {
+    in_both!(a_superseded_configuration_cuts_nothing_in);
+}
+
+fn a_superseded_configuration_cuts_nothing_in<S: Limits>() {
     for (old, new) in [(1_000, 86_400_000), (86_400_000, 1_000)] {
         let store = Arc::new(SimStore::default());
-        let old = worker(&store, old);
+        let old = worker::<S>(&store, old);
         assert_eq!([0, 1, 2].map(|at| admits(&old, at)), [true, true, false]);
-        let new = worker(&store, new);
+        let new = worker::<S>(&store, new);
         let mut passed = 0;
         for at in 3..200 {
             passed += usize::from(admits(&new, at)) + usize::from(admits(&old, at));
@@ -93,9 +110,13 @@ fn a_superseded_configuration_cuts_nothing() {
 /// Old fast, new slow, over an hour of alternating: no more than the slow one allows.
 #[test]
 fn a_fast_old_configuration_does_not_feed_a_slow_new_one() {
+    in_both!(a_fast_old_configuration_does_not_feed_a_slow_new_one_in);
+}
+
+fn a_fast_old_configuration_does_not_feed_a_slow_new_one_in<S: Limits>() {
     let store = Arc::new(SimStore::default());
-    let old = worker(&store, 1_000);
-    let new = worker(&store, 3_600_000);
+    let old = worker::<S>(&store, 1_000);
+    let new = worker::<S>(&store, 3_600_000);
     let admitted = (0..3_600).filter(|second| {
         let _ = admits(&old, second * 1_000);
         admits(&new, second * 1_000 + 500)
@@ -107,15 +128,18 @@ fn a_fast_old_configuration_does_not_feed_a_slow_new_one() {
 /// for its debt was kept as time: 0 of 20 passed.
 #[test]
 fn a_raised_limit_admits_what_it_was_raised_by() {
+    in_both!(a_raised_limit_admits_what_it_was_raised_by_in);
+}
+
+fn a_raised_limit_admits_what_it_was_raised_by_in<S: Limits>() {
     let store = Arc::new(SimStore::default());
     let a_day = |requests: u32| {
         let limit =
             json!({"name": "a", "key": [{"constant": "x"}], "requests": requests, "per_ms": 86_400_000});
         let json = json!({"limits": [limit], "leases": {"units": 0}}).to_string();
-        Worker::<RateLimit, _>::new(&json, SimHost::new(store.clone())).unwrap()
+        Worker::<S, _>::new(&S::document(&json), SimHost::new(store.clone())).unwrap()
     };
-    let admitted =
-        |worker: &Worker<RateLimit, SimHost>, at_ms| (0..1_100).filter(|_| admits(worker, at_ms)).count();
+    let admitted = |worker: &Worker<S, SimHost>, at_ms| (0..1_100).filter(|_| admits(worker, at_ms)).count();
     let ten = a_day(10);
     assert_eq!(admitted(&ten, 1), 10);
     let thousand = a_day(1_000);

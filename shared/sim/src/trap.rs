@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use tidegate_policy::claims::Claim;
 use tidegate_policy::config::Reader;
 use tidegate_policy::host::{Answer, Host, Store, StoreError};
 use tidegate_policy::http::{
@@ -16,6 +17,8 @@ pub struct Trap<S>(S);
 impl<S: Stage> Stage for Trap<S> {
     const NAME: &'static str = S::NAME;
     const CALLBACKS: &'static [Callback] = S::CALLBACKS;
+    const SEVERAL: bool = S::SEVERAL;
+    const CLAIMS: bool = S::CLAIMS;
     const TICK_MS: u32 = S::TICK_MS;
     const WAIT_MS: u32 = S::WAIT_MS;
 
@@ -40,6 +43,10 @@ impl<S: Stage> Stage for Trap<S> {
 
     fn metrics(&self) -> Vec<Metric> {
         self.0.metrics()
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        self.0.claims()
     }
 
     fn on_request(&self, exchange: &mut Self::Exchange, request: &impl Request, host: &impl Host) -> Verdict {
