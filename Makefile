@@ -15,7 +15,7 @@ override ENVOY := $(if $(findstring /,$(ENVOY)),$(abspath $(ENVOY)),$(ENVOY))
 STEP    := @tools/step.sh
 WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
 # Packages with tests that need Envoy.
-E2E     := -p tidegate-tests -p tidegate-demo -p tidegate-follow
+E2E     := -p tidegate-tests -p tidegate-demo -p tidegate-follow -p tidegate-tool
 NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-servers need-packages need-node
 TARGETS := help setup wasm filters probes tool run bench count count-main dead-upstream follow test test-fast e2e servers vectors schema check fmt audit clean distclean
 
@@ -56,7 +56,7 @@ filters: need-rust ## Build the modules of the filters alone
 probes: need-rust ## Build the modules that only tests and the benchmark need
 	@tools/wasm.sh probes $(PROBES)
 
-tool: need-rust ## Build the tool tidegate into dist/: it checks policies before Envoy does
+tool: need-rust ## Build the tool tidegate into dist/: it checks, explains, simulates and renders policies
 	$(STEP) "tidegate" cargo build $(CARGO_FLAGS) --release -p tidegate-tool
 	@mkdir -p dist && cp "$${CARGO_TARGET_DIR:-target}/release/tidegate" dist/tidegate
 

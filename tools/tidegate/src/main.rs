@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tidegate_tool::options::{Command, Options};
-use tidegate_tool::{check, explain, manual, module, simulate};
+use tidegate_tool::{check, explain, launch, manual, module, render, simulate};
 
 fn main() -> ExitCode {
     let done = match Options::parse().command {
@@ -13,6 +13,8 @@ fn main() -> ExitCode {
         Command::Completions { shell } => manual::completions(shell),
         Command::Docs(options) => manual::docs(options.subject.as_deref()),
         Command::Explain(options) => explain::run(&options),
+        Command::Render(options) => render::run(&options),
+        Command::Run(options) => launch::run(&options),
         Command::Schema { filter } => manual::schema(&filter),
         Command::Simulate(options) => simulate::run(&options),
         Command::Version { module } => module::version(module.as_deref()),

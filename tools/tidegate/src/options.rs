@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::render::Target;
 use crate::report::Format;
 
 /// Checks, explains, simulates and renders policies of Tidegate, on the filters' own parsers.
@@ -26,6 +27,10 @@ pub enum Command {
     Docs(Docs),
     /// Say what the filters would have done with the requests of a log, or of a load.
     Simulate(Simulate),
+    /// Make everything around a few policies: filters, routes, clusters, placements, labels.
+    Render(Render),
+    /// Run an Envoy with policies in front of an upstream.
+    Run(Run),
     /// Print the JSON Schema of a filter's document, for editors.
     Schema {
         /// The filter.
@@ -59,8 +64,8 @@ pub struct Docs {
 /// around them: routes, clusters, priorities, placements, names.
 ///
 /// Reads policy documents (JSON, or YAML with comments), Envoy's bootstraps and xDS files, WasmPlugin,
-/// TrafficExtension, EnvoyFilter, VirtualService, EnvoyExtensionPolicy, EnvoyPatchPolicy, HTTPRoute, and entries of
-/// Consul's (JSON, YAML, HCL). Give all files of one gateway together.
+/// TrafficExtension, EnvoyFilter, VirtualService, EnvoyExtensionPolicy, EnvoyPatchPolicy, HTTPRoute, and
+/// entries of Consul's (JSON, YAML, HCL). Give all files of one gateway together.
 ///
 /// Exit codes: 0 nothing is wrong, 1 something is, 2 a file could not be read or nothing of ours was found.
 #[derive(Args, Debug)]
@@ -79,16 +84,16 @@ pub struct Check {
     pub rules: bool,
 }
 
-/// Runs the filters of a file on the simulator, with the real stages, and tells which rules apply to a request, by which
-/// key, what each filter decides, and where the request goes.
+/// Runs the filters of a file on the simulator, with the real stages, and tells which rules apply to a
+/// request, by which key, what each filter decides, and where the request goes.
 ///
 /// Nothing is asked of registries: services of a static one have endpoints, others hold the request.
 #[derive(Args, Debug)]
 pub struct Explain {
     /// A file as for `check`.
     pub file: PathBuf,
-    /// Which filters, where the file has several chains: the stat prefix of a connection manager, the name of a
-    /// policy.
+    /// Which filters, where the file has several chains: the stat prefix of a connection manager, the name
+    /// of a policy.
     #[arg(long)]
     pub chain: Option<String>,
     /// The request.
@@ -125,11 +130,12 @@ pub struct Asked {
     pub status: u32,
 }
 
-/// Plays the requests of an access log, or of a load that is made up, through the filters of a file on the simulator:
-/// who would have been limited, split, refused, over time, as tables and a plot.
+/// Plays the requests of an access log, or of a load that is made up, through the filters of a file on the
+/// simulator: who would have been limited, split, refused, over time, as tables and a plot.
 ///
-/// Logs: Envoy's default text, Istio's, and JSON, one object a line, in which every field of an unknown name is
-/// a header (`x_api_key` is `x-api-key`). Text has no other headers than it shows: for limits by a header, log JSON.
+/// Logs: Envoy's default text, Istio's, and JSON, one object a line, in which every field of an unknown
+/// name is a header (`x_api_key` is `x-api-key`). Text has no other headers than it shows: for limits by a
+/// header, log JSON.
 #[derive(Args, Debug)]
 pub struct Simulate {
     /// A file as for `check`.
@@ -179,4 +185,47 @@ pub struct Simulate {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Renders a file with policies and the names of services into all that a proxy or a control plane needs,
+/// complete and commented: see docs/tool.md for the file.
+#[derive(Args, Debug)]
+pub struct Render {
+    /// The file, YAML or JSON; - for standard input.
+    pub file: PathBuf,
+    /// For whom.
+    #[arg(long = "for", value_enum, value_name = "TARGET")]
+    pub target: Target,
+    /// The module: a file, for Envoy and Consul; oci:// or https:// for Istio and Envoy Gateway.
+    #[arg(long)]
+    pub module: Option<String>,
+    /// For Consul: the service-router in place of the service-defaults.
+    #[arg(long)]
+    pub router: bool,
+}
+
+/// Renders for Envoy, finds an Envoy (--envoy, `ENVOY_PATH`, `ENVOY`, the PATH) or func-e, which downloads
+/// one, and runs it until Ctrl-C.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// A file as for `render`, or the document of a filter.
+    pub file: PathBuf,
+    /// The server behind it, host:port: of a document alone, and of services without endpoints.
+    #[arg(long)]
+    pub upstream: Option<String>,
+    /// Where to listen, in place of what the file says.
+    #[arg(long)]
+    pub listen: Option<String>,
+    /// Where the admin endpoint is, in place of what the file says.
+    #[arg(long)]
+    pub admin: Option<String>,
+    /// The module, by default dist/tidegate.wasm, or tidegate.wasm beside this tool.
+    #[arg(long)]
+    pub module: Option<PathBuf>,
+    /// The Envoy to run.
+    #[arg(long)]
+    pub envoy: Option<PathBuf>,
+    /// Print the configuration instead of running it.
+    #[arg(long)]
+    pub print: bool,
 }

@@ -40,8 +40,13 @@ impl Passing {
     /// The value of a header, as text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
-        let (_, value) = self.headers.iter().find(|(own, _)| own == name)?;
-        Some(String::from_utf8_lossy(value).into_owned())
+        self.bytes(name).map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// The value of a header.
+    #[must_use]
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_slice())
     }
 
     /// What a filter told.

@@ -59,16 +59,16 @@ fn closeness(routes: &[Route], host: &str) -> usize {
 }
 
 fn takes(route: &Route, passing: &Passing) -> bool {
-    let path = passing.text(":path").unwrap_or_default();
-    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let path = passing.bytes(":path").unwrap_or_default();
+    let path = path.split(|b| [b'?', b'#'].contains(b)).next().unwrap_or_default();
     let by_path = match &route.path {
-        Paths::Exact(exact) => path == exact,
-        Paths::Prefix(prefix) => path.starts_with(prefix.as_str()),
+        Paths::Exact(exact) => path == exact.as_bytes(),
+        Paths::Prefix(prefix) => path.starts_with(prefix.as_bytes()),
         Paths::Unknown => !route.needs.is_empty(),
     };
     by_path
         && route.needs.iter().all(|need| {
-            let value = passing.text(&need.name);
-            value.is_some_and(|value| need.value.as_ref().is_none_or(|wanted| *wanted == value))
+            let value = passing.bytes(&need.name);
+            value.is_some_and(|value| need.value.as_ref().is_none_or(|wanted| wanted.as_bytes() == value))
         })
 }

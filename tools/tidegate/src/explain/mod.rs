@@ -87,8 +87,8 @@ pub fn chain_of<'w>(worlds: &'w [World], name: Option<&str>) -> Result<&'w Chain
     }
 }
 
-/// The cluster of requests whose route the files do not have: the one that is asked for, else the first that a
-/// breaker guards; and whether that is a guess.
+/// The cluster of requests whose route the files do not have: the one that is asked for, else the first
+/// that a breaker guards; and whether that is a guess.
 #[must_use]
 pub fn usual_cluster(chain: &Chain, asked: Option<&str>) -> (String, bool) {
     if let Some(asked) = asked {

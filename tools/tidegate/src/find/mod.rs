@@ -11,6 +11,7 @@ use tidegate_policy::http::Placement;
 
 use crate::document::Document;
 use crate::filter::Filter;
+use crate::render::policy;
 use crate::source::{File, Place};
 use crate::tree::Node;
 
@@ -153,6 +154,9 @@ fn find_in(files: &[File], set: &[usize]) -> World {
                     consul.take(index, document, files);
                 }
                 _ if !group.is_empty() => {}
+                _ if policy::is_one(document) => {
+                    world.chains.push(bare(index, file, &policy::document(document), Filter::Fused));
+                }
                 _ => match Filter::of_document(document) {
                     Some(filter) => world.chains.push(bare(index, file, document, filter)),
                     None => envoy.take(index, document),

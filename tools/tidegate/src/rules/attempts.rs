@@ -42,7 +42,7 @@ pub(super) fn check(chain: &Chain, findings: &mut Vec<Finding>) {
 }
 
 /// What of a document needs the filter around attempts.
-fn needs(filter: Filter, document: &Node) -> Option<(&Node, String)> {
+pub(super) fn needs(filter: Filter, document: &Node) -> Option<(&Node, String)> {
     match filter {
         Filter::Discovery => {
             let steer = document.get("steer");

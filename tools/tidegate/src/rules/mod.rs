@@ -1,7 +1,7 @@
 //! What can be wrong: with a document, and with what stands around it.
 //!
-//! Each rule has a name, a level and a sentence that says what to do. `tests/rules/` has for each a file that breaks
-//! it and one that does not.
+//! Each rule has a name, a level and a sentence that says what to do. `tests/rules/` has for each a file
+//! that breaks it and one that does not.
 
 mod attempts;
 mod chain;
@@ -9,8 +9,10 @@ mod document;
 mod names;
 mod steering;
 
+use crate::filter::Filter;
 use crate::find::{Plugin, World};
 use crate::source::Place;
+use crate::tree::Node;
 
 /// A rule.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,6 +75,12 @@ pub static RULES: [&Rule; 17] = [
     &attempts::OTHER_VM,
     &names::SAME_NAME,
 ];
+
+/// Whether a document needs the filter around attempts, too.
+#[must_use]
+pub fn attempts_needed(filter: Filter, document: &Node) -> bool {
+    attempts::needs(filter, document).is_some()
+}
 
 /// All that is wrong, in the order of the files.
 #[must_use]

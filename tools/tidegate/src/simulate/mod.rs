@@ -1,5 +1,5 @@
-//! `tidegate simulate`: what the filters of a file would have done with the requests of a log, or of a load that is
-//! made up.
+//! `tidegate simulate`: what the filters of a file would have done with the requests of a log, or of a load
+//! that is made up.
 
 mod load;
 mod log;

@@ -1,5 +1,5 @@
-//! Requests over time, as bars of characters: what passed at the bottom, what a limit refused on it, what other filters
-//! answered on top.
+//! Requests over time, as bars of characters: what passed at the bottom, what a limit refused on it, what
+//! other filters answered on top.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! Requests through the filters, in the order of time: each ends when its upstream answers, while others go on.
+//! Requests through the filters, in the order of time: each ends when its upstream answers, while others go
+//! on.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -56,7 +57,6 @@ impl<'e> Simulation<'e> {
         self.engine.advance(at);
         let mut passing: Passing = arrival.request;
         self.router.choose(&mut passing);
-        let came = passing.clone();
         let mut attending = Vec::with_capacity(self.engine.links.len());
         let mut stopped = None;
         for link in &self.engine.links {
@@ -71,7 +71,7 @@ impl<'e> Simulation<'e> {
             self.router.choose(&mut passing);
         }
         let since = at.minus(self.start);
-        self.tally.add(since, &came, &passing, stopped.as_ref());
+        self.tally.add(since, &passing, stopped.as_ref());
         let (response, took) = match stopped {
             Some((_, Stop::Answered(reply))) => {
                 (SimResponse::local(reply.status, &reply.details, 0), Span::ZERO)

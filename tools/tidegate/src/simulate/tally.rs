@@ -97,8 +97,8 @@ impl Tally {
         self.total
     }
 
-    /// Counts a request that came as `came` and went as `went`.
-    pub(super) fn add(&mut self, at: Span, came: &Passing, went: &Passing, stopped: Option<&(Filter, Stop)>) {
+    /// Counts a request as the filters left it.
+    pub(super) fn add(&mut self, at: Span, went: &Passing, stopped: Option<&(Filter, Stop)>) {
         self.total += 1;
         let counts = self.series.at(at.as_millis());
         match stopped {
@@ -129,7 +129,7 @@ impl Tally {
             }
         }
         if let Some(limit) = went.fact("tidegate.ratelimit").and_then(|fact| fact.strip_prefix("refused:")) {
-            let who = self.who(limit, came);
+            let who = self.who(limit, went);
             let place = (limit.to_owned(), who);
             if self.limited.len() < NAMES || self.limited.contains_key(&place) {
                 *self.limited.entry(place).or_default() += 1;
@@ -140,10 +140,10 @@ impl Tally {
     }
 
     /// By what a limit knew a request.
-    fn who(&self, limit: &str, came: &Passing) -> String {
+    fn who(&self, limit: &str, went: &Passing) -> String {
         // A wider network has a limit of its own: `name-48`.
         let named = self.keys.get(limit).or_else(|| self.keys.get(limit.rsplit_once('-')?.0));
-        let seen = came.seen();
+        let seen = went.seen();
         let parts = named.into_iter().flatten().map(|node| {
             let part = part(node, &seen);
             part.value.unwrap_or_else(|| format!("no {}", part.name))

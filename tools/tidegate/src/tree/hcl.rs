@@ -1,7 +1,7 @@
 //! HCL with places, for Consul's configuration entries.
 //!
-//! Consul reads the first version of HCL, in which an object may have blocks (`Match { … }`); the parser reads
-//! the second, in which it may have only attributes. A blank before such a brace becomes `=`.
+//! Consul reads the first version of HCL, in which an object may have blocks (`Match { … }`); the parser
+//! reads the second, in which it may have only attributes. A blank before such a brace becomes `=`.
 
 use hcl_edit::expr::{Expression, ObjectKey};
 use hcl_edit::structure::{Body, Structure};

@@ -5,6 +5,7 @@ mod docs;
 mod explain;
 mod hosts;
 mod manual;
+mod render;
 mod simulate;
 
 use std::io::Write;
