@@ -124,6 +124,54 @@ fn a_service_that_fails_gets_a_fifth_more_than_its_load() {
     }
 }
 
+/// Half of the requests are of one client and fail wherever they go, now and then one of another client at its first
+/// endpoint. It got all of the budget, and the others their failures.
+#[test]
+fn one_client_whose_requests_always_fail_takes_no_attempt_from_others() {
+    for (at_a_time, attempts) in [(4, 2), (16, 2), (256, 2), (16, 4)] {
+        let json = fixed(&FOUR[..3], &format!(r#""attempts": {attempts}, "outlier_detection": false"#));
+        let both = Both::new(&json);
+        assert_eq!(rounds(&both, at_a_time, 3_000, &|_| 200).1, 0);
+        let (mut errors, mut sent, mut hostile) = (0, 0, 0);
+        for round in 0..8_000 / at_a_time {
+            let open: Vec<_> = (0..at_a_time)
+                .map(|n| {
+                    // Each of the others comes from an address of its own.
+                    let other = [192, 0, (round % 200) as u8, (n % 250) as u8].into();
+                    let from = if n % 2 == 0 { [203, 0, 113, 7].into() } else { other };
+                    let request = || SimRequest::get("/").from(Some(from));
+                    let mut call = both.begin_as(&request());
+                    (both.attempt_as(&mut call, request()), call, from)
+                })
+                .collect();
+            for (n, (one, mut call, from)) in open.into_iter().enumerate() {
+                let ill = n % 2 == 0;
+                let mut status = if ill || (round * at_a_time + n) % 20 == 1 { 503 } else { 200 };
+                both.answered(one, status);
+                sent += 1;
+                for _ in 1..attempts {
+                    if status < 500 {
+                        break;
+                    }
+                    let again = both.attempt_as(&mut call, SimRequest::get("/").from(Some(from)));
+                    if !matches!(again.verdict, Verdict::Continue(_)) {
+                        break;
+                    }
+                    sent += 1;
+                    hostile += usize::from(ill);
+                    status = if ill { 503 } else { 200 };
+                    both.answered(again, status);
+                }
+                errors += usize::from(!ill && status >= 500);
+                both.end(call, status);
+            }
+        }
+        assert_eq!(errors, 0, "{at_a_time} at a time, {attempts} attempts: {hostile} were the client's");
+        let most = 8_000 + 1_600 + at_a_time.max(8);
+        assert!(hostile > 500 && sent <= most, "{at_a_time}: {sent} attempts, {hostile} of the client");
+    }
+}
+
 /// One of them dies with all that is in flight to it: that breaks at once. How much it is; each request is tried
 /// again at another endpoint.
 fn dies(name: &str, json: &str, at_a_time: usize) -> usize {

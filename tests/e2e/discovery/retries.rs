@@ -1,5 +1,7 @@
 //! Which requests are retried, where, how often; and which never are.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{json, Value};
@@ -15,6 +17,43 @@ use crate::setup::with;
 fn tireless(retry: &Value) -> Value {
     let retry = with(three()["retry"].clone(), retry);
     with(three(), &json!({"outlier_detection": false, "retry": retry}))
+}
+
+/// Its address is what Envoy knows: here the one that a trusted proxy forwards.
+#[test]
+fn a_client_whose_requests_always_fail_leaves_others_their_retries() {
+    let ill_once = Arc::new(Mutex::new(BTreeSet::new()));
+    let upstream = || {
+        let ill_once = Arc::clone(&ill_once);
+        Upstream::new(move |seen| {
+            let fails = seen.path == "/ill"
+                || (seen.path.ends_with('7') && ill_once.lock().unwrap().insert(seen.path.clone()));
+            if fails {
+                Answer::new(503, "ill")
+            } else {
+                Answer::new(200, "well")
+            }
+        })
+    };
+    let upstreams = [upstream(), upstream(), upstream()];
+    let service = json!({"attempts": 2, "outlier_detection": false});
+    let bootstrap = both_places(&orders_of(&upstreams, &service));
+    let bootstrap = bootstrap.hcm("use_remote_address", json!(true)).hcm("xff_num_trusted_hops", json!(1));
+    let envoy = start(&bootstrap, 1);
+    let mut client = Client::connect(envoy.addr());
+    let mut ill = 0;
+    for n in 0..600 {
+        ill += usize::from(client.get("/ill", &[("x-forwarded-for", "203.0.113.7")]).status == 503);
+        let other = format!("192.0.2.{}", n % 250);
+        let answer = client.get(&format!("/{n}"), &[("x-forwarded-for", other.as_str())]);
+        assert_eq!((answer.status, n), (200, n), "{}", answer.text());
+    }
+    assert_eq!(ill, 600);
+    eventually("all metrics", SOON, || {
+        let all = metrics(&envoy);
+        all["requests"] == 1_200 && (150..=260).contains(&all["retries"])
+    });
+    assert_calm(&envoy);
 }
 
 /// An order that must not be placed twice.

@@ -5,5 +5,6 @@ pub mod endpoint_stats;
 pub mod retry_budget;
 pub mod service_view;
 pub mod source;
+pub mod spenders;
 pub mod table;
 pub mod unavailable;

@@ -3,15 +3,21 @@
 //! Each request saves a part of an attempt, each further attempt spends a whole one. So a service that fails
 //! gets at most that part more than its load, however long it fails and however the load is shaped. What is
 //! saved is bounded by what one endpoint's death may need at once: twice what the busiest had in flight, when one of
-//! the last few hundred requests was sent there. Not by a mean of all endpoints: many may have no part of the requests,
-//! as those of a fallback have none.
+//! the last few hundred requests was sent there, and a half more for clients that need few. Not by a mean of all
+//! endpoints: many may have no part of the requests, as those of a fallback have none.
+//!
+//! A client whose requests fail wherever they go would spend what all clients save. So the last third is for those that
+//! are not among the few that want the most ([`crate::discovery::catalog::spenders`]). Where all requests come from one
+//! address, twice what the busiest had is left.
 //!
 //! So it is a bound of the sum, not of each second: what a long good time saved may be spent in a short bad one.
 //!
 //! An attempt after a refused connection spends nothing: the service has seen no byte of the request.
 
 use core::cell::Cell;
+use core::net::IpAddr;
 
+use crate::discovery::catalog::spenders::{self, Spenders};
 use crate::discovery::config::policy::Retry;
 
 /// The retry budget of one service on one worker.
@@ -20,9 +26,9 @@ use crate::discovery::config::policy::Retry;
 /// use tidegate_policy::discovery::catalog::retry_budget::RetryBudget;
 ///
 /// let budget = RetryBudget::new(20, 1);
-/// assert!(budget.take() && !budget.take(), "there is one to begin with");
+/// assert!(budget.take(None) && !budget.take(None), "there is one to begin with");
 /// (0..5).for_each(|_| budget.save(0));
-/// assert!(budget.take() && !budget.has_room(), "20 % of five");
+/// assert!(budget.take(None) && !budget.has_room(&|| None), "20 % of five");
 /// ```
 #[derive(Debug)]
 pub struct RetryBudget {
@@ -32,12 +38,19 @@ pub struct RetryBudget {
     saved: Cell<u64>,
     /// What the busiest endpoint had in flight, in [`PART`]s of a request.
     busiest: Cell<u64>,
+    /// Requests until spenders are half forgotten.
+    remembers: Cell<u64>,
+    spenders: Cell<Spenders>,
 }
 
 /// What an attempt costs.
 const ATTEMPT: u64 = 100;
 /// How much more than it had an endpoint may have by the time that it dies.
 const UNEVEN: u64 = 2;
+/// Half as much more may be saved,
+const MORE: u64 = 2;
+/// which is this part of all, and kept for clients that want few.
+const KEPT: u64 = 3;
 /// With each request such a part of what the busiest endpoint had is forgotten.
 const PART: u64 = 256;
 
@@ -48,12 +61,16 @@ impl RetryBudget {
     /// attempts, with which it begins.
     #[must_use]
     pub fn new(percent: u32, least: u32) -> Self {
-        Self {
+        let budget = Self {
             percent,
             least,
-            saved: Cell::new(ATTEMPT.saturating_mul(least.into())),
+            saved: Cell::default(),
             busiest: Cell::default(),
-        }
+            remembers: Cell::new(PART),
+            spenders: Cell::default(),
+        };
+        budget.saved.set(budget.most());
+        budget
     }
 
     /// The budget that a configuration has.
@@ -68,8 +85,11 @@ impl RetryBudget {
         let faded = before.saturating_sub(before.div_ceil(PART));
         let busiest = u64::from(in_flight).saturating_mul(PART).max(faded);
         self.busiest.set(busiest);
-        let share = busiest.div_ceil(PART).saturating_mul(UNEVEN);
-        let most = share.max(self.least.into()).saturating_mul(ATTEMPT);
+        match self.remembers.get().checked_sub(1) {
+            Some(left) => self.remembers.set(left),
+            None => self.fade(),
+        }
+        let most = self.most();
         let (saved, part) = (self.saved.get(), u64::from(self.percent));
         // What a larger load saved is given up as slowly as it was saved.
         let next = if saved > most {
@@ -80,16 +100,43 @@ impl RetryBudget {
         self.saved.set(next);
     }
 
-    /// Whether one more attempt is saved.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.saved.get() >= ATTEMPT
+    /// The most that may be saved.
+    fn most(&self) -> u64 {
+        let share = self.busiest.get().div_ceil(PART).saturating_mul(UNEVEN);
+        let most = share.max(self.least.into()).saturating_mul(ATTEMPT);
+        most.saturating_add(most / MORE)
     }
 
-    /// Spends one attempt, if one is saved.
+    /// The part of it that is for clients that want few.
+    fn kept(&self) -> u64 {
+        self.most() / KEPT
+    }
+
+    #[inline(never)]
+    fn fade(&self) {
+        self.remembers.set(PART);
+        let mut spenders = self.spenders.get();
+        spenders.fade();
+        self.spenders.set(spenders);
+    }
+
+    /// Whether one more attempt is saved for a client, which is only asked for when that matters.
     #[must_use]
-    pub fn take(&self) -> bool {
-        let has_room = self.has_room();
+    pub fn has_room(&self, client: &dyn Fn() -> Option<IpAddr>) -> bool {
+        match self.saved.get().checked_sub(ATTEMPT) {
+            None => false,
+            Some(left) => left >= self.kept() || !self.spenders.get().has(spenders::client(client())),
+        }
+    }
+
+    /// Spends one attempt for a client, if one is saved for it.
+    #[must_use]
+    #[inline(never)]
+    pub fn take(&self, client: Option<IpAddr>) -> bool {
+        let mut spenders = self.spenders.get();
+        spenders.wants(spenders::client(client));
+        self.spenders.set(spenders);
+        let has_room = self.has_room(&|| client);
         if has_room {
             self.saved.set(self.saved.get().saturating_sub(ATTEMPT));
         }

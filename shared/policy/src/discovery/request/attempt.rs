@@ -105,7 +105,7 @@ impl Attempts {
             self.prepare(&flight, report, retry, exchange);
         }
         let paid = retry && !flight.unsent.take();
-        if paid && !flight.view.retry_budget().take() {
+        if paid && !flight.view.retry_budget().take(request.peer()) {
             flight.view.count(ServiceMetric::RetriesRefused);
             return out_of_budget(&flight, request);
         }

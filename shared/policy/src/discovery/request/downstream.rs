@@ -121,7 +121,8 @@ impl Downstream {
         view.settle_locality(&|| self.locality(request, now));
         let hash = params.hash_key.as_ref();
         let hash = hash.and_then(|key| key.hash(SipKey::from_bytes(HASH_KEY), request, false).ok());
-        let repeatable = params.attempts > 1 && is_repeatable(&params.retry, request);
+        let room = view.retry_budget().has_room(&|| request.peer());
+        let repeatable = params.attempts > 1 && room && is_repeatable(&params.retry, request);
         let pending = PendingRequest { service, subset, hash, repeatable, held: false };
         self.choose(exchange, pending, edits, now, host)
     }
@@ -244,7 +245,7 @@ impl Downstream {
         edits.push(Edit::SetRequestHeader(Rc::clone(self.policy.steer.header()), value));
         if params.attempts > 1 {
             // A refused connection is tried again in any case.
-            params.retry_headers.set(pending.repeatable && view.retry_budget().has_room(), &mut edits);
+            params.retry_headers.set(pending.repeatable, &mut edits);
             view.retry_budget().save(endpoint.load.active());
         }
         exchange.label.reserve(params.name.len().saturating_add(address.len()).saturating_add(16));

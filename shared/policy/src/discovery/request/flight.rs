@@ -215,7 +215,7 @@ impl Flight {
         for (text, outcome) in handover::reported(report) {
             if outcome != Outcome::Refused {
                 // The attempt that followed was paid for there; both budgets have the same rule.
-                let _ = self.view.retry_budget().take();
+                let _ = self.view.retry_budget().take(None);
             }
             let Some(endpoint) = self.named(text.as_bytes()) else { continue };
             if outcome.failed() {
