@@ -17,6 +17,7 @@ mod grpc;
 mod hashing;
 mod hostile;
 mod large;
+mod many;
 mod names;
 mod outage;
 mod reload;

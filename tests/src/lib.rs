@@ -24,6 +24,7 @@ pub mod corpus;
 pub mod envoy;
 pub mod eventually;
 pub mod func_e;
+pub mod gateway;
 pub mod grpc;
 mod http1;
 pub mod lds;

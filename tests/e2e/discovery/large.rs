@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
-use tidegate_tests::{Bootstrap, Client, Envoy, Load, Options, Request};
+use tidegate_tests::consul::entry;
+use tidegate_tests::{eventually, Answer, Bootstrap, Client, Envoy, Load, Options, Registry, Request};
 
-use super::setup::{assert_calm, assert_metrics, both_places, endpoint, one_place, orders, start};
+use super::asked::{asking, assert_alive, consul, document, of_orders, of_registry};
+use super::setup::{assert_calm, assert_metrics, both_places, endpoint, one_place, orders, start, SOON};
 
 /// An Envoy that answers on all of 127.0.0.0/8, and says where. Its port.
-fn everywhere() -> (Envoy, u16) {
+pub(super) fn everywhere() -> (Envoy, u16) {
     let route = json!({
         "match": {"prefix": "/"},
         "direct_response": {"status": 200},
@@ -22,7 +24,7 @@ fn everywhere() -> (Envoy, u16) {
 }
 
 /// The address with this number.
-fn at(number: usize) -> String {
+pub(super) fn at(number: usize) -> String {
     format!("127.1.{}.{}", number / 250, number % 250 + 1)
 }
 
@@ -95,6 +97,31 @@ fn two_hundred_services_answer() {
     let busy = envoy.cpu() - before;
     assert!(busy < Duration::from_millis(300), "{busy:?} of an idle second");
     assert_calm(&envoy);
+}
+
+/// As Consul says it, with 32 tags each: 16 MB. Answers above 4 MiB were refused.
+#[test]
+fn five_thousand_instances_of_a_consul_are_endpoints() {
+    let (_servers, port) = everywhere();
+    let said = |count: usize, generation: usize| {
+        let body = entry::instances(count, port, generation);
+        Answer::new(200, body).header("x-consul-index", &(10 + generation).to_string())
+    };
+    let registry = Registry::new(Answer::silence());
+    registry.script([said(5_000, 0)]);
+    let envoy = start(&asking(&document(&consul(&json!({})), &json!({})), registry.addr()), 2);
+    let mut client = Client::connect(envoy.addr());
+    eventually("the endpoints", 3 * SOON, || {
+        client.get("/", &[]).status == 200 && of_orders(&envoy, "endpoints") == 5_000
+    });
+    let (before, since) = (envoy.cpu(), Instant::now());
+    registry.switch(said(4_999, 1));
+    eventually("the change", 3 * SOON, || {
+        client.get("/", &[]).status == 200 && of_orders(&envoy, "endpoints") == 4_999
+    });
+    println!("a change after {:?} and {:?} of a processor", since.elapsed(), envoy.cpu() - before);
+    assert_eq!(of_registry(&envoy, "failures"), 0, "{}", envoy.log());
+    assert_alive(&envoy);
 }
 
 /// One endpoint for all services, on one address: nothing of it is a service's own.
