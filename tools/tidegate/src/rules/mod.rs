@@ -56,7 +56,7 @@ pub struct Finding {
 }
 
 /// All rules, in the order in which they are looked at.
-pub static RULES: [&Rule; 17] = [
+pub static RULES: [&Rule; 18] = [
     &document::DOCUMENT,
     &document::STRUCT,
     &document::IDLE,
@@ -66,6 +66,7 @@ pub static RULES: [&Rule; 17] = [
     &chain::PRIORITY,
     &steering::NO_ROUTE,
     &steering::ROUTE_BEHIND,
+    &steering::FALLBACK_BEHIND,
     &steering::NO_MIRROR,
     &steering::NO_ENDPOINT_ROUTE,
     &steering::ENDPOINT_REMOVED,

@@ -18,6 +18,12 @@ pub(super) static ROUTE_BEHIND: Rule = Rule {
     level: Level::Error,
     help: "put the route that needs the header before those that take every request",
 };
+pub(super) static FALLBACK_BEHIND: Rule = Rule {
+    id: "fallback-behind-endpoints",
+    level: Level::Error,
+    help: "put the route that takes the cluster from the header before the one of discovered endpoints: the request has \
+           both headers by then, and would go to the endpoint that the breaker refused",
+};
 pub(super) static NO_MIRROR: Rule = Rule {
     id: "no-mirror-route",
     level: Level::Error,
@@ -66,7 +72,10 @@ pub(super) fn check(chain: &Chain, world: &World, findings: &mut Vec<Finding>) {
         for (filter, part) in plugin.filter.parts(tree) {
             check_clusters(filter, &part, plugin, (chain, world), findings);
             match filter {
-                Filter::Discovery => check_endpoints(&part, plugin, (chain, world), findings),
+                Filter::Discovery => {
+                    check_endpoints(&part, plugin, (chain, world), findings);
+                    check_fallbacks(&part, plugin, chain, findings);
+                }
                 _ => check_steering(filter, &part, plugin, chain, findings),
             }
         }
@@ -185,6 +194,30 @@ fn check_endpoints(
             let expected = "such a route, before all others";
             findings
                 .push(Finding::new(&NO_ENDPOINT_ROUTE, plugin, place, says, expected).only_warn(chain.open));
+        }
+    }
+}
+
+/// Breakers behind discovery whose fallbacks must win over the endpoint that was chosen.
+fn check_fallbacks(discovery: &Node, plugin: &Plugin, chain: &Chain, findings: &mut Vec<Finding>) {
+    let (Some(hosts), Host::Envoy) = (&chain.hosts, chain.host) else { return };
+    let own = discovery.text_at(&["steer", "original_dst", "header"]);
+    let endpoint = own.unwrap_or("x-envoy-original-dst-host").to_ascii_lowercase();
+    let behind = chain.plugins.iter().skip_while(|other| other.place != plugin.place).skip(1);
+    for breaker in behind.filter(|other| other.filter == Filter::Breaker) {
+        let Some(tree) = &breaker.document.tree else { continue };
+        let Some(steers) = steers(Filter::Breaker, tree) else { continue };
+        let Some((node, _)) = steers.values.first() else { continue };
+        for host in hosts {
+            let endpoints =
+                host.iter().position(|route| route.needs.iter().any(|need| need.name == endpoint));
+            let fallbacks = host.iter().position(|route| route.takes(&steers.header, None));
+            let (Some(first), Some(second)) = (endpoints, fallbacks) else { continue };
+            let Some(route) = host.get(second).filter(|_| first < second) else { continue };
+            let found = format!("the route for {} stands behind the one for {endpoint}", steers.header);
+            let finding = Finding::new(&FALLBACK_BEHIND, breaker, route.place.clone(), found, "it before");
+            let other = Some((breaker.document.part(&node.span), "the fallback".to_owned()));
+            findings.push(Finding { other, ..finding });
         }
     }
 }
