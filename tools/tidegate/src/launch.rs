@@ -21,6 +21,9 @@ pub enum Starter {
     FuncE(PathBuf),
 }
 
+/// The longest configuration that is an argument; Linux takes 128 KiB.
+const LONGEST: usize = 100_000;
+
 /// Renders, and runs until Envoy ends.
 #[must_use]
 pub fn run(options: &Run) -> Done {
@@ -122,26 +125,33 @@ fn path_of(program: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
+/// Runs it in place of this process, where that can be, so that signals are Envoy's.
 fn start(starter: &Starter, config: &str, policy: &Policy) -> std::io::Result<Outcome> {
-    let folder = env::temp_dir().join(format!("tidegate-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let file = folder.join("envoy.yaml");
-    std::fs::write(&file, config)?;
     let (host, port) = &policy.gateway.listen;
     let (admin, admin_port) = &policy.gateway.admin;
     eprintln!("listening on http://{host}:{port}, metrics on http://{admin}:{admin_port}/stats/prometheus");
-    eprintln!("configuration in {}; Ctrl-C ends it", file.display());
-    let status = command(starter, &file).status();
-    std::fs::remove_dir_all(&folder)?;
-    Ok(if status?.success() { Outcome::Well } else { Outcome::Problems })
+    let mut command = command(starter, config)?;
+    #[cfg(unix)]
+    return Err(std::os::unix::process::CommandExt::exec(&mut command));
+    #[cfg(not(unix))]
+    Ok(if command.status()?.success() { Outcome::Well } else { Outcome::Problems })
 }
 
-fn command(starter: &Starter, file: &Path) -> Command {
+/// A configuration that is too long for an argument is left in a file of the user's own.
+fn command(starter: &Starter, config: &str) -> std::io::Result<Command> {
     let (program, first): (&Path, &[&str]) = match starter {
         Starter::Envoy(path) => (path, &[]),
         Starter::FuncE(path) => (path, &["run"]),
     };
     let mut command = Command::new(program);
-    command.args(first).arg("-c").arg(file).args(["--log-level", "warning"]);
-    command
+    command.args(first).args(["--log-level", "warning"]);
+    if config.len() < LONGEST {
+        command.args(["--config-yaml", config]);
+    } else {
+        let file = env::temp_dir().join(format!("tidegate-{}.yaml", std::process::id()));
+        std::fs::write(&file, config)?;
+        eprintln!("configuration in {}", file.display());
+        command.arg("-c").arg(file);
+    }
+    Ok(command)
 }
