@@ -3,6 +3,7 @@
 mod check;
 mod docs;
 mod explain;
+mod hostile;
 mod hosts;
 mod manual;
 mod render;
