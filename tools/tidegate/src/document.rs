@@ -14,8 +14,8 @@ pub struct Document {
     pub tree: Option<Node>,
     /// Where it stops being JSON, if it does.
     broken: usize,
-    /// Whether the filter gets it as bytes of protobuf: a `Struct`.
-    pub is_struct: bool,
+    /// Why it does not reach the filter as JSON, if it does not.
+    pub misshapen: Option<&'static str>,
 }
 
 // === impl Document ===
@@ -26,7 +26,13 @@ impl Document {
     pub fn of_object(file: usize, node: &Node) -> Self {
         let place = Place { file, span: node.span.clone() };
         let (json, tree) = (node.to_json().into_bytes(), Some(node.clone()));
-        Self { place, json, tree, broken: 0, is_struct: false }
+        Self { place, json, tree, broken: 0, misshapen: None }
+    }
+
+    /// An object that does not reach the filter as JSON, and why.
+    #[must_use]
+    pub fn misshapen(file: usize, node: &Node, why: &'static str) -> Self {
+        Self { misshapen: Some(why), ..Self::of_object(file, node) }
     }
 
     /// A document that is a text of the file.
@@ -44,7 +50,7 @@ impl Document {
             Err(error) => (None, places.place(error.at)),
         };
         let place = Place { file, span: node.span.clone() };
-        Self { place, json: text.as_bytes().to_vec(), tree, broken, is_struct: false }
+        Self { place, json: text.as_bytes().to_vec(), tree, broken, misshapen: None }
     }
 
     /// No document at all, of a plugin at this place.
@@ -52,7 +58,7 @@ impl Document {
     pub fn missing(place: &Place) -> Self {
         let span = place.span.clone();
         let place = place.clone();
-        Self { place, json: Vec::new(), tree: None, broken: span.start, is_struct: false }
+        Self { place, json: Vec::new(), tree: None, broken: span.start, misshapen: None }
     }
 
     /// The configuration of Envoy's filter: a message of protobuf.
@@ -60,7 +66,7 @@ impl Document {
     pub fn of_message(file: usize, node: &Node, files: &[File]) -> Self {
         let value = node.get("value");
         if node.is_type("Struct") || node.is_type("Value") {
-            return Self { is_struct: true, ..Self::of_object(file, value.unwrap_or(node)) };
+            return Self::misshapen(file, value.unwrap_or(node), "the filter would get protobuf");
         }
         match value {
             Some(value) if value.text().is_some() => Self::of_text(file, value, files),

@@ -63,8 +63,7 @@ fn plugin(file: usize, extension: &Node, files: &[File]) -> Option<Plugin> {
     let place = Place { file, span: config.get("Name").unwrap_or(config).span.clone() };
     let document = match config.get("Configuration") {
         Some(node) if node.text().is_some() => Document::of_text(file, node, files),
-        // Consul takes no object here, and says so.
-        Some(node) => Document::of_object(file, node),
+        Some(node) => Document::misshapen(file, node, "Consul takes no object here"),
         None => Document::missing(&place),
     };
     let (name, root_id) = (text(&["Name"]), text(&["RootID"]));

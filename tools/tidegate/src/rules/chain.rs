@@ -16,6 +16,12 @@ pub(super) static NO_RELOAD: Rule = Rule {
     help: "set failure_policy (Istio: failStrategy) to FAIL_RELOAD: otherwise a worker answers 503 after a trap until \
            the configuration changes",
 };
+pub(super) static NO_SCHEME: Rule = Rule {
+    id: "no-scheme",
+    level: Level::Error,
+    help: "begin the url with oci://, https:// or file://: of an image with a port and without a scheme istiod makes \
+           nothing, and the plugin never arrives",
+};
 pub(super) static ORDER: Rule = Rule {
     id: "filter-order",
     level: Level::Warning,
@@ -32,6 +38,17 @@ pub(super) static PRIORITY: Rule = Rule {
 pub(super) fn check(chain: &Chain, findings: &mut Vec<Finding>) {
     for plugin in chain.plugins.iter().chain(&chain.attempts) {
         check_failure(plugin, findings);
+        let is_url = plugin.vm.code.contains("://") || plugin.vm.code.starts_with('{');
+        if chain.host == Host::Istio && !is_url && plugin.vm.code.contains(':') {
+            let found = format!("the url {:?} has no scheme", plugin.vm.code);
+            findings.push(Finding::new(
+                &NO_SCHEME,
+                plugin,
+                plugin.place.clone(),
+                found,
+                "oci://, or another one",
+            ));
+        }
     }
     if chain.host == Host::Istio && chain.plugins.len() > 1 {
         check_priorities(chain, findings);

@@ -15,7 +15,7 @@ pub(super) static DOCUMENT: Rule = Rule {
 pub(super) static STRUCT: Rule = Rule {
     id: "struct-configuration",
     level: Level::Error,
-    help: "write the document as JSON text in a google.protobuf.StringValue",
+    help: "write the document as a text of JSON: in Envoy's files in a google.protobuf.StringValue, for Consul as a heredoc",
 };
 pub(super) static IDLE: Rule = Rule {
     id: "idle-placement",
@@ -25,10 +25,9 @@ pub(super) static IDLE: Rule = Rule {
 
 pub(super) fn check(plugin: &Plugin, findings: &mut Vec<Finding>) {
     let document = &plugin.document;
-    if document.is_struct {
-        let found = "the filter would get protobuf".to_owned();
-        let place = document.place.clone();
-        findings.push(Finding::new(&STRUCT, plugin, place, found, "a google.protobuf.StringValue with JSON"));
+    if let Some(found) = document.misshapen {
+        let (place, expected) = (document.place.clone(), "a text of JSON, in Envoy's files in a StringValue");
+        findings.push(Finding::new(&STRUCT, plugin, place, found.to_owned(), expected));
     }
     if plugin.placement == Placement::Attempt && (plugin.filter.limits() || plugin.filter == Filter::Routing)
     {

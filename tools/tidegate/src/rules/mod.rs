@@ -56,12 +56,13 @@ pub struct Finding {
 }
 
 /// All rules, in the order in which they are looked at.
-pub static RULES: [&Rule; 18] = [
+pub static RULES: [&Rule; 19] = [
     &document::DOCUMENT,
     &document::STRUCT,
     &document::IDLE,
     &chain::FAIL_OPEN,
     &chain::NO_RELOAD,
+    &chain::NO_SCHEME,
     &chain::ORDER,
     &chain::PRIORITY,
     &steering::NO_ROUTE,

@@ -86,19 +86,28 @@ pub(super) fn check(chain: &Chain, world: &World, findings: &mut Vec<Finding>) {
 fn steers(filter: Filter, document: &Node) -> Option<Steers<'_>> {
     let header = |way: &[&str]| document.text_at(way).unwrap_or("x-tidegate-cluster").to_ascii_lowercase();
     let named = |node: &'_ Node| node.text().map(str::to_owned);
+    // What only observes sets no header.
+    let usual = document.text_at(&["mode"]);
+    let enforces = |rule: &&Node| rule.text_at(&["mode"]).or(usual) != Some("observe");
     match filter {
         Filter::Routing if document.at(&["headers", "random"]).is_none() => {
             let routes = document.get("routes").map_or(&[][..], Node::items_or_self);
-            let variants =
-                routes.iter().filter_map(|route| route.get("variants")).flat_map(Node::items_or_self);
+            let variants = routes
+                .iter()
+                .filter(enforces)
+                .filter_map(|route| route.get("variants"))
+                .flat_map(Node::items_or_self);
             let clusters = variants.filter_map(|variant| variant.get("cluster"));
             let values = clusters.filter_map(|node| Some((node, named(node)?))).collect();
             Some(Steers { header: header(&["headers", "cluster"]), values })
         }
         Filter::Breaker => {
             let breakers = document.get("breakers").map_or(&[][..], Node::items_or_self);
-            let fallbacks =
-                breakers.iter().filter_map(|breaker| breaker.get("fallback")).flat_map(Node::items_or_self);
+            let fallbacks = breakers
+                .iter()
+                .filter(enforces)
+                .filter_map(|breaker| breaker.get("fallback"))
+                .flat_map(Node::items_or_self);
             let clusters = fallbacks.filter_map(|fallback| fallback.get("cluster"));
             let values = clusters.filter_map(|node| Some((node, named(node)?))).collect();
             Some(Steers { header: header(&["cluster_header"]), values })

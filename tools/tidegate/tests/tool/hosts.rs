@@ -99,6 +99,22 @@ Routes = [
     assert!(matches!(found.as_slice(), [("fail-open", _)]), "{found:?}");
 }
 
+#[test]
+fn an_object_is_no_document_for_consul() {
+    let web = SERVICE_DEFAULTS.replace("<<JSON\n{\"routes\"", "{\"routes\"").replace("}]}]}\nJSON", "}]}]}");
+    let found = rules(&[file("web.hcl", &web)]);
+    assert!(
+        found.iter().any(|(id, says)| *id == "struct-configuration" && says.contains("Consul")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_only_observes_needs_no_route() {
+    let observing = EXTENSION_POLICY.replace("breakers:", "mode: observe\n        breakers:");
+    assert_eq!(rules(&[file("policy.yaml", &observing)]), []);
+}
+
 const ATTEMPTS: &str = r#"
 apiVersion: extensions.istio.io/v1alpha1
 kind: WasmPlugin
