@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tidegate_tool::find::find;
-use tidegate_tool::rules::{check, RULES};
+use tidegate_tool::rules::{check, Level, RULES};
 use tidegate_tool::source::read_all;
 
 use super::{fed, root, tidegate};
@@ -38,6 +38,19 @@ fn all_examples_of_the_project_are_well() {
     let ran = tidegate(&["check", "--strict", "envoy-config"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
     assert!(ran.out.ends_with(" configurations: 0 errors, 0 warnings\n") && ran.out.lines().count() == 1);
+}
+
+/// Manifests that are shipped, each by itself: some are alternatives to others.
+#[test]
+fn no_manifest_of_the_project_has_an_error() {
+    let deploy: Vec<PathBuf> = [root().join("deploy")].into_iter().filter(|path| path.is_dir()).collect();
+    let (files, unread) = read_all(&deploy);
+    assert!(unread.is_empty(), "{unread:?}");
+    for file in files {
+        let name = file.name.clone();
+        let wrong = check(&find(&[file])).into_iter().filter(|finding| finding.level == Level::Error);
+        assert_eq!(wrong.map(|finding| finding.line()).collect::<Vec<_>>(), [""; 0], "{name}");
+    }
 }
 
 /// A document with two problems.
