@@ -29,7 +29,8 @@ use self::options::Options;
 use self::table::Table;
 
 const TABLE: &str = "docs/cost.json";
-const DOCUMENT: &str = "docs/performance.md";
+/// Where the modules are.
+const MODULES: &str = "dist";
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -49,6 +50,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
+    if options.render {
+        let text =
+            fs::read_to_string(paths::root().join(TABLE)).map_err(|error| format!("{TABLE}: {error}"))?;
+        return write(&mut Table::parse(&text).map_err(|error| format!("{TABLE}: {error}"))?);
+    }
     let all = if options.check { rows::main() } else { rows::all() };
     let rows = tidegate_bench::rows::only(all, &options.only);
     if rows.is_empty() {
@@ -70,7 +76,7 @@ fn run(options: &Options) -> Result<(), String> {
     if options.update {
         let order: Vec<_> = rows::all().into_iter().map(|row| row.id).collect();
         old.update(&now, &order);
-        write(&old)?;
+        write(&mut old)?;
     }
     Ok(())
 }
@@ -89,10 +95,25 @@ fn verdict(old: &Table, now: &Table) -> Result<(), String> {
     Err(format!("{what}\n  {}", lines.join("\n  ")))
 }
 
-fn write(table: &Table) -> Result<(), String> {
-    let path = paths::root().join(DOCUMENT);
-    let text = fs::read_to_string(&path).map_err(|error| format!("{DOCUMENT}: {error}"))?;
-    let text = render::document(&text, table).ok_or(format!("{DOCUMENT} has no markers for the table"))?;
-    fs::write(path, text).map_err(|error| format!("{DOCUMENT}: {error}"))?;
+fn write(table: &mut Table) -> Result<(), String> {
+    table.modules = sizes();
+    for (name, render) in render::DOCUMENTS {
+        let path = paths::root().join(name);
+        let text = fs::read_to_string(&path).map_err(|error| format!("{name}: {error}"))?;
+        let text = render(&text, table).ok_or(format!("{name} has no markers for the table"))?;
+        fs::write(path, text).map_err(|error| format!("{name}: {error}"))?;
+    }
     fs::write(paths::root().join(TABLE), table.print()).map_err(|error| format!("{TABLE}: {error}"))
+}
+
+/// The bytes of each module that was built, by the name of its file.
+fn sizes() -> Vec<(String, u64)> {
+    let files = fs::read_dir(paths::root().join(MODULES)).into_iter().flatten().flatten();
+    let size = |file: fs::DirEntry| {
+        let name = file.file_name().into_string().ok().filter(|name| name.ends_with(".wasm"))?;
+        Some((name, file.metadata().ok()?.len()))
+    };
+    let mut all: Vec<_> = files.filter_map(size).collect();
+    all.sort();
+    all
 }

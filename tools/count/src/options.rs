@@ -7,16 +7,19 @@ pub(crate) struct Options {
     pub(crate) only: Vec<String>,
     /// Whether to count the main rows alone, and to fail when one has grown.
     pub(crate) check: bool,
-    /// Whether to write the table and the document.
+    /// Whether to write the table and the documents.
     pub(crate) update: bool,
+    /// Whether to count nothing, and to write the documents by the table as it is.
+    pub(crate) render: bool,
 }
 
 const USAGE: &str = "\
-usage: count [--only ID[,ID...]] [--check | --update]
+usage: count [--only ID[,ID...]] [--check | --update | --render]
 
   --only ID,...  only these rows and what they are compared with
   --check        only the main rows; exit with 1 when one costs more than in docs/cost.json
-  --update       write what was counted into docs/cost.json and docs/performance.md";
+  --update       write what was counted into docs/cost.json and the documents
+  --render       count nothing; write the documents by docs/cost.json, and the sizes of the modules into it";
 
 // === impl Options ===
 
@@ -32,6 +35,7 @@ impl Options {
                 }
                 "--check" => options.check = true,
                 "--update" => options.update = true,
+                "--render" => options.render = true,
                 "--help" | "-h" => return Err(USAGE.to_owned()),
                 _ => return Err(format!("no option {name}\n\n{USAGE}")),
             }

@@ -10,11 +10,44 @@ use crate::table::{difference, Line, Table};
 const BEGIN: &str = "<!-- counted rows: printed by `make count UPDATE=1` -->\n";
 const END: &str = "<!-- end of counted rows -->\n";
 
+/// Gives a document its table, if it has the markers for it.
+type Render = fn(&str, &Table) -> Option<String>;
+
+/// The documents with a table, and what gives it to them.
+pub(crate) const DOCUMENTS: [(&str, Render); 2] = [
+    ("docs/performance.md", |text, table| document(text, &markdown(table))),
+    ("README.md", |text, table| document(text, &brief(table))),
+];
+
 /// The document with this table between its markers, if it has them.
-pub(crate) fn document(text: &str, table: &Table) -> Option<String> {
+fn document(text: &str, table: &str) -> Option<String> {
     let (before, rest) = text.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}{}{END}{after}", markdown(table)))
+    Some(format!("{before}{BEGIN}{table}{END}{after}"))
+}
+
+/// The rows for somebody who only wants to know what it costs, and the sizes of the modules.
+fn brief(table: &Table) -> String {
+    let mut out = String::from("| | instructions | × empty |\n|---|---|---|\n");
+    let mut group = "";
+    for line in &table.lines {
+        if line.group != group {
+            group = &line.group;
+            let _ = writeln!(out, "| **{group}** | | |");
+        }
+        if line.id == line.base {
+            let _ = writeln!(out, "| a whole request: {} | {} | |", line.title, grouped(line.count.whole()));
+            continue;
+        }
+        let over = table.over(line).map_or_else(unknown, signed);
+        let times = table.times(line).map_or_else(unknown, |times| format!("{times:.2}").replace('-', "−"));
+        let _ = writeln!(out, "| {} | {over} | {times} |", line.title);
+    }
+    let _ = writeln!(out, "\n| module | KiB |\n|---|---|");
+    for (name, bytes) in &table.modules {
+        let _ = writeln!(out, "| `{name}` | {} |", bytes.div_ceil(1024));
+    }
+    out
 }
 
 /// The table in Markdown.
@@ -113,7 +146,8 @@ mod tests {
             line("empty", "to compare with", 500),
             line("hot", "ours", 900),
         ];
-        let table = Table { envoy: "1.40.0".to_owned(), lines };
+        let modules = vec![("tidegate.wasm".to_owned(), 640_000)];
+        let table = Table { envoy: "1.40.0".to_owned(), modules, lines };
         let text = format!("before\n{BEGIN}old\n{END}after\n");
         let expected = format!(
             "before\n{BEGIN}\
@@ -126,15 +160,22 @@ mod tests {
              | row hot (`hot`) | 9,000 | 1.80 | 9,000 | −900 | 900 |\n\
              {END}after\n"
         );
-        assert_eq!(document(&text, &table), Some(expected));
-        assert_eq!(document("no markers", &table), None);
+        assert_eq!(document(&text, &markdown(&table)), Some(expected));
+        assert_eq!(document("no markers", &markdown(&table)), None);
+        let brief = brief(&table);
+        assert!(brief.contains("| a whole request: row none | 102,000 | |\n"), "{brief}");
+        assert!(brief.contains("| row hot | 9,000 | 1.80 |\n"), "{brief}");
+        assert!(brief.ends_with("| `tidegate.wasm` | 625 |\n"), "{brief}");
     }
 
     #[test]
-    fn performance_md_has_the_committed_table() {
+    fn the_documents_have_the_committed_table() {
         let read = |name: &str| fs::read_to_string(paths::root().join(name)).unwrap();
         let table = Table::parse(&read("docs/cost.json")).expect("docs/cost.json");
-        let text = read("docs/performance.md");
-        assert!(document(&text, &table).as_ref() == Some(&text), "run `make count UPDATE=1`");
+        for (name, render) in DOCUMENTS {
+            let text = read(name);
+            let told = "run `make count UPDATE=1`, or with COUNT_ARGS=--render if no row changed";
+            assert!(render(&text, &table).as_ref() == Some(&text), "{name}: {told}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What is counted: the rows of the benchmark, and some more.
 
 use serde_json::json;
+use tidegate_bench::chains;
 use tidegate_bench::discovery::document;
 use tidegate_bench::rows::{self, limits, row, unleased, Filter, Route, Row, FAST};
 use tidegate_tests::paths::{module, probe};
@@ -11,7 +12,6 @@ const MAIN: [&str; 8] = ["idle", "hot", "cold", "closed", "sticky", "found", "ch
 const MANY: u64 = 744_029;
 
 const HEADERS: &str = "40 headers";
-const CHAINS: &str = "all filters, a hop";
 
 /// Every row, in the table's order.
 pub(crate) fn all() -> Vec<Row> {
@@ -23,7 +23,7 @@ pub(crate) fn all() -> Vec<Row> {
     let direct = rows.iter().take_while(|row| row.route == Route::Direct).count();
     rows.splice(direct..direct, many_keys());
     rows.extend(many_headers());
-    rows.extend(chains());
+    rows.extend(chains::rows());
     rows
 }
 
@@ -65,34 +65,4 @@ fn many_headers() -> Vec<Row> {
         hop("dst-empty-40", "empty SDK filter, the client names the upstream", empty()),
         hop("found-40", "discovery, 3 endpoints", found),
     ]
-}
-
-/// All four filters before one hop: a hot key, a sticky route to a service, a closed breaker, an endpoint. As a
-/// chain of modules, and in one module with one part more each time.
-fn chains() -> Vec<Row> {
-    let variant =
-        |name: &str, weight: u32| json!({"name": name, "service": {"name": "shop"}, "weight": weight});
-    let route = json!({
-        "name": "a",
-        "match": [{"path": {"prefix": "/api"}}],
-        "sticky": {"experiment": "e", "by": [{"header": "x-user-id"}]},
-        "variants": [variant("stable", 90), variant("canary", 10)],
-    });
-    let breaker = json!({"name": "a", "target": {"cluster": "to"}});
-    let parts = [
-        ("ratelimit", limits(1, FAST)),
-        ("routing", json!({"routes": [route]})),
-        ("breaker", json!({"breakers": [breaker]})),
-        ("discovery", document(3, 1, &json!({}))),
-    ];
-    let four = parts.iter().map(|(name, config)| (module(name), config.clone())).collect();
-    let mut rows = vec![row("chain", "four modules in one chain", Filter::Chain(four))];
-    let titles = ["limits", "limits, routing", "limits, routing, a breaker", "all four"];
-    let mut config = json!({});
-    for ((count, title), (name, part)) in (1..).zip(titles).zip(parts) {
-        config[name] = part;
-        let filter = Filter::Wasm(module("fused"), Some(config.clone()));
-        rows.push(row(&format!("fused-{count}"), &format!("one module: {title}"), filter));
-    }
-    rows.into_iter().map(|row| row.addressed().under(CHAINS)).collect()
 }

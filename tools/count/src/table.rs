@@ -10,6 +10,8 @@ use crate::worker::Count;
 pub(crate) struct Table {
     /// The version of Envoy that they were counted in.
     pub(crate) envoy: String,
+    /// The bytes of each module, by the name of its file.
+    pub(crate) modules: Vec<(String, u64)>,
     pub(crate) lines: Vec<Line>,
 }
 
@@ -53,7 +55,7 @@ impl Table {
             unit: counted.row.unit.clone(),
             count: counted.count,
         };
-        Self { envoy: envoy.to_owned(), lines: counted.iter().map(line).collect() }
+        Self { envoy: envoy.to_owned(), modules: Vec::new(), lines: counted.iter().map(line).collect() }
     }
 
     /// The table in the text of a file, or what is wrong with it.
@@ -61,13 +63,22 @@ impl Table {
         let all: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let envoy = all["envoy"].as_str().ok_or("no `envoy`")?.to_owned();
         let lines = all["rows"].as_array().ok_or("no `rows`")?.iter().map(read);
-        Ok(Self { envoy, lines: lines.collect::<Result<_, _>>()? })
+        let modules = all["modules"].as_object().into_iter().flatten();
+        let modules = modules.filter_map(|(name, bytes)| Some((name.clone(), bytes.as_u64()?))).collect();
+        Ok(Self { envoy, modules, lines: lines.collect::<Result<_, _>>()? })
     }
 
     /// The text of the file: one line for each row.
     pub(crate) fn print(&self) -> String {
         let rows: Vec<_> = self.lines.iter().map(|line| format!("    {}", write(line))).collect();
-        format!("{{\n  \"envoy\": {},\n  \"rows\": [\n{}\n  ]\n}}\n", json!(self.envoy), rows.join(",\n"))
+        let modules: serde_json::Map<_, _> =
+            self.modules.iter().map(|(name, bytes)| (name.clone(), json!(bytes))).collect();
+        format!(
+            "{{\n  \"envoy\": {},\n  \"modules\": {},\n  \"rows\": [\n{}\n  ]\n}}\n",
+            json!(self.envoy),
+            Value::from(modules),
+            rows.join(",\n")
+        )
     }
 
     /// Takes over what was counted just now; the rows are those of `order`, in it.
@@ -167,7 +178,8 @@ mod tests {
     /// No filter, the unit, and one more row.
     fn table(none: u64, empty: u64, hot: u64) -> Table {
         let lines = vec![line("none", none), line("empty", empty), line("hot", hot)];
-        Table { envoy: "1.40.0".to_owned(), lines }
+        let modules = vec![("a.wasm".to_owned(), 1024), ("b.wasm".to_owned(), 7)];
+        Table { envoy: "1.40.0".to_owned(), modules, lines }
     }
 
     #[test]
