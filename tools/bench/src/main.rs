@@ -9,9 +9,12 @@
 //!
 //! `docs/performance.md` says how to read it.
 
+mod latency;
 mod measure;
 mod options;
 mod report;
+mod scale;
+mod start;
 mod summary;
 
 use std::process::ExitCode;
@@ -20,7 +23,7 @@ use tidegate_bench::rows;
 use tidegate_tests::terminal;
 
 use self::measure::Bench;
-use self::options::Options;
+use self::options::{Options, Study};
 use self::summary::Summary;
 
 fn main() -> ExitCode {
@@ -31,6 +34,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(study) = options.study {
+        let table = match study {
+            Study::Latency => latency::table(),
+            Study::Scale => scale::table(),
+            Study::Start => start::table(),
+        };
+        print!("{table}");
+        return ExitCode::SUCCESS;
+    }
     let rows = rows::only(rows::all(&options.against), &options.only);
     if rows.is_empty() {
         eprintln!("no row is called {}", options.only.join(" or "));

@@ -20,13 +20,27 @@ pub(crate) struct Options {
     pub(crate) against: Vec<(String, PathBuf)>,
     /// Whether a missed target is a failure.
     pub(crate) assert: bool,
+    /// What to measure instead of the rows.
+    pub(crate) study: Option<Study>,
     json: Option<PathBuf>,
 }
 
+/// What is measured apart from the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Study {
+    Latency,
+    Scale,
+    Start,
+}
+
 const USAGE: &str = "\
-usage: bench [--quick] [--rounds N] [--requests N] [--connections N] [--only ID[,ID...]]
+usage: bench --latency | --scale | --start
+       bench [--quick] [--rounds N] [--requests N] [--connections N] [--only ID[,ID...]]
              [--against NAME=MODULE]... [--assert] [--json FILE]
 
+  --latency              how long answers take at a constant rate, without and with all filters
+  --scale                compare-and-swaps lost to other workers
+  --start                memory and processor time until Envoy serves
   --rounds N             times that every row is measured, default 100
   --requests N           requests of a row in a round, default 2000
   --connections N        connections that they come on, default 32
@@ -48,6 +62,7 @@ impl Options {
             only: Vec::new(),
             against: Vec::new(),
             assert: false,
+            study: None,
             json: None,
         };
         while let Some(name) = args.next() {
@@ -55,6 +70,9 @@ impl Options {
             match name.as_str() {
                 "--quick" => options.rounds = 20,
                 "--assert" => options.assert = true,
+                "--latency" => options.study = Some(Study::Latency),
+                "--scale" => options.study = Some(Study::Scale),
+                "--start" => options.study = Some(Study::Start),
                 "--rounds" => options.rounds = count(&name, &value()?)?,
                 "--requests" => options.requests = count(&name, &value()?)?,
                 "--connections" => options.connections = count(&name, &value()?)?,
