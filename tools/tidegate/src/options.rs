@@ -170,6 +170,9 @@ pub struct Simulate {
     /// When all of them fail: 20s..30s.
     #[arg(long, value_name = "FROM..TO")]
     pub outage: Option<String>,
+    /// Endpoints that fail every request: address:port. Also with a log.
+    #[arg(long, value_name = "ENDPOINT")]
+    pub down: Vec<String>,
     /// How long upstreams take on average.
     #[arg(long, default_value = "20ms")]
     pub latency: String,

@@ -78,7 +78,7 @@ pub fn run(options: &Simulate) -> Done {
 fn simulated(chain: &Chain, options: &Simulate) -> Result<String, String> {
     let (usual, _) = usual_cluster(chain, options.cluster.as_deref());
     let engine = crate::engine::Engine::new(chain)?;
-    let mut simulation = Simulation::new(chain, &engine, &usual);
+    let mut simulation = Simulation::new(chain, &engine, &usual, &options.down);
     let start = Instant::now();
     let (skipped, example) = match &options.log {
         Some(path) => from_log(path, &mut simulation)?,

@@ -29,6 +29,10 @@ pub(super) fn text(tally: &Tally, about: &About, top: usize) -> String {
     table(&mut out, "clusters", &tally.clusters, tally.total());
     table(&mut out, "endpoints", &tally.endpoints, tally.total());
     limited(&mut out, tally, top);
+    let ejections = tally.metrics.iter().filter(|(name, _)| name.ends_with(".ejections"));
+    for (name, count) in ejections {
+        _ = writeln!(out, "\n{BOLD}ejections{BOLD:#}: {count} ({name})");
+    }
     if !tally.notes.is_empty() {
         _ = writeln!(out, "\n{BOLD}what the filters logged{BOLD:#}");
         tally.notes.iter().take(ROWS).for_each(|note| _ = writeln!(out, "  {note}"));

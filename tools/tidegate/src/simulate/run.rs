@@ -22,6 +22,8 @@ pub struct Simulation<'e> {
     waiting: Vec<Option<Waiting<'e>>>,
     free: Vec<usize>,
     tally: Tally,
+    /// Endpoints that fail every request.
+    down: Vec<String>,
 }
 
 struct Waiting<'e> {
@@ -33,15 +35,19 @@ struct Waiting<'e> {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Due(Span, usize);
 
+/// The header with the endpoint of a discovered service.
+const ENDPOINT: &str = "x-envoy-original-dst-host";
+
 // === impl Simulation ===
 
 impl<'e> Simulation<'e> {
     /// Nothing has arrived yet.
     #[must_use]
-    pub fn new(chain: &'e Chain, engine: &'e Engine, usual: &str) -> Self {
+    pub fn new(chain: &'e Chain, engine: &'e Engine, usual: &str, down: &[String]) -> Self {
         let (pending, waiting, free) = (BinaryHeap::new(), Vec::new(), Vec::new());
         let (router, start, tally) = (Router::new(chain, usual), engine.now(), Tally::new(chain));
-        Self { engine, router, start, pending, waiting, free, tally }
+        let down = down.to_vec();
+        Self { engine, router, start, pending, waiting, free, tally, down }
     }
 
     /// How many arrived.
@@ -77,7 +83,11 @@ impl<'e> Simulation<'e> {
                 (SimResponse::local(reply.status, &reply.details, 0), Span::ZERO)
             }
             Some((_, Stop::Held)) => (SimResponse::none(), Span::ZERO),
-            None => (SimResponse::upstream(arrival.status), arrival.took),
+            None => {
+                let endpoint = passing.bytes(ENDPOINT).unwrap_or_default();
+                let is_down = self.down.iter().any(|down| down.as_bytes() == endpoint);
+                (SimResponse::upstream(if is_down { 503 } else { arrival.status }), arrival.took)
+            }
         };
         let waiting = Waiting { attending, response: passing.told(response) };
         if took == Span::ZERO {

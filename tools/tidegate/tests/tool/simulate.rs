@@ -85,6 +85,19 @@ fn a_split_is_as_its_weights_say() {
 }
 
 #[test]
+fn an_endpoint_that_is_down_is_ejected() {
+    let orders = "tools/tidegate/tests/files/orders.yaml";
+    let args = [orders, "--rate", "50", "--duration", "30s", "-r", "GET /orders"];
+    let well = json(&args, "");
+    let broken = json(&[&args[..], &["--down", "10.0.0.2:80"]].concat(), "");
+    let of = |told: &Value, n: u8| told["endpoints"][format!("orders 10.0.0.{n}:80")].as_u64().unwrap_or(0);
+    assert!(of(&well, 2) > 400 && of(&broken, 2) < 100, "{} and {}", well["endpoints"], broken["endpoints"]);
+    assert!(broken["metrics"]["tidegate.discovery.service.orders.ejections"].as_u64() > Some(0));
+    let text = tidegate(&[&["simulate"], &args[..], &["--down", "10.0.0.2:80"]].concat()).out;
+    assert!(text.contains("ejections: "), "{text}");
+}
+
+#[test]
 fn a_picture_is_written() {
     let path = std::env::temp_dir().join(format!("tidegate-simulate-{}.svg", std::process::id()));
     let ran = tidegate(&["simulate", LIMITS, "--duration", "10s", "--svg", &path.display().to_string()]);
