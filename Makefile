@@ -57,7 +57,7 @@ probes: need-rust ## Build the modules that only tests and the benchmark need
 	@tools/wasm.sh probes $(PROBES)
 
 tool: need-rust ## Build the tool tidegate into dist/: it checks, explains, simulates and renders policies
-	$(STEP) "tidegate" cargo build $(CARGO_FLAGS) --release -p tidegate-tool
+	$(STEP) "tidegate" env TIDEGATE_COMMIT="$$(git rev-parse --short=12 HEAD 2>/dev/null)" cargo build $(CARGO_FLAGS) --release -p tidegate-tool
 	@mkdir -p dist && cp "$${CARGO_TARGET_DIR:-target}/release/tidegate" dist/tidegate
 
 run: need-rust need-envoy $(if $(filter consul,$(REGISTRY)),need-servers) ## Run the demo: SECONDS=20, or until Ctrl-C; REGISTRY=consul for a real Consul

@@ -15,7 +15,8 @@ const MAGIC: &[u8] = b"\0asm\x01\0\0\0";
 #[must_use]
 pub fn version(module: Option<&Path>) -> Done {
     let Some(path) = module else {
-        let commit = option_env!("TIDEGATE_COMMIT").map_or(String::new(), |commit| format!(" ({commit})"));
+        let commit = option_env!("TIDEGATE_COMMIT").filter(|commit| !commit.is_empty());
+        let commit = commit.map_or(String::new(), |commit| format!(" ({commit})"));
         return Done::well(format!("tidegate {}{commit}\n", env!("CARGO_PKG_VERSION")));
     };
     let name = path.display();

@@ -10,6 +10,8 @@ pub struct Router<'c> {
     pub usual: String,
 }
 
+const STEERS: &str = "x-tidegate-cluster";
+
 // === impl Router ===
 
 impl<'c> Router<'c> {
@@ -26,7 +28,9 @@ impl<'c> Router<'c> {
         let host = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name).to_ascii_lowercase();
         let of_host = self.hosts.iter().max_by_key(|routes| closeness(routes, &host));
         let found = of_host.and_then(|routes| routes.iter().find(|route| takes(route, passing)));
-        let steered = passing.text("x-tidegate-cluster");
+        // An endpoint is found behind a cluster that the file does not have.
+        let discovered = passing.bytes("x-envoy-original-dst-host").map(|_| String::new());
+        let steered = passing.text(STEERS).or(discovered);
         (passing.route, passing.cluster) = match found {
             Some(route) => (route.name.clone(), self.cluster(route, passing)),
             None => (String::new(), steered.unwrap_or_else(|| self.usual.clone())),
@@ -37,6 +41,10 @@ impl<'c> Router<'c> {
         match &route.to {
             To::Clusters(clusters) => clusters.first().map_or(String::new(), |(name, _)| name.clone()),
             To::Header(name) => passing.text(name).unwrap_or_default(),
+            // A route for a value leads where only the control plane knows: the value is its name.
+            To::Other if route.needs.iter().any(|need| need.name == STEERS) => {
+                passing.text(STEERS).unwrap_or_default()
+            }
             To::Random(_) | To::Other => String::new(),
         }
     }

@@ -74,6 +74,21 @@ fn a_breaker_opens_falls_back_and_refuses() {
     assert_eq!(clusters[10..], ["-"; 2]);
 }
 
+/// Where a control plane has its own names for clusters, those of the policies are told.
+#[test]
+fn a_route_for_a_value_is_known_by_the_value() {
+    let shop = "tools/tidegate/tests/files/shop-kubernetes.yaml";
+    let rendered = tidegate(&["render", shop, "--for", "envoy-gateway"]).out;
+    let args = ["explain", "--json", "-", "--status", "503", "--times", "6"];
+    let told: Value = serde_json::from_str(&super::fed(&args, &rendered).out).unwrap();
+    assert_eq!(
+        (&told["answers"][0]["cluster"], &told["answer"]["cluster"]),
+        (&"checkout".into(), &"backup".into())
+    );
+    let told = json(&["tools/tidegate/tests/files/shop.yaml", "-r", "/orders"]);
+    assert_eq!(told["answer"]["cluster"], "", "no cluster of the file leads to an endpoint");
+}
+
 #[test]
 fn what_cannot_be_explained_is_said() {
     let ran = tidegate(&["explain", "tools/tidegate/tests/files/wrong.yaml"]);
