@@ -103,17 +103,22 @@ fn keep_exports(module: &mut Module, callbacks: &[String]) {
     }
 }
 
-/// Makes names of functions what a person would write. Those of imports go: the host's functions are in no
-/// backtrace.
+/// Makes names of functions what a person would write. Those of imports go, as the host's functions are in no
+/// backtrace, and those of libraries: a frame of ours next to them says more.
 fn demangle(module: &mut Module) {
     for function in module.funcs.iter_mut() {
-        if matches!(function.kind, FunctionKind::Import(_)) {
-            function.name = None;
-        }
-        if let Some(name) = &mut function.name {
-            *name = without_path(&short(&format!("{:#}", rustc_demangle::demangle(name))));
-        }
+        let import = matches!(function.kind, FunctionKind::Import(_));
+        let name = function.name.as_deref().filter(|_| !import);
+        let name = name.map(|name| format!("{:#}", rustc_demangle::demangle(name)));
+        function.name = name.filter(|name| !is_of_library(name)).map(|name| without_path(&short(&name)));
     }
+}
+
+/// Whether a function is of a library and no part of a panic.
+fn is_of_library(name: &str) -> bool {
+    let name = name.trim_start_matches(['<', '&']).trim_start_matches("mut ");
+    let libraries = ["alloc::", "core::", "serde_core::", "serde_json::", "T as ", "[T]", "str "];
+    libraries.iter().any(|library| name.starts_with(library)) && !name.contains("panicking")
 }
 
 /// Drops the names of data: no backtrace has them.
@@ -150,17 +155,15 @@ fn short(name: &str) -> String {
     out + &inside
 }
 
-/// A name with the first word of its path and the last two; of the standard library with the last two.
+/// A name with the first word of its path and the last two.
 fn without_path(name: &str) -> String {
     let name = name.replace("{{closure}}", "{}").replace("{{vtable.shim}}", "");
     // Brackets have paths of their own.
     let path = name.split(['<', '{']).next().unwrap_or_default();
     let Some((at, colons)) = path.trim_end_matches("::").rmatch_indices("::").nth(1) else { return name };
     let rest = name.get(at.saturating_add(colons.len())..).unwrap_or_default();
-    match path.split("::").next().unwrap_or_default() {
-        "alloc" | "core" => rest.to_owned(),
-        first => format!("{first}::{rest}"),
-    }
+    let first = path.split("::").next().unwrap_or_default();
+    format!("{first}::{rest}")
 }
 
 /// Drops what tools left for one another. The `name` section is not in this list: walrus
@@ -264,16 +267,25 @@ mod tests {
         let cases = [
             ("tidegate_policy::gcra::Rate::decide",                          "gcra::Rate::decide"),
             ("tidegate_policy::gcra::Rate::decide::{{closure}}",             "gcra::Rate::decide::{}"),
-            ("core::iter::traits::iterator::Iterator::any::{{closure}}",     "Iterator::any::{}"),
-            ("core::ops::function::FnOnce::call_once{{vtable.shim}}",        "FnOnce::call_once"),
             ("tidegate_policy::discovery::catalog::table::Table::pool::{{closure}}", "discovery::Table::pool::{}"),
-            ("core::ptr::drop_in_place<tidegate_policy::gcra::Rate>",        "ptr::drop_in_place<gcra::Rate>"),
-            ("alloc::vec::Vec<T,A>::retain::{{closure}}",                    "vec::Vec<T,A>::retain::{}"),
+            ("<tidegate_policy::gcra::Rate as core::fmt::Debug>::fmt",       "<_>::fmt"),
             ("std::panicking::panic_with_hook",                              "std::panicking::panic_with_hook"),
-            ("core::option",                                                 "core::option"),
+            ("core::panicking::panic_fmt",                                   "core::panicking::panic_fmt"),
+            ("proxy_on_tick",                                                "proxy_on_tick"),
         ];
         for (name, expected) in cases {
+            assert!(!is_of_library(name), "{name}");
             assert_eq!(without_path(&short(name)), expected);
+        }
+        for name in [
+            "core::iter::traits::iterator::Iterator::any::{{closure}}",
+            "<alloc::vec::Vec<T,A> as core::clone::Clone>::clone",
+            "core::ptr::drop_in_place<tidegate_policy::gcra::Rate>",
+            "<&T as core::fmt::Display>::fmt",
+            "<str as core::fmt::Debug>::fmt",
+            "<&mut serde_json::de::Deserializer<R> as serde_core::de::Deserializer>::deserialize_any",
+        ] {
+            assert!(is_of_library(name), "{name}");
         }
     }
 
