@@ -15,7 +15,8 @@ const POLICIES: [&str; 4] = ["breaker/", "discovery/", "ratelimit/", "routing/"]
 
 /// The files, and rooms, of the policy that may ask the host. All others get what they need as
 /// arguments, and decide.
-const MAY_ASK: [&str; 26] = [
+const MAY_ASK: [&str; 28] = [
+    "fused/misplaced.rs",
     "fused/part.rs",
     "fused/stage.rs",
     "http/stage.rs",
@@ -35,6 +36,7 @@ const MAY_ASK: [&str; 26] = [
     "breaker/worker/",
     "routing/stage.rs",
     "routing/local.rs",
+    "routing/unused.rs",
     "discovery/stage.rs",
     "discovery/request/",
     "discovery/refresh/",

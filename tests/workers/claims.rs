@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{json, Value};
 use tidegate_policy::breaker::CircuitBreaker;
+use tidegate_policy::discovery::Discovery;
+use tidegate_policy::fused::Fused;
 use tidegate_policy::host::Clock;
 use tidegate_policy::http::{Stage, Verdict};
 use tidegate_policy::ratelimit::RateLimit;
@@ -126,7 +128,11 @@ fn each_filter_knows_what_it_means_by_a_name() {
          "ramp": {"steps": [{"weight": 5, "hold_ms": 10_000}]}}]}]});
     type Lines = fn([&Value; 2]) -> Vec<String>;
     type Case<'a> = (&'a str, Lines, &'a Value, &'a str, Value, &'a [&'a str]);
-    let cases: [Case<'_>; 14] = [
+    let service = json!({"registries": {"main": {"consul": {"cluster": "consul"}}, "next": {"consul": {"cluster": "c"}}},
+        "allow": ["10.0.0.0/8:80"], "services": [{"name": "orders", "registry": "main", "outlier_detection": {}, "consul": {}}]});
+    let all = json!({"ratelimit": limit, "routing": ramp, "breaker": breaker, "discovery": service});
+    let ejection = "/services/0/outlier_detection/base_ejection_time_ms";
+    let cases: [Case<'_>; 22] = [
         ("rate", lines::<RateLimit>, &limit, "/limits/0/burst", json!(20), &["limit `total` is "]),
         ("key", lines::<RateLimit>, &limit, "/limits/0/key", json!(["host"]), &["limit `total` is "]),
         (
@@ -183,6 +189,42 @@ fn each_filter_knows_what_it_means_by_a_name() {
             &["ramp `r/canary` is "],
         ),
         ("weight", lines::<Routing>, &ramp, "/routes/0/variants/0/cluster", json!("three"), &[]),
+        ("ejection", lines::<Discovery>, &service, ejection, json!(1_000), &["service `orders` is "]),
+        (
+            "registry",
+            lines::<Discovery>,
+            &service,
+            "/services/0/registry",
+            json!("next"),
+            &["service `orders` is "],
+        ),
+        (
+            "query",
+            lines::<Discovery>,
+            &service,
+            "/services/0/consul/datacenter",
+            json!("b"),
+            &["service `orders` is "],
+        ),
+        ("balance", lines::<Discovery>, &service, "/services/0/balance", json!("random"), &[]),
+        ("all, rate", lines::<Fused>, &all, "/ratelimit/limits/0/burst", json!(20), &["limit `total` is "]),
+        (
+            "all, service",
+            lines::<Fused>,
+            &all,
+            "/discovery/services/0/registry",
+            json!("next"),
+            &["service `orders` is "],
+        ),
+        (
+            "all, rules",
+            lines::<Fused>,
+            &all,
+            "/routing/routes/0/variants/1/ramp/paused",
+            json!(true),
+            &["ramp `r/canary` is "],
+        ),
+        ("all, mode", lines::<Fused>, &all, "/breaker/breakers/0/mode", json!("observe"), &[]),
     ];
     for (what, lines, document, pointer, value, expected) in cases {
         let other = with(document, pointer, value);

@@ -261,7 +261,10 @@ fn an_attempt_after_a_refused_connection_is_free() {
     }
     let one = both.attempt(&mut call);
     assert_eq!(word(&one.verdict), "503 retry_budget", "the endpoint answered");
-    assert_eq!((both.count("retries"), both.count("retries_refused")), (2, 1));
+    assert_eq!(
+        (both.count("retries"), both.count("retries_refused"), both.count("connect_failures")),
+        (2, 1, 2)
+    );
 }
 
 /// A host that is off refuses nothing: Envoy gives up after the cluster's `connect_timeout`, and says no reason.

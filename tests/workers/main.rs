@@ -72,3 +72,4 @@ mod routing_shares;
 mod routing_sticky;
 mod scope;
 mod steering;
+mod unused;

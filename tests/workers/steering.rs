@@ -358,3 +358,24 @@ fn what_a_breaker_sends_elsewhere_is_not_misrouted() {
         assert_eq!(routing.host.count(routing.counter("tidegate.routing.route.r.variant.v.misrouted")), 0);
     }
 }
+
+/// A metric says so, of the filter that took the header away.
+#[test]
+fn a_request_that_passed_by_a_header_which_is_removed_is_refused_and_counted() {
+    let store = Arc::new(SimStore::default());
+    let breaker = worker::<CircuitBreaker>(
+        &store,
+        r#"{"breakers": [{"name": "b", "target": {"cluster": "guarded"}, "state": "forced_open"}]}"#,
+    );
+    let discovery = worker::<Discovery>(&store, &discovery("original_dst"));
+    let endpoints =
+        SimRoute { name: "e", of: Of::Having("x-envoy-original-dst-host"), to: To::Cluster("discovered") };
+    let main = SimRoute { name: "main", of: Of::All, to: To::Cluster("guarded") };
+    let chain = SimChain::new(vec![&breaker, &discovery], &[endpoints, main]);
+    let Passage::Answered(reply) = send(&chain, &[("x-envoy-original-dst-host", "10.0.0.9:80")], 200) else {
+        panic!("it went on")
+    };
+    assert_eq!(reply.details, "tidegate_route_forged:b");
+    let counted = |name: &str| discovery.host.count(discovery.counter(name));
+    assert_eq!(counted("tidegate.discovery.route_forged"), 1);
+}

@@ -50,6 +50,7 @@ impl<S: Stage> Exchange<S> {
         let verdict = stage.on_request(&mut self.state, request, host);
         let verdict = match self.distrust(stage, &verdict, request) {
             Some(reply) => {
+                stage.on_forged(host);
                 stage.on_end(&mut self.state, Ending::NeverSent, &NoResponse, host);
                 Verdict::Reply(reply)
             }

@@ -1,7 +1,7 @@
 //! Which targets of a document no request has, so that this is said once for all workers.
 //!
-//! A breaker of a misspelt cluster, or a route that no request is on, is right by its document and without
-//! effect. Each worker counts in its memory and adds to a cell once a second. When the first 1,000 requests
+//! A target is a breaker, a limit, a route or a service of discovery. A breaker of a misspelt cluster, or a route
+//! that no request is on, is right by its document and without effect. Each worker counts in its memory and adds to a cell once a second. When the first 1,000 requests
 //! have passed on all workers together, each gets two more seconds to add what it saw; then the worker
 //! that adds next says what was never seen. From then on only what is seen for the first time is written.
 
@@ -9,7 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use crate::host::{self, Store};
+use crate::host::{self, Host, Store};
 use crate::http::{CellSpec, Placement, Seed};
 use crate::time::Timestamp;
 
@@ -30,7 +30,7 @@ pub struct Usage {
     /// Which of the targets should have requests.
     wanted: Vec<bool>,
     /// Which of them this worker saw.
-    seen: RefCell<Vec<bool>>,
+    seen: Vec<Cell<bool>>,
     /// Requests, and attempts, that are not in the cell yet.
     passed: [Cell<u64>; 2],
     /// What was in the cell last.
@@ -41,15 +41,15 @@ pub struct Usage {
 
 /// What there is to say, and to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
+struct News {
     /// So many requests had passed: by the placement through which more of them did.
-    pub requests: u64,
+    requests: u64,
     /// Whether it is this worker that says so.
-    pub tells: bool,
+    tells: bool,
     /// The targets that no request has had, by their places.
-    pub unused: Vec<usize>,
+    unused: Vec<usize>,
     /// Those of which that was said, and that have had one since.
-    pub used: Vec<usize>,
+    used: Vec<usize>,
 }
 
 /// What all workers know.
@@ -75,12 +75,18 @@ impl Usage {
         let known = Record { seen: none.clone(), ..Record::default() };
         Self {
             cell,
-            seen: RefCell::new(none),
+            seen: none.iter().copied().map(Cell::new).collect(),
             passed: [Cell::new(0), Cell::new(0)],
             known: RefCell::new(known),
             next_ms: Cell::new(0),
             wanted,
         }
+    }
+
+    /// Of all targets of a kind. What decides which requests are theirs, hashed, tells whether it was said of them.
+    #[must_use]
+    pub fn of(kind: &str, count: usize, hash: u64) -> Self {
+        Self::new(alloc::format!("tidegate/{kind}{hash:016x}used"), alloc::vec![true; count])
     }
 
     /// The cell that the host has to create.
@@ -92,15 +98,20 @@ impl Usage {
 
     /// A request passed, or an attempt.
     pub fn passed(&self, placement: Placement) {
+        self.add(placement, 1);
+    }
+
+    /// So many requests passed, or attempts.
+    pub fn add(&self, placement: Placement, n: u64) {
         if let Some(passed) = self.passed.get(placement as usize) {
-            passed.set(passed.get().saturating_add(1));
+            passed.set(passed.get().saturating_add(n));
         }
     }
 
     /// A request had the target at this place.
     pub fn saw(&self, at: usize) {
-        if let Some(seen) = self.seen.borrow_mut().get_mut(at) {
-            *seen = true;
+        if let Some(seen) = self.seen.get(at) {
+            seen.set(true);
         }
     }
 
@@ -116,24 +127,54 @@ impl Usage {
         known.seen.iter().zip(&self.wanted).all(|(seen, wanted)| *seen || !wanted)
     }
 
+    /// Adds to the cell what this worker saw, says which targets no request has had, and shows it: `gauge` is where
+    /// the gauge of a target is, `line` is for the log, by the number of requests.
+    pub fn tell<H: Host>(
+        &self,
+        host: &H,
+        gauge: &dyn Fn(usize) -> usize,
+        line: &dyn Fn(usize, u64) -> String,
+    ) {
+        let Some(news) = self.tick(host.now(), host) else { return };
+        for at in &news.unused {
+            host.set(gauge(*at), 1);
+            if news.tells {
+                host.note(&line(*at, news.requests));
+            }
+        }
+        news.used.iter().for_each(|at| host.set(gauge(*at), 0));
+    }
+
+    /// The configuration goes: gauges show nothing, unless another configuration sets them again.
+    pub fn stop<H: Host>(&self, host: &H, gauge: &dyn Fn(usize) -> usize) {
+        let unused = self.known.borrow().unused(&self.wanted);
+        unused.into_iter().for_each(|at| host.set(gauge(at), 0));
+    }
+
     /// Adds to the cell what this worker saw, if that is due; what there is to say and to show. A cell that
     /// cannot be read or written is tried again a second later.
-    pub fn tick(&self, now: Timestamp, store: &impl Store) -> Option<News> {
+    fn tick(&self, now: Timestamp, store: &dyn Store) -> Option<News> {
         let now_ms = now.as_millis();
         let first = self.next_ms.get() == 0;
         if !first && (now_ms < self.next_ms.get() || self.is_settled()) {
             return None;
         }
         self.next_ms.set(now_ms.saturating_add(EVERY_MS));
-        if first || !self.has_more(now_ms) {
+        if first {
             return None;
         }
-        let (seen, passed) = (self.seen.borrow().clone(), self.passed.each_ref().map(Cell::get));
+        if !self.has_more(now_ms) {
+            // Gauges outlive configurations: one that went may have cleared them.
+            let unused = self.known.borrow().unused(&self.wanted);
+            return Some(News { unused, ..News::default() });
+        }
+        let passed = self.passed.each_ref().map(Cell::get);
         let (mut after, mut news) = (Record::default(), News::default());
         let change = &mut |bytes: &[u8]| {
-            let before = Record::decode(bytes, self.wanted.len());
-            (after, news) = before.clone().merged(&seen, passed, &self.wanted, now_ms);
-            (after != before).then(|| after.encode())
+            after = Record::decode(bytes, self.wanted.len());
+            let changed;
+            (news, changed) = after.merge(&self.seen, passed, &self.wanted, now_ms);
+            changed.then(|| after.encode())
         };
         host::rewrite(store, &self.cell, change).ok()?;
         self.passed.iter().for_each(|passed| passed.set(0));
@@ -146,13 +187,12 @@ impl Usage {
         let known = self.known.borrow();
         let passed = !known.told && self.passed.iter().any(|passed| passed.get() > 0);
         let due = !known.told && known.due_ms != 0 && now_ms >= known.due_ms;
-        let seen = self.seen.borrow();
-        passed || due || seen.iter().zip(&known.seen).any(|(seen, known)| *seen && !known)
+        passed || due || self.seen.iter().zip(&known.seen).any(|(seen, known)| seen.get() && !known)
     }
 
     /// Whether this worker is to say that nothing of the document is for its placement: of all workers, and
     /// configurations of the document, the first that asks.
-    pub fn is_first_misplaced(&self, store: &impl Store) -> bool {
+    pub fn is_first_misplaced(&self, store: &dyn Store) -> bool {
         let mut first = false;
         let change = &mut |bytes: &[u8]| {
             let record = Record::decode(bytes, self.wanted.len());
@@ -166,26 +206,42 @@ impl Usage {
 // === impl Record ===
 
 impl Record {
-    /// With what one worker adds, and what follows from it.
-    fn merged(mut self, seen: &[bool], passed: [u64; 2], wanted: &[bool], now_ms: u64) -> (Self, News) {
-        let before = self.unseen(wanted);
-        self.seen.iter_mut().zip(seen).for_each(|(own, seen)| *own |= seen);
-        let unused = self.unseen(wanted);
-        let used = if self.told {
-            before.into_iter().filter(|at| !unused.contains(at)).collect()
-        } else {
-            self.passed.iter_mut().zip(passed).for_each(|(own, more)| *own = own.saturating_add(more));
-            Vec::new()
-        };
-        let requests = self.passed.iter().copied().max().unwrap_or(0);
-        let tells = !self.told && self.due_ms != 0 && now_ms >= self.due_ms && !unused.is_empty();
-        self.told |= tells;
-        if self.due_ms == 0 && requests >= MANY {
-            self.due_ms = now_ms.saturating_add(LATE_MS);
+    /// Adds what one worker saw; what follows from it, and whether anything is new.
+    fn merge(&mut self, seen: &[Cell<bool>], passed: [u64; 2], wanted: &[bool], now_ms: u64) -> (News, bool) {
+        let (mut news, mut changed) = (News::default(), false);
+        for (at, (own, _)) in
+            self.seen.iter_mut().zip(seen).enumerate().filter(|(_, (own, seen))| !**own && seen.get())
+        {
+            *own = true;
+            changed = true;
+            if self.told {
+                news.used.push(at);
+            }
         }
-        let unused = if self.told { unused } else { Vec::new() };
-        let news = News { requests, tells, unused, used };
-        (self, news)
+        if !self.told {
+            for (own, more) in self.passed.iter_mut().zip(passed) {
+                *own = own.saturating_add(more);
+                changed |= more > 0;
+                news.requests = news.requests.max(*own);
+            }
+            news.tells = self.due_ms != 0 && now_ms >= self.due_ms && !self.unseen(wanted).is_empty();
+            self.told = news.tells;
+            if self.due_ms == 0 && news.requests >= MANY {
+                self.due_ms = now_ms.saturating_add(LATE_MS);
+            }
+            changed |= news.tells;
+        }
+        news.unused = self.unused(wanted);
+        (news, changed)
+    }
+
+    /// Those of which it was said.
+    fn unused(&self, wanted: &[bool]) -> Vec<usize> {
+        if self.told {
+            self.unseen(wanted)
+        } else {
+            Vec::new()
+        }
     }
 
     /// The targets that should have requests and have had none.
@@ -258,23 +314,29 @@ mod tests {
         }
     }
 
+    /// What a worker makes of a record.
+    fn merged(record: &Record, seen: [bool; 3], passed: u64, now_ms: u64) -> (Record, News) {
+        let mut record = record.clone();
+        let (news, _) = record.merge(&seen.map(Cell::new), [passed, 0], &[true, true, false], now_ms);
+        (record, news)
+    }
+
     #[test]
     fn it_is_said_when_the_others_had_time_to_add_what_they_saw() {
-        let wanted = [true, true, false];
         let none = Record { seen: alloc::vec![false; 3], ..Record::default() };
-        let (one, news) = none.merged(&[true, false, false], [999, 0], &wanted, 10_000);
+        let (one, news) = merged(&none, [true, false, false], 999, 10_000);
         assert_eq!((one.due_ms, news.tells, news.unused.len()), (0, false, 0));
-        let (two, news) = one.merged(&[false; 3], [1, 0], &wanted, 11_000);
+        let (two, news) = merged(&one, [false; 3], 1, 11_000);
         assert_eq!((two.due_ms, news.tells), (13_000, false));
-        let (early, news) = two.clone().merged(&[false; 3], [5, 0], &wanted, 12_999);
+        let (early, news) = merged(&two, [false; 3], 5, 12_999);
         assert!(!early.told && !news.tells);
-        let (told, news) = two.clone().merged(&[false; 3], [5, 0], &wanted, 13_000);
+        let (told, news) = merged(&two, [false; 3], 5, 13_000);
         assert_eq!(news, News { requests: 1_005, tells: true, unused: alloc::vec![1], used: Vec::new() });
-        let (_, again) = told.clone().merged(&[false; 3], [5, 0], &wanted, 14_000);
+        let (_, again) = merged(&told, [false; 3], 5, 14_000);
         assert_eq!((again.tells, again.unused), (false, alloc::vec![1]));
-        let (_, late) = told.merged(&[false, true, false], [5, 0], &wanted, 15_000);
+        let (_, late) = merged(&told, [false, true, false], 5, 15_000);
         assert_eq!((late.tells, late.unused, late.used), (false, Vec::new(), alloc::vec![1]));
-        let (_, all) = two.merged(&[false, true, false], [5, 0], &wanted, 13_000);
+        let (_, all) = merged(&two, [false, true, false], 5, 13_000);
         assert_eq!((all.tells, all.unused.len()), (false, 0), "all of them have had requests");
     }
 }

@@ -263,17 +263,10 @@ impl Breakers {
         if self.unused.is_misplaced(&self.live, now) && usage.is_first_misplaced(host) {
             host.note(self.unused.misplaced());
         }
-        let news = usage.tick(now, host);
+        let line =
+            |at, requests| self.get(at).map_or_else(String::new, |own| self.unused.line(own, requests));
+        usage.tell(host, &|at| metrics::index(at, BreakerMetric::Unused), &line);
         self.unused.tick();
-        let Some(news) = news else { return };
-        for at in news.unused {
-            let Some(breaker) = self.get(at) else { continue };
-            host.set(metrics::index(at, BreakerMetric::Unused), 1);
-            if news.tells {
-                host.note(&self.unused.line(breaker, news.requests));
-            }
-        }
-        news.used.iter().for_each(|at| host.set(metrics::index(*at, BreakerMetric::Unused), 0));
     }
 
     /// Lets probes pass whose streams have been up for long, then does the housekeeping of each

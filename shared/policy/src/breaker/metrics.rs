@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::transition::Reason;
 use crate::config::Scope;
-use crate::http::{Metric, MetricKind};
+use crate::http::{steering, Metric};
 
 /// One metric of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,48 +59,28 @@ pub enum BreakerMetric {
     Unused,
 }
 
-const ALL: [(BreakerMetric, &str, &str); 21] = [
-    (BreakerMetric::Admitted, "admitted", "Requests admitted."),
-    (BreakerMetric::Capped, "capped", "Ejections that max_ejection_percent prevented."),
-    (BreakerMetric::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
-    (BreakerMetric::Failed, "failed", "Calls that failed."),
-    (BreakerMetric::FellBack, "fell_back", "Refused requests that went to a fallback cluster."),
-    (BreakerMetric::Ignored, "ignored", "Calls that count neither as success nor as failure."),
-    (
-        BreakerMetric::Misrouted,
-        "misrouted",
-        "Requests for a fallback cluster that Envoy sent where they came from.",
-    ),
-    (BreakerMetric::Observed, "observed", "Requests that mode observe admitted and enforce would refuse."),
-    (BreakerMetric::Open, "open", "Targets that are not closed now."),
-    (BreakerMetric::Probes, "probes", "Requests admitted as probes."),
-    (BreakerMetric::Refused, "refused", "Requests refused."),
-    (
-        BreakerMetric::RefusingPercent,
-        "refusing_percent",
-        "The share of requests that admission refuses now, in percent.",
-    ),
-    (BreakerMetric::Slow, "slow", "Calls that were slow, whether they succeeded or failed."),
-    (BreakerMetric::Stale, "stale", "Outcomes that came after the state that admitted them had ended."),
-    (
-        BreakerMetric::State,
-        "state",
-        "0 closed, 1 open, 2 half-open or open with its time over, 3 forced open, 4 disabled, 5 metrics only.",
-    ),
-    (BreakerMetric::Succeeded, "succeeded", "Calls that succeeded."),
-    (BreakerMetric::Throttled, "throttled", "Calls that the target throttled."),
-    (BreakerMetric::Transitions, "transitions", "Changes of state, whatever the reason."),
-    (
-        BreakerMetric::Undecided,
-        "undecided",
-        "Times that shared cells failed, for a request, which on_failure decides, or for an outcome.",
-    ),
-    (BreakerMetric::Untracked, "untracked", "Outcomes of targets that the table had no room for."),
-    (
-        BreakerMetric::Unused,
-        "unused",
-        "1 while none of the requests that passed the filter, the first 1,000 or more, was the breaker's.",
-    ),
+const ALL: [(BreakerMetric, &str); 21] = [
+    (BreakerMetric::Admitted, "admitted"),
+    (BreakerMetric::Capped, "capped"),
+    (BreakerMetric::Contended, "contended"),
+    (BreakerMetric::Failed, "failed"),
+    (BreakerMetric::FellBack, "fell_back"),
+    (BreakerMetric::Ignored, "ignored"),
+    (BreakerMetric::Misrouted, "misrouted"),
+    (BreakerMetric::Observed, "observed"),
+    (BreakerMetric::Open, "open"),
+    (BreakerMetric::Probes, "probes"),
+    (BreakerMetric::Refused, "refused"),
+    (BreakerMetric::RefusingPercent, "refusing_percent"),
+    (BreakerMetric::Slow, "slow"),
+    (BreakerMetric::Stale, "stale"),
+    (BreakerMetric::State, "state"),
+    (BreakerMetric::Succeeded, "succeeded"),
+    (BreakerMetric::Throttled, "throttled"),
+    (BreakerMetric::Transitions, "transitions"),
+    (BreakerMetric::Undecided, "undecided"),
+    (BreakerMetric::Untracked, "untracked"),
+    (BreakerMetric::Unused, "unused"),
 ];
 
 /// Those that show what is now.
@@ -112,24 +92,27 @@ const EACH: usize = ALL.len() + Reason::ALL.len();
 /// The metrics of breakers with these names, in order.
 #[must_use]
 pub fn metrics<'a>(scope: &Scope, breakers: impl Iterator<Item = &'a str>) -> Vec<Metric> {
-    let first = scope.metrics("breaker");
+    let first = &scope.metrics("breaker");
     let of = |breaker: &'a str| {
-        let kind = |metric| {
+        let all = ALL.iter().map(move |(metric, word)| {
+            let name = format!("{first}.breaker.{breaker}.{word}");
             if GAUGES.contains(metric) {
-                MetricKind::Gauge
+                Metric::gauge(name)
             } else {
-                MetricKind::Counter
+                Metric::counter(name)
             }
-        };
-        let all =
-            ALL.iter().map(move |(metric, word, help)| (format!("{breaker}.{word}"), *help, kind(metric)));
-        let reasons = Reason::ALL.into_iter().map(move |reason| {
-            (format!("{breaker}.transitions.{}", reason.word()), reason.help(), MetricKind::Counter)
         });
-        all.chain(reasons)
+        let name = move |of: Reason| format!("{first}.breaker.{breaker}.transitions.{}", of.word());
+        all.chain(Reason::ALL.into_iter().map(move |of| Metric::counter(name(of))))
     };
-    let metric = |(name, help, kind)| Metric { name: format!("{first}.breaker.{name}"), help, kind };
-    breakers.flat_map(of).map(metric).collect()
+    let forged = Metric::counter(format!("{first}.{}", steering::ROUTE_FORGED));
+    breakers.flat_map(of).chain([forged]).collect()
+}
+
+/// The index of the counter of requests that were refused for a header, behind those of so many breakers.
+#[must_use]
+pub fn route_forged(breakers: usize) -> usize {
+    breakers.saturating_mul(EACH)
 }
 
 /// The index of a metric of the breaker at `breaker` in [`metrics`].
@@ -152,7 +135,7 @@ mod tests {
     fn every_metric_is_at_its_index() {
         let list = metrics(&Scope::default(), ["a", "b"].into_iter());
         for (breaker, name) in ["a", "b"].iter().enumerate() {
-            for (metric, word, _) in ALL {
+            for (metric, word) in ALL {
                 let expected = format!("tidegate.breaker.breaker.{name}.{word}");
                 assert_eq!(list[index(breaker, metric)].name, expected);
             }
@@ -161,6 +144,7 @@ mod tests {
                 assert_eq!(list[reason(breaker, of)].name, expected);
             }
         }
-        assert_eq!(list.len(), 58);
+        assert_eq!(list[route_forged(2)].name, "tidegate.breaker.route_forged");
+        assert_eq!(list.len(), 59);
     }
 }

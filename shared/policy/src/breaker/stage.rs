@@ -113,6 +113,10 @@ impl Stage for CircuitBreaker {
         Checks::new(&self.breakers, exchange, host).run(request)
     }
 
+    fn on_forged(&self, host: &impl Host) {
+        host.add(metrics::route_forged(self.breakers.policy.breakers.len()), 1);
+    }
+
     fn on_request_complete(&self, exchange: &mut Exchange, host: &impl Host) {
         // Probes that wait for the end have left the exchange.
         if exchange.first.is_some() || exchange.held.is_some() || self.breakers.blames {

@@ -43,23 +43,6 @@ impl Reason {
         Self::WaitedOut,
     ];
 
-    /// One sentence, as the help text of its metric.
-    #[must_use]
-    pub const fn help(self) -> &'static str {
-        match self {
-            Self::Consecutive => "Opened after consecutive_failures consecutive failures.",
-            Self::Expired => "Opened again because no probe came back in max_half_open_ms.",
-            Self::FailureRate => "Opened at failure_rate_percent.",
-            Self::NoHealthyUpstream => {
-                "Opened at once because no endpoint is healthy and there is a fallback."
-            }
-            Self::ProbesFailed => "Opened again because probes failed or were slow.",
-            Self::ProbesPassed => "Closed because probes passed.",
-            Self::SlowRate => "Opened at slow_rate_percent.",
-            Self::WaitedOut => "Half-open because the open time was over.",
-        }
-    }
-
     /// One word, as in logs and metrics.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -26,5 +26,5 @@ pub(crate) use field::choices;
 pub use field::{Choice, Either, Field, Inner, Items, List, Map, Never, Part, Place, Raw, Switch, Value};
 pub use name::{distinct_name, NAME, PLAIN};
 pub use problem::{Cause, ConfigError, Path, Problem};
-pub use read::{all, collect, document, Object, Reader};
+pub use read::{all, collect, document, identity, Object, Reader};
 pub use scope::{Scope, SCOPE};

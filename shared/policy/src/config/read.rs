@@ -14,6 +14,7 @@ use super::definition::{Absent, Def, Kind, Literal, Table};
 use super::field::{Field, Inner, Items, List, Map, Raw, Switch, Value};
 use super::json::{not_json, right, Json};
 use super::problem::{Cause, ConfigError, Path, Problems};
+use crate::hash::xxh64::xxh64;
 
 /// A value of the document.
 #[derive(Clone, Copy)]
@@ -74,6 +75,16 @@ pub fn collect<T>(list: Option<Vec<T>>, item: Option<T>) -> Option<Vec<T>> {
         }
         _ => None,
     }
+}
+
+/// A number by which objects are told from others that differ in one of these fields.
+#[inline(never)]
+#[must_use]
+pub fn identity(objects: &[Reader<'_>], fields: &[&Def]) -> u64 {
+    let of = |object: &Reader<'_>, def: &Def| Some(object.object()?.find(def)?.fingerprint());
+    let numbers =
+        objects.iter().flat_map(|object| fields.iter().map(move |def| of(object, def).unwrap_or(0)));
+    numbers.fold(0, |hash, number| xxh64(&number.to_le_bytes(), hash))
 }
 
 // === impl Reader ===

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 use crate::discovery::config::policy::Policy;
-use crate::http::{Metric, MetricKind};
+use crate::http::{steering, Metric};
 
 /// A metric of one registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum RegistryMetric {
 pub enum ServiceMetric {
     /// Attempts that an endpoint got.
     Attempts,
+    /// Attempts for which there was no connection.
+    ConnectFailures,
     /// Times that an endpoint was ejected.
     Ejections,
     /// Endpoints that are known and allowed.
@@ -47,6 +49,8 @@ pub enum ServiceMetric {
     Retries,
     /// Retries that the retry budget refused.
     RetriesRefused,
+    /// Whether no request was for it, though many have passed.
+    Unused,
 }
 
 /// The positions of the metrics in [`metrics`].
@@ -71,28 +75,34 @@ pub const UNMATCHED: usize = 1;
 /// The position of the counter of attempts whose request this worker does not know.
 pub const ATTEMPTS_UNMATCHED: usize = 2;
 
-const FIRST: usize = 3;
-const REGISTRY: [(RegistryMetric, &str, &str); 3] = [
-    (RegistryMetric::Changes, "changes", "Answers that changed the endpoints of a service."),
-    (RegistryMetric::Failures, "failures", "Questions without a usable answer."),
-    (RegistryMetric::Fetches, "fetches", "Questions asked."),
+/// The position of the counter of requests that were refused for a header that the filter removed.
+pub const ROUTE_FORGED: usize = 3;
+
+const FIRST: usize = 4;
+const REGISTRY: [(RegistryMetric, &str); 3] = [
+    (RegistryMetric::Changes, "changes"),
+    (RegistryMetric::Failures, "failures"),
+    (RegistryMetric::Fetches, "fetches"),
 ];
-const SERVICE: [(ServiceMetric, &str, &str); 11] = [
-    (ServiceMetric::Attempts, "attempts", "Attempts that an endpoint got."),
-    (ServiceMetric::Ejections, "ejections", "Times that an endpoint was ejected."),
-    (ServiceMetric::Endpoints, "endpoints", "Endpoints that are known and allowed."),
-    (ServiceMetric::Failures, "failures", "Attempts that failed: a 5xx, no connection, no response."),
-    (ServiceMetric::Healthy, "healthy", "Endpoints that are healthy and not ejected."),
-    (ServiceMetric::Held, "held", "Requests held for a first snapshot."),
-    (ServiceMetric::HoldActive, "hold_active", "1 while an answer that shrank too much is held back."),
-    (ServiceMetric::Refused, "refused", "Requests that got no endpoint."),
-    (ServiceMetric::Requests, "requests", "Requests for the service."),
-    (ServiceMetric::Retries, "retries", "Attempts after the first one of a request."),
-    (ServiceMetric::RetriesRefused, "retries_refused", "Retries that the retry budget refused."),
+const SERVICE: [(ServiceMetric, &str); 13] = [
+    (ServiceMetric::Attempts, "attempts"),
+    (ServiceMetric::ConnectFailures, "connect_failures"),
+    (ServiceMetric::Ejections, "ejections"),
+    (ServiceMetric::Endpoints, "endpoints"),
+    (ServiceMetric::Failures, "failures"),
+    (ServiceMetric::Healthy, "healthy"),
+    (ServiceMetric::Held, "held"),
+    (ServiceMetric::HoldActive, "hold_active"),
+    (ServiceMetric::Refused, "refused"),
+    (ServiceMetric::Requests, "requests"),
+    (ServiceMetric::Retries, "retries"),
+    (ServiceMetric::RetriesRefused, "retries_refused"),
+    (ServiceMetric::Unused, "unused"),
 ];
 /// The metrics of a service that are counters of requests, and so wait for the next tick.
-const COUNTED: [ServiceMetric; 8] = [
+const COUNTED: [ServiceMetric; 9] = [
     ServiceMetric::Attempts,
+    ServiceMetric::ConnectFailures,
     ServiceMetric::Ejections,
     ServiceMetric::Failures,
     ServiceMetric::Held,
@@ -105,29 +115,23 @@ const COUNTED: [ServiceMetric; 8] = [
 /// The metrics of a policy, in order.
 #[must_use]
 pub fn metrics(policy: &Policy) -> Vec<Metric> {
-    let metric = |name, help, gauge: bool| {
-        let kind = if gauge { MetricKind::Gauge } else { MetricKind::Counter };
-        Metric { name, help, kind }
-    };
     let first = policy.scope.metrics("discovery");
-    let counter = |name: &str, help| metric(format!("{first}.{name}"), help, false);
-    let mut list = alloc::vec![
-        counter("changes", "Snapshots and ejections that workers were notified of."),
-        counter("unmatched", "Requests for no service."),
-        counter("attempts_unmatched", "Attempts of requests that the downstream filter did not send."),
-    ];
+    let own = ["changes", "unmatched", "attempts_unmatched", steering::ROUTE_FORGED];
+    let mut list: Vec<Metric> = own.iter().map(|word| Metric::counter(format!("{first}.{word}"))).collect();
     for registry in &policy.registries {
         let name = format!("{first}.registry.{}", registry.name);
-        list.extend(REGISTRY.iter().map(|(_, word, help)| metric(format!("{name}.{word}"), help, false)));
+        list.extend(REGISTRY.iter().map(|(_, word)| Metric::counter(format!("{name}.{word}"))));
     }
     for service in &policy.services {
         let name = format!("{first}.service.{}", service.name);
-        let gauge = |of: ServiceMetric| {
-            matches!(of, ServiceMetric::Endpoints | ServiceMetric::Healthy | ServiceMetric::HoldActive)
-        };
-        list.extend(
-            SERVICE.iter().map(|(of, word, help)| metric(format!("{name}.{word}"), help, gauge(*of))),
-        );
+        list.extend(SERVICE.iter().map(|(of, word)| {
+            let name = format!("{name}.{word}");
+            if COUNTED.contains(of) {
+                Metric::counter(name)
+            } else {
+                Metric::gauge(name)
+            }
+        }));
     }
     list
 }

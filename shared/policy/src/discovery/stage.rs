@@ -7,7 +7,8 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use super::metrics::{self, Places};
+use super::metrics::{self, Places, ServiceMetric};
+use crate::claims::Claim;
 use crate::config::Reader;
 use crate::discovery::catalog::ejections::Ejections;
 use crate::discovery::catalog::service_view::ServiceView;
@@ -18,6 +19,7 @@ use crate::discovery::request::attempt::Attempts;
 use crate::discovery::request::downstream::Downstream;
 use crate::discovery::request::exchange::Exchange;
 use crate::discovery::request::memory::Memory;
+use crate::discovery::request::unused;
 use crate::host::{Answer, Host, Store, StoreError};
 use crate::http::{
     Attribute, Callback, CellSpec, Edit, Ending, Metric, Parsed, Placement, Request, Response, Seed, Stage,
@@ -45,6 +47,7 @@ pub enum Discovery {
 
 impl Stage for Discovery {
     const NAME: &'static str = "discovery";
+    const CLAIMS: bool = true;
     const CALLBACKS: &'static [Callback] = &[
         Callback::CalloutResponse,
         Callback::NameResolved,
@@ -86,6 +89,7 @@ impl Stage for Discovery {
             all.extend(poller.borrow().cells().map(|(name, size)| cell(name, Seed::Zeros(size))));
             let ejections = requests.views().iter().map(|view| view.ejections());
             all.extend(ejections.map(Ejections::cell).map(|name| cell(name, Seed::Zeros(4))));
+            all.push(requests.usage().spec());
         }
         all.into_iter()
     }
@@ -104,10 +108,11 @@ impl Stage for Discovery {
     }
 
     fn stop(&self, host: &impl Host) {
-        let Self::Downstream { requests, poller, .. } = self else { return };
+        let Self::Downstream { requests, poller, places } = self else { return };
         if let Ok(mut poller) = poller.try_borrow_mut() {
             poller.stop(host);
         }
+        requests.usage().stop(host, &|at| places.service(at, ServiceMetric::Unused));
         requests.views().iter().for_each(|view| view.forget());
     }
 
@@ -116,6 +121,14 @@ impl Stage for Discovery {
             Self::Attempts(attempts) => attempts.policy(),
             Self::Downstream { requests, .. } => requests.policy(),
         })
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        match self {
+            Self::Attempts(attempts) => attempts.policy(),
+            Self::Downstream { requests, .. } => requests.policy(),
+        }
+        .claims()
     }
 
     fn reads_headers(&self) -> bool {
@@ -128,6 +141,10 @@ impl Stage for Discovery {
             Self::Attempts(attempts) => attempts.begin(exchange, request, host),
             Self::Downstream { requests, .. } => requests.route(exchange, request, host),
         }
+    }
+
+    fn on_forged(&self, host: &impl Host) {
+        host.add(metrics::ROUTE_FORGED, 1);
     }
 
     fn on_request_complete(&self, exchange: &mut Exchange, host: &impl Host) {
@@ -198,7 +215,7 @@ impl Stage for Discovery {
         let now = host.now();
         for view in requests.views() {
             view.follow(now, host);
-            view.publish(host);
         }
+        unused::publish(requests, *places, host);
     }
 }

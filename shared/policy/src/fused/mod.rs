@@ -12,6 +12,7 @@
 mod exchange;
 pub mod fields;
 mod guards;
+mod misplaced;
 mod part;
 mod reply;
 mod stage;

@@ -110,6 +110,7 @@ impl<S: Stage> Part<S> {
             let note = own.or_else(|| seen.attribute(Attribute::Steering)).unwrap_or_default();
             passage.forged = true;
             if let Some(reply) = steering::distrusted(&note, seen.is_grpc()) {
+                self.stage.on_forged(host);
                 self.stage.on_end(state, Ending::NeverSent, &Memo::new(&NoResponse), host);
                 return Some(reply);
             }

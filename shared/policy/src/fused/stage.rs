@@ -8,9 +8,11 @@ use core::cell::Cell;
 use super::exchange::{Exchange, Memory};
 use super::fields;
 use super::guards::Guards;
+use super::misplaced::Misplaced;
 use super::part::{Later, Others, Part, Passage};
 use super::reply::{self, OwnReply};
 use crate::breaker::CircuitBreaker;
+use crate::claims::Claim;
 use crate::config::Reader;
 use crate::discovery::Discovery;
 use crate::host::{Answer, Host, Store, StoreError};
@@ -40,6 +42,8 @@ pub struct Fused {
     discovery: Option<Part<Discovery>>,
     /// The breakers that routing looks at before it chooses.
     guards: Guards,
+    /// Whether nothing of the document is for a filter that stands here.
+    misplaced: Misplaced,
 }
 
 /// The fact by which discovery hears of breakers.
@@ -69,6 +73,7 @@ macro_rules! each {
 
 impl Stage for Fused {
     const NAME: &'static str = "fused";
+    const CLAIMS: bool = true;
     const CALLBACKS: &'static [Callback] = Self::UNION.0.split_at(Self::UNION.1).0;
     const SEVERAL: bool = true;
     const TICK_MS: u32 = 100;
@@ -95,7 +100,8 @@ impl Stage for Fused {
             (Some(routing), Some(breaker)) => Guards::new(routing.stage.policy(), breaker.stage.policy()),
             _ => Guards::default(),
         };
-        Some(Self { limits, routing, breaker, discovery, guards })
+        let misplaced = Misplaced::new(!here && breaker.is_none() && discovery.is_none());
+        Some(Self { limits, routing, breaker, discovery, guards, misplaced })
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
@@ -103,7 +109,7 @@ impl Stage for Fused {
         let routing = self.routing.iter().flat_map(|part| part.stage.cells());
         let breaker = self.breaker.iter().flat_map(|part| part.stage.cells());
         let discovery = self.discovery.iter().flat_map(|part| part.stage.cells());
-        limits.chain(routing).chain(breaker).chain(discovery)
+        limits.chain(routing).chain(breaker).chain(discovery).chain(self.misplaced.spec())
     }
 
     fn start(&mut self, memory: &Rc<Memory>, store: &impl Store) -> Result<(), StoreError> {
@@ -125,6 +131,15 @@ impl Stage for Fused {
         self.breaker.iter().for_each(|part| list.extend(part.stage.metrics()));
         self.discovery.iter().for_each(|part| list.extend(part.stage.metrics()));
         list
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let mut all = Vec::new();
+        self.limits.iter().for_each(|part| all.extend(part.stage.claims()));
+        self.routing.iter().for_each(|part| all.extend(part.stage.claims()));
+        self.breaker.iter().for_each(|part| all.extend(part.stage.claims()));
+        self.discovery.iter().for_each(|part| all.extend(part.stage.claims()));
+        all
     }
 
     fn reads_headers(&self) -> bool {
@@ -200,6 +215,7 @@ impl Stage for Fused {
     }
 
     fn on_tick(&self, host: &impl Host) {
+        self.misplaced.tell(host);
         let moment = &Moment::default();
         each!([limits, routing, breaker, discovery] of self, host, moment, |stage, own| stage.on_tick(own));
         self.heed(host, moment);

@@ -92,6 +92,12 @@ pub trait Stage: Sized {
     /// Decides a request.
     fn on_request(&self, exchange: &mut Self::Exchange, request: &impl Request, host: &impl Host) -> Verdict;
 
+    /// A request was answered in place of the stage, which took away a header by which the request had passed a
+    /// breaker: see [`crate::http::steering`].
+    fn on_forged(&self, host: &impl Host) {
+        let _ = host;
+    }
+
     /// All of a request arrived whose headers were not the end of it ([`Request::end_of_stream`]).
     /// Only for a stage whose callbacks are [`Callback::RequestBody`] and
     /// [`Callback::RequestTrailers`]: either can bring the end.
@@ -219,8 +225,6 @@ pub enum Seed {
 pub struct Metric {
     /// Its full name.
     pub name: String,
-    /// What it says, for the reference.
-    pub help: &'static str,
     /// Whether it only grows.
     pub kind: MetricKind,
 }
@@ -242,6 +246,22 @@ pub enum Placement {
     Downstream,
     /// Around each attempt to have the request answered by one endpoint.
     Attempt,
+}
+
+// === impl Metric ===
+
+impl Metric {
+    /// One that only grows.
+    #[must_use]
+    pub const fn counter(name: String) -> Self {
+        Self { name, kind: MetricKind::Counter }
+    }
+
+    /// One that goes up and down.
+    #[must_use]
+    pub const fn gauge(name: String) -> Self {
+        Self { name, kind: MetricKind::Gauge }
+    }
 }
 
 // === impl Placement ===

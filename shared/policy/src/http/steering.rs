@@ -31,6 +31,9 @@ pub const FACT: &str = match Attribute::Steering.fact() {
     None => "",
 };
 
+/// The counter of requests that had passed a breaker by a header that the filter removed, and were refused.
+pub const ROUTE_FORGED: &str = "route_forged";
+
 /// [`Note::Forged`] as text, and the beginning of [`Note::Passed`].
 const FORGED: &str = "forged";
 /// The beginning of the text of a [`Note::Passed`], before the breaker's name.

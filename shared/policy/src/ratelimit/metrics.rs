@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use crate::config::Scope;
-use crate::http::{Metric, MetricKind};
+use crate::http::{steering, Metric};
 
 /// What is counted of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,32 +36,23 @@ pub enum LimitMetric {
     Refused,
     /// Leased requests that ended unspent and could not be given back.
     Stranded,
+    /// Whether no request has had it, though many have passed.
+    Unused,
 }
 
-const ALL: [(LimitMetric, &str, &str); 11] = [
-    (LimitMetric::Admitted, "admitted", "Requests let through."),
-    (LimitMetric::Contended, "contended", "Compare-and-swaps lost to another worker and tried again."),
-    (LimitMetric::Evicted, "evicted", "Keys displaced by a newcomer, which took over their debt."),
-    (
-        LimitMetric::Failed,
-        "failed",
-        "Requests that could not be decided and were treated as on_failure says.",
-    ),
-    (LimitMetric::Leases, "leases", "Leases taken for keys that are hot in a worker."),
-    (LimitMetric::Leased, "leased", "Requests let through from a lease, without a shared cell."),
-    (
-        LimitMetric::NewcomersRefused,
-        "newcomers_refused",
-        "Requests refused at a full block, of keys that have no place in it.",
-    ),
-    (LimitMetric::Observed, "observed", "Requests beyond the limit let through by mode observe."),
-    (
-        LimitMetric::Overflow,
-        "overflow",
-        "Requests of newcomers let through by a full block's overflow bucket.",
-    ),
-    (LimitMetric::Refused, "refused", "Requests refused."),
-    (LimitMetric::Stranded, "stranded", "Leased requests that ended unspent and could not be given back."),
+const ALL: [(LimitMetric, &str); 12] = [
+    (LimitMetric::Admitted, "admitted"),
+    (LimitMetric::Contended, "contended"),
+    (LimitMetric::Evicted, "evicted"),
+    (LimitMetric::Failed, "failed"),
+    (LimitMetric::Leases, "leases"),
+    (LimitMetric::Leased, "leased"),
+    (LimitMetric::NewcomersRefused, "newcomers_refused"),
+    (LimitMetric::Observed, "observed"),
+    (LimitMetric::Overflow, "overflow"),
+    (LimitMetric::Refused, "refused"),
+    (LimitMetric::Stranded, "stranded"),
+    (LimitMetric::Unused, "unused"),
 ];
 
 /// The metrics of limits with these names, in order.
@@ -69,13 +60,23 @@ const ALL: [(LimitMetric, &str, &str); 11] = [
 pub fn metrics<'a>(scope: &Scope, limits: impl Iterator<Item = &'a str>) -> Vec<Metric> {
     let first = &scope.metrics("ratelimit");
     let of = |limit: &'a str| {
-        ALL.iter().map(move |(_, word, help)| Metric {
-            name: format!("{first}.limit.{limit}.{word}"),
-            help,
-            kind: MetricKind::Counter,
+        ALL.iter().map(move |(metric, word)| {
+            let name = format!("{first}.limit.{limit}.{word}");
+            if *metric == LimitMetric::Unused {
+                Metric::gauge(name)
+            } else {
+                Metric::counter(name)
+            }
         })
     };
-    limits.flat_map(of).collect()
+    let forged = Metric::counter(format!("{first}.{}", steering::ROUTE_FORGED));
+    limits.flat_map(of).chain([forged]).collect()
+}
+
+/// The index of the counter of requests that were refused for a header, behind those of so many limits.
+#[must_use]
+pub fn route_forged(limits: usize) -> usize {
+    limits.saturating_mul(ALL.len())
 }
 
 /// The index of the counter `metric` of the limit at `limit` in that list.
@@ -92,11 +93,12 @@ mod tests {
     fn every_counter_stands_where_its_index_says() {
         let list = metrics(&Scope::default(), ["a", "b"].into_iter());
         for (limit, name) in ["a", "b"].iter().enumerate() {
-            for (metric, word, _) in ALL {
+            for (metric, word) in ALL {
                 let expected = format!("tidegate.ratelimit.limit.{name}.{word}");
                 assert_eq!(list[index(limit, metric)].name, expected);
             }
         }
-        assert_eq!(list.len(), 22);
+        assert_eq!(list[route_forged(2)].name, "tidegate.ratelimit.route_forged");
+        assert_eq!(list.len(), 25);
     }
 }

@@ -22,6 +22,7 @@ use crate::http::{
 use crate::key::Unkeyed;
 use crate::secret;
 use crate::time::{Span, Timestamp};
+use crate::usage::Usage;
 
 /// The rate-limit filter. It touches requests only.
 pub type RateLimit = Limiter<false>;
@@ -41,6 +42,7 @@ pub struct Limiter<const RESPONSES: bool> {
     charges: RefCell<Vec<Charge>>,
     observed: Vec<String>,
     refused: Vec<String>,
+    usage: Usage,
 }
 
 /// What to remember until the response.
@@ -84,12 +86,13 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
             charges: RefCell::default(),
             observed: labels("observed"),
             refused: labels("refused"),
+            usage: Usage::of("r1", policy.limits.len(), policy.identity),
             policy,
         })
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
-        self.locals.iter().flat_map(LocalLimit::cells)
+        self.locals.iter().flat_map(LocalLimit::cells).chain([self.usage.spec()])
     }
 
     fn start(&mut self, _memory: &Rc<()>, store: &impl Store) -> Result<(), StoreError> {
@@ -102,6 +105,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         for (limit, local) in self.policy.limits.iter().zip(&self.locals) {
             local.withdraw(limit, host);
         }
+        self.usage.stop(host, &unused);
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -117,6 +121,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         let now = host.now();
         let mut charges = self.charges.take();
         charges.clear();
+        self.usage.passed(Placement::Downstream);
         self.evaluate(&mut charges, request, now, host);
         if !self.blocked(&charges) {
             self.commit(&mut charges, now, host);
@@ -124,6 +129,10 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
         let verdict = self.conclude(exchange, &charges, request, now, host);
         self.charges.replace(charges);
         verdict
+    }
+
+    fn on_forged(&self, host: &impl Host) {
+        host.add(metrics::route_forged(self.policy.limits.len()), 1);
     }
 
     fn on_response(
@@ -150,6 +159,7 @@ impl<const RESPONSES: bool> Stage for Limiter<RESPONSES> {
     }
 
     fn on_tick(&self, host: &impl Host) {
+        self.usage.tell(host, &unused, &|at, requests| self.line(at, requests));
         let now = host.now();
         for (index, (limit, local)) in self.policy.limits.iter().zip(&self.locals).enumerate() {
             let ended = local.hot.borrow_mut().sweep(now);
@@ -176,10 +186,22 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
                     charges.extend(hashes.iter().map(evaluate));
                 }
                 Err(Unkeyed::Ipv4) => {}
-                Err(Unkeyed::Missing) if limit.on_missing_key == OnMissingKey::Skip => {}
+                Err(Unkeyed::Missing) if limit.on_missing_key == OnMissingKey::Skip => continue,
                 Err(_) => charges.push(Charge::without_key(index)),
             }
+            self.usage.saw(index);
         }
+    }
+
+    /// The line for the log of a limit that applied to none of the first requests.
+    fn line(&self, at: usize, requests: u64) -> String {
+        let Some(limit) = self.policy.limits.get(at) else { return String::new() };
+        let why = if limit.matches.is_empty() {
+            "had all parts of its `key`: name parts that requests have, or set `on_missing_key`"
+        } else {
+            "matched: correct its `match`, or the parts of its `key`, or remove the limit"
+        };
+        alloc::format!("{}: no request yet among {requests} requests {why}", limit.name)
     }
 
     fn enforces(&self, charge: &Charge) -> bool {
@@ -312,6 +334,11 @@ impl<const RESPONSES: bool> Limiter<RESPONSES> {
         };
         by_limit(charges).filter_map(of_one).collect()
     }
+}
+
+/// Where the gauge of a limit that applied to no request is.
+fn unused(limit: usize) -> usize {
+    metrics::index(limit, LimitMetric::Unused)
 }
 
 /// The charges of each limit, several when the request has several keys under it.

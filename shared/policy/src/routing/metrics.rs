@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::config::Policy;
 use crate::config::Scope;
-use crate::http::{Metric, MetricKind};
+use crate::http::{steering, Metric};
 
 /// What is counted of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum RouteMetric {
     Sticky,
     /// Times that shared cells failed.
     Undecided,
+    /// Whether no request has taken it, though many have passed.
+    Unused,
 }
 
 /// What is counted of a variant.
@@ -56,51 +58,50 @@ pub struct Places(Vec<usize>);
 
 /// Where the counter of requests that no route takes stands.
 pub const UNMATCHED: usize = 0;
+/// Where the counter of requests stands that were refused for a header that the filter removed.
+pub const ROUTE_FORGED: usize = 1;
 
-const ROUTE: [(RouteMetric, &str, &str); 10] = [
-    (RouteMetric::Aborted, "aborted", "Ramps given up."),
-    (RouteMetric::Advanced, "advanced", "Steps that ramps took."),
-    (RouteMetric::Forced, "forced", "Requests whose variant a trusted caller named."),
-    (RouteMetric::Halted, "halted", "Intervals that held a ramp where it was."),
-    (RouteMetric::Moves, "moves", "Changes of weights, whatever the reason."),
-    (RouteMetric::Observed, "observed", "Requests left alone by mode observe that enforce would route."),
-    (RouteMetric::PassedOver, "passed_over", "Requests that went past a variant whose breaker is open."),
-    (RouteMetric::Promoted, "promoted", "Ramps that are through."),
-    (RouteMetric::Sticky, "sticky", "Requests whose identity chose the variant."),
-    (RouteMetric::Undecided, "undecided", "Times that shared cells failed."),
+const ROUTE: [(RouteMetric, &str); 11] = [
+    (RouteMetric::Aborted, "aborted"),
+    (RouteMetric::Advanced, "advanced"),
+    (RouteMetric::Forced, "forced"),
+    (RouteMetric::Halted, "halted"),
+    (RouteMetric::Moves, "moves"),
+    (RouteMetric::Observed, "observed"),
+    (RouteMetric::PassedOver, "passed_over"),
+    (RouteMetric::Promoted, "promoted"),
+    (RouteMetric::Sticky, "sticky"),
+    (RouteMetric::Undecided, "undecided"),
+    (RouteMetric::Unused, "unused"),
 ];
-const VARIANT: [(VariantMetric, &str, &str); 4] = [
-    (VariantMetric::Failed, "failed", "Requests that failed, counted on routes with a ramp."),
-    (
-        VariantMetric::Misrouted,
-        "misrouted",
-        "Requests that Envoy sent to another cluster, of a sample: at most one each tick of a worker.",
-    ),
-    (VariantMetric::Requests, "requests", "Requests routed to the variant."),
-    (VariantMetric::Weight, "weight", "The weight of the variant now, of the configured sum."),
+const VARIANT: [(VariantMetric, &str); 4] = [
+    (VariantMetric::Failed, "failed"),
+    (VariantMetric::Misrouted, "misrouted"),
+    (VariantMetric::Requests, "requests"),
+    (VariantMetric::Weight, "weight"),
 ];
 
 /// The metrics of a policy, in order, and where each route's begin.
 #[must_use]
 pub fn metrics(policy: &Policy) -> (Vec<Metric>, Places) {
-    let metric = |name, help, gauge: bool| {
-        let kind = if gauge { MetricKind::Gauge } else { MetricKind::Counter };
-        Metric { name, help, kind }
-    };
+    let metric = |name, gauge: bool| if gauge { Metric::gauge(name) } else { Metric::counter(name) };
     let first = policy.scope.metrics("routing");
-    let help = "Requests that no route takes.";
-    let mut list = alloc::vec![metric(format!("{first}.unmatched"), help, false)];
+    let own = ["unmatched", steering::ROUTE_FORGED];
+    let mut list: Vec<Metric> = own.iter().map(|word| Metric::counter(format!("{first}.{word}"))).collect();
     let mut places = Vec::new();
     for route in &policy.routes {
         places.push(list.len());
         let name = format!("{first}.route.{}", route.name);
-        list.extend(ROUTE.iter().map(|(_, word, help)| metric(format!("{name}.{word}"), help, false)));
+        list.extend(
+            ROUTE.iter().map(|(of, word)| metric(format!("{name}.{word}"), *of == RouteMetric::Unused)),
+        );
         for variant in &route.variants {
             let name = format!("{name}.variant.{}", variant.name);
-            let of = |(of, word, help): &(VariantMetric, &str, &'static str)| {
-                metric(format!("{name}.{word}"), help, *of == VariantMetric::Weight)
-            };
-            list.extend(VARIANT.iter().map(of));
+            list.extend(
+                VARIANT
+                    .iter()
+                    .map(|(of, word)| metric(format!("{name}.{word}"), *of == VariantMetric::Weight)),
+            );
         }
     }
     (list, Places(places))
@@ -109,9 +110,7 @@ pub fn metrics(policy: &Policy) -> (Vec<Metric>, Places) {
 /// The gauge of the state of a breaker of the same scope, which the breaker filter sets.
 #[must_use]
 pub fn breaker_state(scope: &Scope, name: &str) -> Metric {
-    let help = "The state of a breaker that a ramp watches; the breaker filter sets it.";
-    let name = format!("{}.breaker.{name}.state", scope.metrics("breaker"));
-    Metric { name, help, kind: MetricKind::Gauge }
+    Metric::gauge(format!("{}.breaker.{name}.state", scope.metrics("breaker")))
 }
 
 // === impl Places ===
@@ -143,18 +142,19 @@ mod tests {
         let policy = Policy::parse(json.as_bytes()).unwrap();
         let (list, places) = metrics(&policy);
         assert_eq!(list[UNMATCHED].name, "tidegate.routing.unmatched");
+        assert_eq!(list[ROUTE_FORGED].name, "tidegate.routing.route_forged");
         for (at, route) in policy.routes.iter().enumerate() {
             let name = format!("tidegate.routing.route.{}", route.name);
-            for (what, word, _) in ROUTE {
+            for (what, word) in ROUTE {
                 assert_eq!(list[places.route(at, what)].name, format!("{name}.{word}"));
             }
             for (index, variant) in route.variants.iter().enumerate() {
-                for (of, word, _) in VARIANT {
+                for (of, word) in VARIANT {
                     let expected = format!("{name}.variant.{}.{word}", variant.name);
                     assert_eq!(list[places.variant(at, index, of)].name, expected);
                 }
             }
         }
-        assert_eq!(list.len(), 1 + 2 * 10 + 3 * 4);
+        assert_eq!(list.len(), 2 + 2 * 11 + 3 * 4);
     }
 }

@@ -35,6 +35,7 @@ pub mod rules;
 pub mod stage;
 pub mod sticky;
 pub mod tally;
+mod unused;
 pub mod variant;
 
 pub use config::Policy;

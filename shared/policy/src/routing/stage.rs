@@ -16,6 +16,7 @@ use super::outcome::{Outcome, OutcomeRules, Progress};
 use super::reply;
 use super::route::{Mode, Route};
 use super::rules::Facts;
+use super::unused::Unused;
 use super::variant::Target;
 use crate::claims::Claim;
 use crate::config::Reader;
@@ -41,6 +42,7 @@ pub struct Routing {
     rules: OutcomeRules,
     arrivals: Arrivals,
     wanted: Vec<Vec<String>>,
+    unused: Unused,
 }
 
 impl Stage for Routing {
@@ -60,7 +62,7 @@ impl Stage for Routing {
     type Exchange = Exchange;
     type Memory = ();
 
-    fn read(reader: &Reader<'_>, _placement: Placement) -> Option<Self> {
+    fn read(reader: &Reader<'_>, placement: Placement) -> Option<Self> {
         let policy = Policy::read(reader)?;
         let (list, places) = metrics::metrics(&policy);
         let mut breakers = list.len()..;
@@ -78,18 +80,23 @@ impl Stage for Routing {
             rules,
             arrivals,
             wanted,
+            unused: Unused::new(&policy, placement),
             policy,
         })
     }
 
     fn cells(&self) -> impl Iterator<Item = CellSpec> {
-        self.locals.iter().flat_map(LocalRoute::cells)
+        self.locals.iter().flat_map(LocalRoute::cells).chain([self.unused.usage.spec()])
     }
 
     fn start(&mut self, _memory: &Rc<()>, store: &impl Store) -> Result<(), StoreError> {
         self.secret = SipKey::from_bytes(secret::load(store)?);
         let mut locals = self.policy.routes.iter().zip(&self.locals);
         locals.try_for_each(|(route, local)| local.adopt(route, store))
+    }
+
+    fn stop(&self, host: &impl Host) {
+        self.unused.usage.stop(host, &|at| self.places.route(at, RouteMetric::Unused));
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -107,6 +114,10 @@ impl Stage for Routing {
 
     fn on_request(&self, exchange: &mut Exchange, request: &impl Request, host: &impl Host) -> Verdict {
         self.route(exchange, request, &|_, _| true, host)
+    }
+
+    fn on_forged(&self, host: &impl Host) {
+        host.add(metrics::ROUTE_FORGED, 1);
     }
 
     fn on_request_complete(&self, exchange: &mut Exchange, host: &impl Host) {
@@ -160,6 +171,7 @@ impl Stage for Routing {
 
     fn on_tick(&self, host: &impl Host) {
         self.arrivals.tick();
+        self.unused.tell(&self.policy.routes, &self.places, host);
         for (at, (route, local)) in self.policy.routes.iter().zip(&self.locals).enumerate() {
             if local.tick(route, &self.places, host).is_err() {
                 host.add(self.places.route(at, RouteMetric::Undecided), 1);
@@ -191,26 +203,25 @@ impl Routing {
         let found = self.wanted.iter().zip(&values);
         let metadata: Vec<(&[String], &[u8])> =
             found.filter_map(|(path, value)| Some((path.as_slice(), value.as_deref()?))).collect();
+        let refused = |why| Verdict::Reply(reply::plain(why, request.is_grpc()));
         let mut edits = self.removals(request);
+        self.unused.usage.passed(Placement::Downstream);
         let Some(at) = self.policy.find(request, Facts { draw, metadata: &metadata }) else {
             host.add(metrics::UNMATCHED, 1);
             return match self.policy.no_match {
-                NoMatch::NotFound => {
-                    Verdict::Reply(reply::plain(reply::ReplyReason::NoRoute, request.is_grpc()))
-                }
+                NoMatch::NotFound => refused(reply::ReplyReason::NoRoute),
                 NoMatch::Pass => Verdict::Continue(edits),
             };
         };
         let Some((route, local)) = self.policy.routes.get(at).zip(self.locals.get(at)) else {
             return Verdict::Continue(edits);
         };
+        self.unused.usage.saw(at);
         let passes = |variant| passes(at, variant);
         let Ok(choice) = self.choose(exchange, (route, local), request, draw, &passes, host) else {
             host.add(self.places.route(at, RouteMetric::Undecided), 1);
             return match self.policy.on_failure {
-                OnFailure::Refuse if route.mode == Mode::Enforce => {
-                    Verdict::Reply(reply::plain(reply::ReplyReason::Undecided, request.is_grpc()))
-                }
+                OnFailure::Refuse if route.mode == Mode::Enforce => refused(reply::ReplyReason::Undecided),
                 _ => Verdict::Continue(edits),
             };
         };

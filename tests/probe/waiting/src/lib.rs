@@ -13,8 +13,8 @@ use tidegate_policy::config::{ConfigError, Reader};
 use tidegate_policy::host::{Answer, CalloutError, Host, Question, Store, StoreError, Token};
 use tidegate_policy::http::message::number;
 use tidegate_policy::http::{
-    Attribute, Callback, CellSpec, Edit, Ending, Metric, MetricKind, Placement, Reply, Request, RequestExt,
-    Response, Stage, Verdict,
+    Attribute, Callback, CellSpec, Edit, Ending, Metric, Placement, Reply, Request, RequestExt, Response,
+    Stage, Verdict,
 };
 use tidegate_policy::time::{Span, Timestamp};
 
@@ -78,8 +78,7 @@ impl Stage for Waiting {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        let metric =
-            |word| Metric { name: format!("tidegate.waiting.{word}"), help: "", kind: MetricKind::Counter };
+        let metric = |word| Metric::counter(format!("tidegate.waiting.{word}"));
         ["asked_again", "left", "ticks"].map(metric).into()
     }
 

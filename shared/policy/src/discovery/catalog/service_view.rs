@@ -158,11 +158,16 @@ impl ServiceView {
         self.counters.add(metric);
     }
 
-    /// Hands what was counted to the host.
-    pub fn publish(&self, host: &impl Host) {
+    /// Hands what was counted to the host; how many requests were among it.
+    pub fn publish(&self, host: &impl Host) -> u64 {
+        let mut requests = 0;
         for (place, n) in self.counters.take() {
             host.add(place, n);
+            if place == self.counters.place(ServiceMetric::Requests) {
+                requests = n;
+            }
         }
+        requests
     }
 
     /// The endpoints, up to date. A store that fails is no reason to have none: then the last ones

@@ -12,12 +12,17 @@ mod registry;
 mod service;
 mod source;
 
+use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::config::{all, collect, document, ConfigError, Object, Reader, Scope};
+use crate::claims::Claim;
+use crate::config::{all, collect, document, identity, ConfigError, Object, Reader, Scope};
 use crate::discovery::config::allow::Allow;
-use crate::discovery::config::policy::{Policy, Steer};
+use crate::discovery::config::policy::{EjectionParams, Policy, Service, Steer};
+use crate::discovery::endpoint;
+use crate::hash::xxh64::xxh64;
 use crate::http::{reply, ReplyPolicy};
 
 pub use policy::{ORIGINAL_DST_HEADER, OVERRIDE_HEADER};
@@ -25,6 +30,12 @@ pub use policy::{ORIGINAL_DST_HEADER, OVERRIDE_HEADER};
 // === impl Policy ===
 
 impl Policy {
+    /// What the services mean by their names.
+    #[must_use]
+    pub fn claims(&self) -> Vec<Claim> {
+        self.services.iter().map(|service| claim(service, self)).collect()
+    }
+
     /// Makes a policy of a JSON document.
     ///
     /// # Errors
@@ -45,8 +56,11 @@ impl Policy {
             service::read(&item.object()?, items.get(..index).unwrap_or(&[]), &registries)
         };
         let services = items.iter().enumerate().map(one).fold(Some(Vec::new()), collect);
+        let scope = Scope::read(&object)?;
+        let decides = [fields::SERVICE_NAME.def(), fields::MATCH.def()];
         Some(Self {
-            scope: Scope::read(&object)?,
+            identity: scope.hash(identity(&items, &decides)),
+            scope,
             services: services?,
             registries: all(registries.into_iter().map(|known| known.registry))?,
             allow: allow?,
@@ -57,6 +71,24 @@ impl Policy {
             reply: ReplyPolicy::read(&object.inner(&fields::REPLY)?, &reply::STATUS, &reply::GRPC_STATUS)?,
         })
     }
+}
+
+/// What a service means by its name: who is asked for its endpoints, and when these are ejected.
+fn claim(service: &Service, policy: &Policy) -> Claim {
+    let (mut of, mut hash) = (String::new(), 0);
+    for source in &service.sources {
+        let Some(registry) = policy.registries.get(source.registry) else { continue };
+        let comma = if of.is_empty() { "" } else { ", " };
+        of.extend([comma, &registry.name]);
+        let fixed = || endpoint::hash(registry.kind.endpoints(&source.query));
+        let asked = registry.kind.identity(&registry.name, &source.query).unwrap_or_else(fixed);
+        hash = xxh64(&asked.to_le_bytes(), hash);
+    }
+    let words = service.ejection.as_ref().map_or([0; 7], EjectionParams::words);
+    let [failures, _, ms, ..] = words;
+    let value = format!("of {of}, consecutive_5xx {failures}, base_ejection_time_ms {ms}");
+    let tag = words.iter().fold(hash, |seed, word| xxh64(&word.to_le_bytes(), seed));
+    Claim { name: format!("service {}", policy.scope.quoted(&service.name)), value, tag }
 }
 
 /// Reads the field `steer`.

@@ -24,6 +24,8 @@ pub const OVERRIDE_HEADER: &str = "x-tidegate-endpoints";
 pub struct Policy {
     /// Where the names of services, and the questions, belong.
     pub scope: Scope,
+    /// What decides which requests are for the services, as a hash.
+    pub identity: u64,
     /// The registries by name, in alphabetical order.
     pub registries: Vec<Registry>,
     /// The services in the order of the document.

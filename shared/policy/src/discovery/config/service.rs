@@ -88,6 +88,20 @@ impl Retry {
 // === impl EjectionParams ===
 
 impl EjectionParams {
+    /// All of them as numbers, to be compared.
+    #[must_use]
+    pub fn words(&self) -> [u64; 7] {
+        [
+            self.consecutive_5xx.into(),
+            self.consecutive_gateway_failure.into(),
+            self.base_ejection_time_ms,
+            self.max_ejection_time_ms,
+            self.max_ejection_percent.into(),
+            self.always_eject_one.into(),
+            self.patience.map_or(0, |patience| patience.as_millis().max(1)),
+        ]
+    }
+
     #[inline(never)]
     fn read(object: &Object<'_>) -> Option<Self> {
         let (base, longest) =

@@ -68,7 +68,9 @@ impl Attempts {
 
     /// Hands what was counted of requests of other VMs to the host.
     pub fn publish(&self, host: &impl Host) {
-        self.views.iter().for_each(|view| view.publish(host));
+        for view in &self.views {
+            view.publish(host);
+        }
     }
 
     /// An attempt begins.

@@ -25,10 +25,11 @@ use crate::hash::sip::SipKey;
 use crate::host::Host;
 use crate::http::steering::Lengths;
 use crate::http::{
-    choice, completion, steering, Attribute, Edit, Ending, Request, RequestExt, Response, ResponseExt,
-    Verdict,
+    choice, completion, steering, Attribute, Edit, Ending, Placement, Request, RequestExt, Response,
+    ResponseExt, Verdict,
 };
 use crate::time::Timestamp;
+use crate::usage::Usage;
 
 /// The filter around the exchange with the client.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ pub struct Downstream {
     draws: Draws,
     /// Requests, at most, that still tell where further attempts may go, since one had none in this VM.
     unseen: Cell<u32>,
+    usage: Usage,
 }
 
 /// As many requests after one whose attempts this VM did not see tell where further attempts may go, though
@@ -67,6 +69,7 @@ impl Downstream {
             zone: policy.zone.clone().map_or_else(OnceCell::new, OnceCell::from),
             draws: Draws::default(),
             unseen: Cell::default(),
+            usage: Usage::of("d1", policy.services.len(), policy.identity),
             policy,
         }
     }
@@ -81,6 +84,12 @@ impl Downstream {
     #[must_use]
     pub fn views(&self) -> &[Rc<ServiceView>] {
         &self.views
+    }
+
+    /// Which services have had requests.
+    #[must_use]
+    pub fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     /// Shares the requests in flight with the placement around attempts.
@@ -106,6 +115,7 @@ impl Downstream {
         let known = service.and_then(|at| Some((at, self.views.get(at)?, self.policy.services.get(at)?)));
         let Some((service, view, params)) = known else {
             host.add(metrics::UNMATCHED, 1);
+            self.usage.passed(Placement::Downstream);
             return match self.policy.no_match {
                 NoMatch::NotFound => Verdict::Reply(reply::no_service(exchange.grpc)),
                 NoMatch::Pass => Verdict::Continue(edits),
@@ -238,7 +248,7 @@ impl Downstream {
             }
         }
         let Some(endpoint) = picks.of(0).cloned() else {
-            return Err(none_left(params, pending));
+            return Err(pending.none_left(params));
         };
         let (mut edits, address) = (Vec::with_capacity(4), &endpoint.text);
         let value = if most == 1 { Rc::clone(address) } else { picks.addresses() };
@@ -380,15 +390,6 @@ impl Downstream {
             }
         }
     }
-}
-
-/// Why there is no endpoint for a request, where its table has none left.
-fn none_left(params: &Service, pending: &PendingRequest) -> RefusalReason {
-    let own = &params.subset;
-    if pending.subset.is_some() || !(own.tags.is_empty() && own.metadata.is_empty()) {
-        return RefusalReason::NoneInSubset;
-    }
-    RefusalReason::Unavailable(Unavailable::NoEndpoints)
 }
 
 /// Whether a request may be sent again after bytes of it were sent.

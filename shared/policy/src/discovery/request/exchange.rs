@@ -5,9 +5,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::discovery::catalog::endpoint_stats::EndpointStats;
-use crate::discovery::config::policy::Subset;
+use crate::discovery::catalog::unavailable::Unavailable;
+use crate::discovery::config::policy::{Service, Subset};
 use crate::discovery::request::flight::Flight;
 use crate::discovery::request::outcome::Outcome;
+use crate::discovery::request::reply::RefusalReason;
 use crate::discovery::request::ticket::Ticket;
 use crate::host::Host;
 use crate::time::{Span, Timestamp};
@@ -92,6 +94,19 @@ impl Answered {
     pub(super) fn ended(answered: Option<&Self>, complete: bool, host: &impl Host) -> Timestamp {
         let well = |answered: &&Self| complete && !answered.outcome.failed();
         answered.filter(well).map_or_else(|| host.now(), |answered| answered.at)
+    }
+}
+
+// === impl PendingRequest ===
+
+impl PendingRequest {
+    /// Why there is no endpoint for it, where the table of its service has none left.
+    pub(super) fn none_left(&self, params: &Service) -> RefusalReason {
+        let own = &params.subset;
+        if self.subset.is_some() || !(own.tags.is_empty() && own.metadata.is_empty()) {
+            return RefusalReason::NoneInSubset;
+        }
+        RefusalReason::Unavailable(Unavailable::NoEndpoints)
     }
 }
 

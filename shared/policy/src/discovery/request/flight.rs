@@ -178,6 +178,7 @@ impl Flight {
             return report.add(&endpoint.text, outcome);
         }
         if outcome == Outcome::Refused {
+            self.view.count(ServiceMetric::ConnectFailures);
             return self.view.refused(endpoint, now, host);
         }
         let Some(params) = self.view.ejections().params() else { return };

@@ -10,3 +10,4 @@ pub mod outcome;
 pub mod reply;
 pub mod service_index;
 pub mod ticket;
+pub mod unused;

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use crate::claims::Claim;
-use crate::config::{all, document, ConfigError, Field, Object, Reader, Scope};
+use crate::config::{all, document, identity, ConfigError, Field, Object, Reader, Scope};
 use crate::gcra::Rate;
 use crate::hash::xxh64::xxh64;
 use crate::http::{Matcher, ReplyPolicy};
@@ -30,6 +30,8 @@ pub use mode::{Mode, OnFailure, OnMissingKey};
 pub struct Policy {
     /// Where the names of limits belong.
     pub scope: Scope,
+    /// What decides which requests the limits apply to, as a hash.
+    pub identity: u64,
     /// The limits in the order of the document. One that counts in several IPv6 networks is as many, the
     /// widest first.
     pub limits: Vec<Limit>,
@@ -115,7 +117,10 @@ impl Policy {
         }
         let limits = limits?;
         (fits(&object, &limits) && apart(&object, &limits)).then_some(())?;
+        let decides =
+            [fields::LIMIT_NAME.def(), fields::MATCH.def(), fields::KEY.def(), fields::ON_MISSING_KEY.def()];
         Some(Self {
+            identity: defaults.scope.hash(identity(&items, &decides)),
             scope: defaults.scope,
             limits,
             headers: object.get(&fields::HEADERS)?,

@@ -15,7 +15,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::config::{document, ConfigError, Field, Object, Reader, Scope};
+use crate::config::{document, identity, ConfigError, Field, Object, Reader, Scope};
 use crate::http::matcher::{ClientMatch, HeaderName};
 use crate::http::steering::Lengths;
 use crate::http::{steering, Request};
@@ -33,6 +33,8 @@ use shared::each;
 pub struct Policy {
     /// Where the names of ramps belong, and of the breakers that they watch.
     pub scope: Scope,
+    /// What decides which requests take the routes, as a hash.
+    pub identity: u64,
     /// The routes in the order of the document.
     pub routes: Vec<Route>,
     /// Which requests take which.
@@ -82,8 +84,8 @@ impl Policy {
     pub fn read(reader: &Reader<'_>) -> Option<Self> {
         let object = reader.checked(&fields::DOCUMENT)?;
         let mode = object.get(&fields::MODE).unwrap_or(Mode::Enforce);
-        let routes =
-            each(&object.items(&fields::ROUTES), |object, earlier| route::read(object, earlier, mode));
+        let items = object.items(&fields::ROUTES);
+        let routes = each(&items, |object, earlier| route::read(object, earlier, mode));
         let force = match object.maybe_inner(&fields::FORCE)? {
             Some(force) => read_force(&force).map(Some),
             None => Some(None),
@@ -96,7 +98,9 @@ impl Policy {
         let rules = Rules::new(&named, object.get(&fields::ORDER)?);
         let (force, headers): (Option<Force>, Headers) = (force?, headers?);
         let lengths = Lengths::of(trusted(force.as_ref()).chain(headers.request()));
+        let decides = [route_fields::NAME.def(), route_fields::MATCH.def()];
         Some(Self {
+            identity: scope.hash(identity(&items, &decides)),
             scope,
             routes,
             rules,
