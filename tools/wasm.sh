@@ -107,7 +107,11 @@ pack() {
 # How hard wasm-opt tries to make a module small, and where the names of functions go: into the module, or, as
 # numbers and names, into a file beside it.
 settings() {
-    if [[ $1 == tiny ]]; then echo -Oz "--symbolmap=${2%.wasm}.symbols"; else echo -O3 -g; fi
+    case $1 in
+        tiny) echo -Oz "--symbolmap=${2%.wasm}.symbols" ;;
+        small) echo -Oz -g ;;
+        *) echo -O3 -g ;;
+    esac
 }
 
 # An old wasm-opt may not know what the compiler emits. The packed module is good as it is.

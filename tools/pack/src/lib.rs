@@ -155,15 +155,13 @@ fn short(name: &str) -> String {
     out + &inside
 }
 
-/// A name with the first word of its path and the last two.
+/// A name with the last two words of its path.
 fn without_path(name: &str) -> String {
     let name = name.replace("{{closure}}", "{}").replace("{{vtable.shim}}", "");
     // Brackets have paths of their own.
     let path = name.split(['<', '{']).next().unwrap_or_default();
     let Some((at, colons)) = path.trim_end_matches("::").rmatch_indices("::").nth(1) else { return name };
-    let rest = name.get(at.saturating_add(colons.len())..).unwrap_or_default();
-    let first = path.split("::").next().unwrap_or_default();
-    format!("{first}::{rest}")
+    name.get(at.saturating_add(colons.len())..).unwrap_or(&name).to_owned()
 }
 
 /// Drops what tools left for one another. The `name` section is not in this list: walrus
@@ -265,12 +263,12 @@ mod tests {
     fn names_say_what_a_reader_of_a_backtrace_needs() {
         #[rustfmt::skip]
         let cases = [
-            ("tidegate_policy::gcra::Rate::decide",                          "gcra::Rate::decide"),
-            ("tidegate_policy::gcra::Rate::decide::{{closure}}",             "gcra::Rate::decide::{}"),
-            ("tidegate_policy::discovery::catalog::table::Table::pool::{{closure}}", "discovery::Table::pool::{}"),
+            ("tidegate_policy::gcra::Rate::decide",                          "Rate::decide"),
+            ("tidegate_policy::gcra::Rate::decide::{{closure}}",             "Rate::decide::{}"),
+            ("tidegate_policy::discovery::catalog::table::Table::pool::{{closure}}", "Table::pool::{}"),
             ("<tidegate_policy::gcra::Rate as core::fmt::Debug>::fmt",       "<_>::fmt"),
-            ("std::panicking::panic_with_hook",                              "std::panicking::panic_with_hook"),
-            ("core::panicking::panic_fmt",                                   "core::panicking::panic_fmt"),
+            ("std::panicking::panic_with_hook",                              "panicking::panic_with_hook"),
+            ("core::panicking::panic_fmt",                                   "panicking::panic_fmt"),
             ("proxy_on_tick",                                                "proxy_on_tick"),
         ];
         for (name, expected) in cases {
