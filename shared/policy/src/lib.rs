@@ -38,6 +38,7 @@ extern crate std;
 
 pub mod balance;
 pub mod breaker;
+pub mod bytes;
 pub mod claims;
 pub mod config;
 pub mod discovery;

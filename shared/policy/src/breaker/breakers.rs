@@ -23,7 +23,7 @@ use crate::hash::sip::{SipHash13, SipKey};
 use crate::hash::xxh64::xxh64;
 use crate::host::{Host, Store, StoreError};
 use crate::http::classify::Class;
-use crate::http::{CellSpec, Ending, Placement};
+use crate::http::{choice, CellSpec, Ending, Placement};
 use crate::secret;
 use crate::time::Timestamp;
 
@@ -65,9 +65,8 @@ impl Breakers {
         let reads = |breaker: &Breaker| {
             !breaker.matches.is_empty() || matches!(&breaker.target, Target::Key(key) if !key.is_constant())
         };
-        // Discovery reads them, see `crate::http::choice`.
-        let words = ["fallback", "observed", "probe", "refused", "undecided"];
-        let label = |breaker: &Breaker| words.map(|word| alloc::format!("{word}:{}", breaker.name));
+        let label =
+            |breaker: &Breaker| choice::GUARDED.map(|(word, _)| alloc::format!("{word}:{}", breaker.name));
         Self {
             placement,
             locals: policy.breakers.iter().map(LocalBreaker::new).collect(),

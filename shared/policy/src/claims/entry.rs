@@ -1,9 +1,10 @@
 //! The claims of one plugin as the cell has them, and how they become bytes.
 
-use alloc::string::String;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::claim::{Claim, Claimant};
+use crate::bytes::Bytes;
 
 /// The claims of one version of a plugin's document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,11 +52,11 @@ impl Entry {
     }
 
     pub(super) fn decode(rest: &mut Bytes<'_>) -> Option<Self> {
-        let plugin = rest.text()?;
-        let [document, since_ms, seen_ms, changed_ms, former, former_ms] = rest.numbers()?;
+        let plugin = rest.text()?.to_string();
+        let [document, since_ms, seen_ms, changed_ms, former, former_ms] = read_numbers(rest)?;
         let mut claims = Vec::new();
-        for _ in 0..rest.count()? {
-            let (name, value, [tag]) = (rest.text()?, rest.text()?, rest.numbers()?);
+        for _ in 0..rest.u16()? {
+            let (name, value, tag) = (rest.text()?.to_string(), rest.text()?.to_string(), rest.u64()?);
             claims.push(Claim { name, value, tag });
         }
         let claimant = Claimant { plugin, document, claims };
@@ -63,34 +64,13 @@ impl Entry {
     }
 }
 
-/// Bytes that are still to be read.
-pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
-
-// === impl Bytes ===
-
-impl<'a> Bytes<'a> {
-    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
+/// So many numbers.
+pub(super) fn read_numbers<const N: usize>(rest: &mut Bytes<'_>) -> Option<[u64; N]> {
+    let mut all = [0; N];
+    for number in &mut all {
+        *number = rest.u64()?;
     }
-
-    pub(super) fn numbers<const N: usize>(&mut self) -> Option<[u64; N]> {
-        let mut all = [0; N];
-        for number in &mut all {
-            *number = u64::from_le_bytes(self.take(8)?.try_into().ok()?);
-        }
-        Some(all)
-    }
-
-    pub(super) fn count(&mut self) -> Option<u16> {
-        self.take(2)?.try_into().ok().map(u16::from_le_bytes)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let count = self.count()?;
-        String::from_utf8(self.take(count.into())?.to_vec()).ok()
-    }
+    Some(all)
 }
 
 /// Appends numbers.

@@ -5,7 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::claim::Claimant;
-use super::entry::{count, numbers, Bytes, Entry, PERIOD_MS};
+use super::entry::{count, numbers, Entry, PERIOD_MS};
+use crate::bytes::Bytes;
 use crate::hash::xxh64::xxh64;
 
 /// The claims of all plugins, as the cell has them.
@@ -146,11 +147,11 @@ impl Ledger {
     pub fn decode(bytes: &[u8]) -> Self {
         let mut ledger = Self::default();
         let mut rest = Bytes(bytes);
-        if rest.take(1) != Some(&[LAYOUT]) {
+        if rest.take() != Some([LAYOUT]) {
             return ledger;
         }
-        for _ in 0..rest.count().unwrap_or(0) {
-            let Some([pair]) = rest.numbers() else { break };
+        for _ in 0..rest.u16().unwrap_or(0) {
+            let Some(pair) = rest.u64() else { break };
             ledger.reported.push(pair);
         }
         while let Some(entry) = Entry::decode(&mut rest) {

@@ -64,14 +64,17 @@ impl<'a> Discovered<'a> {
     }
 }
 
-/// How a breaker filter begins what it says of a request that goes to another cluster, or nowhere.
-const DIVERTED: [&[u8]; 3] = [b"fallback:", b"refused:", b"undecided:"];
+/// The words by which a breaker filter begins what it says of a request, before a colon and its breaker's name, and
+/// whether the request goes to another cluster then, or nowhere.
+pub const GUARDED: [(&str, bool); 5] =
+    [("fallback", true), ("observed", false), ("probe", false), ("refused", true), ("undecided", true)];
 
 /// Whether a breaker filter sent a request to another cluster, or answered it: then it goes neither where the
 /// routing filter nor where the discovery filter would have it go.
 #[must_use]
 pub fn is_diverted(guarded: Option<Vec<u8>>) -> bool {
-    guarded.is_some_and(|text| DIVERTED.iter().any(|word| text.starts_with(word)))
+    let diverts = |word: &[u8]| GUARDED.iter().any(|(own, diverts)| *diverts && own.as_bytes() == word);
+    guarded.is_some_and(|text| text.split(|byte| *byte == b':').next().is_some_and(diverts))
 }
 
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {

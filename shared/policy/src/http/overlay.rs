@@ -7,10 +7,11 @@
 //! reads the headers, the host is asked for none by itself.
 
 use alloc::vec::Vec;
-use core::cell::{OnceCell, RefCell};
+use core::cell::OnceCell;
 use core::net::IpAddr;
 
 use super::message::{Attribute, Header, Request, RequestExt};
+use super::steering;
 use super::verdict::Edit;
 
 /// A request with the edits and the facts of earlier stages.
@@ -38,13 +39,7 @@ impl<'a, R: Request> Overlay<'a, R> {
 
     /// What an earlier stage told under this name.
     fn fact(&self, name: &str) -> Option<Vec<u8>> {
-        let found = RefCell::new(None);
-        (self.facts)(&mut |told, text| {
-            if told == name {
-                found.replace(Some(text.as_bytes().to_vec()));
-            }
-        });
-        found.into_inner()
+        steering::told(name, self.facts)
     }
 }
 

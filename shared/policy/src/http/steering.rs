@@ -95,15 +95,20 @@ pub fn is_forged(note: Option<Vec<u8>>) -> bool {
     note.is_some_and(|text| Note::read(&text) == Some(Note::Forged))
 }
 
-/// The text of a note among what a stage tells: of the last, if it tells several.
+/// The text of a note among what a stage tells.
 pub fn note_of(facts: impl FnOnce(&mut dyn FnMut(&'static str, &str))) -> Option<Vec<u8>> {
-    let mut note = None;
-    facts(&mut |name, text| {
-        if name == FACT {
-            note = Some(text.as_bytes().to_vec());
+    told(FACT, facts)
+}
+
+/// What is told under a name: the last, if several are.
+pub fn told(name: &str, facts: impl FnOnce(&mut dyn FnMut(&'static str, &str))) -> Option<Vec<u8>> {
+    let mut found = None;
+    facts(&mut |told, text| {
+        if told == name {
+            found = Some(text.as_bytes().to_vec());
         }
     });
-    note
+    found
 }
 
 /// What becomes of a request from which a stage takes away a header by which the client may have

@@ -18,10 +18,10 @@
 //!
 //! A cell that cannot be read is no snapshot, which is not a service without endpoints.
 
-use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::bytes::Bytes;
 use crate::discovery::endpoint::{Endpoint, Health, Names, MAX_ENDPOINTS};
 use crate::watch::origin::{self, Origin};
 
@@ -106,14 +106,14 @@ pub fn decode(bytes: &[u8], question: u64) -> Option<Snapshot> {
         return None;
     }
     let state = State::of(*bytes.get(1)?)?;
-    let mut rest = Rest(bytes.get(origin::BYTES..)?);
+    let mut rest = Bytes(bytes.get(origin::BYTES..)?);
     let count = usize::try_from(rest.u32()?).ok()?;
     if count > MAX_ENTRIES {
         return None;
     }
     let (mut names, mut entries) = (Names::default(), Vec::with_capacity(count));
     for _ in 0..count {
-        entries.push(rest.entry(&mut names)?);
+        entries.push(entry(&mut rest, &mut names)?);
     }
     let sorted = entries.iter().zip(entries.iter().skip(1)).all(|(a, b)| a.endpoint.key() < b.endpoint.key());
     (rest.0.is_empty() && sorted).then_some(Snapshot { state, entries })
@@ -147,9 +147,6 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(text.as_bytes().get(..length.into()).unwrap_or(&[]));
 }
-
-/// The bytes that are still to be read.
-struct Rest<'a>(&'a [u8]);
 
 // === impl Entry ===
 
@@ -191,54 +188,26 @@ impl State {
     }
 }
 
-// === impl Rest ===
-
-impl<'a> Rest<'a> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*first)
+/// The next entry.
+fn entry(rest: &mut Bytes<'_>, names: &mut Names) -> Option<Entry> {
+    let [family, health, priority, tags] = rest.take()?;
+    let (port, weight, pairs, since_ms) = (rest.u16()?, rest.u16()?, rest.u16()?, rest.u64()?);
+    let address = match family {
+        4 => IpAddr::V4(Ipv4Addr::from(rest.take::<4>()?)),
+        6 => IpAddr::V6(Ipv6Addr::from(rest.take::<16>()?)),
+        _ => return None,
+    };
+    let mut endpoint = Endpoint::new("", address, port)?.weighing(weight.into());
+    endpoint.priority = priority;
+    endpoint.health = health_of(health & 0x0f)?;
+    endpoint.zone = names.keep(rest.text()?);
+    for _ in 0..tags {
+        endpoint.tags.push(names.keep(rest.text()?));
     }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.take().map(u16::from_le_bytes)
+    for _ in 0..pairs {
+        endpoint.metadata.push((names.keep(rest.text()?), names.keep(rest.text()?)));
     }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn text(&mut self, names: &mut Names) -> Option<Rc<str>> {
-        let length = usize::from(self.u16()?);
-        let (text, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        core::str::from_utf8(text).ok().map(|text| names.keep(text))
-    }
-
-    fn entry(&mut self, names: &mut Names) -> Option<Entry> {
-        let [family, health, priority, tags] = self.take()?;
-        let (port, weight, pairs, since_ms) = (self.u16()?, self.u16()?, self.u16()?, self.u64()?);
-        let address = match family {
-            4 => IpAddr::V4(Ipv4Addr::from(self.take::<4>()?)),
-            6 => IpAddr::V6(Ipv6Addr::from(self.take::<16>()?)),
-            _ => return None,
-        };
-        let mut endpoint = Endpoint::new("", address, port)?.weighing(weight.into());
-        endpoint.priority = priority;
-        endpoint.health = health_of(health & 0x0f)?;
-        endpoint.zone = self.text(names)?;
-        for _ in 0..tags {
-            endpoint.tags.push(self.text(names)?);
-        }
-        for _ in 0..pairs {
-            endpoint.metadata.push((self.text(names)?, self.text(names)?));
-        }
-        Some(Entry { endpoint, since_ms, doubt: Doubt::of(health & 0xf0)? })
-    }
+    Some(Entry { endpoint, since_ms, doubt: Doubt::of(health & 0xf0)? })
 }
 
 fn health_of(byte: u8) -> Option<Health> {
