@@ -5,6 +5,7 @@
 mod breaker;
 mod cases;
 mod config_errors;
+mod corpus;
 mod discovery;
 mod drain;
 mod examples;

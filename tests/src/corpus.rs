@@ -117,6 +117,26 @@ impl Drawn {
         Self { asks: (0..count).map(&mut ask).collect(), parts }
     }
 
+    /// Whether a breaker may stand in the way of a variant so that the module of all filters chooses another:
+    /// it has no fallback, acts, and its target is a variant, or a cluster or service of one.
+    #[must_use]
+    pub fn may_pass_over(&self) -> bool {
+        let of = |part: &str| self.parts.iter().find(|(name, _)| *name == part).map(|(_, part)| part);
+        let (Some(routing), Some(breaker)) = (of("routing"), of("breaker")) else { return false };
+        let routes = routing.to_string();
+        let breakers = breaker["breakers"].as_array().map_or(&[][..], Vec::as_slice);
+        breakers.iter().any(|breaker| {
+            let target = &breaker["target"];
+            let goal = json!({"cluster": target["cluster"], "service": target["service"]});
+            let goals = [
+                format!(r#""cluster":{}"#, goal["cluster"]),
+                format!(r#""service":{{"name":{}"#, goal["service"]),
+            ];
+            let meant = !target["variant"].is_null() || goals.iter().any(|goal| routes.contains(goal));
+            meant && breaker["fallback"].is_null() && breaker["mode"].is_null()
+        })
+    }
+
     /// The document of all filters.
     #[must_use]
     pub fn fused(&self) -> Value {
@@ -213,6 +233,9 @@ fn breakers(numbers: &mut Numbers, chance: Chance) -> Value {
     let breaker = |at: usize, numbers: &mut Numbers| {
         let mut breaker = json!({"name": format!("b{at}"), "target": numbers.of(&targets),
             "consecutive_failures": 1 + numbers.below(3), "base_open_ms": open_ms, "max_open_ms": 600_000, "half_open_permits": 1});
+        if chance == Chance::No {
+            breaker["jitter_percent"] = json!(0);
+        }
         if numbers.one_in(4) {
             breaker["fallback"] = json!([{"cluster": "fallback"}]);
         }
