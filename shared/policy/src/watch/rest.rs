@@ -3,7 +3,8 @@
 //! A server that holds queries until something changes may change all the time, and a long answer takes its time
 //! to be read and shared. So the next query waits for a multiple of what the last answers cost. Where several
 //! questions wait like that, each waits that many times longer: together they take no more than one would, and
-//! answers that cost little wait little, whatever others cost.
+//! answers that cost little wait little, whatever others cost. What workers pay later, to use what was published, is not
+//! counted.
 
 use crate::time::{Span, Timestamp};
 
