@@ -15,9 +15,9 @@ override ENVOY := $(if $(findstring /,$(ENVOY)),$(abspath $(ENVOY)),$(ENVOY))
 STEP    := @tools/step.sh
 WASM_P  := $(addprefix -p tidegate-,$(FILTERS) $(addprefix probe-,$(PROBES)))
 # Packages with tests that need Envoy.
-E2E     := -p tidegate-tests -p tidegate-demo -p tidegate-follow -p tidegate-tool
-NEEDS   := need-rust need-envoy need-bindgen need-deny need-func-e need-servers need-packages need-node
-TARGETS := help setup wasm filters probes tool run bench count count-main dead-upstream follow test test-fast e2e servers vectors schema check fmt audit clean distclean
+E2E     := -p tidegate-tests -p tidegate-demo -p tidegate-follow -p tidegate-release -p tidegate-tool
+NEEDS   := need-rust need-envoy need-bindgen need-crane need-cyclonedx need-deny need-func-e need-servers need-packages need-node
+TARGETS := help setup wasm filters probes tool run bench count count-main dead-upstream follow test test-fast e2e servers vectors schema check fmt audit release publish clean distclean
 
 export CARGO_FLAGS ENVOY
 # What the machine has comes first.
@@ -29,8 +29,12 @@ unexport SECONDS
 REGISTRY := static
 unexport REGISTRY
 
+# What a release is called: the version in Cargo.toml.
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+unexport VERSION
+
 # Paths that a person names; tests run in another folder.
-NAMED := $(foreach name,CONSUL COREDNS TIDEGATE_VECTORS,$(if $($(name)),$(name)))
+NAMED := $(foreach name,CONSUL COREDNS CRANE SIGN_KEY TIDEGATE_VECTORS,$(if $($(name)),$(name)))
 $(foreach name,$(NAMED),$(eval override $(name) := $(abspath $($(name)))))
 export $(NAMED)
 
@@ -71,7 +75,7 @@ test: test-fast e2e count-main ## Run every test; COUNT=off leaves out the count
 test-fast: vectors ## Run the tests that need no Envoy
 	$(STEP) "tests on the host" cargo test $(CARGO_FLAGS)
 
-e2e: need-envoy need-func-e need-servers wasm ## Run the tests inside the real Envoy
+e2e: need-envoy need-func-e need-servers need-crane wasm ## Run the tests inside the real Envoy
 	$(STEP) "tests in Envoy" cargo test $(CARGO_FLAGS) $(E2E) --test e2e -- --test-threads=2
 
 servers: need-servers ## Build the real registries that end-to-end tests ask: minutes, once
@@ -101,6 +105,15 @@ dead-upstream: need-envoy filters ## Count what still reaches an upstream that a
 
 follow: need-envoy need-servers filters ## Measure how soon traffic follows Consul, and a large catalog: FOLLOW_ARGS=... is passed on
 	$(STEP) "follow" cargo run $(CARGO_FLAGS) --release -q -p tidegate-follow -- $(FOLLOW_ARGS)
+
+##@ Release
+
+# The version is the workspace's. SIGN_KEY=file names a private key for ECDSA, in PEM.
+release: need-rust need-cyclonedx filters ## Make a release in dist/release: modules, images, materials, sums; SIGN_KEY=file signs it
+	@tools/release.sh make "$(VERSION)" $(FILTERS)
+
+publish: need-crane ## Push the images of dist/release: REGISTRY_URL=ghcr.io/you
+	@tools/release.sh publish "$(REGISTRY_URL)"
 
 ##@ Check
 

@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/step.sh
 
 readonly ENVOY_VERSION=1.40.0 FUNC_E_VERSION=1.6.0 DENY_VERSION=0.20.2
+readonly CRANE_VERSION=0.20.6 CYCLONEDX_VERSION=0.5.9
 # For machines that have none.
 readonly GO_VERSION=1.27.3 NODE_VERSION=24.19.0
 readonly BIN=$PWD/.tools/bin SERVERS=$PWD/.tools/servers
@@ -109,6 +110,27 @@ need_func_e() {
     fi
 }
 
+# === crane: pushes images of modules, and serves as a registry in tests ===
+
+need_crane() {
+    local stamp=.tools/crane-$CRANE_VERSION
+    [[ ! -f $stamp || ! -x $BIN/crane ]] || return 0
+    have_go
+    step "crane $CRANE_VERSION into .tools" patiently crane env GOBIN="$BIN" \
+        go install "github.com/google/go-containerregistry/cmd/crane@v$CRANE_VERSION"
+    touch "$stamp"
+}
+
+# === cyclonedx: says what a module is made of; only a release needs it ===
+
+need_cyclonedx() {
+    local stamp=.tools/cyclonedx-$CYCLONEDX_VERSION
+    [[ ! -f $stamp || ! -x $BIN/cargo-cyclonedx ]] || return 0
+    step "cargo-cyclonedx $CYCLONEDX_VERSION into .tools" patiently cargo-cyclonedx \
+        cargo install --quiet --force --root .tools cargo-cyclonedx --version "$CYCLONEDX_VERSION"
+    touch "$stamp"
+}
+
 # A Go that can get itself the version that a module asks for: since 1.21.
 have_go() {
     local known
@@ -201,7 +223,7 @@ fail() {
 
 for part in "$@"; do
     case $part in
-        rust | envoy | bindgen | deny | func-e | servers | packages | node) "need_${part//-/_}" ;;
+        rust | envoy | bindgen | crane | cyclonedx | deny | func-e | servers | packages | node) "need_${part//-/_}" ;;
         *) fail "no such part: $part" ;;
     esac
 done

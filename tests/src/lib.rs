@@ -27,6 +27,7 @@ pub mod func_e;
 pub mod gateway;
 pub mod grpc;
 mod http1;
+pub mod image_registry;
 pub mod lds;
 pub mod load;
 pub mod options;

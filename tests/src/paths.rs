@@ -45,6 +45,13 @@ pub(crate) fn func_e() -> Option<PathBuf> {
     named.or_else(|| on_path("func-e")).or_else(installed).filter(|file| file.is_file())
 }
 
+/// The crane to run: what `CRANE` names, else `crane` on the path, else what `make need-crane` installs.
+pub(crate) fn crane() -> Option<PathBuf> {
+    let named = env::var_os("CRANE").map(PathBuf::from);
+    let installed = || Some(root().join(".tools/bin/crane"));
+    named.or_else(|| on_path("crane")).or_else(installed).filter(|file| file.is_file())
+}
+
 /// A server to test with: what `variable` names, else `program` on the path, else what
 /// `make servers` builds.
 ///
