@@ -1,6 +1,7 @@
 //! The tool as people run it.
 
 mod check;
+mod deploy;
 mod docs;
 mod explain;
 mod hostile;
