@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{json, Value};
 use tidegate_policy::fused::Fused;
-use tidegate_policy::http::{Edit, Placement, Stage, Verdict};
+use tidegate_policy::http::{Attribute, Edit, Placement, Stage, Verdict};
 use tidegate_policy::time::Span;
 use tidegate_sim::{Exchange, SimHost, SimRequest, SimResponse, SimStore, Worker};
 
@@ -256,4 +256,56 @@ fn no_ejected_endpoint_is_chosen_and_each_comes_back() {
     at(&worker, 30_000);
     worker.tick();
     assert_eq!(reached().len(), 2);
+}
+
+/// Around an attempt the breaker of the endpoint is asked before discovery, which has no room for a retry: the
+/// permit that the breaker gave is there for the next request.
+#[test]
+fn a_retry_that_the_budget_refuses_gives_the_permit_of_its_endpoint_back() {
+    let budget = r#""attempts": 2, "outlier_detection": false,
+        "retry": {"budget": {"budget_percent": 0, "min_retry_concurrency": 0}}"#;
+    let discovery: Value = serde_json::from_str(&fixed(&["10.0.0.1:80", "10.0.0.2:80"], budget)).unwrap();
+    let breaker = json!({"name": "b", "target": {"endpoint": "orders"}, "consecutive_failures": 1,
+        "base_open_ms": 1000, "jitter_percent": 0, "half_open_permits": 1, "max_ejection_percent": 100});
+    let all = json!({"breaker": {"breakers": [breaker]}, "discovery": discovery});
+    let edge = alone(&all);
+    let host = SimHost::new(edge.host.store().clone());
+    let around = Worker::beside(&edge, &all.to_string(), Placement::Attempt, host).unwrap();
+    let hosts = 2_u64.to_le_bytes();
+    let attempt = |state: &str, number: u64, endpoint: &str| {
+        let request = SimRequest::get("/")
+            .attribute(Attribute::Discovered, state.as_bytes())
+            .attribute(Attribute::Cluster, b"orders");
+        let count = number.to_le_bytes();
+        let request = request.attribute(Attribute::Endpoint, endpoint.as_bytes());
+        around.begin(&request.attribute(Attribute::AttemptCount, &count))
+    };
+    let begin = || {
+        let (verdict, exchange) = edge.begin(&SimRequest::get("/"));
+        assert!(matches!(verdict, Verdict::Continue(_)), "{verdict:?}");
+        let mut state = String::new();
+        exchange.facts(edge.stage(), &mut |_, text| state = text.to_owned());
+        (state, exchange)
+    };
+    let failed = SimResponse::upstream(503).attribute(Attribute::Endpoints, &hosts);
+    let ends = |exchange| around.end(exchange, &failed);
+
+    let (state, first) = begin();
+    let one = state.split(' ').nth(1).unwrap().to_owned();
+    let other = if one == "10.0.0.1:80" { "10.0.0.2:80" } else { "10.0.0.1:80" };
+    ends(attempt(&state, 1, &one).1);
+    edge.end(first, &failed);
+    assert!(matches!(attempt(&state, 1, &one).0, Verdict::Reply(_)), "its breaker is open");
+    at(&edge, 1_000);
+    at(&around, 1_000);
+    let (state, second) = begin();
+    ends(attempt(&state, 1, other).1);
+    let (verdict, _) = attempt(&state, 2, &one);
+    let Verdict::Reply(reply) = verdict else { panic!("{verdict:?}") };
+    assert!(reply.body.contains("retry_budget"), "{reply:?}");
+    edge.end(second, &failed);
+    let (state, _third) = begin();
+    let (verdict, exchange) = attempt(&state, 1, &one);
+    assert!(matches!(verdict, Verdict::Continue(_)), "{verdict:?}");
+    assert_eq!(told(&around, &exchange), "probe:b");
 }
