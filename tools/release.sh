@@ -103,11 +103,11 @@ make_release() {
 
 # Each image under the version, and the other forms under the version and their names.
 publish() {
-    local registry=$1 digest image form folder
+    local registry=$1 digest image form folder said
     [[ -f $OUT/images.txt ]] || { note "there is no release: run make release"; exit 1; }
     while read -r image form digest; do
         folder=$OUT/images/$form/${image%%:*}
-        crane push "$folder" "$registry/$image" >/dev/null
+        said=$(crane push "$folder" "$registry/$image" 2>&1) || { note "$registry/$image: $said"; exit 1; }
         echo "oci://$registry/$image $digest"
     done < <(tail -n +2 "$OUT/images.txt")
 }
