@@ -184,7 +184,7 @@ fn discovery_finds_endpoints_in_the_file_and_in_consul() {
     eventually("the counters", Duration::from_secs(5), || {
         labelled(&envoy, "tidegate_discovery_requests", "service", "checkout") == Some(1.0)
             && labelled(&envoy, "tidegate_discovery_requests", "service", "orders") >= Some(1.0)
-            && labelled(&envoy, "tidegate_discovery_fetches", "registry", "main") >= Some(1.0)
+            && labelled(&envoy, "tidegate_discovery_queries", "registry", "main") >= Some(1.0)
     });
     eventually("the access log", Duration::from_secs(5), || {
         let log = envoy.access_log();

@@ -72,10 +72,10 @@ fn a_held_back_answer_is_confirmed_soon() {
     let workers = Workers::knowing(2, &polled(r#""ttl_ms": 600000"#, ""), &FOUR);
     say(&workers, 100, 721_000, &FOUR[..1]);
     // Asked after 480 to 720 s, and from then on each 10 s or so.
-    let asked = workers.asked("fetches");
+    let asked = workers.asked("queries");
     say(&workers, 721_100, 770_000, &FOUR[..1]);
     assert_eq!(reached(&workers.all[1]), "1");
-    assert!(asked >= 1 && workers.asked("fetches") >= 4, "{asked}, then {}", workers.asked("fetches"));
+    assert!(asked >= 1 && workers.asked("queries") >= 4, "{asked}, then {}", workers.asked("queries"));
 }
 
 /// The registry loses the service altogether, which is as an empty answer.

@@ -88,7 +88,7 @@ fn hosts_without_addresses_are_queried_one_by_one() {
     assert_eq!(sent(&workers.all[1]), "waits");
     worker.answer(&answer(&more[0], 0, &[address("b.shop", "10.0.0.2", 60)]));
     assert_eq!((reached(worker).as_str(), reached(&workers.all[1]).as_str()), ("1 2", "1 2"));
-    assert_eq!((workers.asked("fetches"), workers.asked("failures")), (1, 0));
+    assert_eq!((workers.asked("queries"), workers.asked("failures")), (1, 0));
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn a_healthy_worker_keeps_the_lease() {
     let workers = Workers::new(3, &polled("", ""));
     workers.run(0, 60_000, &mut |_, question| Some(answer(question, 10, &["10.0.0.1:80"])));
     let of = |at: usize| {
-        workers.all[at].host.count(workers.all[at].counter("tidegate.discovery.registry.main.fetches"))
+        workers.all[at].host.count(workers.all[at].counter("tidegate.discovery.registry.main.queries"))
     };
     assert!(of(0) >= 5, "asked {} times", of(0));
     assert_eq!((of(1), of(2)), (0, 0));
@@ -62,7 +62,7 @@ fn two_failures_do_not_give_the_lease_back() {
         Some(if count % 3 == 0 { answer(question, 10, &["10.0.0.1:80"]) } else { question.failure() })
     });
     let other = &workers.all[1];
-    assert_eq!(other.host.count(other.counter("tidegate.discovery.registry.main.fetches")), 0);
+    assert_eq!(other.host.count(other.counter("tidegate.discovery.registry.main.queries")), 0);
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn the_same_endpoint_50_000_times_is_one() {
     let upstreams = numbered::<1>();
     let registry = Registry::new(said_of(&vec![endpoint(upstreams[0].addr()); 50_000]));
     let envoy = asked(&registry, &["0"]);
-    under_load(&envoy, || eventually("questions", 3 * SOON, || of_registry(&envoy, "fetches") >= 4));
+    under_load(&envoy, || eventually("questions", 3 * SOON, || of_registry(&envoy, "queries") >= 4));
     assert_eq!(of_orders(&envoy, "endpoints"), 1);
     assert_alive(&envoy);
 }

@@ -109,7 +109,7 @@ fn queries_for_a_missing_name_become_rarer() {
     assert_eq!(refused.status, 503);
     assert!(refused.text().contains("\"reason\":\"unknown_service\""), "{}", refused.text());
     // 200 ms, 400 ms and 800 ms, each a fifth shorter or longer.
-    eventually("four questions", 2 * SOON, || of_registry(&envoy, "fetches") >= 4);
+    eventually("four questions", 2 * SOON, || of_registry(&envoy, "queries") >= 4);
     assert!(started.elapsed() >= Duration::from_millis(1_120), "after {:?}", started.elapsed());
     assert_eq!((of_registry(&envoy, "failures"), answers(&envoy, 4)), (0, [("503".into(), 4)].into()));
     server.set(&zone(&[srv(0, 1, &upstreams[0])]));

@@ -23,7 +23,7 @@ fn every_worker_has_the_addresses_that_envoy_resolves() {
         assert_eq!((of_orders(&envoy, "endpoints"), of_registry(&envoy, "failures")), (1, 0));
         // One worker asks for all of them, every five seconds at most.
         let most = 1 + started.elapsed().as_secs() / 5;
-        assert!((1..=most).contains(&of_registry(&envoy, "fetches")), "at most {most}");
+        assert!((1..=most).contains(&of_registry(&envoy, "queries")), "at most {most}");
         assert_alive(&envoy);
     });
 }

@@ -80,14 +80,14 @@ fn a_sudden_empty_list_removes_no_endpoint() {
         registry.switch(said(&[], 2));
         for envoy in &envoys {
             eventually("an answer held back", SOON, || of_orders(envoy, "hold_active") == 1);
-            let asked = of_registry(envoy, "fetches");
-            eventually("more of the same", SOON, || of_registry(envoy, "fetches") > asked + 5);
+            let asked = of_registry(envoy, "queries");
+            eventually("more of the same", SOON, || of_registry(envoy, "queries") > asked + 5);
             answer(envoy, &["0", "1"]);
         }
         registry.switch(Answer::new(404, ""));
         for envoy in &envoys {
-            let asked = of_registry(envoy, "fetches");
-            eventually("another answer that says so", 2 * SOON, || of_registry(envoy, "fetches") > asked + 1);
+            let asked = of_registry(envoy, "queries");
+            eventually("another answer that says so", 2 * SOON, || of_registry(envoy, "queries") > asked + 1);
             answer(envoy, &["0", "1"]);
         }
         registry.switch(said(&upstreams[1..], 3));

@@ -187,7 +187,7 @@ impl World {
 
     /// Questions to their registry; at most a second old.
     pub(crate) fn fetches(&self) -> u64 {
-        self.counted(&format!("discovery.registry.{}.fetches", self.orders.registry().name()))
+        self.counted(&format!("discovery.registry.{}.queries", self.orders.registry().name()))
     }
 
     fn counted(&self, metric: &str) -> u64 {

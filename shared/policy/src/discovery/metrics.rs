@@ -19,7 +19,7 @@ pub enum RegistryMetric {
     /// Questions without a usable answer.
     Failures,
     /// Questions.
-    Fetches,
+    Queries,
 }
 
 /// A metric of one service.
@@ -82,7 +82,7 @@ const FIRST: usize = 4;
 const REGISTRY: [(RegistryMetric, &str); 3] = [
     (RegistryMetric::Changes, "changes"),
     (RegistryMetric::Failures, "failures"),
-    (RegistryMetric::Fetches, "fetches"),
+    (RegistryMetric::Queries, "queries"),
 ];
 const SERVICE: [(ServiceMetric, &str); 13] = [
     (ServiceMetric::Attempts, "attempts"),

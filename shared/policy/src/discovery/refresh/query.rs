@@ -203,7 +203,7 @@ impl Query {
     pub fn ask<H: Host>(&mut self, context: &Context<'_, H>) {
         let hold = self.next_hold(context);
         let Some(it) = &mut self.leader else { return };
-        context.host.add(context.places.registry(self.question.registry, RegistryMetric::Fetches), 1);
+        context.host.add(context.places.registry(self.question.registry, RegistryMetric::Queries), 1);
         it.leader.asked = context.worker.now;
         it.held = hold;
         if let Err(error) = it.session.ask(hold, context.host) {
