@@ -117,6 +117,34 @@ fn a_variant_whose_breaker_is_open_is_passed_over_and_gets_its_users_back() {
     }
 }
 
+/// One client holds the only permit of a half-open breaker. In the second second there is another one or not,
+/// by chance: who does not get it goes to the other variant, and is not refused.
+#[test]
+fn a_held_probe_gets_no_user_refused_while_permits_are_renewed_by_chance() {
+    for target in [json!({"cluster": "b"}), json!({"variant": "r/b"})] {
+        let further = json!({"target": target, "max_half_open_ms": 60_000});
+        let both = [further.clone(), further];
+        for breakers in [&both[..1], &both[..]] {
+            let worker = alone(&document(&two(), breakers));
+            assert_eq!(ask(&worker, &of(USERS[0]), 503), "b sticky");
+            at(&worker, 1_000);
+            let (_, probe) = worker.begin(&of(USERS[0]));
+            let mut seen = BTreeSet::new();
+            for turn in 0..500 {
+                at(&worker, 3_000 + turn);
+                let (verdict, exchange) = worker.begin(&of(USERS[0]));
+                seen.insert(told(&worker, &exchange));
+                assert!(matches!(verdict, Verdict::Continue(_)), "{seen:?} {turn}");
+                // It leaves, and its permit comes back.
+                worker.abort(exchange, &SimResponse::none());
+            }
+            assert!(seen.contains("a passed_over") && seen.len() > 1, "{seen:?}");
+            assert_eq!(count(&worker, "tidegate.breaker.breaker.b0.refused"), 0);
+            worker.end(probe, &SimResponse::upstream(200));
+        }
+    }
+}
+
 #[test]
 fn a_service_whose_breaker_is_open_is_passed_over_before_an_endpoint_is_chosen() {
     let service = |name: &str| json!({"name": name, "service": {"name": name}, "weight": 50});

@@ -133,26 +133,20 @@ impl Breakers {
         now: Timestamp,
         host: &'a H,
     ) -> Option<(&'a LocalBreaker, Context<'a, H>)> {
-        self.undrawn(at, now, host).map(|(local, cx)| (local, Context { draw: self.draws.next(now), ..cx }))
-    }
-
-    /// The same for a question that leaves nothing to chance.
-    fn undrawn<'a, H: Host>(
-        &'a self,
-        at: usize,
-        now: Timestamp,
-        host: &'a H,
-    ) -> Option<(&'a LocalBreaker, Context<'a, H>)> {
         let (breaker, local) = self.policy.breakers.get(at).zip(self.locals.get(at))?;
+        let looked = local.looked.take().filter(|(when, _)| *when == now);
+        let draw = looked.map_or_else(|| self.draws.next(now), |(_, draw)| draw);
         let (now_ms, shows) = (now.as_millis(), !self.gone.get());
-        Some((local, Context { breaker, params: &local.params, at, host, shows, now_ms, draw: 0 }))
+        Some((local, Context { breaker, params: &local.params, at, host, shows, now_ms, draw }))
     }
 
     /// Whether the breaker at `at`, of one target, would refuse a request now: one that has a body to come
-    /// or not.
+    /// or not. A renewed permit is there or not by chance: the request's own check has the same draw, so that it
+    /// gets what it was promised.
     pub(super) fn would_refuse<H: Host>(&self, at: usize, upload: bool, now: Timestamp, host: &H) -> bool {
-        let asked = self.undrawn(at, now, host);
-        asked.is_some_and(|(local, cx)| local.would_refuse(&cx, upload).unwrap_or(false))
+        let Some((local, cx)) = self.local(at, now, host) else { return false };
+        local.looked.set(Some((now, cx.draw)));
+        local.would_refuse(&cx, upload).unwrap_or(false)
     }
 
     /// The first breaker of a cluster or a route that may not let every request pass, as far as this

@@ -27,13 +27,18 @@ use crate::host::{Host, Store, StoreError};
 use crate::http::classify::Class;
 use crate::http::CellSpec;
 use crate::key::Hashes;
+use crate::time::Timestamp;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// What a worker keeps of one breaker.
 pub(crate) struct LocalBreaker {
     /// The parameters that transitions are decided with. A soft breaker gets ones that no count of
     /// outcomes fulfils: it refuses a share of the requests and stays closed.
     pub(crate) params: BreakerParams,
+    /// The draw of the last look at whether a request would be refused: the request's own check at that instant
+    /// has the same one.
+    pub(crate) looked: Cell<Option<(Timestamp, u64)>>,
     targets: Targets,
 }
 
@@ -50,6 +55,7 @@ impl LocalBreaker {
         let never = BreakerParams { consecutive_failures: 0, minimum_calls: u32::MAX, ..breaker.params };
         Self {
             params: if breaker.soft.is_some() { never } else { breaker.params },
+            looked: Cell::default(),
             targets: if breaker.target.is_many() {
                 Targets::Keyed(Keyed::new(breaker))
             } else {
