@@ -13,8 +13,8 @@ use crate::tree::Node;
 #[derive(Default)]
 pub(super) struct Scan {
     groups: BTreeMap<String, Group>,
-    /// Routes of virtual services, which are for gateways that we do not look up.
-    routes: Vec<Route>,
+    /// Routes of each virtual service, which are for gateways that we do not look up.
+    services: Vec<Vec<Route>>,
     clusters: Vec<Cluster>,
 }
 
@@ -87,15 +87,19 @@ impl Scan {
         for patch in spec.get("configPatches").map_or(&[][..], Node::items) {
             let Some(value) = patch.at(&["patch", "value"]) else { continue };
             if patch.text_at(&["applyTo"]) == Some("HTTP_ROUTE") {
-                scan.routes.push(Route::of_envoy(file, value));
+                let route = Route::of_envoy(file, value);
+                // Those that come first are put there last.
+                let first = patch.text_at(&["patch", "operation"]) == Some("INSERT_FIRST");
+                scan.routes.insert(if first { 0 } else { scan.routes.len() }, route);
             } else {
                 scan.scan(file, value, "");
             }
         }
-        let envoy::Scan { loose, attempts, clusters, routes, .. } = scan;
+        let envoy::Scan { mut loose, attempts, clusters, routes, .. } = scan;
+        // What the router's list names is around attempts, whatever its root id is.
+        loose.retain(|(_, plugin)| attempts.iter().all(|other| other.place != plugin.place));
         self.clusters.extend(clusters);
         let group = self.group(resource, spec);
-        // Those that come first are put there last.
         group.routes.splice(0..0, routes);
         group.attempts.extend(attempts);
         for (_, plugin) in loose {
@@ -106,20 +110,29 @@ impl Scan {
         }
     }
 
+    /// The first route that matches wins, so all are kept, in order.
     fn virtual_service(&mut self, file: usize, spec: &Node) {
-        for route in spec.get("http").map_or(&[][..], Node::items) {
-            for matched in route.get("match").map_or(&[][..], Node::items) {
-                let headers = matched.get("headers").map_or(&[][..], Node::fields);
-                let need = |(key, value): &(crate::tree::Key, Node)| Need {
-                    name: key.text.to_ascii_lowercase(),
-                    value: value.text_at(&["exact"]).map(str::to_owned),
-                };
-                let needs: Vec<Need> = headers.iter().map(need).collect();
-                if !needs.is_empty() {
-                    let place = Place { file, span: route.span.clone() };
-                    self.routes.push(Route::needing(place, needs));
-                }
+        let domains = spec.get("hosts").map_or(&[][..], Node::items).iter();
+        let domains: Vec<String> = domains.filter_map(|node| node.text().map(str::to_owned)).collect();
+        let mut routes = Vec::new();
+        for node in spec.get("http").map_or(&[][..], Node::items) {
+            let place = || Place { file, span: node.span.clone() };
+            let served = node.get("route").map_or(&[][..], Node::items).iter();
+            let serves: Vec<String> = served.flat_map(served_names).collect();
+            let route = |needs, everything| Route {
+                domains: domains.clone(),
+                everything,
+                serves: serves.clone(),
+                ..Route::needing(place(), needs)
+            };
+            let matches = node.get("match").map_or(&[][..], Node::items);
+            if matches.is_empty() {
+                routes.push(route(Vec::new(), true));
             }
+            routes.extend(matches.iter().map(|matched| route(needs(matched), takes_all(matched))));
+        }
+        if !routes.is_empty() {
+            self.services.push(routes);
         }
     }
 
@@ -134,16 +147,59 @@ impl Scan {
                 let priority = |plugin: &Plugin| -plugin.priority.unwrap_or(0);
                 (phase, priority(one), &one.name).cmp(&(other_phase, priority(other), &other.name))
             });
-            group.routes.extend(self.routes.iter().cloned());
+            // Those of an EnvoyFilter come before those of every virtual service.
+            let behind = |routes: &Vec<Route>| {
+                let domains = routes.first().map_or(Vec::new(), |route| route.domains.clone());
+                let patched = group.routes.iter();
+                let patched = patched.map(|route| Route { domains: domains.clone(), ..route.clone() });
+                patched.chain(routes.iter().cloned()).collect()
+            };
+            let mut hosts: Vec<Vec<Route>> = self.services.iter().map(behind).collect();
+            if hosts.is_empty() {
+                hosts.push(group.routes);
+            }
             world.chains.push(Chain {
                 host: Host::Istio,
                 name,
                 plugins: group.plugins.into_iter().map(|(_, plugin)| plugin).collect(),
                 attempts: group.attempts,
-                hosts: Some(vec![group.routes]),
+                hosts: Some(hosts),
                 open: true,
             });
         }
+    }
+}
+
+/// The headers that a match of a virtual service demands.
+fn needs(matched: &Node) -> Vec<Need> {
+    let need = |(key, value): &(crate::tree::Key, Node)| Need {
+        name: key.text.to_ascii_lowercase(),
+        value: value.text_at(&["exact"]).map(str::to_owned),
+    };
+    matched.get("headers").map_or(&[][..], Node::fields).iter().map(need).collect()
+}
+
+/// Whether a match of a virtual service holds for every request.
+fn takes_all(matched: &Node) -> bool {
+    let all = |(key, value): &(crate::tree::Key, Node)| match key.text.as_str() {
+        "uri" => value.text_at(&["prefix"]) == Some("/"),
+        "name" | "ignoreUriCase" => true,
+        _ => false,
+    };
+    matched.fields().iter().all(all)
+}
+
+/// What documents may call a destination: its host, the first name of it, its subset, both, or istiod's name.
+fn served_names(route: &Node) -> Vec<String> {
+    let text = |name: &str| route.text_at(&["destination", name]).unwrap_or_default();
+    let (host, subset) = (text("host"), text("subset"));
+    let short = host.split('.').next().unwrap_or_default();
+    let port = route.at(&["destination", "port", "number"]).and_then(Node::number).unwrap_or(80);
+    let full = format!("outbound|{port}|{subset}|{host}");
+    if subset.is_empty() {
+        vec![host.to_owned(), short.to_owned(), full]
+    } else {
+        vec![subset.to_owned(), format!("{short}-{subset}"), full]
     }
 }
 

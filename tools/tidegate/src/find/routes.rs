@@ -24,6 +24,8 @@ pub struct Route {
     pub removes: Vec<(String, Place)>,
     /// Headers that name clusters for copies.
     pub mirrors: Vec<String>,
+    /// What a document may call where it leads, where the control plane names the cluster.
+    pub serves: Vec<String>,
 }
 
 /// Which paths a route takes.
@@ -93,6 +95,7 @@ impl Route {
             to: action.map_or(To::Other, |action| to(file, action)),
             removes: removes.iter().filter_map(|node| Some((lower(node)?, place(node)))).collect(),
             mirrors: mirrors.iter().filter_map(|node| lower(node.get("cluster_header")?)).collect(),
+            serves: Vec::new(),
         }
     }
 
@@ -100,17 +103,29 @@ impl Route {
     #[must_use]
     pub fn needing(place: Place, needs: Vec<Need>) -> Self {
         let (name, domains, path) = (String::new(), Vec::new(), Paths::Unknown);
-        let (everything, to, removes, mirrors) = (false, To::Other, Vec::new(), Vec::new());
-        Self { place, needs, name, domains, path, everything, to, removes, mirrors }
+        let (everything, to, removes, mirrors, serves) =
+            (false, To::Other, Vec::new(), Vec::new(), Vec::new());
+        Self { place, needs, name, domains, path, everything, to, removes, mirrors, serves }
     }
 
-    /// Whether it takes requests by this header: with this value, or any.
+    /// Whether it leads to a cluster of this name.
+    #[must_use]
+    pub fn leads_to(&self, name: &str) -> bool {
+        let named = |(cluster, _): &(String, Place)| cluster == name;
+        let by_cluster = matches!(&self.to, To::Clusters(clusters) if clusters.iter().any(named));
+        by_cluster || self.serves.iter().any(|known| known == name)
+    }
+
+    /// Whether it takes requests by this header, with this value or any, and leads where the header says: a
+    /// route that needs the header and obeys another one does not.
     #[must_use]
     pub fn takes(&self, header: &str, value: Option<&str>) -> bool {
-        let obeys = matches!(&self.to, To::Header(name) if name == header);
         let needs =
             |need: &Need| need.name == header && (need.value.is_none() || need.value.as_deref() == value);
-        obeys || self.needs.iter().any(needs)
+        match &self.to {
+            To::Header(name) => name == header,
+            _ => self.needs.iter().any(needs),
+        }
     }
 }
 

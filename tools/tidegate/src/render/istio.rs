@@ -26,6 +26,7 @@ pub(super) fn render(policy: &Policy) -> Result<String, String> {
         ("module", module.to_owned()),
         ("patches", if patched { "yes".to_owned() } else { String::new() }),
         ("stats_json", stats::json(policy)),
+        ("vhost_port", policy.gateway.vhost_port.to_string()),
     ]);
     Ok(template::filled(include_str!("templates/istio.yaml"), &values))
 }

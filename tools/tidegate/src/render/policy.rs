@@ -58,6 +58,8 @@ pub struct Gateway {
     pub labels: Vec<(String, String)>,
     /// Where Envoy listens.
     pub listen: (String, u16),
+    /// The port in the name of Istio's virtual host: that of the Gateway's server.
+    pub vhost_port: u16,
     /// Where its admin endpoint is.
     pub admin: (String, u16),
     /// The module.
@@ -271,6 +273,7 @@ fn gateway(node: Option<&Node>, wrong: &mut Vec<String>) -> Gateway {
         namespace: text("namespace", "default"),
         gateway: text("gateway", "gateway"),
         labels,
+        vhost_port: if node.is_some_and(|node| node.get("listen").is_some()) { listen.1 } else { 80 },
         listen,
         admin,
         module: node.and_then(|node| node.text_at(&["module"])).map(str::to_owned),

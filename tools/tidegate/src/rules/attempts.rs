@@ -12,6 +12,12 @@ pub(super) static MISSING: Rule = Rule {
     level: Level::Error,
     help: "put the same module, vm_id and document into the router's upstream_http_filters, with root_id: attempt",
 };
+pub(super) static ROOT_ID: Rule = Rule {
+    id: "attempt-root-id",
+    level: Level::Error,
+    help: "give it root_id: attempt (EnvoyFilter and Envoy alike): with another one it does at every attempt what the \
+           filter at the listener did for the request",
+};
 pub(super) static OTHER_VM: Rule = Rule {
     id: "attempt-other-vm",
     level: Level::Warning,
@@ -20,6 +26,10 @@ pub(super) static OTHER_VM: Rule = Rule {
 };
 
 pub(super) fn check(chain: &Chain, findings: &mut Vec<Finding>) {
+    for plugin in chain.attempts.iter().filter(|plugin| plugin.placement == Placement::Downstream) {
+        let found = "a filter among upstream_http_filters has another root_id".to_owned();
+        findings.push(Finding::new(&ROOT_ID, plugin, plugin.place.clone(), found, "root_id: attempt"));
+    }
     for plugin in chain.plugins.iter().filter(|plugin| plugin.placement == Placement::Downstream) {
         let Some(tree) = &plugin.document.tree else { continue };
         let mut around = chain.attempts.iter().filter(|other| other.filter.is_of(plugin.filter));

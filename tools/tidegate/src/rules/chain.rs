@@ -25,13 +25,13 @@ pub(super) static NO_SCHEME: Rule = Rule {
 pub(super) static ORDER: Rule = Rule {
     id: "filter-order",
     level: Level::Warning,
-    help: "put the filters in the order ratelimit, routing, discovery, breaker: an earlier one removes the steering \
-           headers that a later one then sets",
+    help: "put the filters in the order ratelimit, routing, breaker, discovery, or discovery before a breaker of a service \
+           that discovery finds by its own match: an earlier one removes the steering headers that a later one sets",
 };
 pub(super) static PRIORITY: Rule = Rule {
     id: "no-priority",
     level: Level::Error,
-    help: "give each plugin its own priority, such as 40 for ratelimit, 30 routing, 20 discovery, 10 breaker: without \
+    help: "give each plugin its own priority, such as 40 for ratelimit, 30 routing, 20 breaker, 10 discovery: without \
            one Istio puts them in the order of their names",
 };
 

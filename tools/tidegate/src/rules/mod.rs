@@ -56,7 +56,7 @@ pub struct Finding {
 }
 
 /// All rules, in the order in which they are looked at.
-pub static RULES: [&Rule; 19] = [
+pub static RULES: [&Rule; 20] = [
     &document::DOCUMENT,
     &document::STRUCT,
     &document::IDLE,
@@ -74,6 +74,7 @@ pub static RULES: [&Rule; 19] = [
     &steering::UNGUARDED,
     &steering::UNKNOWN_CLUSTER,
     &attempts::MISSING,
+    &attempts::ROOT_ID,
     &attempts::OTHER_VM,
     &names::SAME_NAME,
 ];

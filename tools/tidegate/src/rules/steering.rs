@@ -123,8 +123,16 @@ fn check_steering(filter: Filter, part: &Node, plugin: &Plugin, chain: &Chain, f
     let by_value = |value: &str| hosts.iter().flatten().any(|route| takes(route, value));
     let left: BTreeSet<&String> =
         steers.values.iter().map(|(_, value)| value).filter(|value| !by_value(value)).collect();
-    let usual = left.len() == 1 && steers.values.iter().any(|(_, value)| by_value(value));
-    for (node, value) in steers.values.iter().filter(|(_, value)| !(usual && left.contains(value))) {
+    let others = steers.values.iter().any(|(_, value)| by_value(value));
+    // Consul and Envoy Gateway do not say in these files where the rest goes; one variant alone splits nothing.
+    let told = matches!(chain.host, Host::Envoy | Host::Istio);
+    let alone = !told && filter == Filter::Routing;
+    let usual = left.len() == 1 && (others || alone);
+    let unsteered = |route: &&Route| route.needs.iter().all(|need| need.name != steers.header);
+    let served =
+        |value: &str| !told || hosts.iter().flatten().filter(unsteered).any(|route| route.leads_to(value));
+    let forgiven = |value: &String| usual && left.contains(value) && served(value);
+    for (node, value) in steers.values.iter().filter(|(_, value)| !forgiven(value)) {
         let mut there = hosts
             .iter()
             .filter_map(|host| host.iter().position(|route| takes(route, value)).map(|at| (host, at)));
@@ -132,7 +140,8 @@ fn check_steering(filter: Filter, part: &Node, plugin: &Plugin, chain: &Chain, f
         let Some((host, at)) = there.next() else {
             let found = format!("no route takes {} with the value {value:?}", steers.header);
             let expected = "a route with cluster_header, or one that matches the value";
-            findings.push(Finding::new(&NO_ROUTE, plugin, place, found, expected).only_warn(chain.open));
+            let finding = Finding::new(&NO_ROUTE, plugin, place, found, expected);
+            findings.push(finding.only_warn(chain.open || usual));
             continue;
         };
         check_behind(host, at, &steers.header, (plugin, chain), findings);
@@ -160,7 +169,7 @@ fn check_behind(
     (plugin, chain): (&Plugin, &Chain),
     findings: &mut Vec<Finding>,
 ) {
-    let ordered = matches!(chain.host, Host::Envoy);
+    let ordered = matches!(chain.host, Host::Envoy | Host::Istio);
     let Some(first) = host.iter().take(at).find(|route| route.everything).filter(|_| ordered) else { return };
     let Some(route) = host.get(at) else { return };
     let found = format!("the route for {header} stands behind one that takes every request");

@@ -21,16 +21,43 @@ fn broken(path: &PathBuf) -> Vec<&'static str> {
     ids
 }
 
+/// `<rule>.bad.yaml`, `<rule>.good.yaml`, and more of either with a word for what is special between.
 #[test]
-fn each_rule_is_broken_by_its_bad_file_alone() {
-    let folder = root().join("tools/tidegate/tests/rules");
+fn each_rule_is_broken_by_its_bad_files_alone() {
+    let mut seen = Vec::new();
+    for entry in fs::read_dir(root().join("tools/tidegate/tests/rules")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let (id, kind) = (name.split('.').next().unwrap(), name.rsplit('.').nth(1).unwrap());
+        let rule = RULES.iter().find(|rule| rule.id == id).unwrap_or_else(|| panic!("{name}: no such rule"));
+        match kind {
+            "bad" => assert_eq!(broken(&path), [rule.id], "{name}"),
+            "good" => assert_eq!(broken(&path), [""; 0], "{name}"),
+            _ => panic!("{name}: neither bad nor good"),
+        }
+        seen.push((rule.id, kind == "good"));
+    }
     for rule in RULES {
-        let file = |kind: &str| folder.join(format!("{}.{kind}.yaml", rule.id));
-        assert_eq!(broken(&file("bad")), [rule.id], "{}", rule.id);
-        assert_eq!(broken(&file("good")), [""; 0], "{}", rule.id);
+        assert!(
+            seen.contains(&(rule.id, true)) && seen.contains(&(rule.id, false)),
+            "{} has no files",
+            rule.id
+        );
         assert!(rule.help.len() > 30, "{} says too little", rule.id);
     }
-    assert_eq!(fs::read_dir(folder).unwrap().count(), 2 * RULES.len());
+}
+
+/// `/dev/full` is a disk without room.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_no_success() {
+    for args in [&["check", "--rules"][..], &["--help"], &["version"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let ran = command.args(args).stdout(full).output().unwrap();
+        let err = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.code() == Some(2) && err.contains("standard output"), "{args:?}: {err}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 
 use tidegate_tool::rules::RULES;
 
-use super::{root, tidegate};
+use super::{fed, root, tidegate};
 
 const PAGE: &str = "docs/tool.md";
 
@@ -58,5 +58,41 @@ fn the_page_says_what_the_tool_says() {
         fs::write(&path, &expected).unwrap();
     } else {
         assert_eq!(page, expected, "UPDATE=1 cargo test -p tidegate-tool writes it");
+    }
+}
+
+/// What stands between two lines.
+fn block<'p>(page: &'p str, open: &str, has: &str) -> &'p str {
+    let blocks = page.split(open).skip(1).filter_map(|rest| rest.split("\n```").next());
+    blocks.into_iter().find(|block| block.contains(has)).unwrap()
+}
+
+#[test]
+fn every_command_that_renders_the_example_does() {
+    let page = fs::read_to_string(root().join(PAGE)).unwrap();
+    let shop = block(&page, "```yaml\n", "services:").to_owned() + "\n";
+    let commands = block(&page, "```sh\n", "tidegate render");
+    let folder = std::env::temp_dir().join(format!("tidegate-docs-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("shop.yaml").display().to_string();
+    fs::write(&file, shop.trim_start()).unwrap();
+    let run = |line: &str| {
+        let command = line.split(['>', '|', '#']).next().unwrap();
+        let args = words(command.strip_prefix("tidegate ").unwrap());
+        let args: Vec<&str> =
+            args.iter().map(|arg| if arg == "shop.yaml" { &file } else { arg.as_str() }).collect();
+        let ran = tidegate(&args);
+        // The router of Consul's has no plugins: it is checked beside them.
+        let checked = (!line.contains("consul")).then(|| fed(&["check", "--strict", "-"], &ran.out));
+        (ran, checked)
+    };
+    let ran: Vec<_> = commands.lines().map(|line| (line, run(line))).collect();
+    fs::remove_dir_all(&folder).unwrap();
+    assert!(ran.len() >= 5, "{commands}");
+    for (line, (ran, checked)) in ran {
+        assert!(ran.code == 0 && !ran.out.is_empty(), "{line}: {}", ran.err);
+        if let Some(checked) = checked {
+            assert_eq!(checked.code, 0, "{line}: {}{}", checked.out, checked.err);
+        }
     }
 }

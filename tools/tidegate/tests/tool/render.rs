@@ -61,6 +61,19 @@ fn what_is_rendered_passes_the_check() {
     }
 }
 
+/// istiod names a virtual host by the port of the Gateway's server, not by where a plain Envoy would listen.
+#[test]
+fn the_virtual_host_of_istio_is_that_of_port_80_unless_the_file_says_otherwise() {
+    let own = kubernetes(|text| text);
+    let usual = kubernetes(|text| text.replace(r#", listen: "0.0.0.0:28080""#, ""));
+    for (text, name) in [(own, r#"name: "*:28080""#), (usual, r#"name: "*:80""#)] {
+        let istio = fed(&["render", "-", "--for", "istio"], &text).out;
+        let hosts = istio.lines().filter(|line| line.contains("vhost:"));
+        let hosts: Vec<&str> = hosts.collect();
+        assert!(hosts.len() == 2 && hosts.iter().all(|line| line.contains(name)), "{name}: {hosts:?}");
+    }
+}
+
 #[test]
 fn a_cluster_has_the_name_that_its_control_plane_gives_it() {
     let istio = tidegate(&["render", KUBERNETES, "--for", "istio"]).out;
