@@ -135,6 +135,20 @@ fn only_failures_of_the_endpoint_are_blamed() {
     }
 }
 
+/// A transcoder, or the filter for gRPC of browsers, stands between the two placements.
+#[test]
+fn an_attempt_that_became_grpc_on_its_way_is_judged_by_its_grpc_status() {
+    for (media, blamed) in [(&b"application/grpc"[..], 1), (b"application/json", 0)] {
+        let both = Both::new(&strict(""));
+        let mut call = both.begin_as(&SimRequest::get("/").header("content-type", b"application/json"));
+        let request = SimRequest::get("/").header("te", b"trailers").header("content-type", media);
+        let one = both.attempt_as(&mut call, request);
+        both.around.end(one.exchange, &SimResponse::upstream(200).header("grpc-status", "14"));
+        both.end(call, 200);
+        assert_eq!(both.ejections(), blamed, "{}", String::from_utf8_lossy(media));
+    }
+}
+
 /// The exchange's response is the last attempt's, and counts once.
 #[test]
 fn a_failure_is_blamed_by_the_attempt_or_the_exchange_but_not_by_both() {

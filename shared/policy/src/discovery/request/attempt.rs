@@ -118,6 +118,8 @@ impl Attempts {
         let edits = self.steer_next(&flight, now, host);
         let completed = request.end_of_stream().then_some(now);
         let proves = endpoint.is_refusing();
+        // A filter between the two placements may have made gRPC of what the client sent.
+        exchange.grpc = flight.grpc || (flight.report.is_none() && request.says_grpc());
         exchange.attempt = Some(Attempt { flight, endpoint, paid, proves, completed, answered: None });
         Verdict::Continue(edits)
     }
@@ -202,9 +204,10 @@ impl Attempts {
 
     /// An attempt was answered.
     pub fn answered(&self, exchange: &mut Exchange, response: &impl Response, host: &impl Host) {
+        let grpc = exchange.grpc;
         let Some(attempt) = &mut exchange.attempt else { return };
         let now = host.now();
-        let outcome = Outcome::of_response(response, attempt.flight.grpc);
+        let outcome = Outcome::of_response(response, grpc);
         let judged = attempt.flight.judges_headers(outcome, response.end_of_stream());
         let (endpoint, took) = (Some(Rc::clone(&attempt.endpoint)), attempt.took(now));
         attempt.answered = Some(Answered { endpoint, outcome, at: now, took, judged });
