@@ -83,10 +83,11 @@ impl Usage {
         }
     }
 
-    /// Of all targets of a kind. What decides which requests are theirs, hashed, tells whether it was said of them.
+    /// Of all targets of a kind. What decides which requests are theirs, hashed, tells whether it was said of them;
+    /// their number is in the name, too, for a cell has a place for each.
     #[must_use]
     pub fn of(kind: &str, count: usize, hash: u64) -> Self {
-        Self::new(alloc::format!("tidegate/{kind}{hash:016x}used"), alloc::vec![true; count])
+        Self::new(alloc::format!("tidegate/{kind}{hash:016x}{count}used"), alloc::vec![true; count])
     }
 
     /// The cell that the host has to create.

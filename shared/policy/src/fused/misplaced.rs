@@ -17,8 +17,9 @@ const LINE: &str =
 // === impl Misplaced ===
 
 impl Misplaced {
-    pub(super) fn new(nothing: bool) -> Self {
-        Self(Cell::new(nothing.then(|| Usage::of("f1", 0, 0))))
+    /// Of a document with this fingerprint: of each it is said.
+    pub(super) fn new(nothing: bool, document: u64) -> Self {
+        Self(Cell::new(nothing.then(|| Usage::of("f1", 0, document))))
     }
 
     /// The cell that the host has to create.

@@ -100,7 +100,8 @@ impl Stage for Fused {
             (Some(routing), Some(breaker)) => Guards::new(routing.stage.policy(), breaker.stage.policy()),
             _ => Guards::default(),
         };
-        let misplaced = Misplaced::new(!here && breaker.is_none() && discovery.is_none());
+        let misplaced =
+            Misplaced::new(!here && breaker.is_none() && discovery.is_none(), reader.fingerprint());
         Some(Self { limits, routing, breaker, discovery, guards, misplaced })
     }
 
