@@ -8,43 +8,55 @@ use tidegate_policy::http::{Placement, Stage};
 
 use crate::{root, tidegate};
 
-/// What belongs to one gateway together.
-const SETS: [&[&str]; 4] = [
-    &["ratelimit", "routing", "breaker", "discovery", "steering", "found-endpoints", "off-for-a-route"],
-    &[
-        "trafficextension/ratelimit",
-        "trafficextension/routing",
-        "trafficextension/breaker",
-        "trafficextension/discovery",
-        "steering",
-        "found-endpoints",
-    ],
-    &["one-module/tidegate", "steering", "found-endpoints"],
-    &["one-module/trafficextension", "steering", "found-endpoints"],
-];
+/// The alternatives among the plugins, each for the gateway.
+const PLUGINS: [&str; 4] =
+    ["one-module", "four-modules", "trafficextension/one-module", "trafficextension/four-modules"];
 
 fn check(files: &[&str]) -> (i32, String) {
-    let files: Vec<String> = files.iter().map(|file| format!("deploy/istio/{file}.yaml")).collect();
-    let args: Vec<&str> = ["check", "--strict"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let args: Vec<&str> = ["check", "--strict"].into_iter().chain(files.iter().copied()).collect();
     let ran = tidegate(&args);
     (ran.code, ran.out)
 }
 
 #[test]
 fn the_manifests_for_istio_pass_as_they_are_applied_together() {
-    for set in SETS {
-        let (code, out) = check(set);
-        assert_eq!(code, 0, "{set:?}:\n{out}");
+    for plugins in PLUGINS {
+        let options = "deploy/istio/options/off-for-a-route.yaml";
+        let (code, out) = check(&["deploy/istio/gateway", &format!("deploy/istio/{plugins}"), options]);
+        assert_eq!(code, 0, "{plugins}:\n{out}");
     }
+}
+
+/// The commands in the manifests and on the page, as they are printed.
+#[test]
+fn each_check_that_is_printed_for_istio_passes() {
+    let mut files = vec![root().join("docs/istio.md")];
+    for folder in ["one-module", "four-modules"] {
+        let entries = fs::read_dir(root().join("deploy/istio").join(folder)).unwrap();
+        files.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    let mut commands = 0;
+    for file in files {
+        for line in fs::read_to_string(&file).unwrap().lines() {
+            let line = line.trim_start_matches(['#', ' ']);
+            let Some(args) = line.strip_prefix("tidegate check ") else { continue };
+            let args: Vec<&str> = ["check"].into_iter().chain(args.split_whitespace()).collect();
+            let ran = tidegate(&args);
+            assert_eq!(ran.code, 0, "{}: {line}\n{}", file.display(), ran.out);
+            commands += 1;
+        }
+    }
+    assert_eq!(commands, 1 + 1 + 4, "one on the page and one in each file");
 }
 
 /// That they pass says something: without what a set needs besides its plugins they do not.
 #[test]
 fn plugins_without_the_routes_that_they_need_do_not_pass() {
-    for (without, found) in [("steering", "steer"), ("found-endpoints", "cluster")] {
-        let set: Vec<&str> = SETS[2].iter().copied().filter(|file| *file != without).collect();
-        let (code, out) = check(&set);
-        assert!(code == 1 && out.contains(found), "without {without}:\n{out}");
+    let around = [("found-endpoints", "steer"), ("steering", "cluster")];
+    for (alone, found) in around {
+        let file = format!("deploy/istio/gateway/{alone}.yaml");
+        let (code, out) = check(&["deploy/istio/one-module", &file]);
+        assert!(code == 1 && out.contains(found), "with {alone} alone:\n{out}");
     }
 }
 
@@ -58,7 +70,7 @@ const DOCUMENT: &str = r#"{
 
 /// The rules of the file, each a pattern, a label and its value.
 fn relabelings() -> Vec<(Regex, String, String)> {
-    let text = fs::read_to_string(root().join("deploy/istio/labels-by-prometheus.yaml")).unwrap();
+    let text = fs::read_to_string(root().join("deploy/istio/options/labels-by-prometheus.yaml")).unwrap();
     let field = |line: &str, name: &str| {
         line.trim().strip_prefix(name).map(|value| value.trim().trim_matches('\'').to_owned())
     };
