@@ -60,7 +60,7 @@ fn measured<T>(work: impl FnOnce() -> T) -> (isize, usize, T) {
 }
 
 const DOCUMENT: &str = r#"{
-    "registries": {"main": {"consul": {"cluster": "consul"}}},
+    "registries": {"main": {"consul": {"cluster": "consul"}, "cache": {"max_bytes": 16777216}}},
     "services": [{"name": "orders", "registry": "main", "match": {"path": {"prefix": "/"}}, "attempts": 3}],
     "allow": ["127.0.0.0/8:1-65535"]
 }"#;

@@ -158,7 +158,7 @@ fn what_is_not_said_has_a_default() {
     let times =
         [cache.ttl_ms, cache.stale_while_revalidate_ms, cache.stale_if_error_ms, cache.negative_ttl_ms];
     assert_eq!((times, cache.serve_forever), ([10_000, 60_000, 86_400_000, 5_000], false));
-    assert_eq!((cache.max_bytes, cache.max_backoff_ms), (16 << 20, 5_000));
+    assert_eq!((cache.max_bytes, cache.max_backoff_ms), (4 << 20, 5_000));
     assert_eq!((cache.shrink, cache.flap), (Default::default(), Some(Default::default())));
 
     let one = &consul.services[0];

@@ -35,8 +35,9 @@ static MAX_BACKOFF_MS: Field<u64> = Field::duration("max_backoff_ms", 100, 600_0
     .or_number(5_000)
     .says("The longest pause after a failure. A registry that was restarted is followed as late as that.");
 static MAX_BYTES: Field<u32> = Field::integer("max_bytes", 1 << 10, 16 << 20, "bytes")
-    .or_number(16 << 20)
-    .says("The longest answer. A longer one is a failure. 5,000 instances in Consul with 32 tags each have about 15 MB.");
+    .or_number(4 << 20)
+    .says("The longest answer. A longer one is a failure. 5,000 instances in Consul with 32 tags each have 16 MB and need \
+           16,777,216. Those of all services together may have 1 GiB, see [below](#how-much-answers-may-have).");
 static EMPTY_PROTECTION: Field<Inner> =
     Field::object("empty_protection", &SHRINK).or_says("`{}`").says("Sets that shrink too fast to be true.");
 static FLAP_DAMPING: Field<Switch> = Field::switch("flap_damping", &Kind::Object(&FLAP))
