@@ -158,7 +158,8 @@ pub struct Simulate {
     /// How many clients the load has; the n-th sends 1/n of what the first does, from 10.0.0.n.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub clients: u32,
-    /// The requests of the load: method, and paths with commas between; {client} and {n} are numbers.
+    /// The requests of the load: method, and paths with commas between; {client} and {count} are
+    /// numbers.
     #[arg(long, short, default_value = "GET /")]
     pub request: String,
     /// A header of the load: 'x-api-key: key-{client}'.

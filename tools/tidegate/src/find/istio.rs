@@ -1,24 +1,31 @@
 //! Istio: WasmPlugin and TrafficExtension bring the filters, EnvoyFilter the routes and clusters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::http::Placement;
 
 use super::{envoy, filter_of, Chain, Cluster, Failure, Host, Need, Plugin, Route, Vm, World};
 use crate::document::Document;
 use crate::source::{File, Place};
-use crate::tree::Node;
+use crate::tree::{Key, Node};
 
 /// What was found so far, by what the resources are for.
 #[derive(Default)]
 pub(super) struct Scan {
-    groups: BTreeMap<String, Group>,
+    groups: BTreeMap<Whom, Group>,
     /// Routes of each virtual service, which are for gateways that we do not look up.
     services: Vec<Vec<Route>>,
     clusters: Vec<Cluster>,
 }
 
-#[derive(Default)]
+/// What resources are for: a namespace, and what a workload of it must have, in any order.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Whom {
+    namespace: String,
+    has: BTreeSet<String>,
+}
+
+#[derive(Clone, Default)]
 struct Group {
     plugins: Vec<(i64, Plugin)>,
     attempts: Vec<Plugin>,
@@ -43,8 +50,29 @@ impl Scan {
         let namespace = resource.text_at(&["metadata", "namespace"]).unwrap_or("default");
         let labels =
             spec.at(&["selector", "matchLabels"]).or_else(|| spec.at(&["workloadSelector", "labels"]));
-        let whom = labels.or_else(|| spec.get("targetRefs")).map(Node::to_json).unwrap_or_default();
-        self.groups.entry(format!("{namespace} {whom}")).or_default()
+        let label = |(key, value): &(Key, Node)| format!("{}={}", key.text, value.text().unwrap_or_default());
+        let mut has: BTreeSet<String> = labels.map_or(&[][..], Node::fields).iter().map(label).collect();
+        has.extend(spec.get("targetRefs").map(Node::to_json));
+        self.groups.entry(Whom { namespace: namespace.to_owned(), has }).or_default()
+    }
+
+    /// The groups, each with what is for more workloads than its own: without a selector for all of the
+    /// namespace.
+    fn whole_groups(&self) -> Vec<(String, Group)> {
+        let whole = |(whom, own): (&Whom, &Group)| {
+            let mut group = own.clone();
+            let wider = self.groups.iter().filter(|(other, _)| {
+                other.namespace == whom.namespace && other.has.is_subset(&whom.has) && *other != whom
+            });
+            for (_, other) in wider {
+                group.plugins.extend(other.plugins.iter().cloned());
+                group.attempts.extend(other.attempts.iter().cloned());
+                group.routes.extend(other.routes.iter().cloned());
+            }
+            let has: Vec<&str> = whom.has.iter().map(String::as_str).collect();
+            (format!("{} {}", whom.namespace, has.join(",")), group)
+        };
+        self.groups.iter().map(whole).collect()
     }
 
     fn plugin(&mut self, file: usize, resource: &Node, spec: &Node, files: &[File]) {
@@ -137,8 +165,9 @@ impl Scan {
     }
 
     pub(super) fn finish(self, world: &mut World) {
+        let groups = self.whole_groups();
         world.clusters.extend(self.clusters);
-        for (name, mut group) in self.groups {
+        for (name, mut group) in groups {
             if group.plugins.is_empty() && group.attempts.is_empty() {
                 continue;
             }
@@ -172,7 +201,7 @@ impl Scan {
 
 /// The headers that a match of a virtual service demands.
 fn needs(matched: &Node) -> Vec<Need> {
-    let need = |(key, value): &(crate::tree::Key, Node)| Need {
+    let need = |(key, value): &(Key, Node)| Need {
         name: key.text.to_ascii_lowercase(),
         value: value.text_at(&["exact"]).map(str::to_owned),
     };
@@ -181,7 +210,7 @@ fn needs(matched: &Node) -> Vec<Need> {
 
 /// Whether a match of a virtual service holds for every request.
 fn takes_all(matched: &Node) -> bool {
-    let all = |(key, value): &(crate::tree::Key, Node)| match key.text.as_str() {
+    let all = |(key, value): &(Key, Node)| match key.text.as_str() {
         "uri" => value.text_at(&["prefix"]) == Some("/"),
         "name" | "ignoreUriCase" => true,
         _ => false,

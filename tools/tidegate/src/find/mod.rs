@@ -140,7 +140,7 @@ fn find_in(files: &[File], set: &[usize]) -> World {
     let mut gateway = gateway::Scan::default();
     let mut consul = consul::Scan::default();
     for (index, file) in set.iter().filter_map(|index| Some((*index, files.get(*index)?))) {
-        for document in &file.documents {
+        for document in file.documents.iter().flat_map(resources) {
             let kind = document.text_at(&["kind"]).unwrap_or_default();
             let group = document.text_at(&["apiVersion"]).unwrap_or_default();
             match kind {
@@ -170,6 +170,15 @@ fn find_in(files: &[File], set: &[usize]) -> World {
     consul.finish(&mut world);
     world.found = world.chains.iter().map(|chain| chain.plugins.len() + chain.attempts.len()).sum();
     world
+}
+
+/// The resources of a document: those of a list, as `kubectl get` prints it, or itself.
+fn resources(document: &Node) -> Vec<&Node> {
+    let kind = document.text_at(&["kind"]).unwrap_or_default();
+    match document.get("items").filter(|_| kind.ends_with("List")) {
+        Some(items) => items.items().iter().flat_map(resources).collect(),
+        None => vec![document],
+    }
 }
 
 /// A document of its own.

@@ -43,10 +43,10 @@ impl Load {
                 header.split_once(':').ok_or(format!("{header:?} is no header: name: value"))?;
             Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
         };
-        let outage = options.outage.as_deref().map(|text| {
-            let (from, to) = text.split_once("..").ok_or(format!("{text:?} is no time: 20s..30s"))?;
-            Ok::<_, String>((span(from)?, span(to)?))
-        });
+        if !(0.0..=100.0).contains(&options.error_percent) {
+            return Err(format!("{} is no percentage: 0 to 100", options.error_percent));
+        }
+        let outage = options.outage.as_deref().map(outage);
         let (method, paths) = options.request.split_once(' ').unwrap_or(("GET", &options.request));
         Ok(Self {
             rate: options.rate,
@@ -97,7 +97,8 @@ impl Iterator for Load {
         let drawn = self.draw();
         let client = self.parts.partition_point(|part| *part < drawn) + 1;
         let filled = |text: &str, count: u64| {
-            text.replace("{client}", &client.to_string()).replace("{n}", &count.to_string())
+            let text = text.replace("{client}", &client.to_string()).replace("{n}", &count.to_string());
+            text.replace("{count}", &count.to_string())
         };
         let which = (self.draw() * self.paths.len() as f64) as usize;
         let path = filled(self.paths.get(which).map_or("/", String::as_str), self.count);
@@ -113,6 +114,16 @@ impl Iterator for Load {
         let took = Span::from_nanos(self.waiting(self.latency.as_nanos() as f64) as u64);
         Some(Arrival { at, request, status: if down || fails { 503 } else { 200 }, took })
     }
+}
+
+/// When all requests fail.
+fn outage(text: &str) -> Result<(Span, Span), String> {
+    let (from, to) = text.split_once("..").ok_or(format!("{text:?} is no time: 20s..30s"))?;
+    let (from, to) = (span(from)?, span(to)?);
+    if from >= to {
+        return Err(format!("the outage {text:?} ends before it begins: 20s..30s"));
+    }
+    Ok((from, to))
 }
 
 /// A time such as `10s`, `1.5m` or `250ms`.

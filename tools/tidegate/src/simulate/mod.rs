@@ -20,10 +20,12 @@ use tidegate_policy::time::Span;
 use crate::done::{Done, Outcome};
 use crate::engine::Passing;
 use crate::explain::{chain_of, usual_cluster};
+use crate::filter::Filter;
 use crate::find::{find, Chain};
 use crate::options::Simulate;
 use crate::rules::{check, Level};
 use crate::source::read_all;
+use crate::tree::Node;
 
 pub use log::{read_line, Line};
 pub use run::Simulation;
@@ -76,6 +78,12 @@ pub fn run(options: &Simulate) -> Done {
 }
 
 fn simulated(chain: &Chain, options: &Simulate) -> Result<String, String> {
+    let known = endpoints(chain);
+    if let Some(down) = options.down.iter().find(|down| !known.contains(*down)) {
+        let some: Vec<&str> = known.iter().map(String::as_str).take(10).collect();
+        let known = if some.is_empty() { "none".to_owned() } else { some.join(", ") };
+        return Err(format!("--down {down}: no endpoint of a static registry; there is {known}"));
+    }
     let (usual, _) = usual_cluster(chain, options.cluster.as_deref());
     let engine = crate::engine::Engine::new(chain)?;
     let mut simulation = Simulation::new(chain, &engine, &usual, &options.down);
@@ -99,6 +107,28 @@ fn simulated(chain: &Chain, options: &Simulate) -> Result<String, String> {
             .map_or("no request".to_owned(), |line| format!("no line is a request, such as: {line}")));
     }
     Ok(if options.json { print::json(&tally, &about) } else { print::text(&tally, &about, options.top) })
+}
+
+/// The endpoints that requests can go to: those of static registries, as nothing is asked of others.
+fn endpoints(chain: &Chain) -> Vec<String> {
+    let mut known = Vec::new();
+    for plugin in &chain.plugins {
+        let parts = plugin.document.tree.iter().flat_map(|tree| plugin.filter.parts(tree));
+        for (_, part) in parts.filter(|(filter, _)| *filter == Filter::Discovery) {
+            let mut add = |node: &Node| {
+                let (Some(address), Some(port)) = (node.text_at(&["address"]), node.get("port")) else {
+                    return;
+                };
+                let Some(port) = port.number() else { return };
+                let v6 = address.contains(':');
+                known.push(if v6 { format!("[{address}]:{port}") } else { format!("{address}:{port}") });
+            };
+            if let Some(registries) = part.get("registries") {
+                registries.walk(&mut add);
+            }
+        }
+    }
+    known
 }
 
 /// Plays the lines of a log. How many were no request, and the first of them.

@@ -248,3 +248,54 @@ spec:
     assert!(told.found.contains("quote them"), "{}", told.found);
     assert_eq!(&plugin[told.place.span.clone()], "on");
 }
+
+const FOR_A_GATEWAY: &str = r#"
+kind: WasmPlugin
+apiVersion: extensions.istio.io/v1alpha1
+metadata: {name: tidegate-breaker, namespace: gw}
+spec:
+  selector: {matchLabels: {app: gw, istio: edge}}
+  url: oci://registry.example/tidegate/tidegate-breaker:1
+  failStrategy: FAIL_RELOAD
+  priority: 20
+  pluginConfig: {breakers: [{name: a, target: {cluster: a}, fallback: [{cluster: b}]}]}
+"#;
+const PATCH: &str = r#"
+kind: EnvoyFilter
+apiVersion: networking.istio.io/v1alpha3
+metadata: {name: steering, namespace: gw}
+spec:
+  workloadSelector: {labels: {istio: edge, app: gw}}
+  configPatches:
+    - applyTo: HTTP_ROUTE
+      patch:
+        operation: INSERT_FIRST
+        value:
+          match: {prefix: /, headers: [{name: x-tidegate-cluster, present_match: true}]}
+          route: {cluster_header: x-tidegate-cluster}
+"#;
+
+#[test]
+fn labels_are_the_same_in_any_order_and_nothing_selected_is_everything() {
+    let with = |patch: &str| rules(&[file("plugin.yaml", FOR_A_GATEWAY), file("patch.yaml", patch)]);
+    assert_eq!(with(PATCH), []);
+    assert_eq!(with(&PATCH.replace("  workloadSelector: {labels: {istio: edge, app: gw}}\n", "")), []);
+    assert_eq!(with(&PATCH.replace("{istio: edge, app: gw}", "{app: gw}")), [], "more workloads than these");
+    let others = [("{istio: edge, app: gw}", "{app: other}"), ("namespace: gw", "namespace: other")];
+    for (own, other) in others {
+        let found = with(&PATCH.replace(own, other));
+        assert!(matches!(found.as_slice(), [("no-steering-route", _)]), "{other}: {found:?}");
+    }
+}
+
+#[test]
+fn a_list_as_kubectl_prints_it_is_its_items() {
+    let json = |text: &str| documents(&PathBuf::from("a.yaml"), text).unwrap()[0].to_json();
+    let list = |items: &[String]| {
+        let text = format!(r#"{{"apiVersion": "v1", "kind": "List", "items": [{}]}}"#, items.join(","));
+        rules(&[file("all.json", &text)])
+    };
+    assert_eq!(list(&[json(FOR_A_GATEWAY), json(PATCH)]), []);
+    let alone = list(&[json(FOR_A_GATEWAY)]);
+    assert!(matches!(alone.as_slice(), [("no-steering-route", _)]), "{alone:?}");
+}

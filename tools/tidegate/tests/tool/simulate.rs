@@ -75,7 +75,7 @@ fn a_split_is_as_its_weights_say() {
         "-r",
         "GET /checkout",
         "-H",
-        "x-user: {n}",
+        "x-user: {count}",
     ];
     let told = json(&args, "");
     let of = |variant: &str| told["variants"][variant].as_f64().unwrap();
@@ -108,11 +108,32 @@ fn a_picture_is_written() {
 
 #[test]
 fn what_cannot_be_simulated_is_said() {
-    for args in
-        [["--rate", "-1"], ["--rate", "0"], ["--duration", "soon"], ["--outage", "5s"], ["--latency", "x"]]
-    {
+    for args in [
+        ["--rate", "-1"],
+        ["--rate", "0"],
+        ["--duration", "soon"],
+        ["--outage", "5s"],
+        ["--outage", "30s..20s"],
+        ["--error-percent", "101"],
+        ["--error-percent", "NaN"],
+        ["--down", "10.9.9.9:80"],
+        ["--latency", "x"],
+    ] {
         let [name, value] = args;
         let ran = tidegate(&["simulate", LIMITS, &format!("{name}={value}")]);
         assert!(ran.code == 2 && !ran.err.is_empty(), "{name}");
     }
+}
+
+#[test]
+fn an_endpoint_that_nobody_has_is_no_endpoint() {
+    let ran = tidegate(&["simulate", "tools/tidegate/tests/files/orders.yaml", "--down", "10.0.0.2:81"]);
+    assert!(ran.code == 2 && ran.err.contains("10.0.0.2:80"), "{}", ran.err);
+}
+
+#[test]
+fn help_has_whole_sentences() {
+    let help = tidegate(&["simulate", "--help"]).out;
+    let words: Vec<&str> = help.split_whitespace().collect();
+    assert!(words.join(" ").contains("{client} and {count} are numbers"), "{help}");
 }
