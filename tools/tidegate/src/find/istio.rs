@@ -35,6 +35,9 @@ struct Group {
 /// Phases come one after the other, whatever the priorities.
 const PHASES: [&str; 4] = ["AUTHN", "AUTHZ", "STATS", "UNSPECIFIED_PHASE"];
 
+/// The namespace whose resources are for workloads of all others, too, as Istio is installed.
+const ROOT: &str = "istio-system";
+
 impl Scan {
     pub(super) fn take(&mut self, file: usize, resource: &Node, files: &[File]) {
         let Some(spec) = resource.get("spec") else { return };
@@ -62,7 +65,9 @@ impl Scan {
         let whole = |(whom, own): (&Whom, &Group)| {
             let mut group = own.clone();
             let wider = self.groups.iter().filter(|(other, _)| {
-                other.namespace == whom.namespace && other.has.is_subset(&whom.has) && *other != whom
+                [whom.namespace.as_str(), ROOT].contains(&other.namespace.as_str())
+                    && other.has.is_subset(&whom.has)
+                    && *other != whom
             });
             for (_, other) in wider {
                 group.plugins.extend(other.plugins.iter().cloned());

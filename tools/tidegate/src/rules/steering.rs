@@ -137,14 +137,16 @@ fn check_steering(filter: Filter, part: &Node, plugin: &Plugin, chain: &Chain, f
             .iter()
             .filter_map(|host| host.iter().position(|route| takes(route, value)).map(|at| (host, at)));
         let place = plugin.document.part(&node.span);
-        let Some((host, at)) = there.next() else {
+        let Some(first) = there.next() else {
             let found = format!("no route takes {} with the value {value:?}", steers.header);
             let expected = "a route with cluster_header, or one that matches the value";
             let finding = Finding::new(&NO_ROUTE, plugin, place, found, expected);
             findings.push(finding.only_warn(chain.open || usual));
             continue;
         };
-        check_behind(host, at, &steers.header, (plugin, chain), findings);
+        for (host, at) in std::iter::once(first).chain(there) {
+            check_behind(host, at, &steers.header, (plugin, chain), findings);
+        }
     }
     let Some(mirror) = mirrored(filter, part) else { return };
     let header = part.text_at(&["headers", "mirror"]).unwrap_or("x-tidegate-mirror").to_ascii_lowercase();

@@ -281,6 +281,7 @@ fn labels_are_the_same_in_any_order_and_nothing_selected_is_everything() {
     assert_eq!(with(PATCH), []);
     assert_eq!(with(&PATCH.replace("  workloadSelector: {labels: {istio: edge, app: gw}}\n", "")), []);
     assert_eq!(with(&PATCH.replace("{istio: edge, app: gw}", "{app: gw}")), [], "more workloads than these");
+    assert_eq!(with(&PATCH.replace("namespace: gw", "namespace: istio-system")), [], "for all namespaces");
     let others = [("{istio: edge, app: gw}", "{app: other}"), ("namespace: gw", "namespace: other")];
     for (own, other) in others {
         let found = with(&PATCH.replace(own, other));
