@@ -67,6 +67,14 @@ fn large_catalogs_share_a_tenth_and_delay_no_small_one() {
     assert!(small.iter().all(|n| *n >= 1_000), "{small:?}");
 }
 
+/// A rest of a minute at most was a share of 400.
+#[test]
+fn a_hundred_large_catalogs_share_a_tenth_though_each_rests_for_minutes() {
+    let (share, asked) = busy(&[400_000; 100], 2_400);
+    assert!(share <= 150, "{share} of a thousand");
+    assert!(asked.iter().all(|n| *n >= 4), "{asked:?}");
+}
+
 #[test]
 fn no_mixture_of_catalogs_takes_more_than_its_share() {
     for seed in 0..6 {

@@ -37,7 +37,7 @@ pub struct Rest {
 const TIMES: u64 = 9;
 /// after what costs as much rest as this: most answers are followed at once.
 const FREE: Span = Span::from_secs(1);
-/// The longest rest after an answer.
+/// The longest rest after an answer, for each question that rests.
 const LONGEST: Span = Span::from_secs(60);
 /// An answer counts for this part of the average.
 const PART: u64 = 4;
@@ -50,8 +50,8 @@ impl Rest {
         let before = if self.cost == Span::ZERO { cost } else { self.cost };
         self.cost = before.minus(before.ceil_part(PART)).plus(cost.ceil_part(PART));
         let questions = u64::try_from(others).unwrap_or(u64::MAX).saturating_add(1);
-        let rest = self.cost.times(TIMES).times(questions).min(LONGEST);
-        self.until = self.until.max(now).plus(rest).min(now.plus(LONGEST));
+        let rest = self.cost.times(TIMES).min(LONGEST).times(questions);
+        self.until = self.until.max(now).plus(rest).min(now.plus(LONGEST.times(questions)));
     }
 
     /// Whether it rests, though it may be asked by now.
