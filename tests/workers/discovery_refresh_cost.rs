@@ -93,3 +93,27 @@ fn first_answers_are_not_delayed_by_others() {
     let (_, asked) = busy(&takes_us, 15);
     assert!(asked.iter().all(|n| *n >= 1), "{asked:?}");
 }
+
+/// Nine times what its answers take is more than `hold_ms`: what is gone was kept for minutes.
+#[test]
+fn a_held_back_answer_is_confirmed_in_time_however_much_its_answers_cost() {
+    let workers = Workers::new(1, &document(1, ""));
+    let worker = &workers.all[0];
+    let (mut index, mut asked) = (10, Vec::new());
+    let holds = || workers.metric("tidegate.discovery.service.s0.hold_active") == 1;
+    while asked.len() < 3 || holds() {
+        worker.host.set(worker.host.now().since(START).plus(Span::from_millis(100)));
+        worker.tick();
+        for question in worker.host.take_questions() {
+            index += 1;
+            let all = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"];
+            let answer = &answer(&question, index, if index == 11 { &all } else { &all[..1] });
+            asked.push(worker.host.now().since(START).floor_secs());
+            worker.answer(&SlowAnswer { answer, host: &worker.host, takes: Span::from_secs(5) });
+        }
+    }
+    // It is held from the second answer on, which comes after the rest.
+    let took = asked.last().unwrap() - asked[1];
+    assert!(took <= 45, "{asked:?}");
+    assert!(asked.windows(2).skip(1).all(|two| two[1] - two[0] >= 10), "no more often: {asked:?}");
+}

@@ -80,6 +80,13 @@ impl QuestionLeader {
         self.guard.is_holding()
     }
 
+    /// Whether the registry has to be asked whether it still has the held set, whatever its answers cost: so often
+    /// that the set is confirmed in time, and no more often.
+    #[must_use]
+    pub fn must_confirm(&self, now: Timestamp) -> bool {
+        self.confirms.is_some_and(|soon| now.since(self.leader.asked) >= soon)
+    }
+
     /// How long the registry may hold the next query; `None` for an answer at once: nothing was said yet
     /// that it can differ from, or the last query failed or was cut. What is held back has to be confirmed, so that
     /// the next answer comes soon even if nothing changes.

@@ -105,7 +105,8 @@ impl Query {
     #[must_use]
     pub fn due_since(&self, now: Timestamp) -> Option<u64> {
         let it = self.leader.as_ref().filter(|it| !it.session.is_in_flight())?;
-        let rested = it.served.state == State::None || self.rest.wait(now) == Span::ZERO;
+        let rested =
+            it.served.state == State::None || it.must_confirm(now) || self.rest.wait(now) == Span::ZERO;
         // Without the lease it has to be looked at first.
         let asks = it.leader.is_due(now) && now.as_millis() < it.leader.expires_ms;
         (asks && rested).then_some(it.leader.next_ms)
