@@ -123,10 +123,9 @@ impl RetryBudget {
     /// Whether one more attempt is saved for a client, which is only asked for when that matters.
     #[must_use]
     pub fn has_room(&self, client: &dyn Fn() -> Option<IpAddr>) -> bool {
-        match self.saved.get().checked_sub(ATTEMPT) {
-            None => false,
-            Some(left) => left >= self.kept() || !self.spenders.get().has(spenders::client(client())),
-        }
+        let Some(left) = self.saved.get().checked_sub(ATTEMPT) else { return false };
+        let spenders = self.spenders.get();
+        left >= self.kept() || !spenders.has_any() || !spenders.has(spenders::client(client()))
     }
 
     /// Spends one attempt for a client, if one is saved for it.
@@ -146,5 +145,34 @@ impl RetryBudget {
     /// An attempt that was taken was not sent.
     pub fn give_back(&self) {
         self.saved.set(self.saved.get().saturating_add(ATTEMPT));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    #[test]
+    fn a_client_is_asked_for_only_while_some_client_wants_many() {
+        let (budget, asked) = (RetryBudget::new(20, 20), Cell::new(0));
+        let client = |number: u32| Some(IpAddr::V4(Ipv4Addr::from_bits(number)));
+        let room = |number: u32| {
+            budget.has_room(&|| {
+                asked.set(asked.get() + 1);
+                client(number)
+            })
+        };
+        // All want few, until nothing is left.
+        for number in 1..=30 {
+            assert!(room(number) && budget.take(client(number)), "{number}");
+        }
+        assert!(!room(31) && asked.get() == 0);
+        (0..25).for_each(|_| budget.save(0));
+        let had = (0..10).filter(|_| budget.take(client(40))).count();
+        assert!((1..10).contains(&had) && asked.get() == 0, "{had}");
+        (0..25).for_each(|_| budget.save(0));
+        assert!(!room(40) && room(41), "of what is kept");
+        assert_eq!(asked.get(), 2);
     }
 }

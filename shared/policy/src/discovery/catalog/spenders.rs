@@ -53,6 +53,12 @@ impl Spenders {
         }
     }
 
+    /// Whether any client wanted many of late.
+    #[must_use]
+    pub fn has_any(&self) -> bool {
+        self.0.iter().any(|(_, count)| *count > FEW)
+    }
+
     /// Whether a client wanted many of late.
     #[must_use]
     pub fn has(&self, client: u64) -> bool {

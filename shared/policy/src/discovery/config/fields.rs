@@ -220,7 +220,7 @@ pub(super) static BUDGET_PERCENT: Field<u32> = Field::percent("budget_percent", 
 pub(super) static MIN_RETRY_CONCURRENCY: Field<u32> =
     Field::integer("min_retry_concurrency", 0, 1_000, "attempts")
         .or_number(5)
-        .says("As many may be saved up however few requests are in flight; a worker begins with them.");
+        .says("As many may be saved up for all clients however few requests are in flight, and half as many for those that want few; a worker begins with both.");
 static BUDGET_TABLE: Table =
     Table::new("discovery.budget", &[BUDGET_PERCENT.def(), MIN_RETRY_CONCURRENCY.def()]);
 

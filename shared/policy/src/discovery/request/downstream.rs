@@ -131,8 +131,8 @@ impl Downstream {
         view.settle_locality(&|| self.locality(request, now));
         let hash = params.hash_key.as_ref();
         let hash = hash.and_then(|key| key.hash(SipKey::from_bytes(HASH_KEY), request, false).ok());
-        let room = view.retry_budget().has_room(&|| request.peer());
-        let repeatable = params.attempts > 1 && room && is_repeatable(&params.retry, request);
+        let repeatable = params.attempts > 1 && is_repeatable(&params.retry, request);
+        let repeatable = repeatable && view.retry_budget().has_room(&|| request.peer());
         let pending = PendingRequest { service, subset, hash, repeatable, held: false };
         self.choose(exchange, pending, edits, now, host)
     }
