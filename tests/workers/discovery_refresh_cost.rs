@@ -67,7 +67,7 @@ fn large_catalogs_share_a_tenth_and_delay_no_small_one() {
     assert!(small.iter().all(|n| *n >= 1_000), "{small:?}");
 }
 
-/// A rest of a minute at most was a share of 400.
+/// With rests of a minute at most they took 676 of a thousand.
 #[test]
 fn a_hundred_large_catalogs_share_a_tenth_though_each_rests_for_minutes() {
     let (share, asked) = busy(&[400_000; 100], 2_400);
