@@ -190,7 +190,8 @@ fn is_passed_over(parts: &[(&'static str, Value)], chain: &Outcome, fused: &Outc
     ];
     let breakers = parts.iter().filter_map(|(_, part)| part.get("breakers")?.as_array()).flatten();
     let mut guards = breakers.filter(|breaker| {
-        targets.contains(&breaker["target"]) && breaker["fallback"].is_null() && breaker["mode"].is_null()
+        targets.contains(&breaker["target"])
+            && ["fallback", "match", "mode", "soft"].iter().all(|field| breaker[field].is_null())
     });
     let refused = chain.passage.contains(r#"details: "tidegate_breaker_open:"#);
     refused && why == "passed_over" && route == same && variant != another && guards.next().is_some()

