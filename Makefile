@@ -54,7 +54,7 @@ setup: need-rust need-envoy need-bindgen need-func-e need-packages ## Install wh
 
 wasm: filters probes ## Build all modules into dist/ and check their sizes
 
-filters: need-rust ## Build the modules of the filters alone
+filters: need-rust need-packages ## Build the modules of the filters alone
 	@tools/wasm.sh filters $(FILTERS)
 
 probes: need-rust ## Build the modules that only tests and the benchmark need
