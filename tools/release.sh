@@ -4,6 +4,7 @@
 # `release.sh publish REGISTRY` pushes its images.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(pwd -P)"
 source tools/step.sh
 
 readonly OUT=dist/release
@@ -57,14 +58,14 @@ suffix() {
 # What each module is made of, as CycloneDX: without the folder that it was built in.
 materials() {
     local filter
+    # It describes each package of the workspace, in its folder.
+    trap "find filters shared tests tools -name 'tidegate-*.cdx.json' -delete" EXIT
     cargo cyclonedx --quiet --format json --spec-version 1.5 --target wasm32-wasip1 \
         --manifest-path filters/fused/Cargo.toml
     for filter in "${FILTERS[@]}"; do
         sed "s|path+file://$PWD/|path+file:///|g" "filters/$filter/tidegate-$filter.cdx.json" \
             >"$OUT/$(named "$filter").cdx.json"
     done
-    # It describes each package of the workspace, in its folder.
-    find filters shared tests tools -name 'tidegate-*.cdx.json' -delete
 }
 
 sums() {
@@ -84,6 +85,10 @@ make_release() {
     NAMES=()
     local filter
     for filter in "${FILTERS[@]}"; do NAMES+=("$(named "$filter")"); done
+    if [[ -n ${SIGN_KEY:-} ]]; then
+        have openssl || { note "openssl is missing, which signs"; exit 1; }
+        [[ -r $SIGN_KEY ]] || { note "SIGN_KEY=$SIGN_KEY cannot be read"; exit 1; }
+    fi
     COMMIT=$(commit)
     rm -rf "$OUT"
     mkdir -p "$OUT"
@@ -107,7 +112,7 @@ publish() {
     [[ -f $OUT/images.txt ]] || { note "there is no release: run make release"; exit 1; }
     while read -r image form digest; do
         folder=$OUT/images/$form/${image%%:*}
-        said=$(crane push "$folder" "$registry/$image" 2>&1) || { note "$registry/$image: $said"; exit 1; }
+        said=$("${CRANE:-crane}" push "$folder" "$registry/$image" 2>&1) || { note "$registry/$image: $said"; exit 1; }
         echo "oci://$registry/$image $digest"
     done < <(tail -n +2 "$OUT/images.txt")
 }

@@ -114,6 +114,11 @@ need_func_e() {
 
 need_crane() {
     local stamp=.tools/crane-$CRANE_VERSION
+    if [[ -n ${CRANE:-} ]]; then
+        [[ -x $CRANE ]] || fail "CRANE=$CRANE does not run"
+        return
+    fi
+    ! have crane || [[ $(command -v crane) == "$BIN/crane" ]] || return 0
     [[ ! -f $stamp || ! -x $BIN/crane ]] || return 0
     have_go
     step "crane $CRANE_VERSION into .tools" patiently crane env GOBIN="$BIN" \
@@ -127,7 +132,7 @@ need_cyclonedx() {
     local stamp=.tools/cyclonedx-$CYCLONEDX_VERSION
     [[ ! -f $stamp || ! -x $BIN/cargo-cyclonedx ]] || return 0
     step "cargo-cyclonedx $CYCLONEDX_VERSION into .tools" patiently cargo-cyclonedx \
-        cargo install --quiet --force --root .tools cargo-cyclonedx --version "$CYCLONEDX_VERSION"
+        cargo install --quiet --locked --force --root .tools cargo-cyclonedx --version "$CYCLONEDX_VERSION"
     touch "$stamp"
 }
 
