@@ -8,6 +8,9 @@ use crate::time::Timestamp;
 #[derive(Debug, Default)]
 pub struct Draws(Cell<u64>);
 
+/// How far apart two draws are, before they are mixed.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 // === impl Draws ===
 
 impl Draws {
@@ -19,9 +22,15 @@ impl Draws {
 
     /// The next 64 bits.
     pub fn next(&self, now: Timestamp) -> u64 {
-        let next = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.0.set(next);
-        let mixed = next ^ now.as_nanos();
+        let drawn = self.peek(now);
+        self.0.set(self.0.get().wrapping_add(STEP));
+        drawn
+    }
+
+    /// What [`Draws::next`] will give at this time, which it still does then.
+    #[must_use]
+    pub fn peek(&self, now: Timestamp) -> u64 {
+        let mixed = self.0.get().wrapping_add(STEP) ^ now.as_nanos();
         let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
@@ -39,5 +48,6 @@ mod tests {
         let all: BTreeSet<u64> =
             (0..500).flat_map(|_| [&one, &other].map(|draws| draws.next(Timestamp::ZERO))).collect();
         assert_eq!(all.len(), 1_000);
+        assert_eq!([one.peek(Timestamp::ZERO), one.peek(Timestamp::ZERO)], [one.next(Timestamp::ZERO); 2]);
     }
 }

@@ -42,7 +42,6 @@ pub(super) struct Breakers {
     pub(super) blames: bool,
     /// Whether it stands around attempts and guards no endpoint: then nothing is asked of a request.
     pub(super) idle: bool,
-    draws: Draws,
     /// When the last tick was.
     ticked: Cell<Timestamp>,
     /// Which breakers the worker's configurations have.
@@ -75,7 +74,6 @@ impl Breakers {
             blames: placement == Placement::Downstream
                 && policy.breakers.iter().any(Breaker::guards_endpoints),
             idle: placement == Placement::Attempt && !policy.breakers.iter().any(|breaker| here(&breaker)),
-            draws: Draws::default(),
             ticked: Cell::default(),
             live: Rc::default(),
             gone: Cell::new(false),
@@ -96,7 +94,9 @@ impl Breakers {
     pub(super) fn start(&mut self, store: &impl Store) -> Result<(), StoreError> {
         let bytes = secret::load(store)?;
         self.secret = SipKey::from_bytes(bytes);
-        self.draws = Draws::seeded(xxh64(&bytes, 0));
+        for (local, seed) in self.locals.iter_mut().zip(0..) {
+            local.draws = Draws::seeded(xxh64(&bytes, seed));
+        }
         let mut breakers = self.policy.breakers.iter().zip(&self.locals);
         breakers.try_for_each(|(breaker, local)| local.adopt(&breaker.params, store))
     }
@@ -126,16 +126,26 @@ impl Breakers {
     }
 
     /// The worker's part of the breaker at `at`, with what it needs to decide at `now`.
-    #[inline(never)]
     pub(super) fn local<'a, H: Host>(
         &'a self,
         at: usize,
         now: Timestamp,
         host: &'a H,
     ) -> Option<(&'a LocalBreaker, Context<'a, H>)> {
+        self.with(at, now, host, false)
+    }
+
+    /// The same, or for a look ahead, which uses up no draw: the next question has that draw.
+    #[inline(never)]
+    fn with<'a, H: Host>(
+        &'a self,
+        at: usize,
+        now: Timestamp,
+        host: &'a H,
+        looks: bool,
+    ) -> Option<(&'a LocalBreaker, Context<'a, H>)> {
         let (breaker, local) = self.policy.breakers.get(at).zip(self.locals.get(at))?;
-        let looked = local.looked.take().filter(|(when, _)| *when == now);
-        let draw = looked.map_or_else(|| self.draws.next(now), |(_, draw)| draw);
+        let draw = if looks { local.draws.peek(now) } else { local.draws.next(now) };
         let (now_ms, shows) = (now.as_millis(), !self.gone.get());
         Some((local, Context { breaker, params: &local.params, at, host, shows, now_ms, draw }))
     }
@@ -144,9 +154,8 @@ impl Breakers {
     /// or not. A renewed permit is there or not by chance: the request's own check has the same draw, so that it
     /// gets what it was promised.
     pub(super) fn would_refuse<H: Host>(&self, at: usize, upload: bool, now: Timestamp, host: &H) -> bool {
-        let Some((local, cx)) = self.local(at, now, host) else { return false };
-        local.looked.set(Some((now, cx.draw)));
-        local.would_refuse(&cx, upload).unwrap_or(false)
+        let asked = self.with(at, now, host, true);
+        asked.is_some_and(|(local, cx)| local.would_refuse(&cx, upload).unwrap_or(false))
     }
 
     /// The first breaker of a cluster or a route that may not let every request pass, as far as this

@@ -23,22 +23,21 @@ use crate::breaker::worker::context::{Answer, Context, Ticket};
 use crate::breaker::worker::entry::Head;
 use crate::breaker::worker::keyed::Keyed;
 use crate::breaker::worker::single::Single;
+use crate::draws::Draws;
 use crate::host::{Host, Store, StoreError};
 use crate::http::classify::Class;
 use crate::http::CellSpec;
 use crate::key::Hashes;
-use crate::time::Timestamp;
 use alloc::vec::Vec;
-use core::cell::Cell;
 
 /// What a worker keeps of one breaker.
 pub(crate) struct LocalBreaker {
     /// The parameters that transitions are decided with. A soft breaker gets ones that no count of
     /// outcomes fulfils: it refuses a share of the requests and stays closed.
     pub(crate) params: BreakerParams,
-    /// The draw of the last look at whether a request would be refused: the request's own check at that instant
-    /// has the same one.
-    pub(crate) looked: Cell<Option<(Timestamp, u64)>>,
+    /// Its own, so that a look at whether it would refuse a request sees the draw of the request's check, whatever
+    /// other breakers draw in between, and uses up none.
+    pub(crate) draws: Draws,
     targets: Targets,
 }
 
@@ -55,7 +54,7 @@ impl LocalBreaker {
         let never = BreakerParams { consecutive_failures: 0, minimum_calls: u32::MAX, ..breaker.params };
         Self {
             params: if breaker.soft.is_some() { never } else { breaker.params },
-            looked: Cell::default(),
+            draws: Draws::default(),
             targets: if breaker.target.is_many() {
                 Targets::Keyed(Keyed::new(breaker))
             } else {
