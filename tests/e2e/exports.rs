@@ -96,8 +96,13 @@ const FILTERS: [Filter; 6] = [
     },
     Filter { name: "discovery", exports: &ASKS, imports: &ASKED, size: 420 },
     Filter { name: "fused", exports: &ASKS, imports: &ASKED, size: 640 },
-    Filter { name: "ratelimit", exports: &[], imports: &[], size: 320 },
-    Filter { name: "ratelimit-headers", exports: &["proxy_on_response_headers"], imports: &[], size: 320 },
+    Filter { name: "ratelimit", exports: &[], imports: &["proxy_record_metric"], size: 320 },
+    Filter {
+        name: "ratelimit-headers",
+        exports: &["proxy_on_response_headers"],
+        imports: &["proxy_record_metric"],
+        size: 320,
+    },
     Filter {
         name: "routing",
         exports: &ENDS,

@@ -14,13 +14,13 @@ const LIMIT_TAG: &str = r"^wasmcustom\.tidegate\.ratelimit(\.limit\.([A-Za-z0-9_
 #[test]
 fn every_counter_exists_from_the_start_and_no_other() {
     let envoy = start(&json!({"limits": [by_key("a", 1), by_key("b", 1)]}), 1);
-    let words = "admitted contended evicted failed leased leases newcomers_refused observed overflow refused stranded";
+    let words = "admitted contended evicted failed leased leases newcomers_refused observed overflow refused stranded unused";
     let zeros: BTreeMap<_, _> = words.split(' ').map(|word| (word.to_owned(), 0)).collect();
     assert_eq!((counters(&envoy, "a"), counters(&envoy, "b")), (zeros.clone(), zeros));
-    assert_eq!(envoy.stats(r"^wasmcustom\.").len(), 22);
+    assert_eq!(envoy.stats(r"^wasmcustom\.").len(), 25);
     ask(&mut Client::connect(envoy.addr()), "key", 2);
     assert_counters(&envoy, "a", &[("admitted", 1), ("refused", 1)]);
-    assert_eq!(envoy.stats(r"^wasmcustom\.").len(), 22, "nothing that a client sends makes a metric");
+    assert_eq!(envoy.stats(r"^wasmcustom\.").len(), 25, "nothing that a client sends makes a metric");
 }
 
 #[test]
