@@ -226,7 +226,8 @@ fn words_of(words: &[&str]) -> String {
 }
 
 /// A number with commas between thousands.
-fn grouped(number: u64) -> String {
+#[must_use]
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -5,6 +5,7 @@ mod print;
 mod story;
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use tidegate_policy::time::Span;
 
@@ -21,22 +22,14 @@ pub use story::{Answer, Story, Told};
 /// Explains a request.
 #[must_use]
 pub fn run(options: &Explain) -> Done {
-    let (files, unread) = read_all(std::slice::from_ref(&options.file));
-    if let Some(unread) = unread.first() {
-        return Done::unread(&format!("{}: {}", unread.name, unread.why.says));
-    }
-    let worlds = find(&files);
+    let worlds = match worlds_of(&options.file) {
+        Ok(worlds) => worlds,
+        Err(done) => return done,
+    };
     let chain = match chain_of(&worlds, options.chain.as_deref()) {
         Ok(chain) => chain,
         Err(why) => return Done::unread(&why),
     };
-    let wrong = check(&worlds)
-        .into_iter()
-        .find(|finding| finding.level == Level::Error && finding.rule.id == "document");
-    if let Some(finding) = wrong {
-        let err = format!("tidegate: {}\nsee `tidegate check {}`\n", finding.line(), options.file.display());
-        return Done { out: String::new(), err, outcome: Outcome::Problems };
-    }
     let request = match request_of(&options.asked) {
         Ok(request) => request,
         Err(why) => return Done::unread(&why),
@@ -67,6 +60,23 @@ fn tell(chain: &Chain, request: &Passing, options: &Explain) -> Result<(Vec<Answ
     answers.push(story.answer.clone());
     story.assumed = (assumed && !usual.is_empty()).then_some(usual);
     Ok((answers, story))
+}
+
+/// What is in a file whose documents are right; else what there is to say of it.
+pub(crate) fn worlds_of(file: &Path) -> Result<Vec<World>, Done> {
+    let (files, unread) = read_all(&[file.to_path_buf()]);
+    if let Some(unread) = unread.first() {
+        return Err(Done::unread(&format!("{}: {}", unread.name, unread.why.says)));
+    }
+    let worlds = find(&files);
+    let wrong = check(&worlds)
+        .into_iter()
+        .find(|finding| finding.level == Level::Error && finding.rule.id == "document");
+    if let Some(finding) = wrong {
+        let err = format!("tidegate: {}\nsee `tidegate check {}`\n", finding.line(), file.display());
+        return Err(Done { out: String::new(), err, outcome: Outcome::Problems });
+    }
+    Ok(worlds)
 }
 
 /// The chain of a name; the only one, or else the first.

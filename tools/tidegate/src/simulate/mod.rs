@@ -17,14 +17,12 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_policy::time::Span;
 
-use crate::done::{Done, Outcome};
+use crate::done::Done;
 use crate::engine::Passing;
-use crate::explain::{chain_of, usual_cluster};
+use crate::explain::{chain_of, usual_cluster, worlds_of};
 use crate::filter::Filter;
-use crate::find::{find, Chain};
+use crate::find::Chain;
 use crate::options::Simulate;
-use crate::rules::{check, Level};
-use crate::source::read_all;
 use crate::tree::Node;
 
 pub use log::{read_line, Line};
@@ -59,18 +57,10 @@ const SHOWN_EACH: u64 = 4_096;
 /// Simulates.
 #[must_use]
 pub fn run(options: &Simulate) -> Done {
-    let (files, unread) = read_all(std::slice::from_ref(&options.file));
-    if let Some(unread) = unread.first() {
-        return Done::unread(&format!("{}: {}", unread.name, unread.why.says));
-    }
-    let worlds = find(&files);
-    let wrong = check(&worlds)
-        .into_iter()
-        .find(|finding| finding.level == Level::Error && finding.rule.id == "document");
-    if let Some(finding) = wrong {
-        let err = format!("tidegate: {}\nsee `tidegate check {}`\n", finding.line(), options.file.display());
-        return Done { out: String::new(), err, outcome: Outcome::Problems };
-    }
+    let worlds = match worlds_of(&options.file) {
+        Ok(worlds) => worlds,
+        Err(done) => return done,
+    };
     match chain_of(&worlds, options.chain.as_deref()).and_then(|chain| simulated(chain, options)) {
         Ok(out) => Done::well(out),
         Err(why) => Done::unread(&why),

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use anstyle::Style;
 use serde_json::json;
+use tidegate_reference::page::grouped;
 
 use super::plot::{plot, seconds};
 use super::tally::Tally;
@@ -92,17 +93,4 @@ pub(super) fn json(tally: &Tally, about: &About) -> String {
         "log": tally.notes, "series": {"width_ms": width_ms, "counts": series.collect::<Vec<_>>()},
     });
     format!("{whole:#}\n")
-}
-
-/// A number with commas between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
